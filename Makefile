@@ -1,0 +1,58 @@
+# `make demo` and `make test` set up what they need first: see tools/setup.sh.
+# PYTHON is the interpreter that a new .venv is made with; PYTEST_ARGS goes to pytest.
+PYTHON ?= python3
+PYTEST_ARGS ?=
+
+SETUP = @PYTHON="$(PYTHON)" sh tools/setup.sh
+DISPLAYED = sh tools/with-display.sh
+BIN = .venv/bin
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test test-slow lint screenshots clean
+
+help:
+	@echo "make demo         fit a sample image in napari (without a screen: into demo.png)"
+	@echo "make test         the fast tests (without a screen: on a virtual one)"
+	@echo "make test-slow    the slow tests"
+	@echo "make lint         ruff, mypy and the import rules"
+	@echo "make screenshots  draw the pictures of the documentation again"
+	@echo "make clean        remove .venv and whatever else these commands made"
+	@echo
+	@echo "Each sets up what it needs in .venv, and installs system libraries only when run as root."
+	@echo "Another Python: make clean test PYTHON=python3.12"
+	@echo "A part of the tests: make test PYTEST_ARGS='tests/engine -x'"
+
+demo:
+	$(SETUP) demo
+	@if [ -n "$$DISPLAY" ]; then \
+	    $(BIN)/napari-imagefit demo; \
+	else \
+	    rm -f demo.png; \
+	    $(DISPLAYED) $(BIN)/napari-imagefit demo --screenshot demo.png && test -s demo.png && \
+	    echo "There is no screen here (DISPLAY is not set): the window is in $(CURDIR)/demo.png"; \
+	fi
+
+test:
+	$(SETUP) test
+	$(DISPLAYED) $(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+
+test-slow:
+	$(SETUP) test
+	$(DISPLAYED) $(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+lint:
+	$(SETUP) dev
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+	$(BIN)/lint-imports --no-logo
+
+screenshots:
+	$(SETUP) demo
+	$(DISPLAYED) $(BIN)/python docs/make_screenshots.py
+
+clean:
+	rm -rf .venv build dist demo.png
+	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,55 @@
+"""The models that can be fitted, by name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+
+from ..engine.errors import FitInputError
+from ..engine.model import Model
+from .clouds import bimodal_2d, thomas_fermi_2d
+from .curves import exponential_decay
+from .surfaces import gaussian_2d, gaussian_2d_elliptic, gaussian_2d_rotated
+
+
+class Catalogue(Mapping[str, Model]):
+    """Models by name, in the order in which a menu shows them.
+
+    Examples
+    --------
+    >>> models["exponential_decay"].names
+    ('amplitude', 'tau', 'offset')
+    """
+
+    def __init__(self, *models: Model) -> None:
+        self._models = {model.name: model for model in models}
+
+    def __getitem__(self, name: str) -> Model:
+        return self._models[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._models)
+
+    def __len__(self) -> int:
+        return len(self._models)
+
+    def find(self, model: str | Model) -> Model:
+        """A model by name, or the model itself.
+
+        Raises
+        ------
+        FitInputError
+            If there is no model of that name.
+        """
+        if isinstance(model, Model):
+            return model
+        if model in self._models:
+            return self._models[model]
+        near = difflib.get_close_matches(str(model), self._models, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(self)}"
+        raise FitInputError(f"there is no model {model!r}; {hint}")
+
+
+models = Catalogue(
+    gaussian_2d, gaussian_2d_elliptic, gaussian_2d_rotated, thomas_fermi_2d, bimodal_2d, exponential_decay
+)

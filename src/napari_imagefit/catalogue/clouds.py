@@ -1,0 +1,155 @@
+"""Clouds of cold atoms: column densities over ``(y, x)``, from thermal gas to condensate."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .._lazy import LazyModule
+from ..engine.model import Array, Model, Parameter
+from .estimate import best_of, extent, find_blob, ratio, thinned
+from .surfaces import OFFSET, SIGMA_X, SIGMA_Y, Coords, X, Y
+
+if TYPE_CHECKING:
+    import jax.numpy as jnp
+else:
+    jnp = LazyModule("jax.numpy")
+
+CASTIN = "Y. Castin, R. Dum, Phys. Rev. Lett. 77, 5315 (1996)"
+KETTERLE = "W. Ketterle, D. S. Durfee, D. M. Stamper-Kurn, Making, probing and understanding BECs (1999), section 4"
+
+RADIUS_Y = Parameter("radius_y", "coord0", lower=0, description="Thomas–Fermi radius along y")
+RADIUS_X = Parameter("radius_x", "coord1", lower=0, description="Thomas–Fermi radius along x")
+
+# Radius of a Thomas–Fermi column density over σ of the Gaussian that matches it best.
+RADIUS_PER_SIGMA = 2.2
+
+
+def _parabola(coords: Coords, y: Array, x: Array, radius_y: Array, radius_x: Array) -> Array:
+    return jnp.maximum(1 - ((coords[0] - y) / radius_y) ** 2 - ((coords[1] - x) / radius_x) ** 2, 0)
+
+
+def _three_halves(parabola: Array) -> Array:
+    # √ has no derivative at 0, where the product with the parabola has the derivative 0
+    inside = parabola > 0
+    return jnp.where(inside, parabola * jnp.sqrt(jnp.where(inside, parabola, 1)), 0)
+
+
+def _thomas_fermi(
+    coords: Coords, amplitude: Array, y: Array, x: Array, radius_y: Array, radius_x: Array, offset: Array
+) -> Array:
+    return amplitude * _three_halves(_parabola(coords, y, x, radius_y, radius_x)) + offset
+
+
+def _guess_thomas_fermi(coords: Coords, data: Array, weights: Array) -> Array:
+    blob = find_blob(coords, data, weights)
+    radii = (RADIUS_PER_SIGMA * jnp.sqrt(blob.yy), RADIUS_PER_SIGMA * jnp.sqrt(blob.xx))
+    return jnp.stack([blob.amplitude, blob.y, blob.x, *radii, blob.offset])
+
+
+thomas_fermi_2d = Model(
+    "thomas_fermi_2d",
+    _thomas_fermi,
+    [Parameter("amplitude", "data", description="peak height above the offset"), Y, X, RADIUS_Y, RADIUS_X, OFFSET],
+    2,
+    _guess_thomas_fermi,
+    formula="amplitude·max(1 − (Δy/radius_y)² − (Δx/radius_x)², 0)^(3/2) + offset",
+    reference=CASTIN,
+)
+
+
+def _thermal(coords: Coords, y: Array, x: Array, sigma_y: Array, sigma_x: Array) -> Array:
+    return jnp.exp(-0.5 * (((coords[0] - y) / sigma_y) ** 2 + ((coords[1] - x) / sigma_x) ** 2))
+
+
+def _bimodal(
+    coords: Coords,
+    amplitude_thermal: Array,
+    sigma_y: Array,
+    sigma_x: Array,
+    amplitude_condensate: Array,
+    radius_y: Array,
+    radius_x: Array,
+    y: Array,
+    x: Array,
+    offset: Array,
+) -> Array:
+    thermal = amplitude_thermal * _thermal(coords, y, x, sigma_y, sigma_x)
+    condensate = amplitude_condensate * _three_halves(_parabola(coords, y, x, radius_y, radius_x))
+    return thermal + condensate + offset
+
+
+def _guess_bimodal(coords: Coords, data: Array, weights: Array) -> Array:
+    """Centre and size of the whole, then the best of some ratios of widths, amplitudes regressed for each."""
+    blob = find_blob(coords, data, weights)
+    y, x, d, w = thinned(*(jnp.broadcast_to(c, data.shape) for c in coords), data, weights)
+    sigma_y, sigma_x = jnp.sqrt(blob.yy), jnp.sqrt(blob.xx)
+    w2 = w * w
+    total = jnp.sum(w2, axis=0)
+
+    def centred(a: Array) -> Array:
+        return a - ratio(jnp.sum(w2 * a, axis=0), total)
+
+    target = centred(d)
+
+    def attempt(widths: Array) -> tuple[Array, tuple[Array, ...]]:
+        wide, narrow = widths
+        thermal = _thermal((y, x), blob.y, blob.x, wide * sigma_y, wide * sigma_x)
+        condensate = _three_halves(_parabola((y, x), blob.y, blob.x, narrow * sigma_y, narrow * sigma_x))
+        t, c = centred(thermal), centred(condensate)
+        tt, cc, tc = (jnp.sum(w2 * a * b, axis=0) for a, b in ((t, t), (c, c), (t, c)))
+        td, cd = jnp.sum(w2 * t * target, axis=0), jnp.sum(w2 * c * target, axis=0)
+        determinant = tt * cc - tc * tc
+        a_t, a_c = ratio(td * cc - cd * tc, determinant), ratio(cd * tt - td * tc, determinant)
+        # neither part may be negative: leave out the one that is
+        only_t, only_c = jnp.maximum(ratio(td, tt), 0), jnp.maximum(ratio(cd, cc), 0)
+        alone_t = (a_c <= 0) | ((a_t <= 0) & (only_t * td > only_c * cd))
+        both = (a_t > 0) & (a_c > 0)
+        a_t = jnp.where(both, a_t, jnp.where(alone_t, only_t, 0))
+        a_c = jnp.where(both, a_c, jnp.where(alone_t, 0, only_c))
+        ones = jnp.ones_like(a_t)
+        return a_t * td + a_c * cd, (a_t, wide * ones, a_c, narrow * ones)
+
+    widths = (0.8, 1.0, 1.3, 1.7, 2.3, 3.2), (0.7, 1.0, 1.4, 1.9, 2.5, 3.2)
+    # a condensate is narrower than its thermal cloud; at R = 1.9 σ both fall to half at the same place
+    grid = [(wide, narrow) for wide in widths[0] for narrow in widths[1] if narrow < 1.9 * wide]
+    _, (a_t, wide, a_c, narrow) = best_of(jnp.asarray(grid, d.dtype), attempt)
+    # a part that is absent still needs a start from which it can appear
+    least = 0.02 * jnp.maximum(a_t, a_c)
+    low_y, high_y = extent(coords[0], weights)
+    low_x, high_x = extent(coords[1], weights)
+    a_t, a_c = jnp.maximum(a_t, least), jnp.maximum(a_c, least)
+    return jnp.stack(
+        [
+            a_t,
+            jnp.minimum(wide * sigma_y, high_y - low_y),
+            jnp.minimum(wide * sigma_x, high_x - low_x),
+            a_c,
+            narrow * sigma_y,
+            narrow * sigma_x,
+            blob.y,
+            blob.x,
+            blob.offset,
+        ]
+    )
+
+
+bimodal_2d = Model(
+    "bimodal_2d",
+    _bimodal,
+    [
+        Parameter("amplitude_thermal", "data", lower=0, description="peak height of the thermal cloud"),
+        SIGMA_Y,
+        SIGMA_X,
+        Parameter("amplitude_condensate", "data", lower=0, description="peak height of the condensate"),
+        RADIUS_Y,
+        RADIUS_X,
+        Y,
+        X,
+        OFFSET,
+    ],
+    2,
+    _guess_bimodal,
+    formula="amplitude_thermal·exp(−Δy²/(2 sigma_y²) − Δx²/(2 sigma_x²)) + "
+    "amplitude_condensate·max(1 − (Δy/radius_y)² − (Δx/radius_x)², 0)^(3/2) + offset",
+    reference=KETTERLE,
+)

@@ -1,0 +1,277 @@
+"""All fits of a problem, chunk by chunk, as a generator: progress at each yield, cancelling between two."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import stages
+from .model import Array, Model
+from .objective import TILE, Samples
+from .problem import Options, Problem
+from .programs import Runner, computing, find_device
+from .stages import Limits, Statistics
+from .status import Flag, Status
+from .trust_region import RUNNING, State, Task, Tolerances
+
+# A yield comes at least about so often, so that cancelling and closing need not wait.
+SECONDS_PER_CALL = 0.15
+# Fits in one chunk: 8 192 curves of 32 samples were fastest; larger samples, fewer fits.
+MOST_FITS = 8192
+MOST_VALUES = MOST_FITS * 32
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run has come: fits done, fits in all, and whether a program is being compiled for the first time."""
+
+    done: int
+    total: int
+    compiling: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Fits:
+    """The answers to a problem, one column or entry per fit; NaN where there is none."""
+
+    params: NDArray[np.float64]  # (n_params, N)
+    covariance: NDArray[np.float64]  # (N, n_params, n_params), not yet scaled by the reduced χ²
+    start: NDArray[np.float64]  # (n_params, N)
+    status: NDArray[np.int8]  # (N,)
+    flags: NDArray[np.uint16]  # (N,)
+    at_bound: NDArray[np.int8]  # (n_params, N): −1 at the lower, 1 at the upper
+    cost: NDArray[np.float64]  # (N,)
+    n_used: NDArray[np.int64]  # (N,)
+    n_left_out: NDArray[np.int64]  # (N,)
+    n_iterations: NDArray[np.int32]  # (N,)
+    spread: NDArray[np.float64]  # (N,)
+
+    @classmethod
+    def blank(cls, n_params: int, n_fits: int) -> Fits:
+        """Nothing fitted yet."""
+
+        def nan(*shape: int) -> NDArray[np.float64]:
+            return np.full(shape, np.nan)
+
+        count = np.zeros(n_fits, np.int64)
+        return cls(
+            params=nan(n_params, n_fits),
+            covariance=nan(n_fits, n_params, n_params),
+            start=nan(n_params, n_fits),
+            status=np.full(n_fits, Status.STOPPED, np.int8),
+            flags=np.zeros(n_fits, np.uint16),
+            at_bound=np.zeros((n_params, n_fits), np.int8),
+            cost=nan(n_fits),
+            n_used=count,
+            n_left_out=count.copy(),
+            n_iterations=np.zeros(n_fits, np.int32),
+            spread=nan(n_fits),
+        )
+
+
+def iter_fit(
+    problem: Problem, should_stop: Callable[[], bool] | None = None
+) -> Generator[Progress, None, Fits]:
+    """Fit everything; the generator returns the `Fits`.
+
+    Parameters
+    ----------
+    should_stop : callable, optional
+        Asked between steps. Once true, fits that have not ended get `Status.STOPPED`.
+
+    Yields
+    ------
+    Progress
+        Several times a second.
+
+    Raises
+    ------
+    FitInputError
+        If the device does not exist.
+    FitEngineError
+        If JAX fails, for lack of memory for instance.
+    """
+    fits = Fits.blank(len(problem.model.names), problem.n_fits)
+    runner = Runner(problem.model, problem.free, problem.options)
+    for part in _chunks(problem):
+        yield from _fit_chunk(problem, runner, part, fits, should_stop or (lambda: False))
+        if should_stop is not None and should_stop():
+            break
+    return fits
+
+
+def find_starts(problem: Problem) -> NDArray[np.float64]:
+    """The starts ``(n_params, n_fits)`` that `iter_fit` would use, without fitting."""
+    runner = Runner(problem.model, problem.free, problem.options)
+    starts = np.empty((len(problem.model.names), problem.n_fits))
+    for part in _chunks(problem):
+        with computing(problem.options):
+            samples, limits = _load(problem, part)
+            starts[:, part] = np.asarray(runner(stages.guess, samples, limits))[:, : part.stop - part.start]
+    return starts
+
+
+def predict(
+    model: Model, coords: tuple[NDArray[Any], ...], params: NDArray[np.float64], options: Options
+) -> NDArray[np.float64]:
+    """The model's values ``(m, N)`` for parameters ``(n_params, N)``; NaN where a parameter is NaN.
+
+    ``coords`` are ``(m,)`` or ``(m, N)`` each.
+    """
+    m, n_fits = coords[0].shape[0], params.shape[1]
+    values = np.empty((m, n_fits))
+    width = fits_per_chunk(m)
+    runner = Runner(model, (), options)
+    for first in range(0, n_fits, width):
+        part = slice(first, min(first + width, n_fits))
+        columns = _power_of_two(part.stop - part.start, width)
+        with computing(options):
+            values[:, part] = runner(
+                stages.predict,
+                tuple(_fill(c if c.ndim == 2 else c[:, None], part, m, columns, options) for c in coords),
+                _fill(params, part, params.shape[0], columns, options),
+            )[:, : part.stop - part.start]
+    return values
+
+
+def fits_per_chunk(n_samples: int) -> int:
+    """Large samples are fitted one by one, small ones many at a time."""
+    if n_samples >= TILE // 2:
+        return 1
+    return min(MOST_FITS, 1 << int(np.log2(MOST_VALUES // n_samples)))
+
+
+def _chunks(problem: Problem) -> Iterator[slice]:
+    width = fits_per_chunk(_padded_length(problem))
+    for first in range(0, problem.n_fits, width):
+        yield slice(first, min(first + width, problem.n_fits))
+
+
+def _power_of_two(n: int, most: int) -> int:
+    return min(most, 1 << (n - 1).bit_length())
+
+
+def _padded_length(problem: Problem) -> int:
+    m = problem.n_samples
+    return max(16, 1 << (m - 1).bit_length()) if problem.padded else m
+
+
+def _fill(array: NDArray[Any], part: slice, rows: int, columns: int, options: Options, pad: float = 1.0) -> NDArray[Any]:
+    """The part's columns of an array ``(m, N or 1)`` in the chosen precision, padded to ``(rows, columns or 1)``."""
+    source = array if array.shape[1] == 1 else array[:, part]
+    target = np.full((rows, 1 if array.shape[1] == 1 else columns), pad, options.dtype)
+    target[: source.shape[0], : source.shape[1]] = source
+    return target
+
+
+def _load(problem: Problem, part: slice) -> tuple[Samples, Limits]:
+    """One chunk as arrays of a shape that many chunks share; padding is NaN and so left out."""
+    options = problem.options
+    rows = _padded_length(problem)
+    columns = _power_of_two(part.stop - part.start, fits_per_chunk(rows))
+
+    def fill(array: NDArray[Any], pad: float = 1.0, rows: int = rows) -> NDArray[Any]:
+        return _fill(array, part, rows, columns, options, pad)
+
+    data = np.full((rows, columns), np.nan, options.dtype)
+    data[: problem.n_samples, : part.stop - part.start] = problem.data[:, part]
+    samples = Samples(
+        coords=tuple(fill(c if c.ndim == 2 else c[:, None]) for c in problem.coords),
+        data=data,
+        weights=None if problem.weights is None else fill(problem.weights, pad=0.0),
+        count=np.int32(problem.n_samples),
+    )
+    n = len(problem.model.names)
+    return samples, Limits(fill(problem.start, rows=n), fill(problem.lower, rows=n), fill(problem.upper, rows=n))
+
+
+def _fit_chunk(
+    problem: Problem, runner: Runner, part: slice, fits: Fits, should_stop: Callable[[], bool]
+) -> Generator[Progress, None, None]:
+    options = problem.options
+    with computing(options):
+        samples, limits = _load(problem, part)
+        tolerances = _tolerances(options)
+        limit = np.int32(options.max_iterations)
+        ready = runner.is_ready(stages.begin, samples, limits)
+    if not ready:
+        yield Progress(part.start, problem.n_fits, compiling=True)
+    with computing(options):
+        task, state, statistics = runner(stages.begin, samples, limits)
+    yield Progress(part.start, problem.n_fits)
+    steps = 2
+    while not should_stop():
+        begun = time.perf_counter()
+        with computing(options):
+            ready = runner.is_ready(stages.advance, task, state, tolerances, limit, np.int32(steps))
+            state = runner(stages.advance, task, state, tolerances, limit, np.int32(steps))
+            status = np.asarray(state.status)[: part.stop - part.start]
+        running = np.count_nonzero(status >= RUNNING)
+        if not running:
+            break
+        if ready:
+            seconds = (time.perf_counter() - begun) / steps
+            steps = int(np.clip(SECONDS_PER_CALL / max(seconds, 1e-6), 1, options.max_iterations))
+        yield Progress(part.start + int(len(status) - running), problem.n_fits)
+    with computing(options):
+        ends = runner(stages.answer, task, state)
+        _store(problem, part, fits, task, state, statistics, ends)
+    yield Progress(part.stop, problem.n_fits)
+
+
+def _tolerances(options: Options) -> Tolerances:
+    # in single precision a cost cannot be told from its neighbours below this
+    floor = 0.0 if options.dtype == "float64" else 8 * float(np.finfo(np.float32).eps)
+    return Tolerances(*(np.asarray(max(t, floor), options.dtype) for t in (options.ftol, options.xtol, options.gtol)))
+
+
+def _store(
+    problem: Problem, part: slice, fits: Fits, task: Task, state: State, statistics: Statistics, ends: Any
+) -> None:
+    """Copy a chunk's answers to their place; parameters without an answer stay NaN."""
+    count = part.stop - part.start
+
+    def host(array: Array) -> NDArray[Any]:
+        return np.asarray(array)[..., :count]
+
+    free = np.array(problem.free)
+    status = host(state.status).astype(np.int8)
+    status[status >= RUNNING] = Status.STOPPED
+    undetermined = host(ends.undetermined)
+    solved = (status >= 0) | (status == Status.STOPPED)
+    status[(status > 0) & undetermined.any(axis=0)] = Status.SINGULAR
+
+    fits.start[:, part] = host(task.params)
+    x = np.where(undetermined | ~solved, np.nan, host(state.x))
+    fits.params[:, part] = np.where(solved, host(task.params), np.nan)
+    fits.params[free, part] = x
+    covariance = np.where(solved, host(ends.covariance), np.nan)
+    fits.covariance[part, free[:, None], free] = np.moveaxis(covariance, -1, 0)
+    at_lower, at_upper = host(ends.at_lower) & solved, host(ends.at_upper) & solved
+    fits.at_bound[free, part] = at_upper.astype(np.int8) - at_lower
+    fits.status[part] = status
+    fits.cost[part] = np.where(solved, host(state.here.cost), np.nan)
+    fits.n_used[part] = host(statistics.n_used)
+    fits.n_left_out[part] = host(statistics.n_left_out)
+    fits.n_iterations[part] = host(state.iterations)
+    fits.spread[part] = host(statistics.spread)
+    flags = np.zeros(count, np.uint16)
+    for flag, where in (
+        (Flag.AT_LOWER, at_lower.any(axis=0)),
+        (Flag.AT_UPPER, at_upper.any(axis=0)),
+        (Flag.POORLY_DETERMINED, undetermined.any(axis=0) & solved),
+        (Flag.MASKED_SAMPLES, host(statistics.n_left_out) > 0),
+    ):
+        flags |= np.where(where, np.uint16(flag), np.uint16(0))
+    fits.flags[part] = flags
+
+
+def device_name(options: Options) -> str:
+    """Where fits with these options are computed, as a user calls it: ``"cpu"``, or a GPU's own name."""
+    device = find_device(options.device)
+    return str(device.platform if device.platform == "cpu" else device.device_kind)

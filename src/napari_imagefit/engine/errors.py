@@ -1,0 +1,18 @@
+"""What is raised when a fit is asked for wrongly, and when the program itself fails."""
+
+from __future__ import annotations
+
+
+class FitInputError(ValueError):
+    """A fit was asked for with input that cannot work; the message names the value and the remedy.
+
+    It is raised before anything is traced or computed. A fit that merely fails is not an exception
+    but a :class:`~napari_imagefit.Status`.
+    """
+
+
+class FitEngineError(Exception):
+    """The engine failed for a reason that the caller did not choose, such as a lack of memory.
+
+    It is deliberately not a ``RuntimeError``: Qt workers swallow those, and JAX raises them.
+    """

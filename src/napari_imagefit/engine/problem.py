@@ -1,0 +1,209 @@
+"""A batch of fits, checked once so that the solver may assume."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .errors import FitInputError
+from .model import Model
+
+DType = Literal["float32", "float64"]
+Values = Mapping[str, ArrayLike]
+Bounds = Mapping[str, tuple[ArrayLike, ArrayLike]]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a fit is computed. Raises `FitInputError` where a value makes no sense.
+
+    Parameters
+    ----------
+    ftol, xtol, gtol : float
+        Relative change of the cost, relative change of the parameters (each in its own scale), and largest cosine
+        between the residuals and a column of the Jacobian, below which a fit has converged.
+    max_iterations : int
+        Trial steps per fit, accepted or not.
+    dtype : {"float64", "float32"}
+        Precision in which is computed. In float32 no tolerance is taken below 8 units of its rounding, about 1e-6.
+    device : str, optional
+        ``"cpu"``, ``"gpu"``… ; JAX's first choice if not given.
+    """
+
+    ftol: float = 1e-8
+    xtol: float = 1e-8
+    gtol: float = 1e-8
+    max_iterations: int = 100
+    dtype: DType = "float64"
+    device: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("ftol", "xtol", "gtol"):
+            value = getattr(self, name)
+            if not 0 <= value < 1:
+                raise FitInputError(f"{name}={value:g} is not a tolerance; give a number from 0 to below 1, such as 1e-8")
+        if self.max_iterations < 1:
+            raise FitInputError(f"max_iterations={self.max_iterations} leaves nothing to do; give 1 or more")
+        if self.dtype not in ("float32", "float64"):
+            raise FitInputError(f"dtype={self.dtype!r} is not a precision; give 'float64' or 'float32'")
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """One model, and samples for `n_fits` fits of it. Build one with `Problem.build`.
+
+    Attributes
+    ----------
+    coords : tuple of `ndim` arrays, each ``(n_samples,)`` or ``(n_samples, n_fits)``
+    data : array, ``(n_samples, n_fits)``
+        Of any real dtype. Samples that are not finite are left out.
+    weights : array or None, ``(n_samples, 1)`` or ``(n_samples, n_fits)``
+        ``1/σ``; 0 leaves a sample out. None where no σ is known.
+    start : array, ``(n_params, 1)`` or ``(n_params, n_fits)``
+        NaN where the start is to be guessed from the data; the value itself for a fixed parameter.
+    lower, upper : arrays, ``(n_params, 1)`` or ``(n_params, n_fits)``
+        A parameter whose bounds coincide is held there.
+    padded : bool
+        Whether the samples are padded to the next power of two, so that regions of different sizes share a program.
+    """
+
+    model: Model
+    coords: tuple[NDArray[np.float64], ...]
+    data: NDArray[Any]
+    weights: NDArray[np.float64] | None
+    start: NDArray[np.float64]
+    lower: NDArray[np.float64]
+    upper: NDArray[np.float64]
+    options: Options = field(default_factory=Options)
+    padded: bool = False
+
+    @classmethod
+    def build(
+        cls,
+        model: Model,
+        coords: Sequence[ArrayLike],
+        data: NDArray[Any],
+        *,
+        weights: NDArray[np.float64] | None = None,
+        init: Values | None = None,
+        bounds: Bounds | None = None,
+        fixed: Values | None = None,
+        options: Options | None = None,
+        padded: bool = False,
+    ) -> Self:
+        """Check everything that can be wrong, and fill in what was not said.
+
+        `init`, `bounds` and `fixed` hold numbers or arrays of ``n_fits`` values by parameter name.
+
+        Raises
+        ------
+        FitInputError
+            For unknown names, shapes that do not fit, complex data, bounds in the wrong order or NaN, starts outside
+            their bounds, and when nothing is left free.
+        """
+        if data.ndim != 2 or data.size == 0:
+            raise FitInputError(f"the data of a batch of fits have shape {data.shape}; give (n_samples, n_fits), not empty")
+        if not (np.issubdtype(data.dtype, np.number) or data.dtype == bool) or np.iscomplexobj(data):
+            raise FitInputError(f"data of type {data.dtype} cannot be fitted; convert them to real numbers")
+        grid = tuple(np.asarray(c, dtype=float) for c in coords)
+        if len(grid) != model.ndim:
+            raise FitInputError(f"model {model.name!r} takes {model.ndim} coordinates, but {len(grid)} were given")
+        for c in grid:
+            if c.shape not in {(data.shape[0],), data.shape} or c.shape != grid[0].shape:
+                raise FitInputError(
+                    f"coordinates of shape {c.shape} do not go with data of shape {data.shape}; "
+                    "give one value per sample, or one per sample and fit"
+                )
+            if not np.isfinite(c).all():
+                raise FitInputError("the coordinates hold NaN or infinity; give finite numbers")
+        start, lower, upper = _parameters(model, data.shape[1], init or {}, bounds or {}, fixed or {})
+        problem = cls(model, grid, data, weights, start, lower, upper, options or Options(), padded)
+        if not problem.free:
+            raise FitInputError(f"all parameters of {model.name!r} are fixed; leave at least one free")
+        return problem
+
+    @property
+    def n_samples(self) -> int:
+        return int(self.data.shape[0])
+
+    @property
+    def n_fits(self) -> int:
+        return int(self.data.shape[1])
+
+    @property
+    def free(self) -> tuple[int, ...]:
+        """The parameters that are not fixed in every fit."""
+        held = np.all(self.lower == self.upper, axis=1)
+        return tuple(int(i) for i in np.flatnonzero(~held))
+
+
+def _parameters(
+    model: Model, n_fits: int, init: Values, bounds: Bounds, fixed: Values
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Start, lower and upper, each ``(n_params, 1 or n_fits)``."""
+
+    def row(what: str, name: str, value: ArrayLike) -> NDArray[np.float64]:
+        try:
+            array = np.asarray(value, dtype=float).reshape(-1)
+        except (TypeError, ValueError):
+            raise FitInputError(f"{what} of {name!r} is {value!r}; give a number or an array of numbers") from None
+        if array.size not in (1, n_fits):
+            raise FitInputError(f"{what} of {name!r} has {array.size} values; give one, or one for each of {n_fits} fits")
+        return array
+
+    for name in (*init, *bounds, *fixed):
+        model.index(name)
+    starts, lowers, uppers = [], [], []
+    for parameter in model.parameters:
+        name = parameter.name
+        if name in fixed:
+            if name in init or name in bounds:
+                raise FitInputError(f"{name!r} is fixed and also has a start or bounds; give one or the other")
+            low = high = row("the fixed value", name, fixed[name])
+            if not np.isfinite(low).all():
+                raise FitInputError(f"the fixed value of {name!r} is not finite; give a number")
+        else:
+            pair = bounds.get(name, (parameter.lower, parameter.upper))
+            if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+                raise FitInputError(f"bounds of {name!r} are {pair!r}; give (lower, upper)")
+            low, high = row("the lower bound", name, pair[0]), row("the upper bound", name, pair[1])
+            _check_order(name, low, high)
+        begin = row("the start", name, init.get(name, math.nan))
+        if name in init and not np.isfinite(begin).all():
+            raise FitInputError(f"the start of {name!r} is not finite; give a number, or leave it out to have it guessed")
+        held = np.asarray(low == high)
+        begin = np.where(held, low, begin)
+        outside = (begin < low) | (begin > high)
+        if outside.any():
+            at = int(np.flatnonzero(outside)[0])
+            b, lo, hi = np.broadcast_arrays(begin, low, high)
+            raise FitInputError(
+                f"the start {b[at]:g} of {name!r} is outside its bounds [{lo[at]:g}, {hi[at]:g}]; move it inside or widen them"
+            )
+        starts.append(begin)
+        lowers.append(low)
+        uppers.append(high)
+    return _stack(starts), _stack(lowers), _stack(uppers)
+
+
+def _check_order(name: str, low: NDArray[np.float64], high: NDArray[np.float64]) -> None:
+    if np.isnan(low).any() or np.isnan(high).any():
+        raise FitInputError(f"a bound of {name!r} is NaN; give a number, or -inf or inf for none")
+    wrong = low > high
+    if wrong.any():
+        at = int(np.flatnonzero(wrong)[0])
+        lo, hi = np.broadcast_arrays(low, high)
+        raise FitInputError(
+            f"the lower bound {lo[at]:g} of {name!r} is above its upper bound {hi[at]:g}; exchange or change them"
+        )
+    if np.isinf(np.where(low == high, low, 0)).any():
+        raise FitInputError(f"both bounds of {name!r} are infinite with the same sign; give finite numbers to fix it")
+
+
+def _stack(rows: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    return np.stack(np.broadcast_arrays(*rows))

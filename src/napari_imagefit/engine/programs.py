@@ -1,0 +1,98 @@
+"""Compiling: each stage once for each model, precision, device and shape, kept for the whole process."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._lazy import LazyModule
+from .errors import FitEngineError, FitInputError
+from .model import Model
+from .problem import Options
+
+if TYPE_CHECKING:
+    import jax
+else:
+    jax = LazyModule("jax")
+
+Stage = Callable[..., Any]
+
+# A session tries a few models on a few shapes; the programs that were not used for longest are dropped beyond this.
+KEPT = 256
+_programs: OrderedDict[Any, Any] = OrderedDict()
+_lock = threading.Lock()
+
+
+@contextlib.contextmanager
+def computing(options: Options) -> Iterator[None]:
+    """Precision and device for one step, and failures of JAX as errors that a Qt worker does not swallow.
+
+    Never hold it across a ``yield``: the precision would leak into the thread.
+    """
+    device = find_device(options.device)
+    with jax.enable_x64(options.dtype == "float64"), jax.default_device(device):
+        try:
+            yield
+        except RuntimeError as error:
+            raise FitEngineError(f"JAX failed on {device.platform}: {error}") from error
+
+
+def find_device(name: str | None) -> Any:
+    """JAX's device of that kind, or its first choice.
+
+    Raises
+    ------
+    FitInputError
+        If there is none of that kind.
+    """
+    try:
+        return jax.devices(name)[0]
+    except RuntimeError:
+        known = ", ".join(sorted({d.platform for d in jax.devices()}))
+        raise FitInputError(f"there is no device {name!r} here; choose one of: {known}") from None
+
+
+class Runner:
+    """Runs the stages of one model's fits, and compiles what it meets for the first time."""
+
+    def __init__(self, model: Model, free: tuple[int, ...], options: Options) -> None:
+        self.model, self.free, self.options = model, free, options
+
+    def __call__(self, stage: Stage, *args: Any) -> Any:
+        """Call a stage; inside `computing` only."""
+        return self._program(stage, args)(*args)
+
+    def is_ready(self, stage: Stage, *args: Any) -> bool:
+        """Whether the stage is compiled for arguments of these shapes."""
+        with _lock:
+            return self._key(stage, args) in _programs
+
+    def _key(self, stage: Stage, args: tuple[Any, ...]) -> Any:
+        leaves, tree = jax.tree.flatten(args)
+        shapes = tuple((np.shape(leaf), np.result_type(leaf)) for leaf in leaves)
+        return stage, self.model, self.free, self.options.dtype, self.options.device, tree, shapes
+
+    def _program(self, stage: Stage, args: tuple[Any, ...]) -> Any:
+        key = self._key(stage, args)
+        with _lock:
+            if key in _programs:
+                _programs.move_to_end(key)
+                return _programs[key]
+        model, free = self.model, self.free
+        program = jax.jit(lambda *a: stage(model, free, *a)).lower(*args).compile()
+        with _lock:
+            _programs[key] = program
+            while len(_programs) > KEPT:
+                _programs.popitem(last=False)
+        return program
+
+
+def compiled_programs() -> int:
+    """How many programs are kept; tests count with it what a call has compiled."""
+    with _lock:
+        return len(_programs)

@@ -1,0 +1,264 @@
+"""What comes back from a call: the answers on the grid of fits, in the caller's words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .batch import Fits
+from .model import Model
+from .problem import Problem
+from .status import Flag, Status
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LayerTuple = tuple[Any, dict[str, Any], str]
+
+
+class Source(Protocol):
+    """Where a result came from: how its fits lie in the data."""
+
+    def fitted(self, result: FitResult) -> NDArray[np.float64]:
+        """The model's values in the data's shape, NaN where nothing was fitted."""
+
+    def residual(self, result: FitResult) -> NDArray[np.float64]:
+        """Data − fitted, in the data's shape, NaN where nothing was fitted."""
+
+    def index_columns(self) -> dict[str, NDArray[Any]]:
+        """Which fit is which: columns such as frame and label, each of ``n_fits`` values."""
+
+    def layers(self, result: FitResult) -> list[LayerTuple]:
+        """The result as napari layer data tuples."""
+
+    def recipe(self) -> dict[str, Any]:
+        """What was asked for beyond the model, as JSON."""
+
+
+@dataclass(frozen=True, eq=False)
+class FitResult:
+    """The answers of one call, on its grid of fits. NaN wherever there is no answer.
+
+    Attributes
+    ----------
+    params, stderr : dict of str to array, ``(*grid,)``
+        Values and standard errors by parameter name. The errors are absolute when the noise level was given, otherwise
+        scaled by √(reduced χ²). A parameter that was fixed, or is at a bound, has no error.
+    covariance : array, ``(*grid, n_params, n_params)``
+    status : int array, ``(*grid,)``
+        `Status` codes.
+    flags : int array, ``(*grid,)``
+        Bit sets of `Flag`.
+    at_bound : dict of str to int array, ``(*grid,)``
+        −1 where the parameter is at its lower bound, 1 at its upper, 0 elsewhere.
+    start : dict of str to array, ``(*grid,)``
+        Where each fit began.
+    cost : array, ``(*grid,)``
+        ½Σr², with ``r = (data − fitted)/σ``.
+    n_used, n_left_out, n_iterations : int arrays, ``(*grid,)``
+        Samples used, samples left out because they are not finite, and trial steps.
+    n_free : int array, ``(*grid,)``
+        Free parameters.
+    model : Model
+    seconds : float
+    device : str
+    known_sigma : bool
+        Whether the noise level was given.
+    """
+
+    params: Mapping[str, NDArray[np.float64]]
+    stderr: Mapping[str, NDArray[np.float64]]
+    covariance: NDArray[np.float64]
+    status: NDArray[np.int8]
+    flags: NDArray[np.uint16]
+    at_bound: Mapping[str, NDArray[np.int8]]
+    start: Mapping[str, NDArray[np.float64]]
+    cost: NDArray[np.float64]
+    n_used: NDArray[np.int64]
+    n_left_out: NDArray[np.int64]
+    n_iterations: NDArray[np.int32]
+    n_free: NDArray[np.int64]
+    spread: NDArray[np.float64] = field(repr=False)
+    model: Model
+    seconds: float
+    device: str
+    known_sigma: bool
+    source: Source = field(repr=False)
+
+    @classmethod
+    def on_grid(
+        cls,
+        fits: Fits,
+        problem: Problem,
+        grid: tuple[int, ...],
+        source: Source,
+        *,
+        where: NDArray[np.intp] | None = None,
+        seconds: float,
+        device: str,
+    ) -> FitResult:
+        """Lay the fits of a problem out on a grid.
+
+        Parameters
+        ----------
+        where : int array, ``(n_fits,)``, optional
+            The flat place of each fit on the grid; places that are not named get `Status.NOT_FITTED`. All places, in
+            order, if not given.
+        """
+        size = int(np.prod(grid))
+
+        def lay(values: NDArray[Any], blank: float) -> NDArray[Any]:
+            if where is not None:
+                full = np.full((size, *values.shape[1:]), blank, values.dtype)
+                full[where] = values
+                values = full
+            return values.reshape(*grid, *values.shape[1:])
+
+        def by_name(values: NDArray[Any], blank: float) -> dict[str, NDArray[Any]]:
+            return {name: lay(row, blank) for name, row in zip(problem.model.names, values, strict=True)}
+
+        held = np.broadcast_to(problem.lower == problem.upper, fits.params.shape)
+        n_free = np.count_nonzero(~held, axis=0)
+        known = problem.weights is not None
+        covariance = fits.covariance
+        if not known:
+            freedom = fits.n_used - n_free
+            with np.errstate(invalid="ignore", divide="ignore"):
+                covariance = covariance * np.where(freedom > 0, 2 * fits.cost / freedom, np.nan)[:, None, None]
+        with np.errstate(invalid="ignore"):
+            stderr = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2).T)
+        return cls(
+            params=by_name(fits.params, np.nan),
+            stderr=by_name(stderr, np.nan),
+            covariance=lay(covariance, np.nan),
+            status=lay(fits.status, Status.NOT_FITTED),
+            flags=lay(fits.flags, 0),
+            at_bound=by_name(fits.at_bound, 0),
+            start=by_name(fits.start, np.nan),
+            cost=lay(fits.cost, np.nan),
+            n_used=lay(fits.n_used, 0),
+            n_left_out=lay(fits.n_left_out, 0),
+            n_iterations=lay(fits.n_iterations, 0),
+            n_free=lay(n_free, 0),
+            spread=lay(fits.spread, np.nan),
+            model=problem.model,
+            seconds=seconds,
+            device=device,
+            known_sigma=known,
+            source=source,
+        )
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the grid of fits."""
+        return self.status.shape
+
+    @property
+    def converged(self) -> NDArray[np.bool_]:
+        """Whether each fit reached a minimum that determines all its parameters, ``(*grid,)``."""
+        return self.status > 0
+
+    @property
+    def chi2(self) -> NDArray[np.float64]:
+        """Σr², ``(*grid,)``; in units of the data squared where no σ was given."""
+        return 2 * self.cost
+
+    @property
+    def reduced_chi2(self) -> NDArray[np.float64]:
+        """χ² over the degrees of freedom (samples used − free parameters), NaN where there are none."""
+        freedom = (self.n_used - self.n_free).astype(float)
+        return np.divide(self.chi2, freedom, out=np.full(self.shape, np.nan), where=freedom > 0)
+
+    @property
+    def r2(self) -> NDArray[np.float64]:
+        """1 − χ²/Σ(d − d̄)²/σ²: the share of the data's variance that the fit explains, ``(*grid,)``."""
+        return 1 - np.divide(self.chi2, self.spread, out=np.full(self.shape, np.nan), where=self.spread > 0)
+
+    @property
+    def aicc(self) -> NDArray[np.float64]:
+        """Akaike's criterion, corrected for small samples, up to a constant that all models of the data share."""
+        n, k = self.n_used.astype(float), self._degrees
+        room = n - k - 1
+        correction = np.divide(2 * k * (k + 1), room, out=np.full(self.shape, np.nan), where=room > 0)
+        return self._deviance + 2 * k + correction
+
+    @property
+    def bic(self) -> NDArray[np.float64]:
+        """Schwarz's criterion, up to a constant that all models of the data share, ``(*grid,)``."""
+        with np.errstate(divide="ignore"):
+            return self._deviance + self._degrees * np.log(self.n_used)
+
+    @property
+    def _degrees(self) -> NDArray[np.float64]:
+        # an unknown noise level is one more parameter
+        return self.n_free + (0.0 if self.known_sigma else 1.0)
+
+    @property
+    def _deviance(self) -> NDArray[np.float64]:
+        if self.known_sigma:
+            return self.chi2
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return self.n_used * np.log(self.chi2 / self.n_used)
+
+    def fitted(self) -> NDArray[np.float64]:
+        """The model's values in the data's shape, computed now; NaN where nothing was fitted."""
+        return self.source.fitted(self)
+
+    def residual(self) -> NDArray[np.float64]:
+        """Data − fitted in the data's shape, computed now; NaN where nothing was fitted or the data are not finite."""
+        return self.source.residual(self)
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """One row per fit: its place, every parameter and ``<name>_stderr``, status, flags and goodness."""
+        import pandas as pd
+
+        columns: dict[str, Any] = dict(self.source.index_columns())
+        for name in self.model.names:
+            columns[name] = self.params[name].ravel()
+            columns[f"{name}_stderr"] = self.stderr[name].ravel()
+        for name in ("cost", "chi2", "reduced_chi2", "r2", "aicc", "bic", "n_used", "n_left_out", "n_iterations"):
+            columns[name] = getattr(self, name).ravel()
+        columns["converged"] = self.converged.ravel()
+        columns["status"] = self.status.ravel()
+        columns["message"] = [Status(code).message for code in self.status.ravel()]
+        columns["flags"] = self.flags.ravel()
+        return pd.DataFrame(columns)
+
+    def to_layers(self) -> list[LayerTuple]:
+        """Parameter, standard-error, fitted, residual and status layers as napari ``LayerData`` tuples."""
+        return self.source.layers(self)
+
+    def counts(self) -> dict[Status, int]:
+        """How many fits ended with each status, the most frequent first; fits outside the mask are not counted."""
+        codes, counts = np.unique(self.status, return_counts=True)
+        pairs = sorted(zip(counts, codes, strict=True), reverse=True)
+        return {Status(code): int(count) for count, code in pairs if code != Status.NOT_FITTED}
+
+    def summary(self) -> str:
+        """A few lines for people: how many fits converged, why others did not, and what they found."""
+        counts = self.counts()
+        total = sum(counts.values())
+        converged = sum(n for status, n in counts.items() if status.converged)
+        lines = [
+            f"{self.model.name}: {total} {'fit' if total == 1 else 'fits'} · {converged} converged · "
+            f"{self.seconds:.2g} s · {self.device}"
+        ]
+        lines += [f"  {n} × {status.message}" for status, n in counts.items() if not status.converged]
+        lines += [
+            f"  {n} × {flag.message}" for flag in Flag if (n := int(np.count_nonzero(self.flags & np.uint16(flag))))
+        ]
+        for name in self.model.names:
+            values, errors = self.params[name], self.stderr[name]
+            if np.isfinite(values).any():
+                middle = np.nanmedian(values)
+                error = f" ± {np.nanmedian(errors):.2g}" if np.isfinite(errors).any() else ""
+                lines.append(f"  {name} = {middle:.6g}{error}" + (" (medians)" if total > 1 else ""))
+        return "\n".join(lines)
+
+    def recipe(self) -> dict[str, Any]:
+        """What was asked for, as JSON; it holds no code."""
+        return {"model": self.model.name, **self.source.recipe()}

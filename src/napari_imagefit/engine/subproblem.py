@@ -1,0 +1,112 @@
+"""The step within a trust region: minimise gᵀp + ½pᵀBp subject to ‖p‖ ≤ Δ.
+
+The minimum is p(α) = −(B + αI)⁻¹g with the smallest damping α ≥ 0 for which ‖p‖ ≤ Δ. The secular equation
+φ(α) = ‖p(α)‖ − Δ = 0 is solved by Newton's method on 1/φ, safeguarded by a bracket.
+
+References
+----------
+J. J. Moré, The Levenberg–Marquardt algorithm: implementation and theory, 1978.
+L. R. Hofer, M. Krstajić, R. P. Smith, JAXFit, 2022, algorithm 2 (its loop runs while |φ| exceeds σΔ, and its upper
+bound starts at ‖g‖/Δ).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .._lazy import LazyModule
+from .model import Array
+
+if TYPE_CHECKING:
+    import jax
+    import jax.numpy as jnp
+else:
+    jax, jnp = LazyModule("jax"), LazyModule("jax.numpy")
+
+ACCURACY = 0.01  # σ: how close ‖p‖ must come to Δ, relative; as in SciPy
+MAX_UPDATES = 10
+
+
+def norm(vector: Array) -> Array:
+    """Euclidean norm over the first axis."""
+    return jnp.sqrt(jnp.sum(vector * vector, axis=0))
+
+
+def divide(numerator: Array, denominator: Array) -> Array:
+    """Quotient, 0 where the denominator is 0."""
+    zero = denominator == 0
+    return jnp.where(zero, 0, numerator / jnp.where(zero, 1, denominator))
+
+
+def eigen(matrix: Array) -> tuple[Array, Array]:
+    """Eigenvalues ``(n, B)``, ascending, and eigenvectors ``(n, n, B)`` (columns) of symmetric ``(n, n, B)``."""
+    values, vectors = jnp.linalg.eigh(jnp.moveaxis(matrix, -1, 0))
+    return jnp.maximum(values.T, 0), jnp.moveaxis(vectors, 0, -1)
+
+
+def full_rank(values: Array) -> Array:
+    """Whether ascending eigenvalues ``(n, B)`` are those of a matrix that is regular within rounding."""
+    n = values.shape[0]
+    return values[0] > n * jnp.finfo(values.dtype).eps * values[-1]
+
+
+def trust_region_step(matrix: Array, gradient: Array, radius: Array, alpha: Array) -> tuple[Array, Array]:
+    """Solve the subproblem for a batch.
+
+    Parameters
+    ----------
+    matrix : array, ``(n, n, B)``, positive semidefinite
+    gradient : array, ``(n, B)``
+    radius : array, ``(B,)``, positive
+    alpha : array, ``(B,)``
+        Where to start the search for the damping, such as the last one.
+
+    Returns
+    -------
+    step : array, ``(n, B)``
+    alpha : array, ``(B,)``
+    """
+    values, vectors = eigen(matrix)
+    rotated = jnp.sum(vectors * gradient[:, None], axis=0)
+
+    def steps_back(a: Array) -> Array:
+        return divide(rotated, values + a)
+
+    def phi(a: Array) -> tuple[Array, Array]:
+        p = steps_back(a)
+        length = norm(p)
+        return length - radius, -divide(jnp.sum(divide(p * p, values + a), axis=0), length)
+
+    regular = full_rank(values)
+    zero = jnp.zeros_like(radius)
+    phi_0, slope_0 = phi(zero)
+    inside = regular & (phi_0 <= 0)
+
+    lower = jnp.where(regular, -divide(phi_0, slope_0), 0)
+    upper = norm(gradient) / radius
+
+    def unsettled(state: tuple[Array, ...]) -> Array:
+        count, *_, settled = state
+        return (count < MAX_UPDATES) & ~jnp.all(settled)
+
+    def update(state: tuple[Array, ...]) -> tuple[Array, ...]:
+        count, a, low, high, settled = state
+        outside = (a < low) | (a > high)
+        a = jnp.where(settled | ~outside, a, jnp.maximum(0.001 * high, jnp.sqrt(low * high)))
+        f, slope = phi(a)
+        ratio = divide(f, slope)
+        high = jnp.where(f < 0, a, high)
+        low = jnp.maximum(low, a - ratio)
+        new = a - (f + radius) * ratio / radius
+        done = settled | (jnp.abs(f) < ACCURACY * radius)
+        return count + 1, jnp.where(done, a, new), low, high, done
+
+    # a start of 0 is of no use where the matrix is singular
+    start = jnp.where(regular | (alpha > 0), alpha, jnp.maximum(0.001 * upper, jnp.sqrt(lower * upper)))
+    found = jax.lax.while_loop(unsettled, update, (0, start, lower, upper, inside))[1]
+    alpha = jnp.where(inside, 0, found)
+    back = steps_back(alpha)
+    length = norm(back)
+    # outside the region only by the accuracy of α: put the step on its edge
+    back = jnp.where(inside, 1, divide(radius, length)) * back
+    return -jnp.sum(vectors * back, axis=1), alpha
