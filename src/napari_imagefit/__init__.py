@@ -1,1 +1,22 @@
+"""Interactive least-squares fitting of images: regions, spots and voxels on one JAX trust-region engine.
+
+>>> import napari_imagefit as nif
+>>> nif.models["gaussian_2d"].names
+('amplitude', 'y', 'x', 'sigma', 'offset')
+"""
+
+import lazy_loader
+
 __version__ = "0.1.0.dev0"
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "catalogue": ["models"],
+        "engine.model": ["Model", "Parameter"],
+        "engine.result": ["FitResult"],
+        "engine.status": ["Flag", "Status"],
+        "imaging.image": ["fit_image"],
+        "imaging.voxels": ["fit_voxels"],
+    },
+)

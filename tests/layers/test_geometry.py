@@ -217,9 +217,7 @@ def test_grid_of_rgb_and_multiscale_images() -> None:
     assert len(axis_coordinates(pyramid, [1])[0].values) == 10
 
 
-@pytest.mark.parametrize(
-    ("unit", "short"), [("um", "µm"), ("ms", "ms"), ("pixel", "px"), ("", ""), ("um/s", "µm/s")]
-)
+@pytest.mark.parametrize(("unit", "short"), [("um", "µm"), ("ms", "ms"), ("pixel", "px"), ("", ""), ("um/s", "µm/s")])
 def test_short_units(unit: str, short: str) -> None:
     assert unit_symbol(image(2, units=(unit, "um")).units[0]) == short
 
@@ -240,9 +238,7 @@ def test_unit_factors() -> None:
 @pytest.mark.parametrize(("ndim", "transform"), TRANSFORMS)
 def test_data_to_data_for_layers_of_one_unit(ndim: int, transform: dict[str, Any]) -> None:
     target = image(ndim, **transform)
-    source = image(
-        ndim, scale=(1, 2, 3, 4)[-ndim:], rotate=15, translate=(1, 2, 3, 4)[-ndim:], units=target.units
-    )
+    source = image(ndim, scale=(1, 2, 3, 4)[-ndim:], rotate=15, translate=(1, 2, 3, 4)[-ndim:], units=target.units)
     points = grid_points(ndim)
     expected = np.array([target.world_to_data(point) for point in world(source, points)])
     np.testing.assert_allclose(data_to_data(source, target, points), expected, rtol=0, atol=1e-10)

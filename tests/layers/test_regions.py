@@ -190,9 +190,7 @@ def test_a_flat_layer_counts_for_all_frames() -> None:
     stack = Image(np.zeros((3, 4, 20, 30)), scale=(9, 8, 2, 2), translate=(5, 5, 0, 0))
     (region,) = shapes_masks(flat, stack)
     assert region.frame is None
-    np.testing.assert_array_equal(
-        region.mask, shape_mask(drawn(RECTANGLE, "rectangle"), 0, Image(stack.data[0, 0]))
-    )
+    np.testing.assert_array_equal(region.mask, shape_mask(drawn(RECTANGLE, "rectangle"), 0, Image(stack.data[0, 0])))
 
 
 def test_a_layer_that_lacks_only_some_axes() -> None:
@@ -252,9 +250,7 @@ def test_shapes_in_no_single_frame_of_the_image() -> None:
 
 def test_a_flat_layer_on_a_stack_rotated_out_of_its_plane() -> None:
     stack = Image(np.zeros((4, 20, 30)), rotate=(0, 20, 0), name="stack")
-    with pytest.raises(
-        RegionError, match=r"'stack' is rotated or sheared out of its plane.*draw in a 3-D layer"
-    ):
+    with pytest.raises(RegionError, match=r"'stack' is rotated or sheared out of its plane.*draw in a 3-D layer"):
         shapes_masks(drawn(RECTANGLE, "rectangle"), stack)
     with pytest.raises(RegionError, match="'stack' is rotated or sheared out of its plane"):
         labels_on_image(Labels(np.ones((20, 30), dtype=int)), stack)

@@ -204,4 +204,5 @@ def _adapt(y: Array, x: Array, data: Array, weights: Array, box: tuple[Array, ..
         & (new_x <= x_high)
     )
     new = Blob(line.amplitude, new_y, new_x, yy, xx, yx, line.offset)
-    return jax.tree.map(lambda n, old: jnp.where(sane, n, old), new, blob)
+    kept: Blob = jax.tree.map(lambda n, old: jnp.where(sane, n, old), new, blob)
+    return kept

@@ -116,7 +116,6 @@ gaussian_2d_rotated = Model(
     ],
     2,
     _guess_rotated,
-    formula="amplitude·exp(−u²/(2 sigma_x²) − v²/(2 sigma_y²)) + offset, "
-    "u = Δx cosθ + Δy sinθ, v = −Δx sinθ + Δy cosθ",
+    formula="amplitude·exp(−u²/(2 sigma_x²) − v²/(2 sigma_y²)) + offset, u = Δx cosθ + Δy sinθ, v = −Δx sinθ + Δy cosθ",
     reference=SIEGMAN,
 )

@@ -40,43 +40,64 @@ class Fits:
     """The answers to a problem, one column or entry per fit; NaN where there is none."""
 
     params: NDArray[np.float64]  # (n_params, N)
+    solution: NDArray[np.float64]  # (n_params, N): where the fit ended, with what it did not determine
     covariance: NDArray[np.float64]  # (N, n_params, n_params), not yet scaled by the reduced χ²
     start: NDArray[np.float64]  # (n_params, N)
     status: NDArray[np.int8]  # (N,)
     flags: NDArray[np.uint16]  # (N,)
     at_bound: NDArray[np.int8]  # (n_params, N): −1 at the lower, 1 at the upper
     cost: NDArray[np.float64]  # (N,)
+    n_free: NDArray[np.int64]  # (N,)
     n_used: NDArray[np.int64]  # (N,)
     n_left_out: NDArray[np.int64]  # (N,)
     n_iterations: NDArray[np.int32]  # (N,)
     spread: NDArray[np.float64]  # (N,)
 
     @classmethod
-    def blank(cls, n_params: int, n_fits: int) -> Fits:
-        """Nothing fitted yet."""
+    def blank(cls, n_params: int, n_fits: int, status: Status) -> Fits:
+        """No answers, all for the same reason."""
 
         def nan(*shape: int) -> NDArray[np.float64]:
             return np.full(shape, np.nan)
 
-        count = np.zeros(n_fits, np.int64)
+        def count() -> NDArray[np.int64]:
+            return np.zeros(n_fits, np.int64)
+
         return cls(
             params=nan(n_params, n_fits),
+            solution=nan(n_params, n_fits),
             covariance=nan(n_fits, n_params, n_params),
             start=nan(n_params, n_fits),
-            status=np.full(n_fits, Status.STOPPED, np.int8),
+            status=np.full(n_fits, status, np.int8),
             flags=np.zeros(n_fits, np.uint16),
             at_bound=np.zeros((n_params, n_fits), np.int8),
             cost=nan(n_fits),
-            n_used=count,
-            n_left_out=count.copy(),
+            n_free=count(),
+            n_used=count(),
+            n_left_out=count(),
             n_iterations=np.zeros(n_fits, np.int32),
             spread=nan(n_fits),
         )
 
+    def put(self, where: NDArray[np.intp], other: Fits) -> None:
+        """Copy the answers of `other` to these places."""
+        for name in ("params", "solution", "start", "at_bound"):
+            getattr(self, name)[:, where] = getattr(other, name)
+        for name in (
+            "covariance",
+            "status",
+            "flags",
+            "cost",
+            "n_free",
+            "n_used",
+            "n_left_out",
+            "n_iterations",
+            "spread",
+        ):
+            getattr(self, name)[where] = getattr(other, name)
 
-def iter_fit(
-    problem: Problem, should_stop: Callable[[], bool] | None = None
-) -> Generator[Progress, None, Fits]:
+
+def iter_fit(problem: Problem, should_stop: Callable[[], bool] | None = None) -> Generator[Progress, None, Fits]:
     """Fit everything; the generator returns the `Fits`.
 
     Parameters
@@ -96,7 +117,8 @@ def iter_fit(
     FitEngineError
         If JAX fails, for lack of memory for instance.
     """
-    fits = Fits.blank(len(problem.model.names), problem.n_fits)
+    fits = Fits.blank(len(problem.model.names), problem.n_fits, Status.STOPPED)
+    fits.n_free[:] = np.count_nonzero(np.broadcast_to(problem.lower < problem.upper, fits.params.shape), axis=0)
     runner = Runner(problem.model, problem.free, problem.options)
     for part in _chunks(problem):
         yield from _fit_chunk(problem, runner, part, fits, should_stop or (lambda: False))
@@ -161,7 +183,9 @@ def _padded_length(problem: Problem) -> int:
     return max(16, 1 << (m - 1).bit_length()) if problem.padded else m
 
 
-def _fill(array: NDArray[Any], part: slice, rows: int, columns: int, options: Options, pad: float = 1.0) -> NDArray[Any]:
+def _fill(
+    array: NDArray[Any], part: slice, rows: int, columns: int, options: Options, pad: float = 1.0
+) -> NDArray[Any]:
     """The part's columns of an array ``(m, N or 1)`` in the chosen precision, padded to ``(rows, columns or 1)``."""
     source = array if array.shape[1] == 1 else array[:, part]
     target = np.full((rows, 1 if array.shape[1] == 1 else columns), pad, options.dtype)
@@ -184,7 +208,7 @@ def _load(problem: Problem, part: slice) -> tuple[Samples, Limits]:
         coords=tuple(fill(c if c.ndim == 2 else c[:, None]) for c in problem.coords),
         data=data,
         weights=None if problem.weights is None else fill(problem.weights, pad=0.0),
-        count=np.int32(problem.n_samples),
+        length=np.int32(problem.n_samples),
     )
     n = len(problem.model.names)
     return samples, Limits(fill(problem.start, rows=n), fill(problem.lower, rows=n), fill(problem.upper, rows=n))
@@ -244,15 +268,19 @@ def _store(
     status[status >= RUNNING] = Status.STOPPED
     undetermined = host(ends.undetermined)
     solved = (status >= 0) | (status == Status.STOPPED)
-    status[(status > 0) & undetermined.any(axis=0)] = Status.SINGULAR
+    at_lower, at_upper = host(ends.at_lower) & solved, host(ends.at_upper) & solved
+    # with a component gone at a bound (no condensate) its other parameters have no values, but the rest is an answer
+    nested = (at_lower | at_upper).any(axis=0)
+    status[(status > 0) & undetermined.any(axis=0) & ~nested] = Status.SINGULAR
+    answered = solved & (status != Status.SINGULAR)
 
     fits.start[:, part] = host(task.params)
-    x = np.where(undetermined | ~solved, np.nan, host(state.x))
-    fits.params[:, part] = np.where(solved, host(task.params), np.nan)
-    fits.params[free, part] = x
-    covariance = np.where(solved, host(ends.covariance), np.nan)
+    fits.solution[:, part] = np.where(solved, host(task.params), np.nan)
+    fits.solution[free, part] = np.where(solved, host(state.x), np.nan)
+    fits.params[:, part] = np.where(answered, fits.solution[:, part], np.nan)
+    fits.params[free, part] = np.where(undetermined, np.nan, fits.params[free, part])
+    covariance = np.where(answered, host(ends.covariance), np.nan)
     fits.covariance[part, free[:, None], free] = np.moveaxis(covariance, -1, 0)
-    at_lower, at_upper = host(ends.at_lower) & solved, host(ends.at_upper) & solved
     fits.at_bound[free, part] = at_upper.astype(np.int8) - at_lower
     fits.status[part] = status
     fits.cost[part] = np.where(solved, host(state.here.cost), np.nan)

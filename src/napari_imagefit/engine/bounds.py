@@ -5,8 +5,8 @@ The first-order conditions of a bounded minimum are v(x)·g(x) = 0, where v is t
 
 References
 ----------
-M. A. Branch, T. F. Coleman, Y. Li, A subspace, interior, and conjugate gradient method for large-scale bound-constrained
-minimization problems, SIAM J. Sci. Comput. 21 (1999).
+M. A. Branch, T. F. Coleman, Y. Li, A subspace, interior, and conjugate gradient method for large-scale
+bound-constrained minimization problems, SIAM J. Sci. Comput. 21 (1999).
 """
 
 from __future__ import annotations

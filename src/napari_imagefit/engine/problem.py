@@ -46,7 +46,9 @@ class Options:
         for name in ("ftol", "xtol", "gtol"):
             value = getattr(self, name)
             if not 0 <= value < 1:
-                raise FitInputError(f"{name}={value:g} is not a tolerance; give a number from 0 to below 1, such as 1e-8")
+                raise FitInputError(
+                    f"{name}={value:g} is not a tolerance; give a number from 0 to below 1, such as 1e-8"
+                )
         if self.max_iterations < 1:
             raise FitInputError(f"max_iterations={self.max_iterations} leaves nothing to do; give 1 or more")
         if self.dtype not in ("float32", "float64"):
@@ -107,7 +109,9 @@ class Problem:
             their bounds, and when nothing is left free.
         """
         if data.ndim != 2 or data.size == 0:
-            raise FitInputError(f"the data of a batch of fits have shape {data.shape}; give (n_samples, n_fits), not empty")
+            raise FitInputError(
+                f"the data of a batch of fits have shape {data.shape}; give (n_samples, n_fits), not empty"
+            )
         if not (np.issubdtype(data.dtype, np.number) or data.dtype == bool) or np.iscomplexobj(data):
             raise FitInputError(f"data of type {data.dtype} cannot be fitted; convert them to real numbers")
         grid = tuple(np.asarray(c, dtype=float) for c in coords)
@@ -153,7 +157,9 @@ def _parameters(
         except (TypeError, ValueError):
             raise FitInputError(f"{what} of {name!r} is {value!r}; give a number or an array of numbers") from None
         if array.size not in (1, n_fits):
-            raise FitInputError(f"{what} of {name!r} has {array.size} values; give one, or one for each of {n_fits} fits")
+            raise FitInputError(
+                f"{what} of {name!r} has {array.size} values; give one, or one for each of {n_fits} fits"
+            )
         return array
 
     for name in (*init, *bounds, *fixed):
@@ -175,7 +181,9 @@ def _parameters(
             _check_order(name, low, high)
         begin = row("the start", name, init.get(name, math.nan))
         if name in init and not np.isfinite(begin).all():
-            raise FitInputError(f"the start of {name!r} is not finite; give a number, or leave it out to have it guessed")
+            raise FitInputError(
+                f"the start of {name!r} is not finite; give a number, or leave it out to have it guessed"
+            )
         held = np.asarray(low == high)
         begin = np.where(held, low, begin)
         outside = (begin < low) | (begin > high)
@@ -183,7 +191,8 @@ def _parameters(
             at = int(np.flatnonzero(outside)[0])
             b, lo, hi = np.broadcast_arrays(begin, low, high)
             raise FitInputError(
-                f"the start {b[at]:g} of {name!r} is outside its bounds [{lo[at]:g}, {hi[at]:g}]; move it inside or widen them"
+                f"the start {b[at]:g} of {name!r} is outside its bounds [{lo[at]:g}, {hi[at]:g}]; "
+                "move it inside or widen them"
             )
         starts.append(begin)
         lowers.append(low)

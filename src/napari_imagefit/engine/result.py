@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from .batch import Fits
 from .model import Model
-from .problem import Problem
 from .status import Flag, Status
 
 if TYPE_CHECKING:
@@ -48,6 +47,8 @@ class FitResult:
     params, stderr : dict of str to array, ``(*grid,)``
         Values and standard errors by parameter name. The errors are absolute when the noise level was given, otherwise
         scaled by √(reduced χ²). A parameter that was fixed, or is at a bound, has no error.
+    solution : dict of str to array, ``(*grid,)``
+        Where each fit ended, parameters that the data do not determine included; `fitted` is computed from it.
     covariance : array, ``(*grid, n_params, n_params)``
     status : int array, ``(*grid,)``
         `Status` codes.
@@ -71,6 +72,7 @@ class FitResult:
     """
 
     params: Mapping[str, NDArray[np.float64]]
+    solution: Mapping[str, NDArray[np.float64]] = field(repr=False)
     stderr: Mapping[str, NDArray[np.float64]]
     covariance: NDArray[np.float64]
     status: NDArray[np.int8]
@@ -93,62 +95,50 @@ class FitResult:
     def on_grid(
         cls,
         fits: Fits,
-        problem: Problem,
         grid: tuple[int, ...],
+        model: Model,
         source: Source,
         *,
-        where: NDArray[np.intp] | None = None,
+        known_sigma: bool,
         seconds: float,
         device: str,
     ) -> FitResult:
-        """Lay the fits of a problem out on a grid.
+        """Lay fits out on a grid of shape `grid`, in C order."""
 
-        Parameters
-        ----------
-        where : int array, ``(n_fits,)``, optional
-            The flat place of each fit on the grid; places that are not named get `Status.NOT_FITTED`. All places, in
-            order, if not given.
-        """
-        size = int(np.prod(grid))
-
-        def lay(values: NDArray[Any], blank: float) -> NDArray[Any]:
-            if where is not None:
-                full = np.full((size, *values.shape[1:]), blank, values.dtype)
-                full[where] = values
-                values = full
+        def lay(values: NDArray[Any]) -> NDArray[Any]:
             return values.reshape(*grid, *values.shape[1:])
 
-        def by_name(values: NDArray[Any], blank: float) -> dict[str, NDArray[Any]]:
-            return {name: lay(row, blank) for name, row in zip(problem.model.names, values, strict=True)}
+        def by_name(rows: NDArray[Any]) -> dict[str, NDArray[Any]]:
+            return {name: lay(row) for name, row in zip(model.names, rows, strict=True)}
 
-        held = np.broadcast_to(problem.lower == problem.upper, fits.params.shape)
-        n_free = np.count_nonzero(~held, axis=0)
-        known = problem.weights is not None
         covariance = fits.covariance
-        if not known:
-            freedom = fits.n_used - n_free
-            with np.errstate(invalid="ignore", divide="ignore"):
-                covariance = covariance * np.where(freedom > 0, 2 * fits.cost / freedom, np.nan)[:, None, None]
+        if not known_sigma:
+            freedom = fits.n_used - fits.n_free
+            # a cost of exactly 0 tells nothing about the noise
+            known = (freedom > 0) & (fits.cost > 0)
+            variance = np.divide(2 * fits.cost, freedom, out=np.full(len(freedom), np.nan), where=known)
+            covariance = covariance * variance[:, None, None]
         with np.errstate(invalid="ignore"):
             stderr = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2).T)
         return cls(
-            params=by_name(fits.params, np.nan),
-            stderr=by_name(stderr, np.nan),
-            covariance=lay(covariance, np.nan),
-            status=lay(fits.status, Status.NOT_FITTED),
-            flags=lay(fits.flags, 0),
-            at_bound=by_name(fits.at_bound, 0),
-            start=by_name(fits.start, np.nan),
-            cost=lay(fits.cost, np.nan),
-            n_used=lay(fits.n_used, 0),
-            n_left_out=lay(fits.n_left_out, 0),
-            n_iterations=lay(fits.n_iterations, 0),
-            n_free=lay(n_free, 0),
-            spread=lay(fits.spread, np.nan),
-            model=problem.model,
+            params=by_name(fits.params),
+            solution=by_name(fits.solution),
+            stderr=by_name(stderr),
+            covariance=lay(covariance),
+            status=lay(fits.status),
+            flags=lay(fits.flags),
+            at_bound=by_name(fits.at_bound),
+            start=by_name(fits.start),
+            cost=lay(fits.cost),
+            n_used=lay(fits.n_used),
+            n_left_out=lay(fits.n_left_out),
+            n_iterations=lay(fits.n_iterations),
+            n_free=lay(fits.n_free),
+            spread=lay(fits.spread),
+            model=model,
             seconds=seconds,
             device=device,
-            known_sigma=known,
+            known_sigma=known_sigma,
             source=source,
         )
 
@@ -170,21 +160,18 @@ class FitResult:
     @property
     def reduced_chi2(self) -> NDArray[np.float64]:
         """χ² over the degrees of freedom (samples used − free parameters), NaN where there are none."""
-        freedom = (self.n_used - self.n_free).astype(float)
-        return np.divide(self.chi2, freedom, out=np.full(self.shape, np.nan), where=freedom > 0)
+        return _quotient(self.chi2, self.n_used - self.n_free)
 
     @property
     def r2(self) -> NDArray[np.float64]:
-        """1 − χ²/Σ(d − d̄)²/σ²: the share of the data's variance that the fit explains, ``(*grid,)``."""
-        return 1 - np.divide(self.chi2, self.spread, out=np.full(self.shape, np.nan), where=self.spread > 0)
+        """1 − χ²/Σ((d − d̄)/σ)²: the share of the data's variance that the fit explains, ``(*grid,)``."""
+        return 1 - _quotient(self.chi2, self.spread)
 
     @property
     def aicc(self) -> NDArray[np.float64]:
         """Akaike's criterion, corrected for small samples, up to a constant that all models of the data share."""
-        n, k = self.n_used.astype(float), self._degrees
-        room = n - k - 1
-        correction = np.divide(2 * k * (k + 1), room, out=np.full(self.shape, np.nan), where=room > 0)
-        return self._deviance + 2 * k + correction
+        k = self._degrees
+        return self._deviance + 2 * k + _quotient(2 * k * (k + 1), self.n_used - k - 1)
 
     @property
     def bic(self) -> NDArray[np.float64]:
@@ -195,14 +182,14 @@ class FitResult:
     @property
     def _degrees(self) -> NDArray[np.float64]:
         # an unknown noise level is one more parameter
-        return self.n_free + (0.0 if self.known_sigma else 1.0)
+        return self.n_free.astype(float) + (0.0 if self.known_sigma else 1.0)
 
     @property
     def _deviance(self) -> NDArray[np.float64]:
         if self.known_sigma:
             return self.chi2
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return self.n_used * np.log(self.chi2 / self.n_used)
+        with np.errstate(divide="ignore"):
+            return self.n_used * np.log(_quotient(self.chi2, self.n_used))
 
     def fitted(self) -> NDArray[np.float64]:
         """The model's values in the data's shape, computed now; NaN where nothing was fitted."""
@@ -224,7 +211,7 @@ class FitResult:
             columns[name] = getattr(self, name).ravel()
         columns["converged"] = self.converged.ravel()
         columns["status"] = self.status.ravel()
-        columns["message"] = [Status(code).message for code in self.status.ravel()]
+        columns["message"] = [Status(int(code)).message for code in self.status.ravel()]
         columns["flags"] = self.flags.ravel()
         return pd.DataFrame(columns)
 
@@ -236,7 +223,7 @@ class FitResult:
         """How many fits ended with each status, the most frequent first; fits outside the mask are not counted."""
         codes, counts = np.unique(self.status, return_counts=True)
         pairs = sorted(zip(counts, codes, strict=True), reverse=True)
-        return {Status(code): int(count) for count, code in pairs if code != Status.NOT_FITTED}
+        return {Status(int(code)): int(count) for count, code in pairs if code != Status.NOT_FITTED}
 
     def summary(self) -> str:
         """A few lines for people: how many fits converged, why others did not, and what they found."""
@@ -262,3 +249,11 @@ class FitResult:
     def recipe(self) -> dict[str, Any]:
         """What was asked for, as JSON; it holds no code."""
         return {"model": self.model.name, **self.source.recipe()}
+
+
+def _quotient(numerator: NDArray[Any], denominator: NDArray[Any]) -> NDArray[np.float64]:
+    """NaN where the denominator is not positive."""
+    positive = denominator > 0
+    with np.errstate(invalid="ignore", divide="ignore"):
+        quotient: NDArray[np.float64] = np.where(positive, numerator / denominator, np.nan)
+    return quotient

@@ -56,9 +56,7 @@ def guess(model: Model, _free: tuple[int, ...], samples: Samples, limits: Limits
     return jnp.where(jnp.isnan(start), Box(lower, upper).strictly_inside(found, margin=1e-3), start)
 
 
-def begin(
-    model: Model, free: tuple[int, ...], samples: Samples, limits: Limits
-) -> tuple[Task, State, Statistics]:
+def begin(model: Model, free: tuple[int, ...], samples: Samples, limits: Limits) -> tuple[Task, State, Statistics]:
     """From samples to a task, the state before its first step, and the samples' statistics."""
     params = guess(model, free, samples, limits)
     index = jnp.asarray(free)
@@ -77,7 +75,7 @@ def _statistics(samples: Samples) -> Statistics:
     if samples.weights is not None:
         wanted = jnp.sum(jnp.broadcast_to(samples.weights > 0, used.shape), axis=0)
     else:
-        wanted = jnp.asarray(samples.data.shape[0] if samples.count is None else samples.count)
+        wanted = jnp.asarray(samples.data.shape[0] if samples.length is None else samples.length)
     return Statistics(n_used, wanted - n_used, jnp.sum(weight * (data - mean) ** 2, axis=0))
 
 

@@ -19,7 +19,7 @@ class Status(IntEnum):
 
     message: str
 
-    def __new__(cls, value: int, message: str) -> Self:
+    def __new__(cls, value: int, message: str = "") -> Self:
         member = int.__new__(cls, value)
         member._value_ = value
         member.message = message

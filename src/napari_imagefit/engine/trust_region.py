@@ -1,7 +1,7 @@
 """The trust-region method, one trial step at a time, for a whole batch of fits.
 
-Every fit of the batch has its own radius, damping and status; a fit that has ended no longer changes. A trial whose cost
-is not finite, or not lower, is rejected by selection, so that a NaN can neither be accepted nor reach a neighbour.
+Every fit of the batch has its own radius, damping and status; a fit that has ended no longer changes. A trial whose
+cost is not finite, or not lower, is rejected by selection, so that a NaN can neither be accepted nor reach a neighbour.
 
 References
 ----------
@@ -34,9 +34,9 @@ FRESH = 101  # and of one whose start has not been evaluated
 class Tolerances(NamedTuple):
     """When a fit has converged: relative change of cost and of parameters, cosine of the gradient."""
 
-    cost: float
-    step: float
-    gradient: float
+    cost: Array
+    step: Array
+    gradient: Array
 
 
 class State(NamedTuple):
@@ -156,9 +156,7 @@ def _try_step(
     ratio = jnp.where(predicted > 0, divide(actual, predicted), jnp.where((predicted == 0) & (actual == 0), 1, 0))
     length = norm(scaled_step)
     at_edge = length > 0.95 * state.radius
-    radius = jnp.where(
-        ratio < 0.25, 0.25 * length, jnp.where((ratio > 0.75) & at_edge, 2 * state.radius, state.radius)
-    )
+    radius = jnp.where(ratio < 0.25, 0.25 * length, jnp.where((ratio > 0.75) & at_edge, 2 * state.radius, state.radius))
     radius = jnp.where(fresh, first_radius(box, x, there), radius)
     # a step of no length would shrink the region to nothing; the test of the step ends such a fit
     radius = jnp.where(radius > 0, radius, state.radius)
@@ -210,9 +208,7 @@ def _propose(box: Box, state: State) -> tuple[Array, Array, Array, Array]:
     return step, scaled_step, predicted, alpha
 
 
-def _settled(
-    state: State, tolerances: Tolerances, step: Array, actual: Array, predicted: Array, ratio: Array
-) -> Array:
+def _settled(state: State, tolerances: Tolerances, step: Array, actual: Array, predicted: Array, ratio: Array) -> Array:
     """SciPy's tests of cost and step after a trial, the step measured in the parameters' own scale as in MINPACK."""
     cost = state.here.cost
     eps = jnp.finfo(step.dtype).eps

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from napari_imagefit.layers.geometry import FloatArray, data_map, data_to_data, grid_shape
+from ..engine.errors import FitInputError
+from .geometry import FloatArray, data_map, data_to_data, grid_shape
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Shapes
@@ -21,7 +22,7 @@ BoolArray = npt.NDArray[np.bool_]
 _ON_OUTLINE = 1e-9
 
 
-class RegionError(ValueError):
+class RegionError(FitInputError):
     """A drawn region that cannot be fitted; the message names it and says what to do."""
 
 
@@ -48,9 +49,7 @@ class RegionMask:
     frame: tuple[int | None, ...] | None
 
 
-def shape_mask(
-    shapes_layer: Shapes, index: int, image_layer: Image, *, axes: Sequence[int] = (-2, -1)
-) -> BoolArray:
+def shape_mask(shapes_layer: Shapes, index: int, image_layer: Image, *, axes: Sequence[int] = (-2, -1)) -> BoolArray:
     """Return which pixels of an image lie in a drawn rectangle, ellipse or polygon.
 
     A pixel is in when its centre is in or on the outline (within 1e-9 of a pixel). The transforms and units
@@ -88,9 +87,7 @@ def shape_mask(
     return _region(shapes_layer, index, image_layer, axes)[0]
 
 
-def shapes_masks(
-    shapes_layer: Shapes, image_layer: Image, axes: Sequence[int] = (-2, -1)
-) -> list[RegionMask]:
+def shapes_masks(shapes_layer: Shapes, image_layer: Image, axes: Sequence[int] = (-2, -1)) -> list[RegionMask]:
     """Return the pixels and the frame of every shape of a layer; see `shape_mask`.
 
     Raises
@@ -100,8 +97,7 @@ def shapes_masks(
     """
     if shapes_layer.nshapes == 0:
         raise RegionError(
-            f"Shapes layer {shapes_layer.name!r} holds no shapes; "
-            "draw a rectangle, an ellipse or a polygon in it."
+            f"Shapes layer {shapes_layer.name!r} holds no shapes; draw a rectangle, an ellipse or a polygon in it."
         )
     names = shapes_layer.features.get("name", [""] * shapes_layer.nshapes)
     regions = []
@@ -156,42 +152,6 @@ def labels_on_image(
                 "move the labels onto the image or choose another layer."
             )
     return labels if full or plane[0] < plane[1] else labels.T
-
-
-def ellipse_vertices(
-    center: npt.ArrayLike, radii: npt.ArrayLike, theta: float, leading: Sequence[float] = ()
-) -> FloatArray:
-    """Return the corners with which ``add_shapes(..., shape_type="ellipse")`` draws a fitted ellipse.
-
-    With Δy and Δx from the centre, ``u = Δx cosθ + Δy sinθ`` belongs to radius_x and
-    ``v = −Δx sinθ + Δy cosθ`` to radius_y, as in the model ``gaussian_2d_rotated``.
-
-    Parameters
-    ----------
-    center : (y, x)
-    radii : (radius_y, radius_x)
-    theta : float
-        In radians.
-    leading : sequence of float, optional
-        Position along the axes before y and x, the same for all corners.
-
-    Returns
-    -------
-    ndarray, shape (4, len(leading) + 2)
-        In the units of the arguments; a fit in the layer's coordinates still has to pass
-        `coordinate_to_index`. NaN in, NaN out, which napari cannot draw.
-
-    Examples
-    --------
-    >>> ellipse_vertices((10, 20), (1, 3), 0).tolist()
-    [[9.0, 17.0], [9.0, 23.0], [11.0, 23.0], [11.0, 17.0]]
-    """
-    radius_y, radius_x = np.asarray(radii, dtype=float)
-    along_u = radius_x * np.array([np.sin(theta), np.cos(theta)])
-    along_v = radius_y * np.array([np.cos(theta), -np.sin(theta)])
-    corners = np.array([-along_u - along_v, along_u - along_v, along_u + along_v, -along_u + along_v])
-    before = np.broadcast_to(np.asarray(leading, dtype=float), (4, len(leading)))
-    return np.hstack([before, np.asarray(center, dtype=float) + corners])
 
 
 def _region(
@@ -288,9 +248,7 @@ def _fill_ellipse(corners: FloatArray, shape: tuple[int, int]) -> BoolArray:
     reach = radii.prod() / height * np.sqrt(np.maximum(1 - (dy / height) ** 2, 0))
     middle = center[1] + form[0, 1] / form[0, 0] * dy
     width = np.sqrt(form[1, 1])
-    columns = np.arange(
-        max(np.ceil(center[1] - width), 0), min(np.floor(center[1] + width), shape[1] - 1) + 1
-    )
+    columns = np.arange(max(np.ceil(center[1] - width), 0), min(np.floor(center[1] + width), shape[1] - 1) + 1)
     inside = (columns >= (middle - reach)[:, None]) & (columns <= (middle + reach)[:, None])
     mask = np.zeros(shape, dtype=bool)
     mask[np.ix_(rows.astype(int), columns.astype(int))] = inside

@@ -1,0 +1,10 @@
+from .catalogue import Catalogue
+from .engine.model import Model as Model
+from .engine.model import Parameter as Parameter
+from .engine.result import FitResult as FitResult
+from .engine.status import Flag as Flag
+from .engine.status import Status as Status
+from .imaging.image import fit_image as fit_image
+from .imaging.voxels import fit_voxels as fit_voxels
+
+models: Catalogue

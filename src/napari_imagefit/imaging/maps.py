@@ -1,0 +1,223 @@
+"""From a result to layers: napari ``LayerData`` tuples made of plain arrays and keyword arguments.
+
+Every tuple carries its role in ``metadata["napari_imagefit"]["role"]``, by which a later fit finds the layer to update.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..engine.result import FitResult, LayerTuple
+from ..engine.status import Status
+from .outlines import ellipse_vertices, find_ellipses
+
+if TYPE_CHECKING:
+    from .image import ImageSource
+    from .voxels import VoxelSource
+
+Units = Mapping[str, str]
+
+# Label and colour of every reason in a status layer. Converged is there, but lets what is below shine through; colours
+# from Okabe and Ito's palette, told apart by the colour blind too.
+REASONS: dict[Status, tuple[int, str]] = {
+    Status.ITERATION_LIMIT: (2, "#E69F00"),
+    Status.TOO_FEW_SAMPLES: (3, "#999999"),
+    Status.NON_FINITE_MODEL: (4, "#D55E00"),
+    Status.SINGULAR: (5, "#CC79A7"),
+    Status.STOPPED: (6, "#56B4E9"),
+}
+CONVERGED_LABEL = 1
+
+
+def image_layers(result: FitResult, source: ImageSource, units: Units | None = None) -> list[LayerTuple]:
+    """Fitted and residual image, reasons of failure by region, and outlines with every number as a feature."""
+    fitted = source.fitted(result)
+    residual = source.image - fitted
+    residual[~np.isfinite(residual)] = np.nan
+    return [
+        *_pictures(result, source.image, fitted, residual, units),
+        _status_layer(result, _paint(result, source)),
+        _outline_layer(result, source),
+    ]
+
+
+def voxel_layers(result: FitResult, source: VoxelSource, units: Units | None = None) -> list[LayerTuple]:
+    """Maps of every parameter, its standard error and the reduced χ², fitted and residual stack, reasons of failure."""
+    fitted = source.fitted(result)
+    residual = source.stack - fitted
+    residual[~np.isfinite(residual)] = np.nan
+    return [
+        *_pictures(result, source.stack, fitted, residual, units),
+        *_maps(result, units or {}),
+        _status_layer(result, status_labels(result.status)),
+    ]
+
+
+def _named(name: str, role: str, result: FitResult, unit: str = "") -> dict[str, Any]:
+    return {
+        "name": f"{name}{f' [{unit}]' if unit else ''} · {result.model.name}",
+        "metadata": {"napari_imagefit": {"role": role, "recipe": result.recipe()}},
+    }
+
+
+def _pictures(
+    result: FitResult,
+    data: NDArray[Any],
+    fitted: NDArray[np.float64],
+    residual: NDArray[np.float64],
+    units: Units | None,
+) -> list[LayerTuple]:
+    unit = (units or {}).get("data", "")
+    # as fine as the data, and no finer: twice the memory for digits that the data do not have
+    dtype = np.result_type(np.float32, data.dtype)
+    spread = _robust_limits(np.abs(residual), 0.0)[1]
+    return [
+        (
+            fitted.astype(dtype),
+            {
+                **_named("fitted", "fitted", result, unit),
+                "contrast_limits": _robust_limits(fitted, None),
+                "colormap": "viridis",
+                "visible": False,
+            },
+            "image",
+        ),
+        (
+            residual.astype(dtype),
+            {
+                **_named("residual", "residual", result, unit),
+                "contrast_limits": (-spread, spread),
+                "colormap": "PiYG",
+                "visible": False,
+            },
+            "image",
+        ),
+    ]
+
+
+def _maps(result: FitResult, units: Units) -> list[LayerTuple]:
+    maps: list[LayerTuple] = []
+    shown = _main_parameter(result)
+
+    def add(values: NDArray[np.float64], name: str, role: str, unit: str, *, visible: bool) -> None:
+        options = {"contrast_limits": _robust_limits(values, None), "colormap": "viridis", "visible": visible}
+        maps.append((values, {**_named(name, role, result, unit), **options}, "image"))
+
+    add(result.reduced_chi2, "reduced χ²", "reduced_chi2", "", visible=False)
+    names = sorted(result.model.names, key=lambda name: name == shown)
+    for name in names:
+        add(result.stderr[name], f"σ({name})", f"stderr:{name}", units.get(name, ""), visible=False)
+    for name in names:
+        add(result.params[name], name, f"param:{name}", units.get(name, ""), visible=name == shown)
+    return maps
+
+
+def _main_parameter(result: FitResult) -> str:
+    """What a map is made for: the first parameter with the coordinate's unit, such as a time constant."""
+    for parameter in result.model.parameters:
+        if parameter.unit.startswith("coord"):
+            return parameter.name
+    return result.model.names[0]
+
+
+def _robust_limits(values: NDArray[np.float64], low: float | None) -> tuple[float, float]:
+    """Limits that hold 99 % of the finite values, never equal."""
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return (0.0, 1.0)
+    if finite.size > 1_000_000:
+        finite = finite[:: finite.size // 1_000_000]
+    first, last = np.percentile(finite, [0.5, 99.5])
+    first = first if low is None else low
+    if not first < last:
+        first, last = (first, first + 1) if low is not None else (first - 0.5, first + 0.5)
+    return float(first), float(last)
+
+
+def status_labels(status: NDArray[np.int8]) -> NDArray[np.uint8]:
+    """Status codes as labels: 0 not fitted, 1 converged, from 2 on the reasons in `REASONS`."""
+    labels = np.where(status > 0, CONVERGED_LABEL, 0).astype(np.uint8)
+    for reason, (label, _) in REASONS.items():
+        labels[status == reason] = label
+    return labels
+
+
+def _paint(result: FitResult, source: ImageSource) -> NDArray[np.uint8]:
+    """The label of each region's status on its pixels."""
+    plane = source.coords[0].shape
+    canvas = np.zeros((int(np.prod(source.frames)), int(np.prod(plane))), np.uint8)
+    labels = status_labels(result.status).ravel()
+    for region in source.regions:
+        canvas[region.frames[:, None], region.pixels] = labels[region.places][:, None]
+    return canvas.reshape(source.image.shape)
+
+
+def _status_layer(result: FitResult, labels: NDArray[np.uint8]) -> LayerTuple:
+    counts = result.counts()
+    converged = sum(n for status, n in counts.items() if status.converged)
+    failed = {status: counts.get(status, 0) for status in REASONS}
+    features = {
+        "index": [0, CONVERGED_LABEL, *(label for label, _ in REASONS.values())],
+        "reason": [Status.NOT_FITTED.message, "converged", *(status.message for status in REASONS)],
+        "fits": [int(np.count_nonzero(result.status == Status.NOT_FITTED)), converged, *failed.values()],
+    }
+    colours: dict[int | None, str] = {None: "transparent", 0: "transparent", CONVERGED_LABEL: "transparent"}
+    colours |= dict(REASONS.values())
+    options = {"features": features, "colormap": colours, "opacity": 0.6, "visible": any(failed.values())}
+    return labels, {**_named("status", "status", result), **options}, "labels"
+
+
+def _outline_layer(result: FitResult, source: ImageSource) -> LayerTuple:
+    """An ellipse for each width of each fit; the row of its fit is its features."""
+    table = result.to_dataframe()
+    table["status"] = table.pop("message")
+    table = table.rename(columns={"index": "fit"})
+    solution = {name: values.ravel() for name, values in result.solution.items()}
+    to_index = _index_of(source)
+    columns = source.index_columns()
+    frames = [values for name, values in columns.items() if name != "label"]
+    vertices, rows, kinds = [], [], []
+    if to_index is not None:
+        for row in range(result.status.size):
+            if result.converged.flat[row] or result.status.flat[row] in (Status.SINGULAR, Status.ITERATION_LIMIT):
+                leading = [int(values[row]) for values in frames]
+                for ellipse in find_ellipses({name: float(values[row]) for name, values in solution.items()}):
+                    corners = ellipse_vertices(ellipse.center, ellipse.radii, ellipse.theta, leading)
+                    corners[:, -2:] = to_index(corners[:, -2:])
+                    vertices.append(corners)
+                    rows.append(row)
+                    kinds.append(ellipse.kind)
+    features = table.iloc[rows].reset_index(drop=True)
+    features.insert(0, "drawn", kinds)
+    good = result.converged.ravel()[rows]
+    options = {
+        "shape_type": "ellipse",
+        "features": features,
+        "ndim": source.image.ndim,
+        "edge_color": ["#009E73" if ok else "#E69F00" for ok in good],
+        "face_color": "transparent",
+        "edge_width": max(1.0, 0.004 * max(source.coords[0].shape)),
+    }
+    if not vertices:
+        options = {"ndim": source.image.ndim}
+    return vertices, {**_named("outlines", "outlines", result), **options}, "shapes"
+
+
+def _index_of(source: ImageSource) -> Callable[[NDArray[np.float64]], NDArray[np.float64]] | None:
+    """From coordinates ``(…, 2)`` to pixel indices; None where the coordinates are not those of a grid."""
+    if len(source.coords) != 2:
+        return None
+    y, x = source.coords
+    axes = y[:, 0], x[0]
+    if any(a.size < 2 or a[0] == a[-1] for a in axes):
+        return None
+    steps = [(a[-1] - a[0]) / (a.size - 1) for a in axes]
+    straight = all(np.allclose(np.diff(a), s, rtol=1e-6) for a, s in zip(axes, steps, strict=True))
+    if not straight or not (y == y[:, :1]).all() or not (x == x[:1]).all():
+        return None
+    origin = np.array([axes[0][0], axes[1][0]])
+    return lambda points: (points - origin) / np.array(steps)

@@ -1,0 +1,216 @@
+"""Regions of an image plane, and the problems that fitting them makes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..engine.errors import FitInputError
+from ..engine.model import Model
+from ..engine.objective import TILE
+from ..engine.problem import Options, Problem
+from .run import Job, Wishes
+
+# Pixels × frames that are gathered into one problem; more are gathered when their turn comes.
+GATHERED = 1 << 22
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """Pixels that are fitted together.
+
+    Attributes
+    ----------
+    label : int
+    pixels : int array
+        Flat places in the image plane.
+    places : int array, ``(n_frames,)``
+        The flat place on the grid of fits for each of `frames`.
+    frames : int array, ``(n_frames,)``
+        Flat frames in which the region is fitted.
+    """
+
+    label: int
+    pixels: NDArray[np.intp]
+    frames: NDArray[np.intp]
+    places: NDArray[np.intp]
+
+
+def find_regions(
+    mask: ArrayLike | None, frames: tuple[int, ...], plane: tuple[int, ...]
+) -> tuple[list[Region], tuple[int, ...], NDArray[np.intp]]:
+    """From a mask to regions, the shape of the grid of fits, and the labels along its last axis.
+
+    Parameters
+    ----------
+    mask : array or None
+        None for the whole plane, boolean for the pixels to use, integer for one region per label > 0. Its shape is the
+        plane's, or that of all frames.
+
+    Raises
+    ------
+    FitInputError
+        If the mask has another shape or type, or selects nothing.
+    """
+    n_frames = int(np.prod(frames))
+    every = np.arange(n_frames)
+    if mask is None:
+        whole = Region(1, np.arange(int(np.prod(plane))), every, every)
+        return [whole], frames, np.array([1])
+    chosen = np.asarray(mask)
+    if chosen.shape not in {plane, (*frames, *plane)}:
+        raise FitInputError(
+            f"the mask has shape {chosen.shape}, the image {(*frames, *plane)}; give a mask of the image's "
+            f"plane {plane}, or one of its full shape"
+        )
+    if chosen.dtype != bool and not np.issubdtype(chosen.dtype, np.integer):
+        raise FitInputError(f"the mask has type {chosen.dtype}; give a boolean mask or integer labels")
+    labels = np.array([1]) if chosen.dtype == bool else np.unique(chosen)
+    labels = labels[labels > 0]
+    if not labels.size or not chosen.any():
+        raise FitInputError("the mask selects no pixel; set at least one, or give a label above 0")
+    grid = frames if chosen.dtype == bool else (*frames, len(labels))
+    own = chosen.shape != plane or not frames
+    stack = chosen.reshape(n_frames if own else 1, -1)
+    regions = []
+    for frame, flat in enumerate(stack):
+        for column, (label, pixels) in enumerate(_split(flat, labels)):
+            where = np.array([frame]) if own else every
+            places = where if chosen.dtype == bool else where * len(labels) + column
+            if pixels.size:
+                regions.append(Region(int(label), pixels, where, places))
+    return regions, grid, labels
+
+
+def _split(flat: NDArray[Any], labels: NDArray[Any]) -> Iterator[tuple[int, NDArray[np.intp]]]:
+    """The pixels of each label, in one pass over the plane."""
+    used = np.flatnonzero(flat > 0)
+    order = np.argsort(flat[used], kind="stable")
+    values = flat[used][order].astype(labels.dtype)
+    edges = np.searchsorted(values, labels), np.searchsorted(values, labels, side="right")
+    for label, first, last in zip(labels, *edges, strict=True):
+        yield int(label), used[order[first:last]]
+
+
+def flat_coordinates(coords: Sequence[ArrayLike] | None, plane: tuple[int, ...]) -> tuple[NDArray[np.float64], ...]:
+    """One array of the plane's shape per axis, as views where they can be; pixel indices if none are given.
+
+    Raises
+    ------
+    FitInputError
+        If there is not one per axis, or a shape does not fit.
+    """
+    if coords is None:
+        coords = [np.arange(n, dtype=float) for n in plane]
+    if len(coords) != len(plane):
+        raise FitInputError(f"{len(coords)} coordinate arrays were given for {len(plane)} axes; give one per axis")
+    full = []
+    for axis, values in enumerate(coords):
+        array = np.asarray(values, dtype=float)
+        if array.shape == (plane[axis],):
+            array = array.reshape([-1 if a == axis else 1 for a in range(len(plane))])
+        elif array.shape != plane:
+            raise FitInputError(
+                f"the coordinates of axis {axis} have shape {array.shape}; give {plane[axis]} values along it, "
+                f"or an array of the plane's shape {plane}"
+            )
+        full.append(np.broadcast_to(array, plane))
+    return tuple(full)
+
+
+def take(coords: tuple[NDArray[np.float64], ...], pixels: NDArray[np.intp]) -> tuple[NDArray[np.float64], ...]:
+    """Coordinates ``(n_pixels,)`` of flat places in the plane."""
+    places = np.unravel_index(pixels, coords[0].shape)
+    return tuple(c[places] for c in coords)
+
+
+def iter_jobs(
+    regions: Sequence[Region],
+    images: NDArray[Any],
+    weights: NDArray[np.float64] | None,
+    coords: tuple[NDArray[np.float64], ...],
+    model: Model,
+    wishes: Wishes,
+    options: Options,
+) -> Iterator[Job]:
+    """Problems for all regions: large ones by themselves, small ones of like size together.
+
+    Parameters
+    ----------
+    images : array, ``(n_frames, n_pixels)``
+    weights : array of the same shape, or None
+    """
+
+    def size(region: Region) -> int:
+        return 1 << (region.pixels.size - 1).bit_length()
+
+    for length, alike in groupby(sorted(regions, key=size), key=size):
+        for group in _portions(list(alike), length):
+            rows = max(region.pixels.size for region, _ in group)
+            data = _columns(group, images, rows, np.nan)
+            weight = None if weights is None else _columns(group, weights, rows, 0.0)
+            own = take(coords, group[0][0].pixels) if len(group) == 1 else _own_coordinates(group, coords, rows)
+            places = np.concatenate([region.places[part] for region, part in group])
+            yield Job(
+                Problem.build(model, own, data, weights=weight, options=options, padded=True, **wishes.at(places)),
+                places,
+            )
+
+
+Portion = tuple[Region, slice]
+
+
+def _portions(regions: list[Region], length: int) -> Iterator[list[Portion]]:
+    """Regions, or some of the frames of one region, that make one problem."""
+    most = max(1, GATHERED // length)
+    if length >= TILE // 2:
+        for region in regions:
+            for first in range(0, region.frames.size, most):
+                yield [(region, slice(first, first + most))]
+        return
+    group: list[Portion] = []
+    room = most
+    for region in regions:
+        for first in range(0, region.frames.size, most):
+            part = slice(first, first + most)
+            count = region.frames[part].size
+            if group and count > room:
+                yield group
+                group, room = [], most
+            group.append((region, part))
+            room -= count
+    if group:
+        yield group
+
+
+def _columns(group: list[Portion], images: NDArray[Any], rows: int, pad: float) -> NDArray[Any]:
+    """The samples ``(rows, n_fits)`` of a group."""
+    if len(group) == 1:
+        region, part = group[0]
+        return images[region.frames[part][:, None], region.pixels].T
+    columns = [images[region.frames[part][:, None], region.pixels] for region, part in group]
+    filled = np.full((sum(len(c) for c in columns), rows), pad)
+    first = 0
+    for c in columns:
+        filled[first : first + len(c), : c.shape[1]] = c
+        first += len(c)
+    return filled.T
+
+
+def _own_coordinates(
+    group: list[Portion], coords: tuple[NDArray[np.float64], ...], rows: int
+) -> tuple[NDArray[np.float64], ...]:
+    """Coordinates ``(rows, n_fits)``; where a region has fewer pixels its last one is repeated, as padding."""
+    columns: list[list[NDArray[np.float64]]] = [[] for _ in coords]
+    for region, part in group:
+        last = region.pixels.size - 1
+        own = take(coords, region.pixels[np.minimum(np.arange(rows), last)])
+        count = region.frames[part].size
+        for axis, values in enumerate(own):
+            columns[axis].append(np.broadcast_to(values[:, None], (rows, count)))
+    return tuple(np.concatenate(c, axis=1) for c in columns)

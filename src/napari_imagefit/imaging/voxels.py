@@ -1,0 +1,213 @@
+"""`fit_voxels`: one curve per voxel along an axis of a stack."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..catalogue import models
+from ..engine.batch import predict
+from ..engine.errors import FitInputError
+from ..engine.model import Model
+from ..engine.problem import Bounds, DType, Options, Problem, Values
+from ..engine.result import FitResult, LayerTuple
+from .maps import voxel_layers
+from .run import Job, Run, Wishes, as_weights, drain, plain, real_array, run
+
+
+@dataclass(frozen=True, eq=False)
+class VoxelSource:
+    """How the fits of a stack lie in it; see `napari_imagefit.engine.result.Source`."""
+
+    stack: NDArray[Any]
+    axis: int
+    x: NDArray[np.float64]
+    options: Options
+    wishes: dict[str, Any]
+
+    def fitted(self, result: FitResult) -> NDArray[np.float64]:
+        params = np.stack([result.solution[name].ravel() for name in result.model.names])
+        values = np.full((self.x.size, params.shape[1]), np.nan)
+        answered = np.flatnonzero(np.isfinite(params).all(axis=0))
+        if answered.size:
+            values[:, answered] = predict(result.model, (self.x,), params[:, answered], self.options)
+        return np.moveaxis(values.reshape(self.x.size, *result.shape), 0, self.axis)
+
+    def residual(self, result: FitResult) -> NDArray[np.float64]:
+        residual = self.stack - self.fitted(result)
+        residual[~np.isfinite(residual)] = np.nan
+        return residual
+
+    def index_columns(self) -> dict[str, NDArray[Any]]:
+        grid = tuple(np.delete(self.stack.shape, self.axis))
+        places = np.indices(grid).reshape(len(grid), -1)
+        axes = [axis for axis in range(self.stack.ndim) if axis != self.axis]
+        return {f"axis_{axis}": values for axis, values in zip(axes, places, strict=True)}
+
+    def layers(self, result: FitResult) -> list[LayerTuple]:
+        return voxel_layers(result, self)
+
+    def recipe(self) -> dict[str, Any]:
+        return {"verb": "fit_voxels", "axis": self.axis, "x": self.x.tolist(), **self.wishes}
+
+
+def iter_fit_voxels(
+    stack: ArrayLike,
+    model: str | Model,
+    *,
+    x: ArrayLike | None = None,
+    axis: int = 0,
+    mask: ArrayLike | None = None,
+    init: Values | None = None,
+    bounds: Bounds | None = None,
+    fixed: Values | None = None,
+    sigma: ArrayLike | None = None,
+    options: Options | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Run:
+    """`fit_voxels` as a generator: it yields `Progress` several times a second and returns the `FitResult`."""
+    model = models.find(model)
+    options = options or Options()
+    data = real_array(stack, "stack")
+    if model.ndim != 1:
+        raise FitInputError(
+            f"model {model.name!r} takes {model.ndim} coordinates; fit_voxels takes curves, use fit_image"
+        )
+    if not -data.ndim <= axis < data.ndim:
+        raise FitInputError(
+            f"axis {axis} does not exist in a stack of {data.ndim} axes; choose from 0 to {data.ndim - 1}"
+        )
+    axis %= data.ndim
+    grid = tuple(n for a, n in enumerate(data.shape) if a != axis)
+    length = data.shape[axis]
+    coordinate = np.arange(length, dtype=float) if x is None else np.asarray(x, dtype=float)
+    if coordinate.shape != (length,):
+        raise FitInputError(
+            f"x has shape {coordinate.shape}, but the stack has {length} samples along axis {axis}; give one value each"
+        )
+    if not np.isfinite(coordinate).all():
+        raise FitInputError("x holds NaN or infinity; give a finite coordinate for every sample")
+
+    size = int(np.prod(grid))
+    places = np.arange(size)
+    if mask is not None:
+        chosen = np.asarray(mask)
+        if chosen.shape != grid:
+            raise FitInputError(
+                f"the mask has shape {chosen.shape}; give one of the stack's shape without the axis, {grid}"
+            )
+        places = np.flatnonzero(chosen)
+        if not places.size:
+            raise FitInputError("the mask selects no voxel; set at least one")
+
+    wishes = Wishes.of(grid, init, bounds, fixed)
+    weights = as_weights(sigma, data.shape)
+
+    def curves(values: NDArray[Any]) -> NDArray[Any]:
+        flat = np.moveaxis(values, axis, 0).reshape(length, size)
+        return flat if places.size == size else flat[:, places]
+
+    problem = Problem.build(
+        model,
+        (coordinate,),
+        curves(data),
+        weights=None if weights is None else curves(weights),
+        options=options,
+        **wishes.at(places),
+    )
+    said = plain({"init": init or {}, "bounds": bounds or {}, "fixed": fixed or {}, "options": vars(options)})
+    source = VoxelSource(data, axis, coordinate, options, said)
+    return run(
+        [Job(problem, places)],
+        grid,
+        places.size,
+        model,
+        source,
+        options,
+        known_sigma=weights is not None,
+        should_stop=should_stop,
+    )
+
+
+def fit_voxels(
+    stack: ArrayLike,
+    model: str | Model,
+    *,
+    x: ArrayLike | None = None,
+    axis: int = 0,
+    mask: ArrayLike | None = None,
+    init: Values | None = None,
+    bounds: Bounds | None = None,
+    fixed: Values | None = None,
+    sigma: ArrayLike | None = None,
+    ftol: float = 1e-8,
+    xtol: float = 1e-8,
+    gtol: float = 1e-8,
+    max_iterations: int = 100,
+    device: str | None = None,
+    dtype: DType | None = None,
+    progress: Callable[[int, int], object] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> FitResult:
+    """Fit one curve per voxel along an axis of a stack.
+
+    Minimises ½Σ((data − model)/σ)² within the bounds by a trust-region method.
+
+    Parameters
+    ----------
+    stack : array
+        Any real dtype and number of axes. Samples that are NaN or infinite are left out, and counted in ``n_left_out``.
+    model : str or Model
+        A curve, such as ``"exponential_decay"``; see `napari_imagefit.models`.
+    x : array, ``(n,)``, optional
+        The coordinate of the samples along the axis (times, b-values…); their indices if not given.
+    axis : int
+        The axis along which the curves run.
+    mask : boolean array, optional
+        Which voxels to fit, of the stack's shape without `axis`. The others are NaN with `Status.NOT_FITTED`.
+    init, bounds, fixed : dict, optional
+        As in `fit_image`; arrays broadcast to the stack's shape without `axis`.
+    sigma : array, optional
+        Standard deviations, broadcastable to the stack.
+    ftol, xtol, gtol, max_iterations, dtype, device
+        See `Options`.
+    progress, should_stop : callable, optional
+        As in `fit_image`.
+
+    Returns
+    -------
+    FitResult
+        On a grid of the stack's shape without `axis`.
+
+    Raises
+    ------
+    FitInputError
+        For input that cannot work, before anything is computed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> echo_times = np.linspace(5, 160, 32)
+    >>> stack = np.array([1.0, 3.0]) * np.exp(-echo_times[:, None] / np.array([40.0, 80.0]))
+    >>> result = fit_voxels(stack, "exponential_decay", x=echo_times, fixed={"offset": 0})
+    >>> result.params["tau"].round(6)
+    array([40., 80.])
+    """
+    steps = iter_fit_voxels(
+        stack,
+        model,
+        x=x,
+        axis=axis,
+        mask=mask,
+        init=init,
+        bounds=bounds,
+        fixed=fixed,
+        sigma=sigma,
+        options=Options(ftol, xtol, gtol, max_iterations, dtype or "float64", device),
+        should_stop=should_stop,
+    )
+    return drain(steps, progress)
