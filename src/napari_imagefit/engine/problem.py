@@ -146,6 +146,19 @@ class Problem:
         return tuple(int(i) for i in np.flatnonzero(~held))
 
 
+def check_parameters(model: Model, init: Values, bounds: Bounds, fixed: Values) -> None:
+    """Check what was said of the parameters without any data.
+
+    Raises
+    ------
+    FitInputError
+        As `Problem.build` does.
+    """
+    _, lower, upper = _parameters(model, 1, init, bounds, fixed)
+    if (lower == upper).all():
+        raise FitInputError(f"all parameters of {model.name!r} are fixed; leave at least one free")
+
+
 def _parameters(
     model: Model, n_fits: int, init: Values, bounds: Bounds, fixed: Values
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:

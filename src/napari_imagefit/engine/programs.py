@@ -8,7 +8,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 
 from .._lazy import LazyModule
 from .errors import FitEngineError, FitInputError
@@ -74,7 +73,7 @@ class Runner:
 
     def _key(self, stage: Stage, args: tuple[Any, ...]) -> Any:
         leaves, tree = jax.tree.flatten(args)
-        shapes = tuple((np.shape(leaf), np.result_type(leaf)) for leaf in leaves)
+        shapes = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
         return stage, self.model, self.free, self.options.dtype, self.options.device, tree, shapes
 
     def _program(self, stage: Stage, args: tuple[Any, ...]) -> Any:

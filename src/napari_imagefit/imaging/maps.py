@@ -5,7 +5,7 @@ Every tuple carries its role in ``metadata["napari_imagefit"]["role"]``, by whic
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,7 +33,9 @@ REASONS: dict[Status, tuple[int, str]] = {
 CONVERGED_LABEL = 1
 
 
-def image_layers(result: FitResult, source: ImageSource, units: Units | None = None) -> list[LayerTuple]:
+def image_layers(
+    result: FitResult, source: ImageSource, units: Units | None = None, names: Sequence[str] = ()
+) -> list[LayerTuple]:
     """Fitted and residual image, reasons of failure by region, and outlines with every number as a feature."""
     fitted = source.fitted(result)
     residual = source.image - fitted
@@ -41,7 +43,7 @@ def image_layers(result: FitResult, source: ImageSource, units: Units | None = N
     return [
         *_pictures(result, source.image, fitted, residual, units),
         _status_layer(result, _paint(result, source)),
-        _outline_layer(result, source),
+        _outline_layer(result, source, units or {}, names),
     ]
 
 
@@ -171,11 +173,17 @@ def _status_layer(result: FitResult, labels: NDArray[np.uint8]) -> LayerTuple:
     return labels, {**_named("status", "status", result), **options}, "labels"
 
 
-def _outline_layer(result: FitResult, source: ImageSource) -> LayerTuple:
-    """An ellipse for each width of each fit; the row of its fit is its features."""
+def _outline_layer(result: FitResult, source: ImageSource, units: Units, names: Sequence[str]) -> LayerTuple:
+    """An ellipse for each width of each fit; the row of its fit is its features.
+
+    `names` are those of the regions, in the order of the labels.
+    """
     table = result.to_dataframe()
     table["status"] = table.pop("message")
-    table = table.rename(columns={"index": "fit"})
+    if names and "label" in table:
+        by_label = dict(zip(source.labels if source.labels is not None else (), names, strict=True))
+        table.insert(0, "region", [by_label[label] for label in table.pop("label")])
+    table = table.rename(columns={name: f"{name} [{unit}]" for name, unit in units.items() if unit})
     solution = {name: values.ravel() for name, values in result.solution.items()}
     to_index = _index_of(source)
     columns = source.index_columns()

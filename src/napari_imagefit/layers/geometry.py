@@ -192,14 +192,20 @@ def coordinate_to_index(axes: Sequence[AxisCoordinates], coordinate: npt.ArrayLi
 def unit_factors(source: Sequence[pint.Unit | str], target: Sequence[pint.Unit | str]) -> FloatArray:
     """Return the factors from one sequence of units to another of the same length.
 
-    Axes with incompatible units (napari's default, pixel, against µm) get the factor 1.
+    Where the units of any axis are incompatible (napari's default, pixel, against µm), all factors are 1: napari then
+    draws all axes as if their numbers were in the same units.
 
     Examples
     --------
+    >>> unit_factors(["um", "ms"], ["nm", "s"]).tolist()
+    [1000.0, 0.001]
     >>> unit_factors(["um", "pixel"], ["nm", "um"]).tolist()
-    [1000.0, 1.0]
+    [1.0, 1.0]
     """
-    return np.array([_unit_factor(pint.Unit(a), pint.Unit(b)) for a, b in zip(source, target, strict=True)])
+    pairs = [(pint.Unit(a), pint.Unit(b)) for a, b in zip(source, target, strict=True)]
+    if any(a.dimensionality != b.dimensionality for a, b in pairs):
+        return np.ones(len(pairs))
+    return np.array([_unit_factor(a, b) for a, b in pairs])
 
 
 def data_map(source: Layer, target: Layer) -> tuple[FloatArray, FloatArray]:
@@ -290,7 +296,7 @@ def to_data(
 
 
 def _unit_factor(source: pint.Unit, target: pint.Unit) -> float:
-    if source == target or source.dimensionality != target.dimensionality:
+    if source == target:
         return 1.0
     registry = pint.get_application_registry()  # type: ignore[no-untyped-call]
     factor = float(registry.get_base_units(source)[0] / registry.get_base_units(target)[0])

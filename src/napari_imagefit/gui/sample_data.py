@@ -1,0 +1,135 @@
+"""File → Open Sample: data on which every part of the widget can be tried.
+
+Each function returns napari ``LayerData`` tuples. The image layer's ``metadata["napari_imagefit_sample"]`` tells the
+widget how to set itself up: ``job`` (``"region"`` or ``"voxels"``), ``model`` (a name of the catalogue), ``axis`` (the
+one along which voxels' curves run, or None) and ``region`` (corners ``[y, x]`` of a suggested rectangle in pixels of
+the layer, or None).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..engine.result import LayerTuple
+    from ..imaging.simulate import Axis
+
+Corners = list[list[float]]
+
+
+def make_clouds() -> list[LayerTuple]:
+    """A simulated series of absorption images: a cold gas becomes a condensate.
+
+    Returns
+    -------
+    list of LayerData
+        One image layer ``(shot, y, x)`` of optical densities, y and x in µm.
+
+    Examples
+    --------
+    >>> data, options, kind = make_clouds()[0]
+    >>> kind, data.shape, options["scale"]
+    ('image', (12, 192, 256), (1.0, 3.2, 3.2))
+    """
+    from ..imaging.simulate import cold_clouds
+
+    clouds = cold_clouds()
+    options = {
+        "name": "cold clouds (optical density)",
+        "colormap": "inferno",
+        "contrast_limits": (-0.1, 1.6),
+        "metadata": _setup("region", clouds.model, region=_rectangle(8, 16, 156, 232)),
+        **_placed(clouds.axes),
+    }
+    return [(clouds.data, options, "image")]
+
+
+def make_phantom() -> list[LayerTuple]:
+    """A simulated slice of tissues in 32 spin echoes, and its compartments.
+
+    Returns
+    -------
+    list of LayerData
+        An image layer ``(echo, y, x)``, the echo axis in ms and y and x in µm, and a labels layer ``(y, x)``, hidden.
+
+    Examples
+    --------
+    >>> (data, options, kind), compartments = make_phantom()
+    >>> kind, data.shape, options["scale"], options["translate"]
+    ('image', (32, 128, 128), (8.0, 100.0, 100.0), (8.0, 0.0, 0.0))
+    """
+    from ..imaging.simulate import multi_echo_phantom
+
+    phantom = multi_echo_phantom()
+    image = {
+        "name": "multi-echo phantom",
+        "contrast_limits": (0.0, 1200.0),
+        "metadata": _setup("voxels", phantom.model, axis=0),
+        **_placed(phantom.axes),
+    }
+    labels = {"name": "compartments", "visible": False, "opacity": 0.5, **_placed(phantom.axes[1:])}
+    return [(phantom.data, image, "image"), (phantom.labels, labels, "labels")]
+
+
+def make_hubble() -> list[LayerTuple]:
+    """A real photograph: galaxies and stars in the Hubble eXtreme Deep Field, as scikit-image brings it.
+
+    Returns
+    -------
+    list of LayerData
+        One image layer ``(y, x)`` of grey values from 0 to 1, in pixels.
+
+    Raises
+    ------
+    FileNotFoundError
+        If this scikit-image does not hold the photograph; nothing is downloaded.
+
+    Examples
+    --------
+    >>> data, options, kind = make_hubble()[0]
+    >>> data.shape, data.dtype
+    ((872, 1000), dtype('float32'))
+    """
+    import numpy as np
+    from skimage.color import rgb2gray
+    from skimage.io import imread
+
+    grey = rgb2gray(imread(_hubble_file())).astype(np.float32)
+    options = {
+        "name": "Hubble deep field",
+        "contrast_limits": (0.0, 1.0),
+        "axis_labels": ("y", "x"),
+        "metadata": _setup("region", "gaussian_2d_rotated", region=_rectangle(468, 68, 508, 108)),
+    }
+    return [(grey, options, "image")]
+
+
+def _hubble_file() -> Path:
+    """The photograph in the installed package, or where scikit-image keeps what it has downloaded before."""
+    import skimage.data
+
+    name = "hubble_deep_field.jpg"
+    for folder in (Path(skimage.data.__file__).parent, Path(skimage.data.data_dir)):
+        if (folder / name).is_file():
+            return folder / name
+    raise FileNotFoundError(
+        f"this version of scikit-image does not bring {name}; run skimage.data.hubble_deep_field() once to download it"
+    )
+
+
+def _setup(job: str, model: str, axis: int | None = None, region: Corners | None = None) -> dict[str, Any]:
+    return {"napari_imagefit_sample": {"job": job, "model": model, "axis": axis, "region": region}}
+
+
+def _rectangle(top: float, left: float, bottom: float, right: float) -> Corners:
+    return [[top, left], [top, right], [bottom, right], [bottom, left]]
+
+
+def _placed(axes: tuple[Axis, ...]) -> dict[str, Any]:
+    return {
+        "scale": tuple(axis.step for axis in axes),
+        "translate": tuple(axis.start for axis in axes),
+        "units": tuple(axis.unit for axis in axes),
+        "axis_labels": tuple(axis.label for axis in axes),
+    }

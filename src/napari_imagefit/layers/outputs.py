@@ -1,0 +1,148 @@
+"""From a result's layers to the viewer: in place over their input, and updated by the next fit instead of piling up."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..engine.result import LayerTuple
+from .geometry import data_to_world, grid_shape, layer_transform
+
+if TYPE_CHECKING:
+    from napari.components import LayerList
+    from napari.layers import Image, Layer, Shapes
+
+KEY = "napari_imagefit"
+TRANSFORM = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+
+
+def map_transform(image: Image, axis: int) -> dict[str, Any]:
+    """The transform of a map without the fitted axis.
+
+    napari aligns the last axes of layers. Where the fitted axis comes first, the map has one axis less. Elsewhere, or
+    where the map would have a single axis, it keeps the fitted one with one sample as long as the whole axis.
+    """
+    shape = grid_shape(image)
+    if axis == 0 and len(shape) > 2:
+        try:
+            return layer_transform(image, drop=[0])
+        except ValueError:
+            # rotated out of its slices: it cannot lose the axis
+            pass
+    transform = layer_transform(image)
+    matrix, _ = data_to_world(image)
+    affine = np.asarray(transform["affine"])[:-1, :-1]
+    along = np.linalg.solve(affine, matrix[:, axis])
+    length = shape[axis]
+    transform["translate"] = transform["translate"] + along * (length - 1) / 2
+    transform["scale"][axis] *= length
+    return transform
+
+
+def place_maps(
+    layers: Sequence[LayerTuple],
+    group: str,
+    transform: Mapping[str, Any],
+    map_transform: Mapping[str, Any],
+    axis: int,
+) -> tuple[LayerTuple, ...]:
+    """Add transforms and the group to layer tuples, and the axis that maps keep."""
+    placed = []
+    for data, options, kind in layers:
+        role = options["metadata"][KEY]["role"]
+        whole = role in ("fitted", "residual", "outlines") or map_transform is transform
+        where = transform if whole else map_transform
+        if kind != "shapes" and np.ndim(data) < len(where["scale"]):
+            data = np.expand_dims(data, axis)
+        metadata = {KEY: {**options["metadata"][KEY], "group": group}}
+        placed.append((data, {**options, **where, "metadata": metadata}, kind))
+    return tuple(placed)
+
+
+def is_output(layer: Layer) -> bool:
+    """Whether the layer was made by a fit."""
+    return KEY in layer.metadata
+
+
+def role_of(layer: Layer, group: str) -> str | None:
+    """What the layer shows of the fits of that group; None if it is not one of theirs."""
+    made: Mapping[str, Any] = layer.metadata.get(KEY, {})
+    return made.get("role") if made.get("group") == group else None
+
+
+def put(layers: LayerList, new: LayerTuple) -> Layer:
+    """Show a layer tuple: update the layer of its group and role if there is one, otherwise add it.
+
+    What is selected stays selected, and an updated layer keeps its place and what the user set of its looks.
+    """
+    data, options, kind = new
+    made = options["metadata"][KEY]
+    for layer in layers:
+        if role_of(layer, made["group"]) == made["role"] and layer._type_string == kind:
+            if _update(layer, data, options):
+                return layer
+            layers.remove(layer)
+            break
+    from napari.layers import Layer
+
+    selected = layers.selection.active
+    layer = Layer.create(data, dict(options), kind)
+    layers.append(layer)
+    if selected is not None:
+        layers.selection.active = selected
+    return layer
+
+
+def remove_stale(layers: LayerList, group: str, roles: Collection[str]) -> None:
+    """Remove what earlier fits of the group showed and the last one does not, such as another model's parameters."""
+    for layer in [layer for layer in layers if role_of(layer, group) not in (None, *roles)]:
+        layers.remove(layer)
+
+
+def _update(layer: Layer, data: Any, options: Mapping[str, Any]) -> bool:
+    """Give a layer new data and whatever depends on them; False if it cannot hold them."""
+    if layer.ndim != len(options["scale"]):
+        return False
+    if layer._type_string == "shapes":
+        _update_shapes(layer, data, options)
+    else:
+        layer.data = data
+    if layer._type_string == "image":
+        low, high = options["contrast_limits"]
+        layer.contrast_limits_range = _range(data, low, high)
+        layer.contrast_limits = (low, high)
+    elif layer._type_string == "labels":
+        layer.features = options["features"]
+        # failures are not to be overlooked, even after a fit without any
+        layer.visible = layer.visible or options["visible"]
+    layer.name = options["name"]
+    layer.metadata = {**layer.metadata, **options["metadata"]}
+    for name in TRANSFORM:
+        setattr(layer, name, options[name])
+    return True
+
+
+def _range(data: Any, low: float, high: float) -> tuple[float, float]:
+    finite = data[np.isfinite(data)]
+    if not finite.size:
+        return low, high
+    return min(low, float(finite.min())), max(high, float(finite.max()))
+
+
+def _update_shapes(layer: Shapes, vertices: Sequence[Any], options: Mapping[str, Any]) -> None:
+    layer.selected_data = set(range(layer.nshapes))
+    layer.remove_selected()
+    if not len(vertices):
+        return
+    # napari asks the table of features for a row per shape as it adds them, so that the table comes after
+    layer.add(
+        list(vertices),
+        shape_type=options["shape_type"],
+        edge_width=options["edge_width"],
+        edge_color=options["edge_color"],
+        face_color=options["face_color"],
+    )
+    layer.features = options["features"]
+    layer.selected_data = set()

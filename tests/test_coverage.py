@@ -1,0 +1,114 @@
+"""Standard errors keep their word: known parameters lie within k of them as often as statistics says.
+
+Every model, 2 048 fits of simulated data each from the plugin's own starts. The pull (estimate − truth)/stderr follows
+a normal distribution where σ is known, and Student's t with n − p degrees of freedom where it is estimated.
+
+Tolerances: a fraction may differ from the expected one by 4 standard deviations of the binomial distribution, a mean
+pull from 0 by 4/√N.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import stats
+
+import napari_imagefit as nif
+from napari_imagefit.imaging.simulate import simulate
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+N = 2048
+SIZE = 32
+Floats = NDArray[np.float64]
+Params = dict[str, Floats]
+
+
+def draw_surface(rng: np.random.Generator, **others: tuple[float, float]) -> Params:
+    """Random centres and offsets, and whatever else the model has."""
+    ranges = {"y": (13, 18), "x": (13, 18), "offset": (-1, 1), **others}
+    return {name: rng.uniform(low, high, N) for name, (low, high) in ranges.items()}
+
+
+def draw(name: str, rng: np.random.Generator) -> tuple[Params, float]:
+    """True parameters, and a noise at which they are well determined."""
+    if name == "exponential_decay":
+        ranges = {"amplitude": (80, 120), "tau": (20, 80), "offset": (-5, 10)}
+        return {key: rng.uniform(low, high, N) for key, (low, high) in ranges.items()}, 0.3
+    if name == "gaussian_2d":
+        return draw_surface(rng, amplitude=(0.8, 2), sigma=(2.5, 5)), 0.1
+    if name == "gaussian_2d_elliptic":
+        return draw_surface(rng, amplitude=(0.8, 2), sigma_y=(2.5, 5), sigma_x=(2.5, 5)), 0.1
+    if name == "gaussian_2d_rotated":
+        # clearly elongated along either axis: a circle has no theta
+        truth = draw_surface(rng, amplitude=(0.8, 2), sigma_y=(2.5, 3.5), theta=(-np.pi / 2, np.pi / 2))
+        truth["sigma_x"] = truth["sigma_y"] * rng.uniform(1.35, 1.7, N)
+        swap = rng.random(N) < 0.5
+        y, x = truth["sigma_y"], truth["sigma_x"]
+        truth["sigma_y"], truth["sigma_x"] = np.where(swap, x, y), np.where(swap, y, x)
+        return truth, 0.1
+    if name == "thomas_fermi_2d":
+        return draw_surface(rng, amplitude=(0.8, 2), radius_y=(6, 11), radius_x=(6, 11)), 0.1
+    if name == "bimodal_2d":
+        truth = draw_surface(
+            rng, amplitude_thermal=(0.6, 1), sigma_y=(5.5, 7), sigma_x=(5.5, 7), amplitude_condensate=(0.8, 2)
+        )
+        return truth | {name: rng.uniform(4.5, 6, N) for name in ("radius_y", "radius_x")}, 0.02
+    raise NotImplementedError(f"say for {name} which parameters are to be recovered")
+
+
+@cache
+def fitted(name: str, known: bool) -> tuple[nif.FitResult, Params, Floats]:
+    """The fits, the truth, and σ. Where it is known, σ differs from sample to sample."""
+    rng = np.random.default_rng(sum(map(ord, name)) + known)
+    truth, level = draw(name, rng)
+    plane = (SIZE,) * nif.models[name].ndim
+    sigma = level * (rng.uniform(0.5, 1.5, (N, *plane)) if known else np.ones(1))
+    given = sigma if known else None
+    if len(plane) == 1:
+        times = 5.0 * np.arange(1, SIZE + 1)
+        data = simulate(name, (times,), truth, sigma, rng)
+        return nif.fit_voxels(data, name, x=times, axis=-1, sigma=given), truth, sigma
+    data = simulate(name, tuple(np.arange(n) for n in plane), truth, sigma, rng)
+    return nif.fit_image(data, name, sigma=given), truth, sigma
+
+
+def like_the_truth(result: nif.FitResult, truth: Params) -> tuple[Params, Params]:
+    """Estimates and errors, where a rotated ellipse may be told in other words: θ + π, or θ + π/2 with axes swapped."""
+    params, stderr = dict(result.params), dict(result.stderr)
+    if "theta" in params:
+        turns = np.round((params["theta"] - truth["theta"]) / (np.pi / 2))
+        params["theta"] = params["theta"] - turns * np.pi / 2
+        odd = turns % 2 == 1
+        for of in (params, stderr):
+            of["sigma_y"], of["sigma_x"] = (
+                np.where(odd, of["sigma_x"], of["sigma_y"]),
+                np.where(odd, of["sigma_y"], of["sigma_x"]),
+            )
+    return params, stderr
+
+
+def check_pulls(pulls: Floats, distribution: stats.rv_continuous, what: str) -> None:
+    """Fractions within 1, 2 and 3, and the mean."""
+    n = len(pulls)
+    for k in (1, 2, 3):
+        expected = 1 - 2 * distribution.sf(k)
+        found = np.mean(np.abs(pulls) <= k)
+        assert abs(found - expected) <= 4 * np.sqrt(expected * (1 - expected) / n), (what, k, found, expected)
+    assert abs(pulls.mean()) <= 4 / np.sqrt(n), (what, pulls.mean())
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["sigma estimated", "sigma known"])
+@pytest.mark.parametrize("name", nif.models)
+def test_known_parameters_are_recovered(name: str, known: bool) -> None:
+    result, truth, _ = fitted(name, known)
+    assert result.shape == (N,)
+    assert result.converged.all(), result.summary()
+    freedom = SIZE ** nif.models[name].ndim - len(result.model.names)
+    distribution = stats.norm if known else stats.t(freedom)
+    params, stderr = like_the_truth(result, truth)
+    for parameter in result.model.names:
+        check_pulls((params[parameter] - truth[parameter]) / stderr[parameter], distribution, parameter)
