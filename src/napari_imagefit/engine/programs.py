@@ -8,7 +8,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-
 from .._lazy import LazyModule
 from .errors import FitEngineError, FitInputError
 from .model import Model

@@ -177,7 +177,7 @@ class FitResult:
     def bic(self) -> NDArray[np.float64]:
         """Schwarz's criterion, up to a constant that all models of the data share, ``(*grid,)``."""
         with np.errstate(divide="ignore"):
-            return self._deviance + self._degrees * np.log(self.n_used)
+            return np.asarray(self._deviance + self._degrees * np.log(self.n_used), dtype=float)
 
     @property
     def _degrees(self) -> NDArray[np.float64]:
@@ -189,7 +189,7 @@ class FitResult:
         if self.known_sigma:
             return self.chi2
         with np.errstate(divide="ignore"):
-            return self.n_used * np.log(_quotient(self.chi2, self.n_used))
+            return np.asarray(self.n_used * np.log(_quotient(self.chi2, self.n_used)), dtype=float)
 
     def fitted(self) -> NDArray[np.float64]:
         """The model's values in the data's shape, computed now; NaN where nothing was fitted."""

@@ -1,0 +1,1 @@
+"""The dock widget: thin, it holds no numbers."""

@@ -31,6 +31,9 @@ REASONS: dict[Status, tuple[int, str]] = {
     Status.STOPPED: (6, "#56B4E9"),
 }
 CONVERGED_LABEL = 1
+# Outlines: the σ of a Gaussian, the edge of a Thomas–Fermi profile, and any of a fit that did not converge.
+COLOURS = {"sigma": "#56B4E9", "radius": "#2EE6A6"}
+FAILED = "#E69F00"
 
 
 def image_layers(
@@ -110,7 +113,8 @@ def _maps(result: FitResult, units: Units) -> list[LayerTuple]:
         maps.append((values, {**_named(name, role, result, unit), **options}, "image"))
 
     add(result.reduced_chi2, "reduced χ²", "reduced_chi2", "", visible=False)
-    names = sorted(result.model.names, key=lambda name: name == shown)
+    # the one that is shown comes last, on top; one that is fixed for all has no maps
+    names = [name for name in result.model.names if name != shown and np.isfinite(result.stderr[name]).any()] + [shown]
     for name in names:
         add(result.stderr[name], f"σ({name})", f"stderr:{name}", units.get(name, ""), visible=False)
     for name in names:
@@ -206,7 +210,7 @@ def _outline_layer(result: FitResult, source: ImageSource, units: Units, names: 
         "shape_type": "ellipse",
         "features": features,
         "ndim": source.image.ndim,
-        "edge_color": ["#009E73" if ok else "#E69F00" for ok in good],
+        "edge_color": [COLOURS[kind] if ok else FAILED for kind, ok in zip(kinds, good, strict=True)],
         "face_color": "transparent",
         "edge_width": max(1.0, 0.004 * max(source.coords[0].shape)),
     }

@@ -106,7 +106,9 @@ def simulate(
         wrong = f"lack {sorted(missing)[0]!r}" if missing else f"hold {sorted(unknown)[0]!r}, which it does not have"
         raise FitInputError(f"the parameters for {model.name!r} {wrong}; give {', '.join(model.names)}")
     sized = [np.asarray(c, dtype=float) for c in coords]
-    plane = tuple(len(c) for c in sized) if all(c.ndim == 1 for c in sized) else np.broadcast_shapes(*map(np.shape, sized))
+    plane = (
+        tuple(len(c) for c in sized) if all(c.ndim == 1 for c in sized) else np.broadcast_shapes(*map(np.shape, sized))
+    )
     if len(sized) != model.ndim or len(plane) != model.ndim:
         raise FitInputError(
             f"{len(sized)} coordinate arrays on {len(plane)} axes were given; model {model.name!r} needs {model.ndim}"

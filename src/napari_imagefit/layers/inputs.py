@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from .outputs import map_transform
 from .regions import RegionError, labels_on_image, shapes_masks
 from .request import Request
 
+if TYPE_CHECKING:
+    from napari.layers import Image
+
 
 def freeze(choices: Choices) -> Request:
     """Check the choices against their layers and turn them into arrays.
@@ -33,7 +36,8 @@ def freeze(choices: Choices) -> Request:
         raise FitInputError("There is no image to fit; open one, or a sample from File → Open Sample.")
     if image.rgb:
         raise FitInputError(
-            f"Layer {image.name!r} is an RGB image; split it into channels (right click on the layer) and fit one of them."
+            f"Layer {image.name!r} is an RGB image; "
+            "split it into channels (right click on the layer) and fit one of them."
         )
     data = image.data[0] if image.multiscale else image.data
     if np.issubdtype(data.dtype, np.complexfloating):
@@ -196,15 +200,16 @@ def _voxel_mask(choices: Choices, shape: tuple[int, ...], axis: int) -> NDArray[
     grid = tuple(n for a, n in enumerate(shape) if a != axis)
     if len(grid) < 2:
         raise RegionError(
-            f"Layer {image.name!r} has one axis beside the fitted one, so that no region can be drawn; choose 'Whole image'."
+            f"Layer {image.name!r} has one axis beside the fitted one, so that no region can be drawn; "
+            "choose 'Whole image'."
         )
     plane = tuple(a for a in range(len(shape)) if a != axis)[-2:]
     if layer._type_string == "labels":
         labels = labels_on_image(layer, image, plane)
-        chosen = labels > 0
+        chosen = np.asarray(labels > 0)
         if chosen.shape == shape:
             # painted in some sample along the fitted axis: the voxel counts
-            chosen = chosen.any(axis=axis)
+            chosen = np.asarray(chosen.any(axis=axis))
         return np.broadcast_to(chosen, grid)
     mask = np.zeros(grid, dtype=bool)
     for drawn in shapes_masks(layer, image, plane):
@@ -213,11 +218,13 @@ def _voxel_mask(choices: Choices, shape: tuple[int, ...], axis: int) -> NDArray[
 
 
 def _in_one_unit(axes: Sequence[AxisCoordinates]) -> list[AxisCoordinates]:
-    """Coordinates in the first axis's unit where they can be converted, so that widths along a rotated axis mean one."""
+    """Coordinates in the first axis's unit where they can be converted: a width along a rotated axis needs one unit."""
     first = axes[0]
     found = []
     for axis in axes:
-        factor = 1.0 if axis.unit == first.unit else float(unit_factors([_spelled(axis.unit)], [_spelled(first.unit)])[0])
+        factor = (
+            1.0 if axis.unit == first.unit else float(unit_factors([_spelled(axis.unit)], [_spelled(first.unit)])[0])
+        )
         unit = first.unit if factor != 1.0 else axis.unit
         found.append(AxisCoordinates(axis.values * factor, unit, axis.step * factor, axis.origin * factor))
     return found
@@ -225,6 +232,13 @@ def _in_one_unit(axes: Sequence[AxisCoordinates]) -> list[AxisCoordinates]:
 
 def _spelled(unit: str) -> str:
     return "pixel" if unit == "px" else unit or "dimensionless"
+
+
+def layer_units(image: Image, model: Model, axes: Sequence[int]) -> dict[str, str]:
+    """The unit of every parameter of a fit along these axes of a layer; empty where the layer lacks the axes."""
+    if image.ndim < len(axes) or max(axes) >= image.ndim:
+        return {}
+    return parameter_units(model, [axis.unit for axis in _in_one_unit(axis_coordinates(image, axes))])
 
 
 def parameter_units(model: Model, axes: Sequence[str]) -> dict[str, str]:

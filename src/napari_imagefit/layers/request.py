@@ -54,7 +54,7 @@ class Request:
     transform: Mapping[str, Any]
     map_transform: Mapping[str, Any]
     units: Mapping[str, str]
-    wishes: Mapping[str, Mapping[str, Any]]
+    wishes: Mapping[str, Any]
     regions: list[Region] = field(default_factory=list)
     region_names: tuple[str, ...] = ()
     grid: tuple[int, ...] = ()

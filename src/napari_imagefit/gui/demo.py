@@ -1,0 +1,72 @@
+"""The main job by itself: napari on a sample, a region drawn, fitted with a click."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import napari
+from qtpy.QtCore import QEventLoop, QTimer
+
+from .widget import ImageFitWidget
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+PATIENCE = 300  # seconds that a first fit on a slow machine may take, compiling included
+
+
+def run_demo(screenshot: Path | None = None) -> str:
+    """Open the clouds, fit them, and leave the window to the user or save a picture of it.
+
+    Returns
+    -------
+    str
+        The result in words, for a terminal; empty where the window was left open.
+    """
+    viewer = napari.Viewer(title="napari-imagefit")
+    viewer.window.resize(1400, 900)
+    widget = open_sample(viewer, "clouds")
+    if screenshot is None:
+        widget.fit_bar.fit.click()
+        napari.run()
+        return ""
+    fit_and_wait(widget)
+    picture(viewer, screenshot)
+    words = widget.message.text()
+    viewer.close()
+    return words
+
+
+def open_sample(viewer: Viewer, name: str) -> ImageFitWidget:
+    """Open one of the plugin's samples beside its widget, which sets itself up for it."""
+    widget: ImageFitWidget = viewer.window.add_plugin_dock_widget("napari-imagefit", "Image Fit")[1]
+    viewer.open_sample("napari-imagefit", name)
+    return widget
+
+
+def fit_and_wait(widget: ImageFitWidget) -> None:
+    """Click Fit and run the event loop until the results are in the viewer.
+
+    Raises
+    ------
+    TimeoutError
+        If that takes longer than `PATIENCE`.
+    """
+    loop = QEventLoop()
+    widget.session.finished.connect(lambda _: loop.quit())
+    widget.session.failed.connect(lambda _: loop.quit())
+    QTimer.singleShot(1000 * PATIENCE, loop.quit)
+    widget.fit_bar.fit.click()
+    if widget.session.running:
+        loop.exec()
+    if widget.session.running:
+        raise TimeoutError(f"the fit was not finished after {PATIENCE} s")
+
+
+def picture(viewer: Viewer, path: Path) -> None:
+    """Save what the window shows."""
+    loop = QEventLoop()
+    QTimer.singleShot(300, loop.quit)  # let the canvas draw what was just added
+    loop.exec()
+    viewer.screenshot(str(path), canvas_only=False, flash=False)
