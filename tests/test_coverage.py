@@ -9,7 +9,7 @@ pull from 0 by 4/√N.
 
 from __future__ import annotations
 
-from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 import napari_imagefit as nif
-from napari_imagefit.imaging.simulate import simulate
+from napari_imagefit.imaging.simulate import cold_clouds, multi_echo_phantom, simulate
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -60,9 +60,8 @@ def draw(name: str, rng: np.random.Generator) -> tuple[Params, float]:
     raise NotImplementedError(f"say for {name} which parameters are to be recovered")
 
 
-@cache
-def fitted(name: str, known: bool) -> tuple[nif.FitResult, Params, Floats]:
-    """The fits, the truth, and σ. Where it is known, σ differs from sample to sample."""
+def fitted(name: str, known: bool) -> tuple[nif.FitResult, Params]:
+    """The fits and the truth. Where σ is known, it differs from sample to sample."""
     rng = np.random.default_rng(sum(map(ord, name)) + known)
     truth, level = draw(name, rng)
     plane = (SIZE,) * nif.models[name].ndim
@@ -71,9 +70,9 @@ def fitted(name: str, known: bool) -> tuple[nif.FitResult, Params, Floats]:
     if len(plane) == 1:
         times = 5.0 * np.arange(1, SIZE + 1)
         data = simulate(name, (times,), truth, sigma, rng)
-        return nif.fit_voxels(data, name, x=times, axis=-1, sigma=given), truth, sigma
+        return nif.fit_voxels(data, name, x=times, axis=-1, sigma=given), truth
     data = simulate(name, tuple(np.arange(n) for n in plane), truth, sigma, rng)
-    return nif.fit_image(data, name, sigma=given), truth, sigma
+    return nif.fit_image(data, name, sigma=given), truth
 
 
 def like_the_truth(result: nif.FitResult, truth: Params) -> tuple[Params, Params]:
@@ -91,8 +90,9 @@ def like_the_truth(result: nif.FitResult, truth: Params) -> tuple[Params, Params
     return params, stderr
 
 
-def check_pulls(pulls: Floats, distribution: stats.rv_continuous, what: str) -> None:
+def check_pulls(pulls: Floats, distribution: Any, what: str) -> None:
     """Fractions within 1, 2 and 3, and the mean."""
+    assert np.isfinite(pulls).all(), what
     n = len(pulls)
     for k in (1, 2, 3):
         expected = 1 - 2 * distribution.sf(k)
@@ -104,7 +104,7 @@ def check_pulls(pulls: Floats, distribution: stats.rv_continuous, what: str) -> 
 @pytest.mark.parametrize("known", [False, True], ids=["sigma estimated", "sigma known"])
 @pytest.mark.parametrize("name", nif.models)
 def test_known_parameters_are_recovered(name: str, known: bool) -> None:
-    result, truth, _ = fitted(name, known)
+    result, truth = fitted(name, known)
     assert result.shape == (N,)
     assert result.converged.all(), result.summary()
     freedom = SIZE ** nif.models[name].ndim - len(result.model.names)
@@ -112,3 +112,68 @@ def test_known_parameters_are_recovered(name: str, known: bool) -> None:
     params, stderr = like_the_truth(result, truth)
     for parameter in result.model.names:
         check_pulls((params[parameter] - truth[parameter]) / stderr[parameter], distribution, parameter)
+    if known:
+        # χ² has the mean n − p and the variance 2(n − p)
+        assert abs(result.chi2.mean() - freedom) <= 4 * np.sqrt(2 * freedom / N)
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["sigma estimated", "sigma known"])
+def test_bimodal_starts_lead_to_the_best_minimum(known: bool) -> None:
+    """From hardly a condensate to hardly anything else, compared with fits that start at the truth.
+
+    The cost has more than one minimum: a thermal cloud can play the condensate, with the condensate gone or shrunk to
+    a pixel. 5 of 1 000 may end there, or at the iteration limit.
+    """
+    rng, n, side = np.random.default_rng(11), 1000, 64
+    radius, ratio, wider = rng.uniform(6, 14, n), rng.uniform(0.55, 1.6, n), rng.uniform(0.85, 1.2, n)
+    truth = {
+        "amplitude_thermal": np.exp(rng.uniform(np.log(0.05), np.log(1), n)),
+        "amplitude_condensate": np.exp(rng.uniform(np.log(0.1), np.log(2), n)),
+        "radius_y": radius,
+        "radius_x": radius * wider,
+        "sigma_y": radius * ratio,
+        "sigma_x": radius * ratio * wider,
+        "y": rng.uniform(26, 38, n),
+        "x": rng.uniform(26, 38, n),
+        "offset": rng.uniform(-0.02, 0.02, n),
+    }
+    plane = np.arange(side), np.arange(side)
+    sigma = np.sqrt((1 + np.exp(simulate("bimodal_2d", plane, truth))) / 800)
+    images = simulate("bimodal_2d", plane, truth, sigma, rng)
+    given = sigma if known else None
+    own = nif.fit_image(images, "bimodal_2d", sigma=given)
+    best = nif.fit_image(images, "bimodal_2d", sigma=given, init=truth)
+    missed = ~own.converged | (own.cost > (1 + 1e-3) * best.cost)
+    assert np.count_nonzero(missed) <= 5, (np.count_nonzero(missed), own.summary())
+
+
+def test_cold_clouds() -> None:
+    """The shots with a condensate of 12 samples: in those without, two of nine parameters have no true value."""
+    pulls: dict[str, list[Floats]] = {}
+    for seed in range(12):
+        clouds = cold_clouds(seed=seed)
+        coords = clouds.coordinates(1), clouds.coordinates(2)
+        result = nif.fit_image(clouds.data, clouds.model, coords=coords, sigma=clouds.sigma)
+        condensed = clouds.truth["amplitude_condensate"] > 0
+        assert result.converged[condensed].all(), (seed, result.summary())
+        for name in result.model.names:
+            pull = (result.params[name] - clouds.truth[name]) / result.stderr[name]
+            pulls.setdefault(name, []).append(pull[condensed])
+    for name, parts in pulls.items():
+        check_pulls(np.concatenate(parts), stats.norm, name)
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["sigma estimated", "sigma known"])
+def test_multi_echo_phantom(known: bool) -> None:
+    phantom = multi_echo_phantom()
+    assert phantom.labels is not None
+    times = phantom.coordinates(0)
+    result = nif.fit_voxels(phantom.data, phantom.model, x=times, sigma=phantom.sigma if known else None)
+    inside = phantom.labels > 0
+    assert result.converged[inside].all(), result.summary()
+    # where there is noise only, no decay may be made of it in silence: no answer, or an error to match
+    tau, stderr = result.params["tau"][~inside], result.stderr["tau"][~inside]
+    assert np.mean(np.isfinite(tau) & (stderr < 0.05 * tau)) < 0.005
+    for name in result.model.names:
+        pulls = (result.params[name] - phantom.truth[name]) / result.stderr[name]
+        check_pulls(pulls[inside], stats.norm if known else stats.t(len(times) - 3), name)

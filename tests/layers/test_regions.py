@@ -9,9 +9,9 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer, Shapes
 
+from napari_imagefit.imaging.outlines import ellipse_vertices
 from napari_imagefit.layers.regions import (
     RegionError,
-    ellipse_vertices,
     labels_on_image,
     shape_mask,
     shapes_masks,

@@ -10,7 +10,7 @@ from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from ..engine.batch import Progress
-from ..layers.outputs import KEY, put, remove_stale
+from ..layers.outputs import put, remove_stale, role
 from ..layers.request import Outcome, Request, run_request
 
 if TYPE_CHECKING:
@@ -97,11 +97,11 @@ class Session:
         """Put one layer into the viewer per turn of the event loop: all at once would freeze the window."""
         if generation != self._generation:
             return
-        if index < len(outcome.layers):
-            put(self._layers, outcome.layers[index])
+        if index < len(outcome.outputs):
+            put(self._layers, outcome.outputs[index])
             QTimer.singleShot(0, lambda: self._show(generation, outcome, index + 1))
             return
-        roles = [options["metadata"][KEY]["role"] for _, options, _ in outcome.layers]
+        roles = [role(output.data) for output in outcome.outputs]
         remove_stale(self._layers, outcome.request.group, roles)
         self._request = None
         self.finished.emit(outcome)

@@ -15,6 +15,7 @@ from ..engine.status import Flag
 from ..layers.choices import Choices, Row
 from ..layers.geometry import layer_transform
 from ..layers.inputs import freeze, layer_units
+from ..layers.outputs import shown_roles
 from ..layers.request import Outcome
 from .fit_bar import FitBar
 from .parameters import ParameterTable
@@ -38,10 +39,11 @@ class ImageFitWidget(QWidget):
 
     def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._viewer = napari_viewer
+        # plugins are handed a proxy, whose layers are proxies too and so never the ones that events tell of
+        self._viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self._result: FitResult | None = None
         self._open = True
-        layers = napari_viewer.layers
+        layers = self._viewer.layers
         self.data = DataSection(layers)
         self.model = ModelSection()
         self.region = RegionSection(layers)
@@ -73,7 +75,7 @@ class ImageFitWidget(QWidget):
         self.session.failed.connect(self._on_failed)
         layers.events.inserted.connect(self._on_inserted)
         layers.events.removed.connect(self._on_removed)
-        napari_viewer.dims.events.current_step.connect(self._show_values)
+        self._viewer.dims.events.current_step.connect(self._show_values)
 
         self.model.set_job(self.data.job)
         self._on_image(self.data.image)
@@ -102,7 +104,9 @@ class ImageFitWidget(QWidget):
     def fit(self) -> None:
         """Fit what is chosen now; a mistake becomes a sentence in the widget."""
         try:
-            request = freeze(self.choices())
+            choices = self.choices()
+            group = "" if choices.image is None else str(choices.image.unique_id)
+            request = freeze(choices, shown_roles(self._viewer.layers, group))
         except FitInputError as error:
             self._say(str(error), problem=True)
             return

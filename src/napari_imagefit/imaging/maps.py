@@ -113,8 +113,9 @@ def _maps(result: FitResult, units: Units) -> list[LayerTuple]:
         maps.append((values, {**_named(name, role, result, unit), **options}, "image"))
 
     add(result.reduced_chi2, "reduced χ²", "reduced_chi2", "", visible=False)
-    # the one that is shown comes last, on top; one that is fixed for all has no maps
-    names = [name for name in result.model.names if name != shown and np.isfinite(result.stderr[name]).any()] + [shown]
+    # the one that is shown comes last, on top; one that is fixed has no maps
+    fixed = result.recipe()["fixed"]
+    names = [name for name in result.model.names if name not in fixed and name != shown] + [shown]
     for name in names:
         add(result.stderr[name], f"σ({name})", f"stderr:{name}", units.get(name, ""), visible=False)
     for name in names:
@@ -123,11 +124,9 @@ def _maps(result: FitResult, units: Units) -> list[LayerTuple]:
 
 
 def _main_parameter(result: FitResult) -> str:
-    """What a map is made for: the first parameter with the coordinate's unit, such as a time constant."""
-    for parameter in result.model.parameters:
-        if parameter.unit.startswith("coord"):
-            return parameter.name
-    return result.model.names[0]
+    """What a map is made for: the first parameter with the coordinate's unit, such as a time constant, that is not fixed."""
+    free = [p for p in result.model.parameters if p.name not in result.recipe()["fixed"]]
+    return next((p.name for p in free if p.unit.startswith("coord")), free[0].name)
 
 
 def _robust_limits(values: NDArray[np.float64], low: float | None) -> tuple[float, float]:

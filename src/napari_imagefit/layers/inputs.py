@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
 
-def freeze(choices: Choices) -> Request:
+def freeze(choices: Choices, shown: frozenset[str] = frozenset()) -> Request:
     """Check the choices against their layers and turn them into arrays.
+
+    `shown` are the roles of the outputs of earlier fits that are in the viewer, see `shown_roles`.
 
     Raises
     ------
@@ -51,6 +53,7 @@ def freeze(choices: Choices) -> Request:
         "model": model,
         "transform": layer_transform(image),
         "wishes": wishes,
+        "shown": shown,
     }
     free = len(model.names) - len(wishes["fixed"])
     if choices.job == "voxels":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,6 +62,31 @@ def place_maps(
     return tuple(placed)
 
 
+@dataclass(frozen=True, eq=False)
+class Output:
+    """A layer tuple, and the layer itself where it has been made already."""
+
+    data: LayerTuple
+    layer: Layer | None
+
+    @classmethod
+    def of(cls, data: LayerTuple, *, make: bool) -> Output:
+        """Make the layer now if it is to be added rather than updated."""
+        return cls(data, _make(data) if make else None)
+
+
+def _make(new: LayerTuple) -> Layer:
+    from napari.layers import Layer
+
+    data, options, kind = new
+    return Layer.create(data, dict(options), kind)
+
+
+def role(new: LayerTuple) -> str:
+    """What a layer tuple shows."""
+    return str(new[1]["metadata"][KEY]["role"])
+
+
 def is_output(layer: Layer) -> bool:
     """Whether the layer was made by a fit."""
     return KEY in layer.metadata
@@ -72,12 +98,17 @@ def role_of(layer: Layer, group: str) -> str | None:
     return made.get("role") if made.get("group") == group else None
 
 
-def put(layers: LayerList, new: LayerTuple) -> Layer:
-    """Show a layer tuple: update the layer of its group and role if there is one, otherwise add it.
+def shown_roles(layers: LayerList, group: str) -> frozenset[str]:
+    """The roles of the group's layers."""
+    return frozenset(found for layer in layers if (found := role_of(layer, group)) is not None)
+
+
+def put(layers: LayerList, new: Output) -> Layer:
+    """Show an output: update the layer of its group and role if there is one, otherwise add it.
 
     What is selected stays selected, and an updated layer keeps its place and what the user set of its looks.
     """
-    data, options, kind = new
+    data, options, kind = new.data
     made = options["metadata"][KEY]
     for layer in layers:
         if role_of(layer, made["group"]) == made["role"] and layer._type_string == kind:
@@ -85,10 +116,8 @@ def put(layers: LayerList, new: LayerTuple) -> Layer:
                 return layer
             layers.remove(layer)
             break
-    from napari.layers import Layer
-
     selected = layers.selection.active
-    layer = Layer.create(data, dict(options), kind)
+    layer = new.layer or _make(new.data)
     layers.append(layer)
     if selected is not None:
         layers.selection.active = selected

@@ -13,14 +13,14 @@ from ..engine.batch import Progress
 from ..engine.errors import FitEngineError, FitInputError
 from ..engine.model import Model
 from ..engine.problem import Options
-from ..engine.result import FitResult, LayerTuple
+from ..engine.result import FitResult
 from ..imaging.image import ImageSource, iter_fit_regions
 from ..imaging.maps import image_layers, voxel_layers
 from ..imaging.regions import Region
 from ..imaging.run import Run
 from ..imaging.voxels import VoxelSource, iter_fit_voxels
 from .choices import Job
-from .outputs import place_maps
+from .outputs import Output, place_maps, role
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +43,8 @@ class Request:
         The same for maps without the fitted axis.
     units : dict
         The unit of every parameter, by name.
+    shown : frozenset of str
+        The roles of the group's layers that are in the viewer, and will be updated.
     """
 
     job: Job
@@ -60,6 +62,7 @@ class Request:
     grid: tuple[int, ...] = ()
     axis: int = 0
     mask: NDArray[np.bool_] | None = None
+    shown: frozenset[str] = frozenset()
     options: Options = field(default_factory=Options)
 
 
@@ -69,7 +72,7 @@ class Outcome:
 
     request: Request
     result: FitResult | None = None
-    layers: tuple[LayerTuple, ...] = ()
+    outputs: tuple[Output, ...] = ()
     refusal: str = ""
 
 
@@ -98,7 +101,9 @@ def run_request(request: Request) -> Generator[Progress, None, Outcome]:
         elif isinstance(source, VoxelSource):
             layers = voxel_layers(result, source, request.units)
         placed = place_maps(layers, request.group, request.transform, request.map_transform, request.axis)
-        return Outcome(request, result, placed)
+        # making a layer takes longer than showing it, and needs no window
+        outputs = tuple(Output.of(new, make=role(new) not in request.shown) for new in placed)
+        return Outcome(request, result, outputs)
     except FitInputError as error:
         return Outcome(request, refusal=str(error))
     except RuntimeError as error:

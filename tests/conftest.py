@@ -1,0 +1,29 @@
+"""Fixtures that several folders share."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _x64_is_local() -> Iterator[None]:
+    """No test, and so no code that it runs, may leave JAX's precision changed."""
+    jax = sys.modules.get("jax")
+    before = jax.config.jax_enable_x64 if jax else False
+    yield
+    jax = sys.modules.get("jax")
+    assert not jax or jax.config.jax_enable_x64 == before
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say plainly why tests that draw cannot run, where Qt would abort the whole process."""
+    if os.environ.get("DISPLAY") or sys.platform != "linux":
+        return
+    skip = pytest.mark.skip(reason="draws on a screen and there is none; `make test` starts a virtual one")
+    for item in items:
+        if {"make_napari_viewer", "qtbot"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(skip)

@@ -1,0 +1,88 @@
+"""One bad fit never moves another, and neither does the order or the company of fits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from napari_imagefit.catalogue import models
+from napari_imagefit.engine.batch import Fits
+from napari_imagefit.engine.model import Model, Parameter
+
+M, FITS = 32, 8
+T = np.linspace(0, 4, M)
+DECAY = Model(
+    "decay",
+    lambda c, a, k, b: a * jnp.exp(-k * c[0]) + b,
+    [Parameter("a"), Parameter("k", lower=0, upper=2), Parameter("b")],
+    1,
+    lambda _c, d, _w: jnp.ones((3, d.shape[1])),
+)
+ARRAYS = ("params", "solution", "start", "at_bound")
+ROWS = ("covariance", "status", "flags", "cost", "n_used", "n_left_out", "n_iterations", "spread")
+
+
+def same(one: Fits, other: Fits, places: Any, other_places: Any) -> None:
+    """Bit for bit."""
+    for name in ARRAYS:
+        np.testing.assert_array_equal(getattr(one, name)[:, places], getattr(other, name)[:, other_places], name)
+    for name in ROWS:
+        np.testing.assert_array_equal(getattr(one, name)[places], getattr(other, name)[other_places], name)
+
+
+@pytest.fixture
+def data() -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return rng.uniform(1, 3, FITS) * np.exp(-rng.uniform(0.3, 1.8, FITS) * T[:, None]) + rng.normal(0, 0.1, (M, FITS))
+
+
+BAD = {
+    "nan": np.full(M, np.nan),
+    "inf": np.full(M, np.inf),
+    "zero": np.zeros(M),
+    "constant": np.full(M, 7.3),
+    "huge": np.full(M, 1e300),
+    "alternating": 1e300 * (-1.0) ** np.arange(M),
+    "tiny": np.full(M, 1e-300),
+    "one sample": np.r_[1.0, np.full(M - 1, np.nan)],
+}
+
+
+@pytest.mark.parametrize("model", [DECAY, models["exponential_decay"]], ids=["decay", "exponential_decay"])
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_neighbour_changes_nothing(fit: Any, data: np.ndarray, model: Model, kind: str) -> None:
+    before = fit(model, (T,), data)
+    spoilt = data.copy()
+    spoilt[:, 3] = BAD[kind]
+    after = fit(model, (T,), spoilt)
+    others = np.delete(np.arange(FITS), 3)
+    same(before, after, others, others)
+    assert (before.status > 0).all()
+
+
+def test_a_hopeless_start_changes_nothing(fit: Any, data: np.ndarray) -> None:
+    start = np.ones(FITS)
+    before = fit(DECAY, (T,), data, init={"a": start})
+    start[5] = 1e200
+    after = fit(DECAY, (T,), data, init={"a": start})
+    others = np.delete(np.arange(FITS), 5)
+    same(before, after, others, others)
+
+
+def test_order_does_not_matter(fit: Any, data: np.ndarray) -> None:
+    order = np.random.default_rng(1).permutation(FITS)
+    same(fit(DECAY, (T,), data), fit(DECAY, (T,), data[:, order]), order, np.arange(FITS))
+
+
+def test_chunks_do_not_matter(fit: Any, data: np.ndarray) -> None:
+    # 8 200 fits: a chunk of 8 192 and one of 8, which is a program of its own, with sums in another order
+    many = np.tile(data, 1025)
+    fits = fit(DECAY, (T,), many)
+    alone = fit(DECAY, (T,), data)
+    same(fits, alone, np.arange(8192, 8200), np.arange(FITS))
+    np.testing.assert_array_equal(fits.status, np.tile(alone.status, 1025))
+    np.testing.assert_array_equal(fits.n_iterations, np.tile(alone.n_iterations, 1025))
+    np.testing.assert_allclose(fits.params, np.tile(alone.params, 1025), rtol=1e-9)

@@ -1,0 +1,94 @@
+"""Samples make layers that napari accepts, placed in µm and ms, with what the widget needs to set itself up."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+from napari.components import ViewerModel
+from napari.layers import Image, Labels, Layer
+from npe2 import PluginManifest
+
+import napari_imagefit as nif
+from napari_imagefit.gui import sample_data
+from napari_imagefit.gui.sample_data import make_clouds, make_hubble, make_phantom
+
+MAKERS = [make_clouds, make_phantom, make_hubble]
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_layers_and_set_up(make: object) -> None:
+    viewer = ViewerModel()
+    layers = [viewer.add_layer(Layer.create(*data)) for data in make()]  # type: ignore[operator]
+    image = layers[0]
+    assert isinstance(image, Image)
+    assert image.data.dtype == np.float32
+    setup = image.metadata["napari_imagefit_sample"]
+    assert set(setup) >= {"job", "model", "axis", "region"}
+    assert json.loads(json.dumps(setup)) == setup
+    if setup["job"] == "voxels":
+        assert nif.models[setup["model"]].ndim == 1
+        assert 0 <= setup["axis"] < image.ndim
+        assert setup["region"] is None
+    else:
+        assert setup["job"] == "region"
+        assert nif.models[setup["model"]].ndim == 2
+        corners = np.array(setup["region"])
+        assert corners.shape == (4, 2)
+        assert (corners >= 0).all()
+        assert (corners <= np.array(image.data.shape[-2:]) - 1).all()
+
+
+def test_clouds_are_in_micrometres() -> None:
+    (data,) = make_clouds()
+    layer = Layer.create(*data)
+    assert layer.axis_labels == ("shot", "y", "x")
+    assert [str(unit) for unit in layer.units] == ["pixel", "micrometer", "micrometer"]
+    np.testing.assert_allclose(layer.scale, (1, 3.2, 3.2))
+
+
+def test_phantom_has_echo_times_in_milliseconds() -> None:
+    layer, compartments = (Layer.create(*data) for data in make_phantom())
+    assert layer.axis_labels == ("echo", "y", "x")
+    assert [str(unit) for unit in layer.units] == ["millisecond", "micrometer", "micrometer"]
+    assert layer.data_to_world((0, 0, 0))[0] == 8
+    assert layer.data_to_world((31, 0, 0))[0] == 256
+    assert isinstance(compartments, Labels)
+    assert compartments.data.shape == layer.data.shape[1:]
+    np.testing.assert_allclose(compartments.scale, layer.scale[1:])
+    assert compartments.units == layer.units[1:]
+
+
+def test_suggested_region_of_the_photograph_fits() -> None:
+    (data,) = make_hubble()
+    image, setup = data[0], data[1]["metadata"]["napari_imagefit_sample"]
+    (top, left), (bottom, right) = setup["region"][0], setup["region"][2]
+    labels = np.zeros(image.shape, int)
+    labels[int(top) : int(bottom) + 1, int(left) : int(right) + 1] = 1
+    result = nif.fit_image(image, setup["model"], mask=labels)
+    assert result.converged.all()
+    assert result.r2[0] > 0.9
+    assert top < result.params["y"][0] < bottom
+    assert left < result.params["x"][0] < right
+
+
+def test_nothing_is_downloaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert sample_data._hubble_file().parent == Path(skimage.data.__file__).parent
+    monkeypatch.setattr(skimage.data, "__file__", str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(skimage.data, "data_dir", str(tmp_path / "cache"))
+    with pytest.raises(FileNotFoundError, match="does not bring hubble_deep_field"):
+        make_hubble()
+
+
+def test_manifest_names_the_samples() -> None:
+    contributions = PluginManifest.from_distribution("napari-imagefit").contributions
+    named = {sample.key: sample.command for sample in contributions.sample_data or ()}  # type: ignore[union-attr]
+    targets = {command.id: str(command.python_name) for command in contributions.commands or ()}
+    assert {key: targets[command].rpartition(":")[2] for key, command in named.items()} == {
+        "clouds": "make_clouds",
+        "phantom": "make_phantom",
+        "hubble": "make_hubble",
+    }

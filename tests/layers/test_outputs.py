@@ -1,0 +1,230 @@
+"""Results as layers: in place over their input, updated by the next fit."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Image, Labels, Shapes
+
+from napari_imagefit import FitResult, Status, fit_image, fit_voxels, models
+from napari_imagefit.layers.choices import Choices, Row
+from napari_imagefit.layers.geometry import data_to_world
+from napari_imagefit.layers.inputs import freeze
+from napari_imagefit.layers.outputs import Output, is_output, map_transform, put, remove_stale, role, shown_roles
+from napari_imagefit.layers.request import Outcome, Request, run_request
+
+pytestmark = pytest.mark.filterwarnings("ignore:Non-orthogonal slicing:UserWarning")
+
+
+def run(request: Request) -> Outcome:
+    steps: Generator[Any, None, Outcome] = run_request(request)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            outcome: Outcome = end.value
+            return outcome
+
+
+def rows(model: str) -> tuple[Row, ...]:
+    return tuple(Row(name) for name in models[model].names)
+
+
+def show(viewer: ViewerModel, outcome: Outcome) -> dict[str, Any]:
+    assert not outcome.refusal
+    shown = {role(output.data): put(viewer.layers, output) for output in outcome.outputs}
+    remove_stale(viewer.layers, outcome.request.group, shown.keys())
+    return shown
+
+
+def cloud(y: float = 9.0, x: float = 14.0) -> np.ndarray:
+    grid = np.mgrid[0:20, 0:30]
+    noise = np.random.default_rng(3).normal(0, 0.02, (2, 20, 30))
+    return np.exp(-((grid[0] - y) ** 2 / 8 + (grid[1] - x) ** 2 / 18)) + noise
+
+
+PLACED: dict[str, Any] = {
+    "scale": (1, 0.5, 0.5),
+    "translate": (0, 3, 4),
+    "rotate": (0, 0, 20),
+    "units": ("s", "um", "um"),
+    "axis_labels": ("t", "y", "x"),
+}
+
+
+@pytest.fixture
+def viewer() -> ViewerModel:
+    return ViewerModel()
+
+
+@pytest.fixture
+def image(viewer: ViewerModel) -> Image:
+    return viewer.add_image(cloud(), name="cloud", **PLACED)
+
+
+def surface(image: Image, model: str = "gaussian_2d_elliptic") -> Request:
+    return freeze(Choices(image, "region", model, rows(model)))
+
+
+def test_a_surface_comes_back_in_place(viewer: ViewerModel, image: Image) -> None:
+    outcome = run(surface(image))
+    shown = show(viewer, outcome)
+    assert set(shown) == {"fitted", "residual", "status", "outlines"}
+    for layer in shown.values():
+        np.testing.assert_allclose(data_to_world(layer)[0], data_to_world(image)[0], atol=1e-12)
+        np.testing.assert_allclose(data_to_world(layer)[1], data_to_world(image)[1], atol=1e-12)
+        assert layer.units == image.units
+        assert tuple(layer.axis_labels) == tuple(image.axis_labels)
+        assert is_output(layer)
+    low, high = shown["residual"].contrast_limits
+    assert low == -high
+    np.testing.assert_allclose(shown["residual"].data, image.data - shown["fitted"].data, atol=1e-6)
+
+
+def test_outlines_lie_on_the_cloud_and_carry_the_numbers(viewer: ViewerModel, image: Image) -> None:
+    outcome = run(surface(image))
+    outlines = show(viewer, outcome)["outlines"]
+    assert isinstance(outlines, Shapes)
+    assert outlines.nshapes == 2
+    assert list(outlines.shape_type) == ["ellipse", "ellipse"]
+    # centre in pixels of the image, half axes σ = 2 and 3 px; the noise moves them by some hundredths
+    np.testing.assert_allclose(outlines.data[1].mean(axis=0), [1, 9, 14], atol=0.1)
+    np.testing.assert_allclose(np.ptp(outlines.data[1], axis=0), [0, 4, 6], atol=0.2)
+    features = outlines.features
+    result = outcome.result
+    assert isinstance(result, FitResult)
+    np.testing.assert_array_equal(features["sigma_x [µm]"], result.params["sigma_x"][:, 0])
+    np.testing.assert_array_equal(features["sigma_x_stderr"], result.stderr["sigma_x"][:, 0])
+    assert features["status"].tolist() == [Status(int(s)).message for s in result.status.ravel()]
+    assert features["frame"].tolist() == [0, 1]
+    assert features["region"].tolist() == ["cloud", "cloud"]
+
+
+def test_the_numbers_are_the_scripts_to_the_last_digit(viewer: ViewerModel) -> None:
+    plain = viewer.add_image(cloud(), name="plain")
+    mask = np.zeros((20, 30), bool)
+    mask[2:18, 4:28] = True
+    drawn = Shapes([[[2, 4], [2, 27], [17, 27], [17, 4]]], shape_type="rectangle")
+    names = rows("gaussian_2d_elliptic")
+    outcome = run(freeze(Choices(plain, "region", "gaussian_2d_elliptic", names, drawn)))
+    script = fit_image(plain.data, "gaussian_2d_elliptic", mask=mask)
+    assert outcome.result is not None
+    for name in script.model.names:
+        np.testing.assert_array_equal(outcome.result.params[name][:, 0], script.params[name])
+        np.testing.assert_array_equal(outcome.result.stderr[name][:, 0], script.stderr[name])
+
+
+def test_a_second_fit_updates_in_place(viewer: ViewerModel, image: Image) -> None:
+    first = show(viewer, run(surface(image)))
+    first["residual"].visible = True
+    order = [layer.name for layer in viewer.layers]
+    image.data = cloud(y=11)
+    viewer.layers.selection.active = image
+    group = str(image.unique_id)
+    request = freeze(
+        Choices(image, "region", "gaussian_2d_elliptic", rows("gaussian_2d_elliptic")),
+        shown_roles(viewer.layers, group),
+    )
+    outcome = run(request)
+    assert all(output.layer is None for output in outcome.outputs)
+    second = show(viewer, outcome)
+    assert all(second[name] is first[name] for name in first)
+    assert [layer.name for layer in viewer.layers] == order
+    assert viewer.layers.selection.active is image
+    assert second["residual"].visible
+    np.testing.assert_allclose(second["outlines"].data[0].mean(axis=0)[1], 11, atol=0.1)
+
+
+def test_another_model_leaves_no_layer_of_the_last(viewer: ViewerModel) -> None:
+    t = np.arange(12.0)[:, None, None]
+    stack = viewer.add_image(np.exp(-t / np.full((1, 4, 5), 3.0)), name="decay")
+    show(viewer, run(freeze(Choices(stack, "voxels", "exponential_decay", rows("exponential_decay")))))
+    assert any(layer.name.startswith("tau") for layer in viewer.layers)
+    flat = viewer.add_image(cloud()[0], name="other")
+    show(viewer, run(surface(flat)))
+    assert any(layer.name.startswith("tau") for layer in viewer.layers), "another layer's results are left alone"
+    show(viewer, run(surface(stack, "gaussian_2d")))
+    assert not any(layer.name.startswith("tau") for layer in viewer.layers)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_maps_lie_on_their_stack_whatever_the_axis(viewer: ViewerModel, axis: int) -> None:
+    rng = np.random.default_rng(1)
+    tau = rng.uniform(2, 6, (5, 7))
+    curves = np.moveaxis(np.exp(-np.arange(16.0)[:, None, None] / tau), 0, axis)
+    stack = viewer.add_image(
+        curves, scale=(2, 0.5, 0.25), translate=(1, 2, 3), rotate=(0, 0, 30) if axis == 0 else None
+    )
+    outcome = run(
+        freeze(Choices(stack, "voxels", "exponential_decay", rows("exponential_decay"), axis=axis, x=tuple(range(16))))
+    )
+    shown = show(viewer, outcome)
+    assert outcome.result is not None
+    np.testing.assert_allclose(outcome.result.params["tau"], tau, rtol=1e-6)  # no noise: to the stop test
+    tau_map = shown["param:tau"]
+    for index in [(0, 0), (4, 6), (2, 3)]:
+        for sample in (0, 7, 15):
+            at = list(index)
+            at.insert(axis, sample)
+            world = stack.data_to_world(at)
+            place = np.round(tau_map.world_to_data(world[-tau_map.ndim :])).astype(int)
+            assert tau_map.data[tuple(place)] == outcome.result.params["tau"][index]
+
+
+def test_failures_are_told_by_a_labels_layer(viewer: ViewerModel) -> None:
+    t = np.arange(12.0)[:, None, None]
+    curves = np.repeat(np.repeat(np.exp(-t / 3), 4, axis=1), 5, axis=2)
+    curves[:, 0, 0] = np.nan
+    curves[:, 1, 1] = 0
+    stack = viewer.add_image(curves, name="decay")
+    mask = Labels(np.ones((4, 5), int))
+    mask.data[3] = 0
+    shown = show(viewer, run(freeze(Choices(stack, "voxels", "exponential_decay", rows("exponential_decay"), mask))))
+    status = shown["status"]
+    assert isinstance(status, Labels)
+    assert status.visible
+    reasons = dict(zip(status.features["index"], status.features["reason"], strict=True))
+    assert reasons[status.data[0, 0]] == Status.TOO_FEW_SAMPLES.message
+    assert reasons[status.data[1, 1]] == Status.SINGULAR.message
+    assert reasons[status.data[3, 0]] == Status.NOT_FITTED.message
+    assert reasons[status.data[2, 2]] == "converged"
+    counts = dict(zip(status.features["reason"], status.features["fits"], strict=True))
+    assert (counts["converged"], counts[Status.NOT_FITTED.message]) == (13, 5)
+    for name in ("param:tau", "param:amplitude", "stderr:tau"):
+        assert np.isnan(shown[name].data[[0, 1, 3], [0, 1, 0]]).all()
+
+
+def test_all_nan_is_refused_in_a_sentence(viewer: ViewerModel) -> None:
+    empty = viewer.add_image(np.full((2, 20, 30), np.nan), name="empty", contrast_limits=(0, 1))
+    outcome = run(surface(empty))
+    assert outcome.result is None
+    assert outcome.refusal == (
+        "All pixels of region 'empty' in 'empty' are NaN or infinite; choose another region or layer."
+    )
+
+
+def test_map_transform_keeps_an_axis_that_cannot_be_dropped() -> None:
+    leaning = Image(np.zeros((6, 4, 5)), rotate=(20, 0, 30), scale=(2, 1, 1))
+    transform = map_transform(leaning, 0)
+    singleton = Image(np.zeros((1, 4, 5)), **transform)
+    for point in [(0, 1, 2), (5, 3, 4)]:
+        place = singleton.world_to_data(leaning.data_to_world(point))
+        np.testing.assert_allclose(place[1:], point[1:], atol=1e-9)
+        assert abs(place[0]) <= 0.5
+
+
+def test_a_layer_is_made_ahead_only_where_it_is_new(viewer: ViewerModel) -> None:
+    result = fit_voxels(np.exp(-np.arange(12.0)[:, None, None] / np.full((1, 2, 3), 3.0)), "exponential_decay")
+    assert all(isinstance(layer, tuple) for layer in result.to_layers())
+    data, options, kind = result.to_layers()[-1]
+    options["metadata"]["napari_imagefit"]["group"] = "g"
+    options |= {"scale": (1, 1), "translate": (0, 0), "rotate": np.eye(2), "shear": np.eye(2), "affine": np.eye(3)}
+    options |= {"units": ("pixel", "pixel"), "axis_labels": ("y", "x")}
+    made = Output.of((data, options, kind), make=True)
+    assert put(viewer.layers, made) is made.layer
+    again = Output.of((data, options, kind), make=False)
+    assert put(viewer.layers, again) is made.layer
