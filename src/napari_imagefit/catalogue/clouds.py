@@ -109,7 +109,7 @@ def _guess_bimodal(coords: Coords, data: Array, weights: Array) -> Array:
         ones = jnp.ones_like(a_t)
         return a_t * td + a_c * cd, (a_t, wide * ones, a_c, narrow * ones)
 
-    widths = (0.8, 1.0, 1.3, 1.7, 2.3, 3.2), (0.7, 1.0, 1.4, 1.9, 2.5, 3.2)
+    widths = (0.8, 1.0, 1.3, 1.7, 2.3, 3.2), (0.7, 1.0, 1.4, 1.8, 2.2, 2.6, 3.2)
     # a condensate is narrower than its thermal cloud; at R = 1.9 σ both fall to half at the same place
     grid = [(wide, narrow) for wide in widths[0] for narrow in widths[1] if narrow < 1.9 * wide]
     _, (a_t, wide, a_c, narrow) = best_of(jnp.asarray(grid, d.dtype), attempt)

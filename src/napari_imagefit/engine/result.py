@@ -106,7 +106,7 @@ class FitResult:
         """Lay fits out on a grid of shape `grid`, in C order."""
 
         def lay(values: NDArray[Any]) -> NDArray[Any]:
-            return values.reshape(*grid, *values.shape[1:])
+            return values.reshape((*grid, *values.shape[1:]))
 
         def by_name(rows: NDArray[Any]) -> dict[str, NDArray[Any]]:
             return {name: lay(row) for name, row in zip(model.names, rows, strict=True)}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import napari
-from qtpy.QtCore import QEventLoop, QTimer
+from qtpy.QtCore import QCoreApplication, QEventLoop, QTimer
 
 from .widget import ImageFitWidget
 
@@ -42,6 +42,8 @@ def open_sample(viewer: Viewer, name: str) -> ImageFitWidget:
     """Open one of the plugin's samples beside its widget, which sets itself up for it."""
     widget: ImageFitWidget = viewer.window.add_plugin_dock_widget("napari-imagefit", "Image Fit")[1]
     viewer.open_sample("napari-imagefit", name)
+    QCoreApplication.processEvents()  # the dock takes its place beside the canvas
+    viewer.reset_view()
     return widget
 
 

@@ -54,10 +54,11 @@ class ParameterTable(QTableWidget):
         self.verticalHeader().hide()
         header = self.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        for column in (START, LOWER, UPPER):
-            header.setSectionResizeMode(column, QHeaderView.ResizeMode.Stretch)
+        header.setMinimumSectionSize(36)
+        header.setStretchLastSection(True)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ContiguousSelection)
         self.setTabKeyNavigation(False)  # Tab leaves the table; arrows move in it
+        self.setMinimumWidth(400)  # name, start, bounds, fix and a value with its error, side by side
         self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
 
         self.cellChanged.connect(self._on_cell_changed)

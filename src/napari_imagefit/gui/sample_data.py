@@ -3,7 +3,7 @@
 Each function returns napari ``LayerData`` tuples. The image layer's ``metadata["napari_imagefit_sample"]`` tells the
 widget how to set itself up: ``job`` (``"region"`` or ``"voxels"``), ``model`` (a name of the catalogue), ``axis`` (the
 one along which voxels' curves run, or None) and ``region`` (corners ``[y, x]`` of a suggested rectangle in pixels of
-the layer, or None).
+the layer, or None). A layer that holds regions names the image they belong to as ``region_of``.
 """
 
 from __future__ import annotations
@@ -68,7 +68,13 @@ def make_phantom() -> list[LayerTuple]:
         "metadata": _setup("voxels", phantom.model, axis=0),
         **_placed(phantom.axes),
     }
-    labels = {"name": "compartments", "visible": False, "opacity": 0.5, **_placed(phantom.axes[1:])}
+    labels = {
+        "name": "compartments",
+        "visible": False,
+        "opacity": 0.5,
+        "metadata": {"napari_imagefit_sample": {"region_of": image["name"]}},
+        **_placed(phantom.axes[1:]),
+    }
     return [(phantom.data, image, "image"), (phantom.labels, labels, "labels")]
 
 

@@ -37,6 +37,14 @@ JOBS: dict[Job, tuple[str, str]] = {
 FRAMES: dict[Frames, str] = {"all": "all frames", "current": "this frame", "drawn": "where drawn"}
 
 
+def _label(text: str, buddy: QWidget | None = None) -> QLabel:
+    """A row's label, as wide as the widest of all sections, so that their fields stand in one column."""
+    label = QLabel(text)
+    label.setMinimumWidth(label.fontMetrics().horizontalAdvance("Coordinates "))
+    label.setBuddy(buddy)
+    return label
+
+
 def _form(parent: QWidget) -> QFormLayout:
     form = QFormLayout(parent)
     form.setContentsMargins(0, 0, 0, 0)
@@ -77,10 +85,10 @@ class DataSection(QWidget):
             jobs.addWidget(button)
         jobs.addStretch()
         form = _form(self)
-        form.addRow("&Data", self.layers)
-        form.addRow("Fit", jobs)
-        form.addRow("&Axis", self.axis)
-        form.addRow("&Coordinates", self.x_values)
+        form.addRow(_label("&Data", self.layers), self.layers)
+        form.addRow(_label("Fit"), jobs)
+        form.addRow(_label("&Axis", self.axis), self.axis)
+        form.addRow(_label("C&oordinates", self.x_values), self.x_values)
         self._form = form
 
         self.layers.chosen.connect(self._on_layer)
@@ -171,7 +179,7 @@ class ModelSection(QWidget):
         self.formula.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
 
         form = _form(self)
-        form.addRow("&Model", self.names)
+        form.addRow(_label("&Model", self.names), self.names)
         form.addRow(self.formula)
 
         self.names.currentTextChanged.connect(self._on_name)
@@ -225,10 +233,8 @@ class RegionSection(QWidget):
         row.addWidget(self.layers, 1)
         row.addWidget(self.draw_button)
         row.addWidget(self.frames)
-        label = QLabel("&Region")
-        label.setBuddy(self.layers)
         form = _form(self)
-        form.addRow(label, row)
+        form.addRow(_label("&Region", self.layers), row)
 
         self.draw_button.clicked.connect(lambda: self.draw.emit())
 

@@ -143,7 +143,7 @@ class ImageFitWidget(QWidget):
         super().closeEvent(event)
 
     def _on_image(self, image: Image | None) -> None:
-        if image is not None and SAMPLE in image.metadata:
+        if image is not None and "job" in image.metadata.get(SAMPLE, {}):
             self._set_up(image, image.metadata[SAMPLE])
         self.region.set_context(self.data.job, image)
         self._result = None
@@ -174,8 +174,14 @@ class ImageFitWidget(QWidget):
             self.data.axis.setCurrentIndex(self.data.axis.findData(sample["axis"]))
         for row in sample.get("rows", ()):
             self.parameters.set_row(Row(**row))
-        if sample.get("region") is not None:
-            self._add_shapes(image, [np.asarray(sample["region"], dtype=float)])
+        drawn = [
+            layer for layer in self._viewer.layers if layer.metadata.get(SAMPLE, {}).get("region_of") == image.name
+        ]
+        if drawn:
+            self.region.layers.choose(drawn[0])
+        elif sample.get("region") is not None:
+            shapes = self._add_shapes(image, [np.asarray(sample["region"], dtype=float)])
+            shapes.metadata = {SAMPLE: {"region_of": image.name}}
 
     def _draw(self) -> None:
         image = self.data.image
@@ -202,7 +208,7 @@ class ImageFitWidget(QWidget):
             name="ROI",
             edge_color="#F0E442",
             face_color="transparent",
-            edge_width=max(1.0, 0.005 * max(image.data.shape[-2:])),
+            edge_width=max(0.5, 0.003 * max(image.data.shape[-2:])),
             **transform,
         )
         self.region.layers.choose(shapes)
@@ -215,8 +221,9 @@ class ImageFitWidget(QWidget):
     def _on_inserted(self, event: Any) -> None:
         layer = event.value
         if SAMPLE in layer.metadata:
-            # whoever opens a sample wants to fit it
+            # whoever opens a sample wants to fit it, where it is meant to be fitted
             self.data.layers.choose(layer)
+            self.region.layers.choose(layer)
 
     def _on_removed(self, event: Any) -> None:
         request = self.session.request

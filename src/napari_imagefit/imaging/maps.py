@@ -124,7 +124,7 @@ def _maps(result: FitResult, units: Units) -> list[LayerTuple]:
 
 
 def _main_parameter(result: FitResult) -> str:
-    """What a map is made for: the first parameter with the coordinate's unit, such as a time constant, that is not fixed."""
+    """What a map is made for: the first parameter with the coordinate's unit, such as a time constant."""
     free = [p for p in result.model.parameters if p.name not in result.recipe()["fixed"]]
     return next((p.name for p in free if p.unit.startswith("coord")), free[0].name)
 
@@ -211,11 +211,17 @@ def _outline_layer(result: FitResult, source: ImageSource, units: Units, names: 
         "ndim": source.image.ndim,
         "edge_color": [COLOURS[kind] if ok else FAILED for kind, ok in zip(kinds, good, strict=True)],
         "face_color": "transparent",
-        "edge_width": max(1.0, 0.004 * max(source.coords[0].shape)),
+        "edge_width": _line_width(vertices, source),
     }
     if not vertices:
         options = {"ndim": source.image.ndim}
     return vertices, {**_named("outlines", "outlines", result), **options}, "shapes"
+
+
+def _line_width(vertices: Sequence[NDArray[np.float64]], source: ImageSource) -> float:
+    """In pixels: a small part of the ellipses, or of the image where they are large in it."""
+    sizes = [np.ptp(corners[:, -2:], axis=0).max() for corners in vertices]
+    return float(min(0.05 * np.median(sizes), 0.004 * max(source.coords[0].shape))) if sizes else 1.0
 
 
 def _index_of(source: ImageSource) -> Callable[[NDArray[np.float64]], NDArray[np.float64]] | None:
