@@ -24,9 +24,7 @@ def make(guess: Callable[..., Any], function: Callable[..., Any] | None = None) 
 
 def test_two_closures_that_differ_in_a_constant_are_two_models(fit: Any) -> None:
     def times(constant: float) -> Model:
-        return make(
-            lambda _c, d, _w: jnp.ones((2, d.shape[1])), lambda c, a, k: constant * a * jnp.exp(-k * c[0])
-        )
+        return make(lambda _c, d, _w: jnp.ones((2, d.shape[1])), lambda c, a, k: constant * a * jnp.exp(-k * c[0]))
 
     for constant in (2.0, 3.0):
         # exact data: the minimum is sharp

@@ -56,7 +56,9 @@ def test_step_is_the_best_within_the_radius(kind: str, n: int) -> None:
     length = [np.linalg.norm(solve(h, g, np.inf)) for h, g in zip(matrix, gradient, strict=True)]
     # from steps cut a thousandfold to regions that hold a thousand steps
     radius = np.maximum(length, 1e-3) * 10 ** rng.uniform(-3, 3, FITS)
-    p, alpha = step(jnp.asarray(np.moveaxis(matrix, 0, -1)), jnp.asarray(gradient.T), jnp.asarray(radius), jnp.zeros(FITS))
+    p, alpha = step(
+        jnp.asarray(np.moveaxis(matrix, 0, -1)), jnp.asarray(gradient.T), jnp.asarray(radius), jnp.zeros(FITS)
+    )
     p, alpha = np.asarray(p).T, np.asarray(alpha)
     exact = np.array([solve(h, g, r) for h, g, r in zip(matrix, gradient, radius, strict=True)])
 
@@ -74,7 +76,9 @@ def test_conditions_of_the_optimum() -> None:
     rng = np.random.default_rng(0)
     matrix, gradient = make("regular", 4, rng)
     radius = 10 ** rng.uniform(-3, 1, FITS)
-    p, alpha = step(jnp.asarray(np.moveaxis(matrix, 0, -1)), jnp.asarray(gradient.T), jnp.asarray(radius), jnp.zeros(FITS))
+    p, alpha = step(
+        jnp.asarray(np.moveaxis(matrix, 0, -1)), jnp.asarray(gradient.T), jnp.asarray(radius), jnp.zeros(FITS)
+    )
     p, alpha = np.asarray(p).T, np.asarray(alpha)
     length = np.linalg.norm(p, axis=1)
     inside = alpha == 0
@@ -107,7 +111,9 @@ def test_extreme_radii(exponent: int) -> None:
 def test_fits_do_not_see_each_other() -> None:
     matrix, gradient = make("regular", 3, np.random.default_rng(2))
     radius = np.full(FITS, 0.1)
-    run = lambda h, g: np.asarray(step(jnp.asarray(np.moveaxis(h, 0, -1)), jnp.asarray(g.T), jnp.asarray(radius), jnp.zeros(FITS))[0])  # noqa: E731, E501
+    run = lambda h, g: np.asarray(
+        step(jnp.asarray(np.moveaxis(h, 0, -1)), jnp.asarray(g.T), jnp.asarray(radius), jnp.zeros(FITS))[0]
+    )  # noqa: E731, E501
     before = run(matrix, gradient)
     matrix[5], gradient[5] = 0, 0
     matrix[6] = np.diag([1e300, 1.0, 1e-300])

@@ -123,7 +123,7 @@ def test_closing_the_dock_stops_the_fit_and_lets_go(qtbot: Any, make_napari_view
     qtbot.mouseClick(widget.fit_bar.fit, Qt.MouseButton.LeftButton)
     session = widget.session
     viewer.window.remove_dock_widget(widget)
-    assert not session.running
+    qtbot.waitUntil(lambda: not session.running, timeout=5000)
     _drain()
     assert [layer.name for layer in viewer.layers] == ["clouds"]
     gone = weakref.ref(widget)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+# results are tables; loaded while the dock opens, for in a worker its loading would hold up the window for 0.2 s
+import pandas  # noqa: F401
 from napari.qt.threading import create_worker
 from psygnal import Signal
 from qtpy.QtCore import QTimer
@@ -15,6 +19,10 @@ from ..layers.request import Outcome, Request, run_request
 
 if TYPE_CHECKING:
     from napari.components import LayerList
+
+
+BREATH = 12  # ms between two layers
+HEAD_START = 40  # ms in which the window draws the click before a worker starts
 
 
 class Session:
@@ -28,6 +36,7 @@ class Session:
 
     started = Signal()
     progressed = Signal(object, float)  # Progress, seconds since the start
+    layers_ready = Signal()  # the fit is done; its layers appear next
     finished = Signal(object)  # Outcome, once its layers are in the viewer
     failed = Signal(str)
 
@@ -58,8 +67,16 @@ class Session:
         worker.returned.connect(lambda outcome: self._on_outcome(generation, outcome))
         worker.errored.connect(lambda error: self._on_error(generation, error))
         self._worker = worker
+        # Tracing allocates so much that Python looks for garbage among all objects of the viewer, which holds every
+        # thread for 0.15 s at a time. Those that are there now are passed over until the fit has ended.
+        gc.freeze()
         self.started.emit()
-        worker.start()
+        # first let the window show that it has begun: it competes with the worker for Python from then on
+        QTimer.singleShot(HEAD_START, lambda: self._launch(generation))
+
+    def _launch(self, generation: int) -> None:
+        if generation == self._generation:
+            self._worker.start()
 
     def cancel(self) -> bool:
         """Drop the fit under way, if any; what is in the viewer stays. Returns whether there was one.
@@ -70,8 +87,12 @@ class Session:
         self._generation += 1
         if self._worker is not None:
             self._worker.quit()
-        self._worker = self._request = None
+        self._end()
         return running
+
+    def _end(self) -> None:
+        self._worker = self._request = None
+        gc.unfreeze()
 
     def _on_progress(self, generation: int, progress: Progress) -> None:
         if generation == self._generation:
@@ -80,7 +101,7 @@ class Session:
     def _on_error(self, generation: int, error: Exception) -> None:
         # napari shows the error whole in its notifications
         if generation == self._generation:
-            self._worker = self._request = None
+            self._end()
             self.failed.emit(f"The fit failed: {error}")
 
     def _on_outcome(self, generation: int, outcome: Outcome) -> None:
@@ -88,20 +109,33 @@ class Session:
             return
         self._worker = None
         if outcome.refusal:
-            self._request = None
+            self._end()
             self.failed.emit(outcome.refusal)
             return
-        self._show(generation, outcome, 0)
+        self.layers_ready.emit()
+        self._take_turns(generation, self._shows(outcome))
 
-    def _show(self, generation: int, outcome: Outcome, index: int) -> None:
-        """Put one layer into the viewer per turn of the event loop: all at once would freeze the window."""
+    def _take_turns(self, generation: int, steps: Iterator[None]) -> None:
+        """One step, and the next when the window has had its turn: all at once would freeze it."""
         if generation != self._generation:
             return
-        if index < len(outcome.outputs):
-            put(self._layers, outcome.outputs[index])
-            QTimer.singleShot(0, lambda: self._show(generation, outcome, index + 1))
-            return
-        roles = [role(output.data) for output in outcome.outputs]
-        remove_stale(self._layers, outcome.request.group, roles)
-        self._request = None
+        try:
+            for _ in steps:
+                QTimer.singleShot(BREATH, lambda: self._take_turns(generation, steps))
+                return
+        except Exception as error:
+            self._end()
+            self.failed.emit(f"The results could not be shown: {error}")
+            raise  # napari shows it whole
+
+    def _shows(self, outcome: Outcome) -> Iterator[None]:
+        """Put the layers into the viewer; a new one is shown in a step of its own: drawing takes as long again."""
+        for output in outcome.outputs:
+            layer = put(self._layers, output)
+            yield
+            if layer is output.layer and output.visible:
+                layer.visible = True
+                yield
+        remove_stale(self._layers, outcome.request.group, [role(output.data) for output in outcome.outputs])
+        self._end()
         self.finished.emit(outcome)

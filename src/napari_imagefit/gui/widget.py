@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtGui import QHideEvent
 from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from ..engine.batch import Progress
@@ -131,11 +132,18 @@ class ImageFitWidget(QWidget):
         self._viewer.dims.events.current_step.disconnect(self._show_values)
         self._result = None
 
-    def event(self, event: QEvent | None) -> bool:
-        """A dock that is closed lets go of its widget without closing it: that is the time to stop."""
-        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
+    def hideEvent(self, event: QHideEvent | None) -> None:
+        """A dock that is closed lets go of its widget without closing it: that is the time to stop.
+
+        It is hidden first. (To listen to all events would tell of the change itself, but would call Python for each
+        of them, and each then waits its turn while a worker is busy.)
+        """
+        super().hideEvent(event)
+        QTimer.singleShot(0, self._stop_if_orphaned)
+
+    def _stop_if_orphaned(self) -> None:
+        if self.parent() is None:
             self.shut_down()
-        return bool(super().event(event))
 
     def closeEvent(self, event: Any) -> None:
         """Stop with the window."""

@@ -71,8 +71,14 @@ class Output:
 
     @classmethod
     def of(cls, data: LayerTuple, *, make: bool) -> Output:
-        """Make the layer now if it is to be added rather than updated."""
-        return cls(data, _make(data) if make else None)
+        """Make the layer now, invisible, if it is to be added rather than updated."""
+        values, options, kind = data
+        return cls(data, _make((values, {**options, "visible": False}, kind)) if make else None)
+
+    @property
+    def visible(self) -> bool:
+        """Whether the layer is to be seen at first."""
+        return bool(self.data[1].get("visible", True))
 
 
 def _make(new: LayerTuple) -> Layer:

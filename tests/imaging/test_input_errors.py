@@ -1,0 +1,110 @@
+"""Misuse is one sentence that names the value and the remedy, before anything is computed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_imagefit import fit_image, fit_voxels
+from napari_imagefit.engine.errors import FitInputError
+from napari_imagefit.engine.programs import compiled_programs
+
+T = np.linspace(0, 5, 32)
+STACK = np.exp(-T)[:, None] * np.ones(3)
+IMAGE = np.ones((16, 18))
+
+
+def voxels(**kwargs: Any) -> Callable[[], object]:
+    return lambda: fit_voxels(STACK, "exponential_decay", **{"x": T} | kwargs)
+
+
+def image(**kwargs: Any) -> Callable[[], object]:
+    return lambda: fit_image(IMAGE, "gaussian_2d", **kwargs)
+
+
+CASES: dict[str, tuple[Callable[[], object], str]] = {
+    "unknown model": (lambda: fit_voxels(STACK, "exponental_decay"), "did you mean 'exponential_decay'"),
+    "no model": (lambda: fit_voxels(STACK, 3), "choose one of"),  # type: ignore[arg-type]
+    "curve for an image": (lambda: fit_image(IMAGE, "exponential_decay"), "use fit_voxels"),
+    "surface for voxels": (lambda: fit_voxels(STACK, "gaussian_2d"), "use fit_image"),
+    "too few axes": (lambda: fit_image(T, "gaussian_2d"), "1 axes"),
+    "empty": (lambda: fit_image(IMAGE[:0], "gaussian_2d"), "empty"),
+    "complex": (lambda: fit_image(IMAGE * 1j, "gaussian_2d"), "complex128"),
+    "text": (lambda: fit_image("abc", "gaussian_2d"), "real numbers"),
+    "objects": (lambda: fit_voxels(STACK.astype(object), "exponential_decay"), "object"),
+    "times": (lambda: fit_voxels((STACK * 100).astype("m8[s]"), "exponential_decay"), "timedelta"),
+    "axis": (voxels(axis=2), "axis 2"),
+    "x shape": (voxels(x=T[:5]), r"\(5,\)"),
+    "x NaN": (voxels(x=np.where(T > 3, np.nan, T)), "NaN"),
+    "x text": (voxels(x=["a"] * 32), "x"),
+    "mask shape": (voxels(mask=np.ones(4, bool)), r"\(4,\)"),
+    "mask empty": (voxels(mask=np.zeros(3, bool)), "selects no voxel"),
+    "mask of floats": (voxels(mask=np.array([np.nan, 1, 0])), "float"),
+    "image mask shape": (image(mask=np.ones((3, 3), bool)), r"\(3, 3\)"),
+    "image mask empty": (image(mask=np.zeros(IMAGE.shape, bool)), "selects no pixel"),
+    "image mask of floats": (image(mask=IMAGE), "float64"),
+    "no label": (image(mask=-np.ones(IMAGE.shape, int)), "selects no pixel"),
+    "one coordinate": (image(coords=(np.arange(16),)), "one per axis"),
+    "coordinates shape": (image(coords=(np.arange(3), np.arange(18))), r"\(3,\)"),
+    "coordinates NaN": (image(coords=(np.full(16, np.nan), np.arange(18))), "NaN"),
+    "coordinates text": (image(coords=("a", "b")), "coordinates"),
+    "sigma zero": (voxels(sigma=0), "value 0"),
+    "sigma negative": (voxels(sigma=[-1.5, 1, 1]), "-1.5"),
+    "sigma shape": (voxels(sigma=np.ones(5)), r"\(5,\)"),
+    "sigma text": (voxels(sigma="a"), "sigma"),
+    "unknown start": (voxels(init={"taau": 1}), "no parameter 'taau'"),
+    "unknown bound": (voxels(bounds={"taau": (0, 1)}), "no parameter 'taau'"),
+    "unknown fixed": (voxels(fixed={"taau": 1}), "no parameter 'taau'"),
+    "start outside": (voxels(init={"tau": -1}), "-1 of 'tau'"),
+    "start NaN": (voxels(init={"tau": np.nan}), "'tau'"),
+    "start text": (voxels(init={"tau": "x"}), "'x'"),
+    "start shape": (voxels(init={"tau": np.ones(4)}), r"\(4,\)"),
+    "start ragged": (voxels(init={"tau": [1, [2, 3]]}), "'tau'"),
+    "fixed NaN": (voxels(fixed={"tau": np.nan}), "'tau'"),
+    "fixed and start": (voxels(fixed={"tau": 1}, init={"tau": 1}), "one or the other"),
+    "all fixed": (voxels(fixed={"tau": 1, "amplitude": 1, "offset": 0}), "at least one free"),
+    "bounds reversed": (voxels(bounds={"tau": (5, 1)}), "5 of 'tau'"),
+    "bounds of three": (voxels(bounds={"tau": (0, 1, 2)}), "lower, upper"),
+    "bounds of one": (voxels(bounds={"tau": 3}), "lower, upper"),
+    "bound NaN": (voxels(bounds={"tau": (np.nan, 1)}), "NaN"),
+    "bounds infinite alike": (voxels(bounds={"tau": (np.inf, np.inf)}), "infinite"),
+    "ftol": (voxels(ftol=-1), "ftol=-1"),
+    "xtol": (voxels(xtol=1.5), "xtol=1.5"),
+    "gtol": (voxels(gtol=np.nan), "gtol=nan"),
+    "ftol text": (voxels(ftol="small"), "ftol"),
+    "ftol None": (voxels(ftol=None), "ftol"),
+    "max_iterations": (voxels(max_iterations=0), "max_iterations=0"),
+    "max_iterations fraction": (voxels(max_iterations=2.5), "max_iterations=2.5"),
+    "dtype": (voxels(dtype="float16"), "float16"),
+    "device": (voxels(device="abacus"), "abacus"),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_message(name: str) -> None:
+    call, pattern = CASES[name]
+    before = compiled_programs()
+    with pytest.raises(FitInputError, match=pattern) as raised:
+        call()
+    message = str(raised.value)
+    # one sentence for people: no line break, no full stop, and a remedy after the problem
+    assert "\n" not in message
+    assert not message.endswith(".")
+    assert re.search(r"[;:]|use |did you mean", message), message
+    assert compiled_programs() == before
+
+
+def test_wishes_for_a_later_region_are_checked_before_the_first_is_fitted() -> None:
+    labels = np.ones(IMAGE.shape, int)
+    labels[:6] = 2
+    called: list[int] = []
+    with pytest.raises(FitInputError, match="-1 of 'sigma'"):
+        fit_image(
+            IMAGE, "gaussian_2d", mask=labels, init={"sigma": np.array([-1, 1.0])},
+            progress=lambda done, _total: called.append(done),
+        )  # fmt: skip
+    assert not called
