@@ -129,14 +129,13 @@ class ParameterTable(QTableWidget):
         return cast("QCheckBox", self.cellWidget(row, FIX).findChild(QCheckBox))
 
     def show_values(self, values: Mapping[str, tuple[float, float]], title: str = TITLES[VALUE]) -> None:
-        """Show value and error of each parameter; nothing where there is no answer."""
+        """Show value and error of each parameter, a dash where there is no answer, nothing where there was no fit."""
         if self._model is None:
             return
         self.horizontalHeaderItem(VALUE).setText(title)
         blocked = self.blockSignals(True)
         for row, name in enumerate(self._model.names):
-            value, error = values.get(name, (math.nan, math.nan))
-            self.item(row, VALUE).setText(format_value(value, error))
+            self.item(row, VALUE).setText(format_value(*values[name]) if name in values else "")
         self.blockSignals(blocked)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
