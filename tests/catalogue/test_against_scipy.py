@@ -11,6 +11,9 @@ from scipy.optimize import least_squares
 from napari_imagefit import FitResult, fit_image, fit_voxels, models
 
 NAMES = list(models)
+# a second or five to compile each
+FAST = {"bimodal_2d", "exponential_decay"}
+MARKED = [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
 
 
 def simulate(case: Any, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -35,7 +38,7 @@ def scipy_fit(name: str, case: Any, data: np.ndarray, start: np.ndarray, toleran
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MARKED)
 def test_cost_is_not_above_scipys_from_the_same_start(cases: Any, name: str) -> None:
     case = cases[name]
     truths, data = simulate(case, 8, seed=10)

@@ -50,7 +50,12 @@ SURFACES = [model for model in models.values() if model.ndim == 2]
 ids = [model.name for model in SURFACES]
 
 
-@pytest.fixture(scope="module", params=SURFACES, ids=ids)
+# a second or five to compile each
+FAST = {"gaussian_2d_rotated", "bimodal_2d"}
+MARKED = [m if m.name in FAST else pytest.param(m, marks=pytest.mark.slow) for m in SURFACES]
+
+
+@pytest.fixture(scope="module", params=MARKED, ids=ids)
 def fitted(request: pytest.FixtureRequest) -> object:
     """All images in one batch, so that each model is compiled once."""
     return fit_image(np.stack(list(IMAGES.values())), request.param)

@@ -66,7 +66,7 @@ def random_problem(rng: np.random.Generator, shape: Shape) -> tuple[np.ndarray, 
 
 
 def scipy_cost(shape: Shape, data: np.ndarray, start: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> float | None:
-    """The cost that SciPy reaches, None if it does not converge; SciPy knows no equal bounds, so those are taken out."""
+    """The cost that SciPy reaches, None if it does not converge; it knows no equal bounds, so those are taken out."""
     free = lower < upper
 
     def residual(p: np.ndarray) -> np.ndarray:
@@ -81,7 +81,9 @@ def scipy_cost(shape: Shape, data: np.ndarray, start: np.ndarray, lower: np.ndar
     return float(answer.cost) if answer.status > 0 else None
 
 
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize(
+    "name", ["decay", *(pytest.param(name, marks=pytest.mark.slow) for name in SHAPES if name != "decay")]
+)
 @given(seed=st.integers(0, 2**32 - 1))
 # SciPy needs a second for each; derandomised, so that a failure is one for everybody
 @settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))

@@ -70,6 +70,7 @@ def test_a_guess_outside_the_bounds_is_moved_inside(fit: Any) -> None:
     np.testing.assert_allclose(fits.params[1], 0.7, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_given_jacobian_gives_the_same_fit(fit: Any) -> None:
     def jacobian(c: Any, a: Any, k: Any) -> Any:
         decay = jnp.exp(-k * c[0])

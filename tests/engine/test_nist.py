@@ -1,4 +1,4 @@
-"""NIST's 27 nonlinear reference problems (StRD), each from both of its starts: certified values to 6 digits and more."""
+"""NIST's 27 nonlinear reference problems (StRD), from both starts: certified values to 6 digits."""
 
 from __future__ import annotations
 

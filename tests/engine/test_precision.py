@@ -24,6 +24,7 @@ def test_curves_agree_with_double_precision() -> None:
     assert np.median(single.n_iterations) <= np.median(double.n_iterations) + 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("offset", [0.0, 1000.0])
 def test_surfaces_agree_with_double_precision(offset: float) -> None:
     rng = np.random.default_rng(0)

@@ -18,7 +18,7 @@ def image() -> np.ndarray:
 
 @pytest.mark.parametrize("data_factor", [1e-9, 1.0, 1e9])
 @pytest.mark.parametrize("coord_factor", [1e-9, 1.0, 1e6])
-@pytest.mark.parametrize("model", ["gaussian_2d_rotated", "thomas_fermi_2d"])
+@pytest.mark.parametrize("model", [pytest.param("gaussian_2d_rotated", marks=pytest.mark.slow), "thomas_fermi_2d"])
 def test_surfaces(image: np.ndarray, model: str, data_factor: float, coord_factor: float) -> None:
     one = fit_image(image, model)
     scaled = fit_image(image * data_factor, model, coords=[np.arange(n) * coord_factor for n in (24, 28)])

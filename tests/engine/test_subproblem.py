@@ -111,9 +111,11 @@ def test_extreme_radii(exponent: int) -> None:
 def test_fits_do_not_see_each_other() -> None:
     matrix, gradient = make("regular", 3, np.random.default_rng(2))
     radius = np.full(FITS, 0.1)
-    run = lambda h, g: np.asarray(
-        step(jnp.asarray(np.moveaxis(h, 0, -1)), jnp.asarray(g.T), jnp.asarray(radius), jnp.zeros(FITS))[0]
-    )  # noqa: E731, E501
+
+    def run(h: np.ndarray, g: np.ndarray) -> np.ndarray:
+        arrays = np.moveaxis(h, 0, -1), g.T, radius, np.zeros(FITS)
+        return np.asarray(step(*(jnp.asarray(a) for a in arrays))[0])
+
     before = run(matrix, gradient)
     matrix[5], gradient[5] = 0, 0
     matrix[6] = np.diag([1e300, 1.0, 1e-300])

@@ -54,7 +54,8 @@ def test_residual_is_data_minus_fitted(whole: FitResult) -> None:
     np.testing.assert_allclose(whole.r2, 1 - 2 * whole.cost / (FRAMES.var(axis=(1, 2)) * X.size), rtol=1e-10)
 
 
-def test_boolean_mask_of_the_plane_and_of_every_frame(whole: FitResult) -> None:
+@pytest.mark.slow
+def test_boolean_mask_of_the_plane_and_of_every_frame() -> None:
     plane = np.hypot(Y - 11, X - 13) < 8
     result = fit_image(FRAMES, "gaussian_2d", mask=plane)
     assert result.shape == (4,)
@@ -190,6 +191,7 @@ def test_arrays_for_parameters_broadcast_to_the_grid() -> None:
     assert (result.n_free == 4).all()
 
 
+@pytest.mark.slow
 def test_volumes() -> None:
     ball = Model(
         "ball",

@@ -83,6 +83,7 @@ def test_sigma_broadcasts(first: FitResult, shape: tuple[int, ...]) -> None:
     np.testing.assert_allclose(result.chi2, first.chi2 / 0.03**2, rtol=1e-7)
 
 
+@pytest.mark.slow
 def test_sigma_weighs() -> None:
     sigma = np.where(T < 1, 0.01, 1e3)[:, None, None]
     result = fit_voxels(STACK, "exponential_decay", x=T, sigma=sigma, fixed={"offset": 0.3})
