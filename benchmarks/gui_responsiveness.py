@@ -4,8 +4,8 @@ Run it in the project's environment, on a screen or a virtual one, with the mach
 
     sh tools/with-display.sh .venv/bin/python benchmarks/gui_responsiveness.py
 
-Each case runs in a process of its own, fits twice (cold: importing, tracing and compiling included; warm) and prints the
-longest delay between the click and the first result, and the longest while the layers appear. Importing JAX, which
+Each case runs in a process of its own, fits twice (cold: importing, tracing and compiling included; warm) and prints
+the longest delay between the click and the first result, and the longest while the layers appear. Importing JAX, which
 happens once, is told apart with ``--jax-imported``.
 """
 

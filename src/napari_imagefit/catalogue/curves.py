@@ -34,7 +34,9 @@ def _guess_exponential(coords: Coords, data: Array, weights: Array) -> Array:
 
     grid = jnp.geomspace(0.03, 3.0, 12, dtype=data.dtype)
     amplitude, tau, offset = best_of(grid, attempt)[1]
-    return jnp.stack([amplitude * jnp.exp(jnp.clip(low / tau, -30, 30)), tau, offset])
+    # as far from the first sample as the precision reaches
+    most = 0.8 * jnp.log(jnp.finfo(data.dtype).max)
+    return jnp.stack([amplitude * jnp.exp(jnp.clip(low / tau, -most, most)), tau, offset])
 
 
 exponential_decay = Model(

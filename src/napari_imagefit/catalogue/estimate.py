@@ -97,7 +97,10 @@ def best_of(candidates: Array, attempt: Callable[[Array], tuple[Array, Found]]) 
         return jax.tree.map(lambda n, b: jnp.where(better, n, b), new, best), None
 
     shapes = jax.eval_shape(attempt, candidates[0])
-    none = jax.tree.map(lambda s: jnp.full(s.shape, -jnp.inf, s.dtype), shapes)
+    none = (
+        jnp.full(shapes[0].shape, -jnp.inf, shapes[0].dtype),
+        jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes[1]),
+    )
     best: tuple[Array, Found] = jax.lax.scan(compare, none, candidates)[0]
     return best
 
@@ -163,8 +166,11 @@ def _on_blocks(y: Array, x: Array, data: Array, weights: Array, box: tuple[Array
     yy = ratio(jnp.sum(core * (by - cy) ** 2, axis=0), mass) / 0.217
     xx = ratio(jnp.sum(core * (bx - cx) ** 2, axis=0), mass) / 0.217
     block_yy, block_xx = ((y_high - y_low) / BLOCKS) ** 2 / 4, ((x_high - x_low) / BLOCKS) ** 2 / 4
+    yy, xx = yy + block_yy, xx + block_xx
     zero = jnp.zeros_like(cy)
-    return Blob(zero, cy, cx, yy + block_yy, xx + block_xx, zero, background)
+    # across a region of a single row or column the width is as good as along it
+    wider = jnp.where(jnp.maximum(yy, xx) > 0, jnp.maximum(yy, xx), 1)
+    return Blob(zero, cy, cx, jnp.where(yy > 0, yy, wider), jnp.where(xx > 0, xx, wider), zero, background)
 
 
 def _template(y: Array, x: Array, blob: Blob) -> Array:

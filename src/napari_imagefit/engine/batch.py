@@ -17,7 +17,7 @@ from .problem import Options, Problem
 from .programs import Runner, computing, find_device
 from .stages import Limits, Statistics
 from .status import Flag, Status
-from .trust_region import RUNNING, State, Task, Tolerances
+from .trust_region import FRESH, RUNNING, State, Task, Tolerances
 
 # A yield comes at least about so often, so that cancelling and closing need not wait.
 SECONDS_PER_CALL = 0.15
@@ -147,7 +147,8 @@ def predict(
     """
     m, n_fits = coords[0].shape[0], params.shape[1]
     values = np.empty((m, n_fits))
-    width = fits_per_chunk(m)
+    rows = 1 << (m - 1).bit_length()  # of regions of any size, so that they share a few programs
+    width = fits_per_chunk(rows)
     runner = Runner(model, (), options)
     for first in range(0, n_fits, width):
         part = slice(first, min(first + width, n_fits))
@@ -155,9 +156,9 @@ def predict(
         with computing(options):
             values[:, part] = runner(
                 stages.predict,
-                tuple(_fill(c if c.ndim == 2 else c[:, None], part, m, columns, options) for c in coords),
+                tuple(_fill(c if c.ndim == 2 else c[:, None], part, rows, columns, options) for c in coords),
                 _fill(params, part, params.shape[0], columns, options),
-            )[:, : part.stop - part.start]
+            )[:m, : part.stop - part.start]
     return values
 
 
@@ -189,7 +190,8 @@ def _fill(
     """The part's columns of an array ``(m, N or 1)`` in the chosen precision, padded to ``(rows, columns or 1)``."""
     source = array if array.shape[1] == 1 else array[:, part]
     target = np.full((rows, 1 if array.shape[1] == 1 else columns), pad, options.dtype)
-    target[: source.shape[0], : source.shape[1]] = source
+    with np.errstate(over="ignore"):
+        target[: source.shape[0], : source.shape[1]] = source
     return target
 
 
@@ -203,15 +205,22 @@ def _load(problem: Problem, part: slice) -> tuple[Samples, Limits]:
         return _fill(array, part, rows, columns, options, pad)
 
     data = np.full((rows, columns), np.nan, options.dtype)
-    data[: problem.n_samples, : part.stop - part.start] = problem.data[:, part]
+    with np.errstate(over="ignore"):  # what does not fit into single precision becomes infinite, and is left out
+        data[: problem.n_samples, : part.stop - part.start] = problem.data[:, part]
     samples = Samples(
         coords=tuple(fill(c if c.ndim == 2 else c[:, None]) for c in problem.coords),
         data=data,
         weights=None if problem.weights is None else fill(problem.weights, pad=0.0),
-        length=np.int32(problem.n_samples),
+        length=_lengths(problem, part, columns),
     )
     n = len(problem.model.names)
     return samples, Limits(fill(problem.start, rows=n), fill(problem.lower, rows=n), fill(problem.upper, rows=n))
+
+
+def _lengths(problem: Problem, part: slice, columns: int) -> NDArray[np.int32]:
+    lengths = np.zeros(columns, np.int32)
+    lengths[: part.stop - part.start] = problem.n_samples if problem.lengths is None else problem.lengths[part]
+    return lengths
 
 
 def _fit_chunk(
@@ -263,15 +272,21 @@ def _store(
     def host(array: Array) -> NDArray[Any]:
         return np.asarray(array)[..., :count]
 
+    options = problem.options
     free = np.array(problem.free)
     status = host(state.status).astype(np.int8)
     status[status >= RUNNING] = Status.STOPPED
     undetermined = host(ends.undetermined)
-    solved = (status >= 0) | (status == Status.STOPPED)
+    # a fit that was stopped before its start was evaluated is nowhere yet
+    solved = (status >= 0) | ((status == Status.STOPPED) & (host(state.status) != FRESH))
     at_lower, at_upper = host(ends.at_lower) & solved, host(ends.at_upper) & solved
     # with a component gone at a bound (no condensate) its other parameters have no values, but the rest is an answer
     nested = (at_lower | at_upper).any(axis=0)
-    status[(status > 0) & undetermined.any(axis=0) & ~nested] = Status.SINGULAR
+    # data that do not vary determine a level and nothing else, whatever rounding makes of the rest
+    rounding = 64 * np.finfo(options.dtype).eps
+    constant = host(statistics.spread) <= rounding**2 * host(statistics.norm)
+    vague = (undetermined.any(axis=0) & ~nested) | (constant & (fits.n_free[part] > 1))
+    status[(status > 0) & vague] = Status.SINGULAR
     answered = solved & (status != Status.SINGULAR)
 
     fits.start[:, part] = host(task.params)
@@ -292,7 +307,7 @@ def _store(
     for flag, where in (
         (Flag.AT_LOWER, at_lower.any(axis=0)),
         (Flag.AT_UPPER, at_upper.any(axis=0)),
-        (Flag.POORLY_DETERMINED, undetermined.any(axis=0) & solved),
+        (Flag.POORLY_DETERMINED, (undetermined.any(axis=0) | vague) & solved),
         (Flag.MASKED_SAMPLES, host(statistics.n_left_out) > 0),
     ):
         flags |= np.where(where, np.uint16(flag), np.uint16(0))

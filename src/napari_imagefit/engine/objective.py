@@ -30,7 +30,7 @@ class Samples(NamedTuple):
     coords: tuple[Array, ...]  # ndim × (m, 1) or (m, B)
     data: Array  # (m, B)
     weights: Array | None = None  # (m, 1) or (m, B): 1/σ; None stands for 1
-    length: Array | None = None  # how many of the m samples are not padding at the end
+    length: Array | None = None  # (B,): how many of the m samples are not padding, which stands at the end; None: all
 
     def usable(self) -> Array:
         finite = jnp.isfinite(self.data)
@@ -126,11 +126,11 @@ def over_tiles(function: Callable[[Samples], Sums], samples: Samples) -> Sums:
         return function(samples)
 
     def tile(index: Array) -> Samples:
-        arrays = samples._replace(length=None)
-        part: Samples = jax.tree.map(
-            lambda a: jax.lax.dynamic_slice_in_dim(a, index * length, length) if a.shape[0] == m else a, arrays
+        rows = (samples.coords, samples.data, samples.weights)
+        coords, data, weights = jax.tree.map(
+            lambda a: jax.lax.dynamic_slice_in_dim(a, index * length, length) if a.shape[0] == m else a, rows
         )
-        return part
+        return Samples(coords, data, weights)
 
     def add(index: Array, sums: Sums) -> Sums:
         total: Sums = jax.tree.map(jnp.add, sums, function(tile(index)))
@@ -138,6 +138,6 @@ def over_tiles(function: Callable[[Samples], Sums], samples: Samples) -> Sums:
 
     shapes = jax.eval_shape(function, jax.eval_shape(tile, jnp.zeros((), jnp.int32)))
     zero = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-    tiles = m // length if samples.length is None else (samples.length + length - 1) // length
+    tiles = m // length if samples.length is None else (jnp.max(samples.length) + length - 1) // length
     total: Sums = jax.lax.fori_loop(0, tiles, add, zero)
     return total

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .arrays import float_array, real_array
 from .errors import FitInputError
 from .model import Model
 
@@ -45,12 +47,14 @@ class Options:
     def __post_init__(self) -> None:
         for name in ("ftol", "xtol", "gtol"):
             value = getattr(self, name)
-            if not 0 <= value < 1:
-                raise FitInputError(
-                    f"{name}={value:g} is not a tolerance; give a number from 0 to below 1, such as 1e-8"
-                )
-        if self.max_iterations < 1:
-            raise FitInputError(f"max_iterations={self.max_iterations} leaves nothing to do; give 1 or more")
+            if not isinstance(value, Real) or not 0 <= float(value) < 1:
+                raise FitInputError(f"{name}={value} is not a tolerance; give a number from 0 to below 1, such as 1e-8")
+        if not isinstance(self.max_iterations, Integral) or self.max_iterations < 1:
+            raise FitInputError(
+                f"max_iterations={self.max_iterations} is no number of steps; give a whole one from 1 on"
+            )
+        if self.device is not None and not isinstance(self.device, str):
+            raise FitInputError(f"device={self.device!r} is not the name of one; give 'cpu' or 'gpu'")
         if self.dtype not in ("float32", "float64"):
             raise FitInputError(f"dtype={self.dtype!r} is not a precision; give 'float64' or 'float32'")
 
@@ -72,6 +76,8 @@ class Problem:
         A parameter whose bounds coincide is held there.
     padded : bool
         Whether the samples are padded to the next power of two, so that regions of different sizes share a program.
+    lengths : int array or None, ``(n_fits,)``
+        How many samples of each fit are not padding at its end; None where none are padding.
     """
 
     model: Model
@@ -83,6 +89,7 @@ class Problem:
     upper: NDArray[np.float64]
     options: Options = field(default_factory=Options)
     padded: bool = False
+    lengths: NDArray[np.int32] | None = None
 
     @classmethod
     def build(
@@ -97,6 +104,7 @@ class Problem:
         fixed: Values | None = None,
         options: Options | None = None,
         padded: bool = False,
+        lengths: NDArray[np.int32] | None = None,
     ) -> Self:
         """Check everything that can be wrong, and fill in what was not said.
 
@@ -112,9 +120,8 @@ class Problem:
             raise FitInputError(
                 f"the data of a batch of fits have shape {data.shape}; give (n_samples, n_fits), not empty"
             )
-        if not (np.issubdtype(data.dtype, np.number) or data.dtype == bool) or np.iscomplexobj(data):
-            raise FitInputError(f"data of type {data.dtype} cannot be fitted; convert them to real numbers")
-        grid = tuple(np.asarray(c, dtype=float) for c in coords)
+        data = real_array(data, "the data")
+        grid = tuple(float_array(c, "a coordinate") for c in coords)
         if len(grid) != model.ndim:
             raise FitInputError(f"model {model.name!r} takes {model.ndim} coordinates, but {len(grid)} were given")
         for c in grid:
@@ -126,7 +133,7 @@ class Problem:
             if not np.isfinite(c).all():
                 raise FitInputError("the coordinates hold NaN or infinity; give finite numbers")
         start, lower, upper = _parameters(model, data.shape[1], init or {}, bounds or {}, fixed or {})
-        problem = cls(model, grid, data, weights, start, lower, upper, options or Options(), padded)
+        problem = cls(model, grid, data, weights, start, lower, upper, options or Options(), padded, lengths)
         if not problem.free:
             raise FitInputError(f"all parameters of {model.name!r} are fixed; leave at least one free")
         return problem
@@ -146,7 +153,7 @@ class Problem:
         return tuple(int(i) for i in np.flatnonzero(~held))
 
 
-def check_parameters(model: Model, init: Values, bounds: Bounds, fixed: Values) -> None:
+def check_parameters(model: Model, init: Values, bounds: Bounds, fixed: Values, n_fits: int = 1) -> None:
     """Check what was said of the parameters without any data.
 
     Raises
@@ -154,7 +161,7 @@ def check_parameters(model: Model, init: Values, bounds: Bounds, fixed: Values) 
     FitInputError
         As `Problem.build` does.
     """
-    _, lower, upper = _parameters(model, 1, init, bounds, fixed)
+    _, lower, upper = _parameters(model, n_fits, init, bounds, fixed)
     if (lower == upper).all():
         raise FitInputError(f"all parameters of {model.name!r} are fixed; leave at least one free")
 
@@ -165,10 +172,7 @@ def _parameters(
     """Start, lower and upper, each ``(n_params, 1 or n_fits)``."""
 
     def row(what: str, name: str, value: ArrayLike) -> NDArray[np.float64]:
-        try:
-            array = np.asarray(value, dtype=float).reshape(-1)
-        except (TypeError, ValueError):
-            raise FitInputError(f"{what} of {name!r} is {value!r}; give a number or an array of numbers") from None
+        array = float_array(value, f"{what} of {name!r}, {value!r},").reshape(-1)
         if array.size not in (1, n_fits):
             raise FitInputError(
                 f"{what} of {name!r} has {array.size} values; give one, or one for each of {n_fits} fits"

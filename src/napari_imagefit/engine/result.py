@@ -176,7 +176,7 @@ class FitResult:
     @property
     def bic(self) -> NDArray[np.float64]:
         """Schwarz's criterion, up to a constant that all models of the data share, ``(*grid,)``."""
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):
             return np.asarray(self._deviance + self._degrees * np.log(self.n_used), dtype=float)
 
     @property

@@ -37,6 +37,7 @@ class Statistics(NamedTuple):
     n_used: Array
     n_left_out: Array  # samples that are not finite
     spread: Array  # Σw²(d − d̄)²
+    norm: Array  # Σw²d²
 
 
 def guess(model: Model, _free: tuple[int, ...], samples: Samples, limits: Limits) -> Array:
@@ -48,10 +49,13 @@ def guess(model: Model, _free: tuple[int, ...], samples: Samples, limits: Limits
     args = samples.coords, data, samples.weighted(used.astype(data.dtype))
     try:
         found = model.guess(*args)
-    except jax.errors.JAXTypeError:
-        # written with NumPy: it cannot be traced, but it can be called
-        result = jax.ShapeDtypeStruct(shape, data.dtype)
-        found = jax.pure_callback(lambda *a: np.asarray(model.guess(*a), data.dtype), result, *args)
+    except (jax.errors.JAXTypeError, IndexError, TypeError):
+        # written with NumPy: it cannot be traced, but it can be called, with arrays that it may write to
+        def call(*arrays: Array) -> Array:
+            own = jax.tree.map(np.array, arrays)
+            return np.broadcast_to(np.asarray(model.guess(*own), data.dtype), shape).copy()
+
+        found = jax.pure_callback(call, jax.ShapeDtypeStruct(shape, data.dtype), *args)
     found = jnp.broadcast_to(jnp.asarray(found, data.dtype), shape)
     return jnp.where(jnp.isnan(start), Box(lower, upper).strictly_inside(found, margin=1e-3), start)
 
@@ -61,8 +65,9 @@ def begin(model: Model, free: tuple[int, ...], samples: Samples, limits: Limits)
     params = guess(model, free, samples, limits)
     index = jnp.asarray(free)
     lower, upper = (jnp.broadcast_to(a, params.shape)[index] for a in (limits.lower, limits.upper))
-    task = Task(samples, params, lower, upper)
-    return task, trust_region.begin(task, free), _statistics(samples)
+    statistics = _statistics(samples)
+    task = Task(samples, params, lower, upper, 8 * jnp.finfo(params.dtype).eps ** 2 * statistics.norm)
+    return task, trust_region.begin(task, free), statistics
 
 
 def _statistics(samples: Samples) -> Statistics:
@@ -76,7 +81,8 @@ def _statistics(samples: Samples) -> Statistics:
         wanted = jnp.sum(jnp.broadcast_to(samples.weights > 0, used.shape), axis=0)
     else:
         wanted = jnp.asarray(samples.data.shape[0] if samples.length is None else samples.length)
-    return Statistics(n_used, wanted - n_used, jnp.sum(weight * (data - mean) ** 2, axis=0))
+    spread = jnp.sum(weight * (data - mean) ** 2, axis=0)
+    return Statistics(n_used, wanted - n_used, spread, jnp.sum(weight * data**2, axis=0))
 
 
 def advance(

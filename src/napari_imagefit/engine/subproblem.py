@@ -44,12 +44,6 @@ def eigen(matrix: Array) -> tuple[Array, Array]:
     return jnp.maximum(values.T, 0), jnp.moveaxis(vectors, 0, -1)
 
 
-def full_rank(values: Array) -> Array:
-    """Whether ascending eigenvalues ``(n, B)`` are those of a matrix that is regular within rounding."""
-    n = values.shape[0]
-    return values[0] > n * jnp.finfo(values.dtype).eps * values[-1]
-
-
 def trust_region_step(matrix: Array, gradient: Array, radius: Array, alpha: Array) -> tuple[Array, Array]:
     """Solve the subproblem for a batch.
 
@@ -67,6 +61,8 @@ def trust_region_step(matrix: Array, gradient: Array, radius: Array, alpha: Arra
     alpha : array, ``(B,)``
     """
     values, vectors = eigen(matrix)
+    # what is zero within rounding counts as the rounding: a singular matrix has a long step, not an infinite one
+    values = jnp.maximum(values, values.shape[0] * jnp.finfo(values.dtype).eps * values[-1])
     rotated = jnp.sum(vectors * gradient[:, None], axis=0)
 
     def steps_back(a: Array) -> Array:
@@ -77,7 +73,7 @@ def trust_region_step(matrix: Array, gradient: Array, radius: Array, alpha: Arra
         length = norm(p)
         return length - radius, -divide(jnp.sum(divide(p * p, values + a), axis=0), length)
 
-    regular = full_rank(values)
+    regular = values[0] > 0
     zero = jnp.zeros_like(radius)
     phi_0, slope_0 = phi(zero)
     inside = regular & (phi_0 <= 0)
@@ -101,7 +97,7 @@ def trust_region_step(matrix: Array, gradient: Array, radius: Array, alpha: Arra
         done = settled | (jnp.abs(f) < ACCURACY * radius)
         return count + 1, jnp.where(done, a, new), low, high, done
 
-    # a start of 0 is of no use where the matrix is singular
+    # a start of 0 is of no use where the matrix is zero
     start = jnp.where(regular | (alpha > 0), alpha, jnp.maximum(0.001 * upper, jnp.sqrt(lower * upper)))
     found = jax.lax.while_loop(unsettled, update, (0, start, lower, upper, inside))[1]
     alpha = jnp.where(inside, 0, found)

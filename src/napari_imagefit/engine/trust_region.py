@@ -58,6 +58,7 @@ class Task(NamedTuple):
     params: Array  # (n_params, B)
     lower: Array  # (n, B), of the free parameters
     upper: Array  # (n, B)
+    rounding: Array  # (B,): a cost that is nothing but the rounding of the data
 
 
 def expand_free(model: Model, free: tuple[int, ...], task: Task, x: Array) -> Expansion:
@@ -167,7 +168,8 @@ def _try_step(
     norms = jnp.where(accepted, jnp.maximum(state.column_norms, _norms(here.gram)), state.column_norms)
     iterations = state.iterations + (running & ~fresh)
 
-    flat = finite & (fresh | (actual > 0)) & (_optimality(box, new_x, here) <= tolerances.gradient)
+    flat = (_optimality(box, new_x, here) <= tolerances.gradient) | (here.cost <= task.rounding)
+    flat &= finite & (fresh | (actual > 0))
     status = jnp.where(flat, Status.GRADIENT, RUNNING)
     settled = _settled(state, tolerances, step, actual, predicted, ratio)
     status = jnp.where((settled != RUNNING) & ~fresh, settled, status)
@@ -215,7 +217,9 @@ def _settled(state: State, tolerances: Tolerances, step: Array, actual: Array, p
     little = (actual < tolerances.cost * cost) & (ratio > 0.25)
     # what is left to gain is below what the cost can resolve
     little |= (predicted <= 10 * eps * cost) & (jnp.abs(actual) <= 10 * eps * cost)
-    still = norm(state.column_norms * step) < tolerances.step * norm(state.column_norms * state.x)
+    # in the scale of here and now: the largest norms so far may be those of a bad start
+    norms = _norms(state.here.gram)
+    still = norm(norms * step) < tolerances.step * norm(norms * state.x)
     still |= jnp.all(state.x + step == state.x, axis=0)
     status = jnp.where(still, Status.STEP, RUNNING)
     return jnp.where(little, jnp.where(still, Status.COST_AND_STEP, Status.COST), status)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..catalogue import models
+from ..engine.arrays import real_array
 from ..engine.batch import predict
 from ..engine.errors import FitInputError
 from ..engine.model import Model
@@ -17,7 +18,7 @@ from ..engine.problem import Bounds, DType, Options, Values
 from ..engine.result import FitResult, LayerTuple
 from .maps import image_layers
 from .regions import Region, find_regions, flat_coordinates, iter_jobs, take
-from .run import Run, Wishes, as_weights, drain, plain, real_array, run
+from .run import Run, Wishes, as_weights, drain, plain, run
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,11 +82,13 @@ def iter_fit_image(
 ) -> Run:
     """`fit_image` as a generator: it yields `Progress` several times a second and returns the `FitResult`."""
     model = models.find(model)
-    data = real_array(image, "image")
+    data = real_array(image, "the image")
     if model.ndim < 2:
         raise FitInputError(f"model {model.name!r} is a curve; fit_image takes surfaces, use fit_voxels for curves")
     if data.ndim < model.ndim:
-        raise FitInputError(f"the image has {data.ndim} axes, model {model.name!r} needs {model.ndim}")
+        raise FitInputError(
+            f"the image has {data.ndim} axes, but model {model.name!r} needs {model.ndim}; give an image with as many"
+        )
     frames, plane = data.shape[: data.ndim - model.ndim], data.shape[data.ndim - model.ndim :]
     regions, grid, labels = find_regions(mask, frames, plane)
     return iter_fit_regions(
@@ -123,15 +126,15 @@ def iter_fit_regions(
     options = options or Options()
     plane = image.shape[image.ndim - model.ndim :]
     full = flat_coordinates(coords, plane)
-    wishes = Wishes.of(grid, init, bounds, fixed)
+    places = np.concatenate([region.places for region in regions])
+    wishes = Wishes.of(model, grid, places, init, bounds, fixed)
     weights = as_weights(sigma, image.shape)
     n_frames = int(np.prod(image.shape[: image.ndim - model.ndim]))
     flat = None if weights is None else weights.reshape(n_frames, -1)
     said = {"init": init or {}, "bounds": bounds or {}, "fixed": fixed or {}}
     source = ImageSource(image, full, regions, labels, options, plain(said | {"options": vars(options)}))
-    total = sum(region.frames.size for region in regions)
     jobs = iter_jobs(regions, image.reshape(n_frames, -1), flat, full, model, wishes, options)
-    return run(jobs, grid, total, model, source, options, known_sigma=weights is not None, should_stop=should_stop)
+    return run(jobs, grid, places, model, source, options, known_sigma=weights is not None, should_stop=should_stop)
 
 
 def fit_image(

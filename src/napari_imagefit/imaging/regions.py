@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..engine.arrays import float_array
 from ..engine.errors import FitInputError
 from ..engine.model import Model
 from ..engine.objective import TILE
@@ -111,7 +112,7 @@ def flat_coordinates(coords: Sequence[ArrayLike] | None, plane: tuple[int, ...])
         raise FitInputError(f"{len(coords)} coordinate arrays were given for {len(plane)} axes; give one per axis")
     full = []
     for axis, values in enumerate(coords):
-        array = np.asarray(values, dtype=float)
+        array = float_array(values, f"the coordinates of axis {axis}")
         if array.shape == (plane[axis],):
             array = array.reshape([-1 if a == axis else 1 for a in range(len(plane))])
         elif array.shape != plane:
@@ -156,10 +157,18 @@ def iter_jobs(
             weight = None if weights is None else _columns(group, weights, rows, 0.0)
             own = take(coords, group[0][0].pixels) if len(group) == 1 else _own_coordinates(group, coords, rows)
             places = np.concatenate([region.places[part] for region, part in group])
-            yield Job(
-                Problem.build(model, own, data, weights=weight, options=options, padded=True, **wishes.at(places)),
-                places,
+            lengths = [np.full(region.frames[part].size, region.pixels.size, np.int32) for region, part in group]
+            problem = Problem.build(
+                model,
+                own,
+                data,
+                weights=weight,
+                options=options,
+                padded=True,
+                lengths=np.concatenate(lengths),
+                **wishes.at(places),
             )
+            yield Job(problem, places)
 
 
 Portion = tuple[Region, slice]

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..engine.arrays import float_array
 from ..engine.batch import Fits, Progress, device_name, iter_fit
 from ..engine.errors import FitInputError
 from ..engine.model import Model
-from ..engine.problem import Bounds, Options, Problem, Values
+from ..engine.problem import Bounds, Options, Problem, Values, check_parameters
 from ..engine.result import FitResult, Source
 from ..engine.status import Status
 
@@ -37,23 +38,32 @@ class Wishes:
     fixed: Values
 
     @classmethod
-    def of(cls, grid: tuple[int, ...], init: Values | None, bounds: Bounds | None, fixed: Values | None) -> Wishes:
-        """Broadcast everything to the grid, flat; numbers stay numbers.
+    def of(
+        cls,
+        model: Model,
+        grid: tuple[int, ...],
+        places: NDArray[np.intp],
+        init: Values | None,
+        bounds: Bounds | None,
+        fixed: Values | None,
+    ) -> Wishes:
+        """Broadcast everything to the grid, flat; numbers stay numbers. It is checked for the fits at `places`.
 
         Raises
         ------
         FitInputError
-            If an array does not broadcast.
+            As `Problem.build` does, and if an array does not broadcast.
         """
 
         def flat(name: str, value: ArrayLike) -> ArrayLike:
-            if np.ndim(value) == 0:
-                return value
+            array = float_array(value, f"what was given for {name!r}, {value!r},")
+            if array.ndim == 0:
+                return float(array)
             try:
-                return np.broadcast_to(np.asarray(value), grid).reshape(-1)
+                return np.broadcast_to(array, grid).reshape(-1)
             except ValueError:
                 raise FitInputError(
-                    f"the values given for {name!r} have shape {np.shape(value)}, which does not broadcast to the "
+                    f"the values given for {name!r} have shape {array.shape}, which does not broadcast to the "
                     f"grid of fits {grid}; give one number or one value per fit"
                 ) from None
 
@@ -62,11 +72,16 @@ class Wishes:
                 raise FitInputError(f"bounds of {name!r} are {value!r}; give (lower, upper)")
             return flat(name, value[0]), flat(name, value[1])
 
-        return cls(
+        for what, wishes in (("init", init), ("bounds", bounds), ("fixed", fixed)):
+            if wishes is not None and not isinstance(wishes, Mapping):
+                raise FitInputError(f"{what} is {wishes!r}; give a dict by parameter name")
+        wanted = cls(
             {name: flat(name, value) for name, value in (init or {}).items()},
             {name: pair(name, value) for name, value in (bounds or {}).items()},
             {name: flat(name, value) for name, value in (fixed or {}).items()},
         )
+        check_parameters(model, **wanted.at(places), n_fits=places.size)
+        return wanted
 
     def at(self, places: NDArray[np.intp]) -> dict[str, Any]:
         """The wishes for these places on the grid, as arguments of `Problem.build`."""
@@ -81,22 +96,6 @@ class Wishes:
         }
 
 
-def real_array(values: ArrayLike, what: str) -> NDArray[Any]:
-    """An array of real numbers.
-
-    Raises
-    ------
-    FitInputError
-        If it is empty, complex, or holds no numbers.
-    """
-    array = np.asarray(values)
-    if not (np.issubdtype(array.dtype, np.number) or array.dtype == bool) or np.iscomplexobj(array):
-        raise FitInputError(f"the {what} has type {array.dtype}, which cannot be fitted; convert it to real numbers")
-    if array.size == 0:
-        raise FitInputError(f"the {what} is empty (shape {array.shape}); give one with samples in it")
-    return array
-
-
 def as_weights(sigma: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.float64] | None:
     """1/σ in the data's shape (a view where it can be); 0, which leaves a sample out, where σ is not finite.
 
@@ -107,7 +106,7 @@ def as_weights(sigma: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.fl
     """
     if sigma is None:
         return None
-    values = np.asarray(sigma, dtype=float)
+    values = float_array(sigma, "sigma")
     if (values <= 0).any():
         raise FitInputError(
             f"sigma has the value {values[values <= 0].flat[0]:g}; standard deviations must be positive"
@@ -117,13 +116,16 @@ def as_weights(sigma: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.fl
     try:
         return np.broadcast_to(weights, shape)
     except ValueError:
-        raise FitInputError(f"sigma has shape {values.shape}, which does not broadcast to the data's {shape}") from None
+        raise FitInputError(
+            f"sigma has shape {values.shape}, which does not broadcast to the data's {shape}; "
+            "give one number or one per sample"
+        ) from None
 
 
 def run(
     jobs: Iterable[Job],
     grid: tuple[int, ...],
-    total: int,
+    places: NDArray[np.intp],
     model: Model,
     source: Source,
     options: Options,
@@ -131,10 +133,11 @@ def run(
     known_sigma: bool,
     should_stop: Callable[[], bool] | None = None,
 ) -> Run:
-    """Run all jobs; yields the progress of all together and returns the result."""
+    """Run all jobs, which fill these places of the grid; yields the progress of all and returns the result."""
     begun = time.perf_counter()
     fits = Fits.blank(len(model.names), int(np.prod(grid)), Status.NOT_FITTED)
-    done = 0
+    fits.status[places] = Status.STOPPED
+    done, total = 0, places.size
     for job in jobs:
         steps = iter_fit(job.problem, should_stop)
         while True:
@@ -145,6 +148,8 @@ def run(
                 break
             yield Progress(done + progress.done, total, progress.compiling)
         done += job.problem.n_fits
+        if should_stop is not None and should_stop():
+            break
     return FitResult.on_grid(
         fits,
         grid,

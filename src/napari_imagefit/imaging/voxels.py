@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..catalogue import models
+from ..engine.arrays import float_array, real_array
 from ..engine.batch import predict
 from ..engine.errors import FitInputError
 from ..engine.model import Model
 from ..engine.problem import Bounds, DType, Options, Problem, Values
 from ..engine.result import FitResult, LayerTuple
 from .maps import voxel_layers
-from .run import Job, Run, Wishes, as_weights, drain, plain, real_array, run
+from .run import Job, Run, Wishes, as_weights, drain, plain, run
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +45,7 @@ class VoxelSource:
 
     def index_columns(self) -> dict[str, NDArray[Any]]:
         grid = tuple(np.delete(self.stack.shape, self.axis))
-        places = np.indices(grid).reshape(len(grid), -1)
+        places = np.indices(grid).reshape(len(grid), int(np.prod(grid)))
         axes = [axis for axis in range(self.stack.ndim) if axis != self.axis]
         return {f"axis_{axis}": values for axis, values in zip(axes, places, strict=True)}
 
@@ -72,7 +73,7 @@ def iter_fit_voxels(
     """`fit_voxels` as a generator: it yields `Progress` several times a second and returns the `FitResult`."""
     model = models.find(model)
     options = options or Options()
-    data = real_array(stack, "stack")
+    data = real_array(stack, "the stack")
     if model.ndim != 1:
         raise FitInputError(
             f"model {model.name!r} takes {model.ndim} coordinates; fit_voxels takes curves, use fit_image"
@@ -84,7 +85,7 @@ def iter_fit_voxels(
     axis %= data.ndim
     grid = tuple(n for a, n in enumerate(data.shape) if a != axis)
     length = data.shape[axis]
-    coordinate = np.arange(length, dtype=float) if x is None else np.asarray(x, dtype=float)
+    coordinate = np.arange(length, dtype=float) if x is None else float_array(x, "x")
     if coordinate.shape != (length,):
         raise FitInputError(
             f"x has shape {coordinate.shape}, but the stack has {length} samples along axis {axis}; give one value each"
@@ -96,6 +97,8 @@ def iter_fit_voxels(
     places = np.arange(size)
     if mask is not None:
         chosen = np.asarray(mask)
+        if chosen.dtype.kind not in "bui":
+            raise FitInputError(f"the mask has type {chosen.dtype}; give a boolean one, True for each voxel to fit")
         if chosen.shape != grid:
             raise FitInputError(
                 f"the mask has shape {chosen.shape}; give one of the stack's shape without the axis, {grid}"
@@ -104,7 +107,7 @@ def iter_fit_voxels(
         if not places.size:
             raise FitInputError("the mask selects no voxel; set at least one")
 
-    wishes = Wishes.of(grid, init, bounds, fixed)
+    wishes = Wishes.of(model, grid, places, init, bounds, fixed)
     weights = as_weights(sigma, data.shape)
 
     def curves(values: NDArray[Any]) -> NDArray[Any]:
@@ -124,7 +127,7 @@ def iter_fit_voxels(
     return run(
         [Job(problem, places)],
         grid,
-        places.size,
+        places,
         model,
         source,
         options,
