@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,6 @@ from qtpy.QtCore import Qt
 
 from napari_imagefit import Status, fit_image, fit_voxels
 from napari_imagefit.gui.parameters import FIX, LOWER, START, UPPER, VALUE
-from napari_imagefit.gui.session import Session
 from napari_imagefit.gui.widget import ImageFitWidget
 
 # Compiling on a busy machine with two cores has taken 15 s.
@@ -98,10 +96,6 @@ def test_cancel_keeps_what_was_there(qtbot: Any, opened: tuple[Any, ImageFitWidg
     assert list(viewer.layers) == before
 
 
-def _idle(session: Session) -> bool:
-    return not session.running
-
-
 def _drain() -> None:
     """Wait for the worker threads to end and their last words to be delivered."""
     from napari._qt.qthreading import wait_for_workers_to_quit
@@ -129,7 +123,7 @@ def test_closing_the_dock_stops_the_fit_and_lets_go(qtbot: Any, make_napari_view
     qtbot.mouseClick(widget.fit_bar.fit, Qt.MouseButton.LeftButton)
     session = widget.session
     viewer.window.remove_dock_widget(widget)
-    qtbot.waitUntil(partial(_idle, session), timeout=5000)
+    assert not session.running
     _drain()
     assert [layer.name for layer in viewer.layers] == ["clouds"]
     gone = weakref.ref(widget)

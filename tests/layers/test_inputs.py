@@ -119,10 +119,6 @@ def test_a_voxel_mask_is_the_union_of_shapes(image: Image, square: Shapes) -> No
     [
         (lambda c: replace(c, image=None), "There is no image to fit; open one"),
         (lambda c: replace(c, image=Image(np.zeros((8, 9, 3)), rgb=True, name="photo")), "'photo' is an RGB image"),
-        (
-            lambda c: replace(c, image=Image(np.zeros((8, 9), complex), name="field", contrast_limits=(0, 1))),
-            "'field' holds complex numbers",
-        ),
         (lambda c: replace(c, region=Shapes(ndim=2, name="ROI")), "'ROI' holds no shapes; draw"),
         (lambda c: replace(c, region=Shapes([np.array(SQUARE) + 500], name="far")), "lies outside the image 'stack'"),
         (lambda c: replace(c, region=Labels(np.zeros((20, 30), int), name="cells")), "'cells' has no label above 0"),

@@ -36,7 +36,11 @@ def rows(model: str) -> tuple[Row, ...]:
 
 def show(viewer: ViewerModel, outcome: Outcome) -> dict[str, Any]:
     assert not outcome.refusal
-    shown = {role(output.data): put(viewer.layers, output) for output in outcome.outputs}
+    shown = {}
+    for output in outcome.outputs:
+        layer = shown[role(output.data)] = put(viewer.layers, output)
+        if layer is output.layer:
+            layer.visible = output.visible  # as the session does, a turn later
     remove_stale(viewer.layers, outcome.request.group, shown.keys())
     return shown
 

@@ -191,7 +191,7 @@ class ModelSection(QWidget):
 
     def set_job(self, job: Job) -> None:
         """Offer the models of that job: surfaces for regions, curves for voxels."""
-        offered = [model.name for model in models.values() if (model.ndim == 1) == (job == "voxels")]
+        offered = [model.name for model in models.values() if model.ndim == (1 if job == "voxels" else 2)]
         if offered == [self.names.itemText(i) for i in range(self.names.count())]:
             return
         blocked = self.names.blockSignals(True)

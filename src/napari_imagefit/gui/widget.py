@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import Qt, QTimer
-from qtpy.QtGui import QHideEvent
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from ..engine.batch import Progress
@@ -14,7 +13,7 @@ from ..engine.errors import FitInputError
 from ..engine.result import FitResult
 from ..engine.status import Flag
 from ..layers.choices import Choices, Row
-from ..layers.geometry import layer_transform
+from ..layers.geometry import layer_transform, to_data
 from ..layers.inputs import freeze, layer_units
 from ..layers.outputs import shown_roles
 from ..layers.request import Outcome
@@ -132,17 +131,10 @@ class ImageFitWidget(QWidget):
         self._viewer.dims.events.current_step.disconnect(self._show_values)
         self._result = None
 
-    def hideEvent(self, event: QHideEvent | None) -> None:
-        """A dock that is closed lets go of its widget without closing it: that is the time to stop.
-
-        It is hidden first. (To listen to all events would tell of the change itself, but would call Python for each
-        of them, and each then waits its turn while a worker is busy.)
-        """
-        super().hideEvent(event)
-        QTimer.singleShot(0, self._stop_if_orphaned)
-
-    def _stop_if_orphaned(self) -> None:
-        if self.parent() is None:
+    def changeEvent(self, event: QEvent | None) -> None:
+        """A dock that is closed lets go of its widget without closing it: that is the time to stop."""
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.shut_down()
 
     def closeEvent(self, event: Any) -> None:
@@ -223,8 +215,8 @@ class ImageFitWidget(QWidget):
         return shapes
 
     def _index_on_screen(self, image: Image) -> tuple[int, ...]:
-        point = image.world_to_data(np.asarray(self._viewer.dims.point)[-image.ndim :])
-        return tuple(int(i) for i in np.rint(point))
+        dims = self._viewer.dims
+        return tuple(int(i) for i in np.rint(to_data(image, dims.point, dims.units)))
 
     def _on_inserted(self, event: Any) -> None:
         layer = event.value

@@ -42,8 +42,6 @@ def freeze(choices: Choices, shown: frozenset[str] = frozenset()) -> Request:
             "split it into channels (right click on the layer) and fit one of them."
         )
     data = image.data[0] if image.multiscale else image.data
-    if np.issubdtype(data.dtype, np.complexfloating):
-        raise FitInputError(f"Layer {image.name!r} holds complex numbers; fit its magnitude or phase instead.")
     model = models.find(choices.model)
     wishes = parameter_wishes(model, choices.rows)
     common = {
