@@ -45,7 +45,8 @@ def grid_shape(layer: Layer) -> tuple[int, ...]:
 
 def unit_symbol(unit: pint.Unit) -> str:
     """Return the short form of a unit: ``"µm"``, ``"ms"``, ``"px"`` for pixel, ``""`` for none."""
-    return "px" if str(unit) == "pixel" else f"{unit:~P}"
+    # versions of pint differ in which of Unicode's two µ they write
+    return "px" if str(unit) == "pixel" else f"{unit:~P}".replace("\u03bc", "\u00b5")
 
 
 def data_to_world(layer: Layer) -> tuple[FloatArray, FloatArray]:
