@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .errors import FitInputError
+
+if TYPE_CHECKING:
+    from .bound import BoundModel
 
 # jax.Array or numpy.ndarray: a model is written once and runs on both
 Array = Any
@@ -153,3 +157,88 @@ class Model:
     def upper(self) -> np.ndarray:
         """The parameters' own upper bounds, shape ``(n_params,)``."""
         return np.array([p.upper for p in self.parameters])
+
+    def __add__(self, other: Model) -> Model:
+        """The sum of two models: ``gaussian + plane``.
+
+        Equal names get the number of their part (``amplitude_1``, ``amplitude_2``). Of several constants ``offset`` the
+        first is kept; the others, which could not be told from it, are left out.
+
+        Raises
+        ------
+        FitInputError
+            If the models take different numbers of coordinates.
+
+        Examples
+        --------
+        >>> line = Model.from_expression("slope*t + offset", ["t"])
+        >>> decay = Model.from_expression("amplitude*exp(-t/tau) + offset", ["t"])
+        >>> (line + decay).formula
+        'slope*t + offset + amplitude*exp(-t/tau)'
+        >>> (decay + decay + line).names
+        ('amplitude_1', 'tau_1', 'offset', 'amplitude_2', 'tau_2', 'slope')
+        """
+        if not isinstance(other, Model):
+            return NotImplemented
+        from .combine import add
+
+        return add(self, other)
+
+    def bind(self, *coords: ArrayLike) -> BoundModel:
+        """The model at these coordinates, one array for each of `ndim`.
+
+        Raises
+        ------
+        FitInputError
+            For a wrong number of coordinates, shapes that differ, and coordinates that are not finite.
+
+        Examples
+        --------
+        >>> Model.from_expression("slope*t", ["t"]).bind([0, 1, 2]).predict([[10.0]]).ravel()
+        array([ 0., 10., 20.])
+        """
+        from .bound import bind
+
+        return bind(self, *coords)
+
+    @classmethod
+    def from_expression(
+        cls,
+        text: str,
+        coords: Sequence[str],
+        *,
+        name: str | None = None,
+        bounds: Mapping[str, tuple[float, float]] | None = None,
+        init: Mapping[str, float] | None = None,
+    ) -> Model:
+        """A model from a formula, such as ``"a*exp(-t/tau) + c"``.
+
+        See `napari_imagefit.engine.expression` for what a formula may hold; nothing else is ever run.
+
+        Parameters
+        ----------
+        text : str
+            The formula. Names that are neither coordinates, functions nor constants (``pi``, ``e``) are the parameters,
+            in the order in which they appear.
+        coords : sequence of str
+            Names of the coordinates, in axis order: ``["t"]``, ``["y", "x"]``.
+        name : str, optional
+            The text if not given.
+        bounds : dict, optional
+            ``{"tau": (0, inf)}``.
+        init : dict, optional
+            Starts. What is not given is guessed from the data.
+
+        Raises
+        ------
+        FitInputError
+            If the formula holds what it may not, and for names or numbers that do not fit it.
+
+        Examples
+        --------
+        >>> Model.from_expression("a*exp(-t/tau) + c", ["t"], name="decay", bounds={"tau": (0, float("inf"))})
+        <Model decay(a, tau, c)>
+        """
+        from .expression import from_expression
+
+        return from_expression(text, coords, name=name, bounds=bounds, init=init)

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
 from .._lazy import LazyModule
 from . import covariance, trust_region
 from .bounds import Box
+from .host import guess_starts
 from .model import Array, Model
 from .objective import Samples, evaluate
 from .trust_region import State, Task, Tolerances
@@ -46,17 +45,7 @@ def guess(model: Model, _free: tuple[int, ...], samples: Samples, limits: Limits
     start, lower, upper = (jnp.broadcast_to(a, shape) for a in limits)
     used = samples.usable()
     data = jnp.where(used, samples.data, 0)
-    args = samples.coords, data, samples.weighted(used.astype(data.dtype))
-    try:
-        found = model.guess(*args)
-    except (jax.errors.JAXTypeError, IndexError, TypeError):
-        # written with NumPy: it cannot be traced, but it can be called, with arrays that it may write to
-        def call(*arrays: Array) -> Array:
-            own = jax.tree.map(np.array, arrays)
-            return np.broadcast_to(np.asarray(model.guess(*own), data.dtype), shape).copy()
-
-        found = jax.pure_callback(call, jax.ShapeDtypeStruct(shape, data.dtype), *args)
-    found = jnp.broadcast_to(jnp.asarray(found, data.dtype), shape)
+    found = guess_starts(model, samples.coords, data, samples.weighted(used.astype(data.dtype)))
     return jnp.where(jnp.isnan(start), Box(lower, upper).strictly_inside(found, margin=1e-3), start)
 
 
