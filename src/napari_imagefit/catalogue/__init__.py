@@ -7,9 +7,19 @@ from collections.abc import Iterator, Mapping
 
 from ..engine.errors import FitInputError
 from ..engine.model import Model
-from .clouds import bimodal_2d, thomas_fermi_2d
-from .curves import exponential_decay
-from .surfaces import gaussian_2d, gaussian_2d_elliptic, gaussian_2d_rotated
+from .clouds import bimodal_2d, parabola_2d, thomas_fermi_2d
+from .curves import damped_sine, exponential_decay, linear
+from .peaks import gaussian_1d, lorentzian_1d, voigt_1d
+from .relaxation import (
+    biexponential_decay,
+    exponential_recovery,
+    inversion_recovery,
+    ivim,
+    saturation_recovery,
+    stretched_exponential,
+)
+from .surfaces import airy_2d, gaussian_2d, gaussian_2d_elliptic, gaussian_2d_rotated, lorentzian_2d, plane_2d
+from .volumes import gaussian_3d, gaussian_3d_elliptic
 
 
 class Catalogue(Mapping[str, Model]):
@@ -51,5 +61,27 @@ class Catalogue(Mapping[str, Model]):
 
 
 models = Catalogue(
-    gaussian_2d, gaussian_2d_elliptic, gaussian_2d_rotated, thomas_fermi_2d, bimodal_2d, exponential_decay
+    gaussian_2d,
+    gaussian_2d_elliptic,
+    gaussian_2d_rotated,
+    lorentzian_2d,
+    airy_2d,
+    plane_2d,
+    thomas_fermi_2d,
+    parabola_2d,
+    bimodal_2d,
+    gaussian_3d,
+    gaussian_3d_elliptic,
+    exponential_decay,
+    biexponential_decay,
+    stretched_exponential,
+    inversion_recovery,
+    saturation_recovery,
+    exponential_recovery,
+    ivim,
+    gaussian_1d,
+    lorentzian_1d,
+    voigt_1d,
+    damped_sine,
+    linear,
 )

@@ -22,6 +22,8 @@ RADIUS_X = Parameter("radius_x", "coord1", lower=0, description="Thomas–Fermi 
 
 # Radius of a Thomas–Fermi column density over σ of the Gaussian that matches it best.
 RADIUS_PER_SIGMA = 2.2
+# The same for a paraboloid.
+PARABOLA_PER_SIGMA = 2.07
 
 
 def _parabola(coords: Coords, y: Array, x: Array, radius_y: Array, radius_x: Array) -> Array:
@@ -54,6 +56,29 @@ thomas_fermi_2d = Model(
     _guess_thomas_fermi,
     formula="amplitude·max(1 − (Δy/radius_y)² − (Δx/radius_x)², 0)^(3/2) + offset",
     reference=CASTIN,
+)
+
+
+def _paraboloid(
+    coords: Coords, amplitude: Array, y: Array, x: Array, radius_y: Array, radius_x: Array, offset: Array
+) -> Array:
+    return amplitude * _parabola(coords, y, x, radius_y, radius_x) + offset
+
+
+def _guess_paraboloid(coords: Coords, data: Array, weights: Array) -> Array:
+    blob = find_blob(coords, data, weights)
+    radii = (PARABOLA_PER_SIGMA * jnp.sqrt(blob.yy), PARABOLA_PER_SIGMA * jnp.sqrt(blob.xx))
+    return jnp.stack([blob.amplitude, blob.y, blob.x, *radii, blob.offset])
+
+
+parabola_2d = Model(
+    "parabola_2d",
+    _paraboloid,
+    thomas_fermi_2d.parameters,
+    2,
+    _guess_paraboloid,
+    formula="amplitude·max(1 − (Δy/radius_y)² − (Δx/radius_x)², 0) + offset",
+    reference="D. S. Petrov, M. Holzmann, G. V. Shlyapnikov, Phys. Rev. Lett. 84, 2551 (2000)",
 )
 
 

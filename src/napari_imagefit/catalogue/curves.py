@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from .._lazy import LazyModule
 from ..engine.model import Array, Model, Parameter
 from .estimate import best_of, extent, regress
+from .separable import centred, mean, regress_pair, span_of
 
 if TYPE_CHECKING:
     import jax.numpy as jnp
@@ -20,7 +22,7 @@ def _exponential(coords: Coords, amplitude: Array, tau: Array, offset: Array) ->
     return amplitude * jnp.exp(-coords[0] / tau) + offset
 
 
-def _guess_exponential(coords: Coords, data: Array, weights: Array) -> Array:
+def guess_exponential(coords: Coords, data: Array, weights: Array) -> Array:
     """The best of a row of time constants, amplitude and offset regressed for each."""
     t = coords[0]
     low, high = extent(t, weights)
@@ -48,7 +50,82 @@ exponential_decay = Model(
         Parameter("offset", "data", description="what remains at long times"),
     ],
     1,
-    _guess_exponential,
+    guess_exponential,
     formula="amplitude·exp(−t/tau) + offset",
     reference="G. H. Golub, V. Pereyra, Inverse Problems 19, R1 (2003) (its separable fit gives the starts)",
+)
+
+
+def _linear(coords: Coords, slope: Array, intercept: Array) -> Array:
+    return slope * coords[0] + intercept
+
+
+def _guess_linear(coords: Coords, data: Array, weights: Array) -> Array:
+    line = regress(jnp.broadcast_to(coords[0], data.shape), data, weights)
+    return jnp.stack([line.amplitude, line.offset])
+
+
+linear = Model(
+    "linear",
+    _linear,
+    [
+        Parameter("slope", "data/coord0", description="change per unit of the coordinate"),
+        Parameter("intercept", "data", description="value at t = 0"),
+    ],
+    1,
+    _guess_linear,
+    formula="slope·t + intercept",
+    reference="P. R. Bevington, D. K. Robinson, Data Reduction and Error Analysis for the Physical Sciences (2003)",
+)
+
+
+def _damped_sine(coords: Coords, amplitude: Array, frequency: Array, phase: Array, tau: Array, offset: Array) -> Array:
+    t = coords[0]
+    return amplitude * jnp.exp(-t / tau) * jnp.sin(2 * math.pi * frequency * t + phase) + offset
+
+
+def _guess_damped_sine(coords: Coords, data: Array, weights: Array) -> Array:
+    """A row of frequencies up to Nyquist's for one damping, then closer ones around the best for several."""
+    low, _, span = span_of(coords[0], weights)
+    t = coords[0] - low
+    target = centred(data, weights)
+    steps = 2 * data.shape[0]
+    # half of what the span resolves, or less
+    resolved = jnp.maximum(jnp.sum(weights > 0, axis=0), 2) / (2 * span) / steps
+
+    def attempt(frequency: Array, tau: Array) -> tuple[Array, tuple[Array, ...]]:
+        fall, angle = jnp.exp(-t / tau), 2 * math.pi * frequency * t
+        sine, cosine = fall * jnp.sin(angle), fall * jnp.cos(angle)
+        pair = regress_pair(centred(sine, weights), centred(cosine, weights), target, weights)
+        offset = mean(data - pair.first * sine - pair.second * cosine, weights)
+        return pair.gain, (frequency, tau, pair.first, pair.second, offset)
+
+    row = jnp.arange(1, steps + 1, dtype=data.dtype)
+    near = best_of(row, lambda i: attempt(i * resolved, 0.5 * span))[1][0]
+    grid = [(i, f) for i in (-0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75) for f in (0.05, 0.1, 0.2, 0.4, 1, 3)]
+    closer = jnp.asarray(grid, data.dtype)
+    found = best_of(closer, lambda c: attempt(near + c[0] * resolved, c[1] * span))[1]
+    frequency, tau, sine, cosine, offset = found
+    most = 0.8 * jnp.log(jnp.finfo(data.dtype).max)
+    amplitude = jnp.hypot(sine, cosine) * jnp.exp(jnp.clip(low / tau, -most, most))
+    phase = jnp.arctan2(cosine, sine) - 2 * math.pi * frequency * low
+    # the turn that is nearest to 0
+    phase = phase - 2 * math.pi * jnp.round(phase / (2 * math.pi))
+    return jnp.stack([amplitude, frequency, phase, tau, offset])
+
+
+damped_sine = Model(
+    "damped_sine",
+    _damped_sine,
+    [
+        Parameter("amplitude", "data", lower=0, description="height of the envelope at t = 0"),
+        Parameter("frequency", "1/coord0", lower=0, description="oscillations per unit of the coordinate"),
+        Parameter("phase", "rad", description="angle at t = 0; whole turns may be added"),
+        Parameter("tau", "coord0", lower=0, description="time in which the envelope falls to 1/e"),
+        Parameter("offset", "data", description="level around which it swings"),
+    ],
+    1,
+    _guess_damped_sine,
+    formula="amplitude·exp(−t/tau)·sin(2π·frequency·t + phase) + offset",
+    reference="R. P. Feynman, R. B. Leighton, M. Sands, The Feynman Lectures on Physics I (1963), section 24–2",
 )

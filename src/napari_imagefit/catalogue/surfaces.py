@@ -1,4 +1,4 @@
-"""Peaks on a surface: Gaussians over ``(y, x)``."""
+"""Surfaces over ``(y, x)``: Gaussians and other peaks, and the plane."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from .._lazy import LazyModule
 from ..engine.model import Array, Model, Parameter
-from .estimate import find_blob
+from .estimate import find_blob, regress
+from .separable import centred, mean, regress_pair
+from .special import J1_ZERO, jinc
 
 if TYPE_CHECKING:
     import jax.numpy as jnp
@@ -118,4 +120,84 @@ gaussian_2d_rotated = Model(
     _guess_rotated,
     formula="amplitude·exp(−u²/(2 sigma_x²) − v²/(2 sigma_y²)) + offset, u = Δx cosθ + Δy sinθ, v = −Δx sinθ + Δy cosθ",
     reference=SIEGMAN,
+)
+
+
+def _lorentzian(coords: Coords, amplitude: Array, y: Array, x: Array, gamma: Array, offset: Array) -> Array:
+    square = (coords[0] - y) ** 2 + (coords[1] - x) ** 2
+    return amplitude / (1 + square / gamma**2) + offset
+
+
+def _guess_lorentzian(coords: Coords, data: Array, weights: Array) -> Array:
+    # the matching Gaussian is a little wider than the half width at half maximum
+    amplitude, y, x, sigma, _ = _guess_round(coords, data, weights)
+    gamma = 0.9 * sigma
+    line = regress(_lorentzian(coords, 1.0, y, x, gamma, 0.0), data, weights)
+    return jnp.stack([jnp.where(line.amplitude == 0, amplitude, line.amplitude), y, x, gamma, line.offset])
+
+
+lorentzian_2d = Model(
+    "lorentzian_2d",
+    _lorentzian,
+    [
+        AMPLITUDE,
+        Y,
+        X,
+        Parameter("gamma", "coord", lower=0, description="half width at half maximum, the same in all directions"),
+        OFFSET,
+    ],
+    2,
+    _guess_lorentzian,
+    formula="amplitude/(1 + (Δy² + Δx²)/gamma²) + offset",
+    reference="A. F. J. Moffat, Astron. Astrophys. 3, 455 (1969), with β = 1",
+)
+
+
+def _airy(coords: Coords, amplitude: Array, y: Array, x: Array, radius: Array, offset: Array) -> Array:
+    square = (coords[0] - y) ** 2 + (coords[1] - x) ** 2
+    return amplitude * jinc(J1_ZERO**2 * square / radius**2) ** 2 + offset
+
+
+def _guess_airy(coords: Coords, data: Array, weights: Array) -> Array:
+    amplitude, y, x, sigma, offset = _guess_round(coords, data, weights)
+    return jnp.stack([amplitude, y, x, RADIUS_PER_SIGMA * sigma, offset])
+
+
+# Radius of the first dark ring over σ of the Gaussian that matches the disc best.
+RADIUS_PER_SIGMA = 2.96
+
+airy_2d = Model(
+    "airy_2d",
+    _airy,
+    [AMPLITUDE, Y, X, Parameter("radius", "coord", lower=0, description="radius of the first dark ring"), OFFSET],
+    2,
+    _guess_airy,
+    formula="amplitude·(2 J₁(u)/u)² + offset, u = 3.8317·√(Δy² + Δx²)/radius",
+    reference="M. Born, E. Wolf, Principles of Optics (1999), section 8.5.2",
+)
+
+
+def _plane(coords: Coords, slope_y: Array, slope_x: Array, offset: Array) -> Array:
+    return slope_y * coords[0] + slope_x * coords[1] + offset
+
+
+def _guess_plane(coords: Coords, data: Array, weights: Array) -> Array:
+    y, x = (centred(jnp.broadcast_to(c, data.shape), weights) for c in coords)
+    pair = regress_pair(y, x, centred(data, weights), weights)
+    sloped = _plane(coords, pair.first, pair.second, 0.0)
+    return jnp.stack([pair.first, pair.second, mean(data - sloped, weights)])
+
+
+plane_2d = Model(
+    "plane_2d",
+    _plane,
+    [
+        Parameter("slope_y", "data/coord0", description="change per unit along y"),
+        Parameter("slope_x", "data/coord1", description="change per unit along x"),
+        Parameter("offset", "data", description="value at the origin of the coordinates"),
+    ],
+    2,
+    _guess_plane,
+    formula="slope_y·y + slope_x·x + offset",
+    reference="P. R. Bevington, D. K. Robinson, Data Reduction and Error Analysis for the Physical Sciences (2003)",
 )

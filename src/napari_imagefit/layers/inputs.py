@@ -252,4 +252,5 @@ def parameter_units(model: Model, axes: Sequence[str]) -> dict[str, str]:
     """
     common = axes[0] if len(set(axes)) == 1 else ""
     meaning = {"coord": common, "rad": "rad", **{f"coord{i}": unit for i, unit in enumerate(axes)}}
-    return {p.name: meaning.get(p.unit, "") for p in model.parameters}
+    inverse = {f"1/{name}": f"1/{unit}" for name, unit in meaning.items() if unit}
+    return {p.name: (meaning | inverse).get(p.unit, "") for p in model.parameters}

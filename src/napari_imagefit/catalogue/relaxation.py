@@ -1,0 +1,222 @@
+"""Decays and recoveries beyond a single exponential."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .._lazy import LazyModule
+from ..engine.model import Array, Model, Parameter
+from .curves import Coords, guess_exponential
+from .estimate import best_of, ratio, regress
+from .separable import centred, falling, mean, reach_of, regress_alone, regress_pair, span_of
+
+if TYPE_CHECKING:
+    import jax.numpy as jnp
+else:
+    jnp = LazyModule("jax.numpy")
+
+T1 = Parameter("t1", "coord0", lower=0, description="longitudinal relaxation time")
+EQUILIBRIUM = Parameter("amplitude", "data", description="signal at equilibrium, after a long time")
+
+
+def _biexponential(
+    coords: Coords, amplitude_1: Array, tau_1: Array, amplitude_2: Array, tau_2: Array, offset: Array
+) -> Array:
+    return amplitude_1 * jnp.exp(-coords[0] / tau_1) + amplitude_2 * jnp.exp(-coords[0] / tau_2) + offset
+
+
+def _guess_biexponential(coords: Coords, data: Array, weights: Array) -> Array:
+    """The best pair of a row of time constants, the shorter first."""
+    t = coords[0]
+    low, _, span = span_of(t, weights)
+    target = centred(data, weights)
+
+    def attempt(fractions: Array) -> tuple[Array, tuple[Array, ...]]:
+        tau_1, tau_2 = fractions[0] * span, fractions[1] * span
+        short, long = jnp.exp(-(t - low) / tau_1), jnp.exp(-(t - low) / tau_2)
+        pair = regress_pair(centred(short, weights), centred(long, weights), target, weights)
+        model = pair.first * short + pair.second * long
+        return pair.gain, (pair.first, tau_1, pair.second, tau_2, mean(data - model, weights))
+
+    grid = jnp.asarray(list(combinations(np.geomspace(0.015, 3, 13), 2)), data.dtype)
+    a, tau_1, b, tau_2, offset = best_of(grid, attempt)[1]
+    most = 0.8 * jnp.log(jnp.finfo(data.dtype).max)
+    a, b = (c * jnp.exp(jnp.clip(low / tau, -most, most)) for c, tau in ((a, tau_1), (b, tau_2)))
+    return jnp.stack([a, tau_1, b, tau_2, offset])
+
+
+biexponential_decay = Model(
+    "biexponential_decay",
+    _biexponential,
+    [
+        Parameter("amplitude_1", "data", description="height of the first part at t = 0"),
+        Parameter("tau_1", "coord0", lower=0, description="time constant of the first part; it starts as the shorter"),
+        Parameter("amplitude_2", "data", description="height of the second part at t = 0"),
+        Parameter("tau_2", "coord0", lower=0, description="time constant of the second part; it starts as the longer"),
+        Parameter("offset", "data", description="what remains at long times"),
+    ],
+    1,
+    _guess_biexponential,
+    formula="amplitude_1·exp(−t/tau_1) + amplitude_2·exp(−t/tau_2) + offset",
+    reference="A. A. Istratov, O. F. Vyvenko, Rev. Sci. Instrum. 70, 1233 (1999)",
+)
+
+
+def _stretched(coords: Coords, amplitude: Array, tau: Array, beta: Array, offset: Array) -> Array:
+    # a power has no derivative at t = 0, and no value before
+    after = coords[0] > 0
+    power = jnp.exp(beta * jnp.log(jnp.where(after, coords[0], tau) / tau))
+    return amplitude * jnp.exp(-jnp.where(after, power, 0)) + offset
+
+
+def _guess_stretched(coords: Coords, data: Array, weights: Array) -> Array:
+    reach = reach_of(coords[0], weights)
+
+    def attempt(shape: Array) -> tuple[Array, tuple[Array, ...]]:
+        tau, beta = shape[0] * reach, shape[1] * jnp.ones_like(reach)
+        line = regress(_stretched(coords, 1.0, tau, beta, 0.0), data, weights)
+        return line.gain, (line.amplitude, tau, beta, line.offset)
+
+    grid = [(tau, beta) for tau in np.geomspace(0.01, 3, 14) for beta in (0.35, 0.5, 0.7, 1, 1.4, 2)]
+    return jnp.stack(best_of(jnp.asarray(grid, data.dtype), attempt)[1])
+
+
+stretched_exponential = Model(
+    "stretched_exponential",
+    _stretched,
+    [
+        Parameter("amplitude", "data", description="height above the offset at t = 0"),
+        Parameter("tau", "coord0", lower=0, description="time in which the signal falls to 1/e"),
+        Parameter("beta", "", lower=0, description="exponent; 1 is an exponential, less a spread of time constants"),
+        Parameter("offset", "data", description="what remains at long times"),
+    ],
+    1,
+    _guess_stretched,
+    formula="amplitude·exp(−(t/tau)^beta) + offset; amplitude + offset before t = 0",
+    reference="G. Williams, D. C. Watts, Trans. Faraday Soc. 66, 80 (1970)",
+)
+
+
+def _inversion(coords: Coords, amplitude: Array, t1: Array, efficiency: Array) -> Array:
+    return amplitude * (1 - 2 * efficiency * jnp.exp(-coords[0] / t1))
+
+
+def _guess_inversion(coords: Coords, data: Array, weights: Array) -> Array:
+    """The best of a row of T1, with the efficiency that regression gives, kept sensible."""
+    t = coords[0]
+    reach = reach_of(t, weights)
+
+    def attempt(fraction: Array) -> tuple[Array, tuple[Array, ...]]:
+        t1 = fraction * reach
+        fall = falling(t, 1 / t1)
+        line = regress(fall, data, weights)
+        half = -0.5 * line.amplitude * jnp.sign(line.offset)
+        efficiency = jnp.clip(ratio(half, jnp.abs(line.offset), 1.0), 0.1, 1.5)
+        amplitude, gain = regress_alone(1 - 2 * efficiency * fall, data, weights)
+        return gain, (amplitude, t1, efficiency)
+
+    return jnp.stack(best_of(jnp.geomspace(0.02, 5.0, 16, dtype=data.dtype), attempt)[1])
+
+
+inversion_recovery = Model(
+    "inversion_recovery",
+    _inversion,
+    [EQUILIBRIUM, T1, Parameter("efficiency", "", lower=0, description="of the inversion; 1 is perfect")],
+    1,
+    _guess_inversion,
+    formula="amplitude·(1 − 2·efficiency·exp(−t/t1)), of signed (not magnitude) data",
+    reference="J. K. Barral et al., Magn. Reson. Med. 64, 1057 (2010)",
+)
+
+
+def _saturation(coords: Coords, amplitude: Array, t1: Array) -> Array:
+    return -amplitude * jnp.expm1(-coords[0] / t1)
+
+
+def _guess_saturation(coords: Coords, data: Array, weights: Array) -> Array:
+    reach = reach_of(coords[0], weights)
+
+    def attempt(fraction: Array) -> tuple[Array, tuple[Array, ...]]:
+        amplitude, gain = regress_alone(1 - falling(coords[0], 1 / (fraction * reach)), data, weights)
+        return gain, (amplitude, fraction * reach)
+
+    return jnp.stack(best_of(jnp.geomspace(0.02, 5.0, 16, dtype=data.dtype), attempt)[1])
+
+
+saturation_recovery = Model(
+    "saturation_recovery",
+    _saturation,
+    [EQUILIBRIUM, T1],
+    1,
+    _guess_saturation,
+    formula="amplitude·(1 − exp(−t/t1))",
+    reference="M. A. Bernstein, K. F. King, X. J. Zhou, Handbook of MRI Pulse Sequences (2004)",
+)
+
+
+def _recovery(coords: Coords, amplitude: Array, tau: Array, offset: Array) -> Array:
+    return offset - amplitude * jnp.expm1(-coords[0] / tau)
+
+
+def _guess_recovery(coords: Coords, data: Array, weights: Array) -> Array:
+    amplitude, tau, offset = guess_exponential(coords, data, weights)
+    return jnp.stack([-amplitude, tau, offset + amplitude])
+
+
+exponential_recovery = Model(
+    "exponential_recovery",
+    _recovery,
+    [
+        Parameter("amplitude", "data", description="what is recovered after a long time (FRAP: the mobile part)"),
+        Parameter("tau", "coord0", lower=0, description="time in which all but 1/e of it is recovered"),
+        Parameter("offset", "data", description="signal at t = 0, right after bleaching"),
+    ],
+    1,
+    _guess_recovery,
+    formula="amplitude·(1 − exp(−t/tau)) + offset",
+    reference="B. L. Sprague et al., Biophys. J. 86, 3473 (2004)",
+)
+
+
+def _ivim(coords: Coords, s0: Array, f: Array, d_star: Array, d: Array) -> Array:
+    return s0 * (f * jnp.exp(-coords[0] * d_star) + (1 - f) * jnp.exp(-coords[0] * d))
+
+
+def _guess_ivim(coords: Coords, data: Array, weights: Array) -> Array:
+    """The best of some pairs of diffusion coefficients, with the fraction that regression gives, kept sensible."""
+    b = coords[0]
+    reach = reach_of(b, weights)
+
+    def attempt(d_star: Array, d: Array) -> tuple[Array, tuple[Array, ...]]:
+        fast, slow = falling(b, d_star), falling(b, d)
+        pair = regress_pair(fast, slow, data, weights)
+        f = jnp.clip(ratio(pair.first, pair.first + pair.second), 0.02, 0.9)
+        s0, gain = regress_alone(f * fast + (1 - f) * slow, data, weights)
+        return gain, (s0, f, d_star, d)
+
+    coarse = [(times * rate, rate) for times in (3, 6, 12, 25) for rate in np.geomspace(0.05, 6, 12)]
+    found = best_of(jnp.asarray(coarse, data.dtype), lambda c: attempt(c[0] / reach, c[1] / reach))[1]
+    # of a faster fall only the first sample would be left, which says nothing about its rate
+    near = jnp.asarray([(fast, slow) for fast in (0.5, 0.7, 1, 1.4) for slow in (0.8, 0.9, 1, 1.12, 1.25)], data.dtype)
+    for _ in range(2):
+        found = best_of(near, lambda c, at=found: attempt(jnp.minimum(c[0] * at[2], 30 * at[3]), c[1] * at[3]))[1]  # type: ignore[misc]
+    return jnp.stack(found)
+
+
+ivim = Model(
+    "ivim",
+    _ivim,
+    [
+        Parameter("s0", "data", lower=0, description="signal without diffusion weighting"),
+        Parameter("f", "", lower=0, upper=1, description="perfusion fraction"),
+        Parameter("d_star", "1/coord0", lower=0, description="pseudo-diffusion coefficient; it starts as the larger"),
+        Parameter("d", "1/coord0", lower=0, description="diffusion coefficient"),
+    ],
+    1,
+    _guess_ivim,
+    formula="s0·(f·exp(−b·d_star) + (1 − f)·exp(−b·d))",
+    reference="D. Le Bihan et al., Radiology 168, 497 (1988)",
+)

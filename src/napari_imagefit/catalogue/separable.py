@@ -1,0 +1,110 @@
+"""Linear parameters regressed for given nonlinear ones, and the search for a peak that is made of it.
+
+Shapes are those of `estimate`: ``data`` and ``weights`` ``(m, B)``, coordinates ``(m, 1)`` or ``(m, B)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from .._lazy import LazyModule
+from ..engine.model import Array
+from .estimate import best_of, extent, ratio, regress
+
+if TYPE_CHECKING:
+    import jax.numpy as jnp
+else:
+    jnp = LazyModule("jax.numpy")
+
+
+class Pair(NamedTuple):
+    """The best ``first·a + second·b``, and how much of the sum of squares it explains."""
+
+    first: Array
+    second: Array
+    gain: Array
+
+
+def mean(a: Array, weights: Array) -> Array:
+    """Weighted mean of the samples that count."""
+    w = weights * weights
+    return ratio(jnp.sum(w * a, axis=0), jnp.sum(w, axis=0))
+
+
+def centred(a: Array, weights: Array) -> Array:
+    """Less its weighted mean: what is regressed after that is regressed beside a constant."""
+    return a - mean(a, weights)
+
+
+def regress_alone(basis: Array, data: Array, weights: Array) -> tuple[Array, Array]:
+    """Weighted regression of data on one basis function without a constant: the factor and the gain."""
+    w = weights * weights
+    product = jnp.sum(w * basis * data, axis=0)
+    factor = ratio(product, jnp.sum(w * basis * basis, axis=0))
+    return factor, factor * product
+
+
+def regress_pair(a: Array, b: Array, data: Array, weights: Array) -> Pair:
+    """Weighted regression of data on two basis functions; the second counts only where it differs from the first."""
+    w = weights * weights
+    aa, bb = jnp.sum(w * a * a, axis=0), jnp.sum(w * b * b, axis=0)
+    share = ratio(jnp.sum(w * a * b, axis=0), aa)
+    rest = b - share * a
+    own = jnp.sum(w * rest * rest, axis=0)
+    differs = own > 100 * jnp.finfo(data.dtype).eps * bb
+    on_a, on_rest = jnp.sum(w * a * data, axis=0), jnp.sum(w * rest * data, axis=0)
+    first, second = ratio(on_a, aa), jnp.where(differs, ratio(on_rest, own), 0)
+    return Pair(first - share * second, second, first * on_a + second * on_rest)
+
+
+def span_of(t: Array, weights: Array) -> tuple[Array, Array, Array]:
+    """First and last coordinate and what lies between, never 0."""
+    low, high = extent(t, weights)
+    return low, high, jnp.where(high > low, high - low, 1)
+
+
+def reach_of(t: Array, weights: Array) -> Array:
+    """The largest distance of the coordinates from 0, never 0."""
+    low, high = extent(t, weights)
+    most = jnp.maximum(jnp.abs(low), jnp.abs(high))
+    return jnp.where(most > 0, most, 1)
+
+
+def falling(t: Array, rate: Array) -> Array:
+    """``exp(−t·rate)``, limited where t is negative."""
+    return jnp.exp(-jnp.clip(t * rate, -20, None))
+
+
+class Peak(NamedTuple):
+    """Place, width and the linear parameters of a peak."""
+
+    amplitude: Array
+    center: Array
+    width: Array
+    offset: Array
+
+
+def find_peak(shape: Callable[[Array], Array], t: Array, data: Array, weights: Array) -> Peak:
+    """The peak or dip ``shape((t − center)/width)`` that explains most.
+
+    A grid over centres and widths, the centres as close as the widths need; then closer looks around the best.
+    """
+    low, high, span = span_of(t, weights)
+
+    def attempt(center: Array, width: Array) -> tuple[Array, Peak]:
+        line = regress(shape((t - center) / width), data, weights)
+        return line.gain, Peak(line.amplitude, center * jnp.ones_like(line.gain), width, line.offset)
+
+    coarse = [(c, w) for w in (0.01, 0.02, 0.04, 0.08, 0.16, 0.32) for c in np.arange(0, 1 + w, 1.5 * w)]
+    peak = best_of(jnp.asarray(coarse, data.dtype), lambda c: attempt(low + c[0] * span, c[1] * span))[1]
+    for step in (0.6, 0.3, 0.15):
+        near = [(i * step, 4.0 ** (j * step)) for i in (-2, -1, 0, 1, 2) for j in (-1, 0, 1)]
+        found = peak
+        peak = best_of(
+            jnp.asarray(near, data.dtype),
+            lambda c, found=found: attempt(found.center + c[0] * found.width, c[1] * found.width),  # type: ignore[misc]
+        )[1]
+    return peak._replace(center=jnp.clip(peak.center, low, high))
