@@ -32,7 +32,7 @@ REASONS: dict[Status, tuple[int, str]] = {
 }
 CONVERGED_LABEL = 1
 # Outlines: the σ of a Gaussian, the edge of a Thomas–Fermi profile, and any of a fit that did not converge.
-COLOURS = {"sigma": "#56B4E9", "radius": "#2EE6A6"}
+COLOURS = {"sigma": "#56B4E9", "gamma": "#56B4E9", "radius": "#2EE6A6"}
 FAILED = "#E69F00"
 
 

@@ -10,15 +10,21 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 
-# What is drawn of a width: σ of a Gaussian, the edge of a Thomas–Fermi profile.
-WIDTHS = (("sigma_y", "sigma_x"), ("radius_y", "radius_x"), ("sigma", "sigma"))
+# What is drawn of a width: σ of a Gaussian, half width of a Lorentzian, the edge of a cloud or the first dark ring.
+WIDTHS = (
+    ("sigma_y", "sigma_x"),
+    ("radius_y", "radius_x"),
+    ("sigma", "sigma"),
+    ("radius", "radius"),
+    ("gamma", "gamma"),
+)
 
 
 @dataclass(frozen=True)
 class Ellipse:
     """One ellipse of a fit: where it is and which widths it shows."""
 
-    kind: str  # "sigma" or "radius"
+    kind: str  # "sigma", "gamma" or "radius"
     center: tuple[float, float]  # (y, x)
     radii: tuple[float, float]  # along v and u, see ellipse_vertices
     theta: float
