@@ -94,6 +94,7 @@ def test_cancel_keeps_what_was_there(qtbot: Any, opened: tuple[Any, ImageFitWidg
     assert "Cancelled" in widget.message.text()
     _drain()
     assert list(viewer.layers) == before
+    assert gc.isenabled()
 
 
 def _drain() -> None:

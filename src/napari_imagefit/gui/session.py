@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 
 BREATH = 12  # ms between two layers
+COMPILED = 30  # s after which nothing is traced any more, and garbage may be collected again
 HEAD_START = 40  # ms in which the window draws the click before a worker starts
 
 
@@ -46,6 +47,7 @@ class Session:
         self._worker: Any = None
         self._request: Request | None = None
         self._begun = 0.0
+        self._collector_paused = False
 
     @property
     def running(self) -> bool:
@@ -68,8 +70,9 @@ class Session:
         worker.errored.connect(lambda error: self._on_error(generation, error))
         self._worker = worker
         # Tracing allocates so much that Python looks for garbage among all objects of the viewer, which holds every
-        # thread for 0.15 s at a time. Those that are there now are passed over until the fit has ended.
-        gc.freeze()
+        # thread for 0.15 s at a time.
+        self._collector_paused = gc.isenabled()
+        gc.disable()
         self.started.emit()
         # first let the window show that it has begun: it competes with the worker for Python from then on
         QTimer.singleShot(HEAD_START, lambda: self._launch(generation))
@@ -92,11 +95,19 @@ class Session:
 
     def _end(self) -> None:
         self._worker = self._request = None
-        gc.unfreeze()
+        self._resume_collector()
+
+    def _resume_collector(self) -> None:
+        if self._collector_paused:
+            self._collector_paused = False
+            gc.enable()
 
     def _on_progress(self, generation: int, progress: Progress) -> None:
         if generation == self._generation:
-            self.progressed.emit(progress, time.perf_counter() - self._begun)
+            seconds = time.perf_counter() - self._begun
+            if seconds > COMPILED:
+                self._resume_collector()
+            self.progressed.emit(progress, seconds)
 
     def _on_error(self, generation: int, error: Exception) -> None:
         # napari shows the error whole in its notifications
