@@ -8,6 +8,7 @@ import pytest
 from scipy.optimize._lsq import common, trf
 
 from napari_imagefit.engine.bounds import Box, Quadratic, bounded_step, to_sphere
+from napari_imagefit.engine.gram import Dense
 
 pytestmark = pytest.mark.usefixtures("x64")
 N, FITS = 4, 200
@@ -101,7 +102,7 @@ def test_bounded_step_is_scipys_select_step(rng: np.random.Generator) -> None:
     ours = bounded_step(
         Box(jnp.asarray(lower), jnp.asarray(upper)),
         *(jnp.asarray(a) for a in (x, p, scale)),
-        Quadratic(jnp.asarray(matrix), jnp.asarray(gradient)),
+        Quadratic(Dense(jnp.asarray(matrix)), jnp.asarray(gradient)),
         jnp.asarray(radius),
         jnp.asarray(theta),
     )

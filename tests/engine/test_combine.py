@@ -14,6 +14,7 @@ from scipy.optimize import least_squares
 
 from napari_imagefit import Model, Parameter, fit_image, models
 from napari_imagefit.engine.errors import FitInputError
+from napari_imagefit.engine.host import is_traceable
 
 Y, X = np.mgrid[:20.0, :24.0]
 T = np.linspace(0.0, 5, 16)
@@ -150,7 +151,7 @@ def test_starts_come_from_the_first_and_from_what_it_leaves() -> None:
     data[3, 1] = weights[3, 1] = 0
     starts = total.guess((T[:, None],), data, weights)
     means = data.sum(axis=0) / weights.sum(axis=0)
-    np.testing.assert_allclose(seen[0], np.where(weights > 0, data - means, 0), atol=1e-12)
+    np.testing.assert_allclose(seen[-1], np.where(weights > 0, data - means, 0), atol=1e-12)
     # the second's constant, 1, goes to the one that is kept
     np.testing.assert_allclose(starts, [means + 1, np.ones(4)])
 
@@ -168,10 +169,9 @@ def test_a_part_may_guess_in_plain_numpy() -> None:
 
     total = DECAY + replace(LINE, guess=plain)
     data = np.random.default_rng(3).normal(0, 5, (16, 2))
-    guess = jax.jit(total.guess)
-    # XLA calls back from its own threads now and then
-    for _ in range(20):
-        assert guess((T[:, None],), data, np.ones((16, 2)))[3, 0] == 1 / 3
+    assert not is_traceable(total)
+    seen.clear()
+    assert total.guess((T[:, None],), data, np.ones((16, 2)))[3, 0] == 1 / 3
     assert set(seen) == {(np.dtype("float64"), np.dtype("float64"))}
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from napari_imagefit.engine.model import Model, Parameter
-from napari_imagefit.engine.objective import TILE, Samples, expand, over_tiles
+from napari_imagefit.engine.objective import TILE, Kernel, Samples, expand, over_tiles
 
 pytestmark = pytest.mark.usefixtures("x64")
 FREE = (0, 1, 2)
@@ -50,9 +50,9 @@ def by_numpy(
 
 
 def check(model: Model, samples: Samples, params: np.ndarray, expected: tuple[np.ndarray, ...]) -> None:
-    there = jax.jit(lambda s, p: expand(model, s, p, FREE))(samples, jnp.asarray(params))
+    there = jax.jit(lambda s, p: expand(Kernel(model, FREE), s, p))(samples, jnp.asarray(params))
     # sums of the same numbers in another order
-    for ours, theirs in zip(there, expected, strict=True):
+    for ours, theirs in zip(jax.tree.leaves(there), expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-11, atol=1e-12)
 
 
@@ -102,8 +102,8 @@ def test_a_model_that_is_not_finite_on_unused_samples_does_no_harm() -> None:
     pole = Model("pole", lambda c, a: a / c[0], [Parameter("a")], 1, lambda _c, d, _w: jnp.ones((1, d.shape[1])))
     t = jnp.asarray([0.0, 1.0, 2.0, 4.0])[:, None]
     data = jnp.asarray([np.nan, 2.0, 1.0, 0.5])[:, None]
-    there = expand(pole, Samples((t,), data), jnp.full((1, 1), 2.0), (0,))
-    assert [float(np.ravel(a)[0]) for a in there] == pytest.approx([0, 0, 1 + 0.25 + 0.0625])
+    there = expand(Kernel(pole, (0,)), Samples((t,), data), jnp.full((1, 1), 2.0))
+    assert [float(np.ravel(a)[0]) for a in jax.tree.leaves(there)] == pytest.approx([0, 0, 1 + 0.25 + 0.0625])
 
 
 def test_only_the_free_parameters_are_differentiated() -> None:
@@ -112,6 +112,6 @@ def test_only_the_free_parameters_are_differentiated() -> None:
     samples = Samples((jnp.asarray(t[:, None]),), jnp.asarray(data))
     everything = by_numpy(t, data, None, params)
     for model in (MODEL, GIVEN):
-        there = expand(model, samples, jnp.asarray(params), (2, 0))
+        there = expand(Kernel(model, (2, 0)), samples, jnp.asarray(params))
         np.testing.assert_allclose(there.gradient, everything[1][[2, 0]], rtol=1e-11)
-        np.testing.assert_allclose(there.gram, everything[2][np.ix_([2, 0], [2, 0])], rtol=1e-11)
+        np.testing.assert_allclose(there.gram.matrix, everything[2][np.ix_([2, 0], [2, 0])], rtol=1e-11)

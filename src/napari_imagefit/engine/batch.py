@@ -5,14 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import stages
+from .diagnose import Residuals
+from .host import guess_starts, is_traceable
+from .host_fit import HostRun
+from .host_model import HostModel, stand_in
+from .misfit import find_misfits
 from .model import Array, Model
-from .objective import TILE, Samples
+from .objective import Kernel, Samples
 from .problem import Options, Problem
 from .programs import Runner, computing, find_device
 from .stages import Limits, Statistics
@@ -21,9 +26,13 @@ from .trust_region import FRESH, RUNNING, State, Task, Tolerances
 
 # A yield comes at least about so often, so that cancelling and closing need not wait.
 SECONDS_PER_CALL = 0.15
-# Fits in one chunk: 8 192 curves of 32 samples were fastest; larger samples, fewer fits.
-MOST_FITS = 8192
+# Fits in one chunk, by the number of samples; the same however many fits there are, so that a fit's answer does not
+# depend, not even in its last bit, on its company. Samples from ALONE on are fitted one by one.
+MOST_FITS = 2048
 MOST_VALUES = MOST_FITS * 32
+ALONE = 1024
+# An error so many times larger than if the other parameters were known tells that they cannot be told apart.
+VAGUE = 1000.0
 
 
 @dataclass(frozen=True)
@@ -44,6 +53,7 @@ class Fits:
     covariance: NDArray[np.float64]  # (N, n_params, n_params), not yet scaled by the reduced χ²
     start: NDArray[np.float64]  # (n_params, N)
     status: NDArray[np.int8]  # (N,)
+    ended: NDArray[np.int8]  # (N,): the status before it was asked what the data determine
     flags: NDArray[np.uint16]  # (N,)
     at_bound: NDArray[np.int8]  # (n_params, N): −1 at the lower, 1 at the upper
     cost: NDArray[np.float64]  # (N,)
@@ -51,7 +61,9 @@ class Fits:
     n_used: NDArray[np.int64]  # (N,)
     n_left_out: NDArray[np.int64]  # (N,)
     n_iterations: NDArray[np.int32]  # (N,)
-    spread: NDArray[np.float64]  # (N,)
+    spread: NDArray[np.float64]  # (N,): Σw²(d − d̄)²
+    chi2: NDArray[np.float64]  # (N,): Σ(d − μ)²/variance
+    squares: NDArray[np.float64]  # (N,): Σw²(d − μ)²
 
     @classmethod
     def blank(cls, n_params: int, n_fits: int, status: Status) -> Fits:
@@ -69,6 +81,7 @@ class Fits:
             covariance=nan(n_fits, n_params, n_params),
             start=nan(n_params, n_fits),
             status=np.full(n_fits, status, np.int8),
+            ended=np.full(n_fits, status, np.int8),
             flags=np.zeros(n_fits, np.uint16),
             at_bound=np.zeros((n_params, n_fits), np.int8),
             cost=nan(n_fits),
@@ -77,7 +90,13 @@ class Fits:
             n_left_out=count(),
             n_iterations=np.zeros(n_fits, np.int32),
             spread=nan(n_fits),
+            chi2=nan(n_fits),
+            squares=nan(n_fits),
         )
+
+    def raise_flag(self, flag: Flag, part: slice, where: NDArray[np.bool_]) -> None:
+        """Set a flag for those of the part where it holds."""
+        self.flags[part] |= np.where(where, np.uint16(flag), np.uint16(0))
 
     def put(self, where: NDArray[np.intp], other: Fits) -> None:
         """Copy the answers of `other` to these places."""
@@ -86,6 +105,7 @@ class Fits:
         for name in (
             "covariance",
             "status",
+            "ended",
             "flags",
             "cost",
             "n_free",
@@ -93,6 +113,8 @@ class Fits:
             "n_left_out",
             "n_iterations",
             "spread",
+            "chi2",
+            "squares",
         ):
             getattr(self, name)[where] = getattr(other, name)
 
@@ -119,7 +141,7 @@ def iter_fit(problem: Problem, should_stop: Callable[[], bool] | None = None) ->
     """
     fits = Fits.blank(len(problem.model.names), problem.n_fits, Status.STOPPED)
     fits.n_free[:] = np.count_nonzero(np.broadcast_to(problem.lower < problem.upper, fits.params.shape), axis=0)
-    runner = Runner(problem.model, problem.free, problem.options)
+    runner = Runner(kernel_of(problem), problem.options)
     for part in _chunks(problem):
         yield from _fit_chunk(problem, runner, part, fits, should_stop or (lambda: False))
         if should_stop is not None and should_stop():
@@ -129,12 +151,13 @@ def iter_fit(problem: Problem, should_stop: Callable[[], bool] | None = None) ->
 
 def find_starts(problem: Problem) -> NDArray[np.float64]:
     """The starts ``(n_params, n_fits)`` that `iter_fit` would use, without fitting."""
-    runner = Runner(problem.model, problem.free, problem.options)
+    runner = Runner(kernel_of(problem), problem.options)
     starts = np.empty((len(problem.model.names), problem.n_fits))
     for part in _chunks(problem):
         with computing(problem.options):
             samples, limits = _load(problem, part)
-            starts[:, part] = np.asarray(runner(stages.guess, samples, limits))[:, : part.stop - part.start]
+            found = _guess_on_host(problem, samples, limits)
+            starts[:, part] = np.asarray(runner(stages.guess, samples, limits, found))[:, : part.stop - part.start]
     return starts
 
 
@@ -149,7 +172,7 @@ def predict(
     values = np.empty((m, n_fits))
     rows = 1 << (m - 1).bit_length()  # of regions of any size, so that they share a few programs
     width = fits_per_chunk(rows)
-    runner = Runner(model, (), options)
+    runner = Runner(Kernel(model, ()), options)
     for first in range(0, n_fits, width):
         part = slice(first, min(first + width, n_fits))
         columns = _power_of_two(part.stop - part.start, width)
@@ -162,15 +185,28 @@ def predict(
     return values
 
 
+def kernel_of(problem: Problem) -> Kernel:
+    """What the problem's programs are compiled for."""
+    model = problem.model
+    if isinstance(model, HostModel):
+        model = stand_in(len(model.names))
+    return Kernel(model, problem.free, problem.options.criterion, problem.whole)
+
+
 def fits_per_chunk(n_samples: int) -> int:
     """Large samples are fitted one by one, small ones many at a time."""
-    if n_samples >= TILE // 2:
+    if n_samples >= ALONE:
         return 1
     return min(MOST_FITS, 1 << int(np.log2(MOST_VALUES // n_samples)))
 
 
+def _columns(problem: Problem) -> int:
+    """Fits in one chunk of a problem."""
+    return 1 if problem.alone else fits_per_chunk(_padded_length(problem))
+
+
 def _chunks(problem: Problem) -> Iterator[slice]:
-    width = fits_per_chunk(_padded_length(problem))
+    width = _columns(problem)
     for first in range(0, problem.n_fits, width):
         yield slice(first, min(first + width, problem.n_fits))
 
@@ -181,7 +217,9 @@ def _power_of_two(n: int, most: int) -> int:
 
 def _padded_length(problem: Problem) -> int:
     m = problem.n_samples
-    return max(16, 1 << (m - 1).bit_length()) if problem.padded else m
+    if not problem.padded:
+        return m
+    return problem.pad_to if m <= problem.pad_to else max(16, 1 << (m - 1).bit_length())
 
 
 def _fill(
@@ -199,7 +237,7 @@ def _load(problem: Problem, part: slice) -> tuple[Samples, Limits]:
     """One chunk as arrays of a shape that many chunks share; padding is NaN and so left out."""
     options = problem.options
     rows = _padded_length(problem)
-    columns = _power_of_two(part.stop - part.start, fits_per_chunk(rows))
+    columns = _columns(problem)
 
     def fill(array: NDArray[Any], pad: float = 1.0, rows: int = rows) -> NDArray[Any]:
         return _fill(array, part, rows, columns, options, pad)
@@ -212,9 +250,25 @@ def _load(problem: Problem, part: slice) -> tuple[Samples, Limits]:
         data=data,
         weights=None if problem.weights is None else fill(problem.weights, pad=0.0),
         length=_lengths(problem, part, columns),
+        shift=None if problem.shift is None else fill(problem.shift),
+        f_scale=np.asarray(options.f_scale, options.dtype) if options.criterion.is_robust else None,
+        root=None if problem.root is None else _pad_root(problem.root, rows).astype(options.dtype),
     )
     n = len(problem.model.names)
-    return samples, Limits(fill(problem.start, rows=n), fill(problem.lower, rows=n), fill(problem.upper, rows=n))
+    limits = Limits(
+        fill(problem.start, rows=n),
+        fill(problem.lower, rows=n),
+        fill(problem.upper, rows=n),
+        None if problem.norms is None else problem.norms.astype(options.dtype),
+    )
+    return samples, limits
+
+
+def _pad_root(root: NDArray[np.float64], rows: int) -> NDArray[np.float64]:
+    """Padding is correlated with nothing."""
+    padded = np.eye(rows)
+    padded[: len(root), : len(root)] = root
+    return padded
 
 
 def _lengths(problem: Problem, part: slice, columns: int) -> NDArray[np.int32]:
@@ -231,30 +285,81 @@ def _fit_chunk(
         samples, limits = _load(problem, part)
         tolerances = _tolerances(options)
         limit = np.int32(options.max_iterations)
-        ready = runner.is_ready(stages.begin, samples, limits)
+        found = _guess_on_host(problem, samples, limits)
+        ready = runner.is_ready(stages.begin, samples, limits, found)
     if not ready:
         yield Progress(part.start, problem.n_fits, compiling=True)
     with computing(options):
-        task, state, statistics = runner(stages.begin, samples, limits)
+        task, state, statistics = runner(stages.begin, samples, limits, found)
     yield Progress(part.start, problem.n_fits)
+    chunk = Chunk(problem, runner, part, task, state, tolerances, limit, should_stop)
+    fit = _fit_on_host if isinstance(problem.model, HostModel) else _fit_on_device
+    state, ends = yield from fit(chunk)
+    with computing(options):
+        _store(problem, part, fits, task, state, statistics, ends)
+    yield Progress(part.stop, problem.n_fits)
+
+
+class Chunk(NamedTuple):
+    """Some fits of a problem on their way."""
+
+    problem: Problem
+    runner: Runner
+    part: slice
+    task: Task
+    state: State
+    tolerances: Tolerances
+    limit: Array
+    should_stop: Callable[[], bool]
+
+    def progress(self, status: NDArray[Any]) -> Progress:
+        ended = np.count_nonzero(status[: self.part.stop - self.part.start] < RUNNING)
+        return Progress(self.part.start + int(ended), self.problem.n_fits)
+
+
+Ends = Generator[Progress, None, tuple[State, Any]]
+
+
+def _fit_on_device(chunk: Chunk) -> Ends:
+    problem, runner, part, task, state, tolerances, limit, should_stop = chunk
+    options = problem.options
     steps = 2
     while not should_stop():
         begun = time.perf_counter()
         with computing(options):
             ready = runner.is_ready(stages.advance, task, state, tolerances, limit, np.int32(steps))
             state = runner(stages.advance, task, state, tolerances, limit, np.int32(steps))
-            status = np.asarray(state.status)[: part.stop - part.start]
-        running = np.count_nonzero(status >= RUNNING)
-        if not running:
+            status = np.asarray(state.status)
+        if (status[: part.stop - part.start] < RUNNING).all():
             break
         if ready:
             seconds = (time.perf_counter() - begun) / steps
             steps = int(np.clip(SECONDS_PER_CALL / max(seconds, 1e-6), 1, options.max_iterations))
-        yield Progress(part.start + int(len(status) - running), problem.n_fits)
+        yield chunk.progress(status)
     with computing(options):
-        ends = runner(stages.answer, task, state)
-        _store(problem, part, fits, task, state, statistics, ends)
-    yield Progress(part.stop, problem.n_fits)
+        return state, runner(stages.answer, task, state)
+
+
+def _fit_on_host(chunk: Chunk) -> Ends:
+    assert isinstance(chunk.problem.model, HostModel)
+    run = HostRun(chunk.problem.model, chunk.runner, chunk.problem.options, chunk.task, chunk.state)
+    steps = run.steps(chunk.tolerances, chunk.limit, chunk.should_stop)
+    while True:
+        try:
+            status = next(steps)
+        except StopIteration as end:
+            return end.value, run.answer()
+        yield chunk.progress(status)
+
+
+def _guess_on_host(problem: Problem, samples: Samples, limits: Limits) -> Array | None:
+    """Guesses that are not written for JAX, ``(n_params, columns)``; None if a program is to find them."""
+    if not np.isnan(limits.start).any():
+        return limits.start + np.zeros_like(samples.data[:1])
+    if is_traceable(problem.model):
+        return None
+    with np.errstate(all="ignore"):
+        return np.asarray(guess_starts(problem.model, samples.coords, *samples.filled()), problem.options.dtype)
 
 
 def _tolerances(options: Options) -> Tolerances:
@@ -284,8 +389,9 @@ def _store(
     nested = (at_lower | at_upper).any(axis=0)
     # data that do not vary determine a level and nothing else, whatever rounding makes of the rest
     rounding = 64 * np.finfo(options.dtype).eps
-    constant = host(statistics.spread) <= rounding**2 * host(statistics.norm)
+    constant = (host(statistics.spread) <= rounding**2 * host(statistics.norm)) & (not problem.alone)
     vague = (undetermined.any(axis=0) & ~nested) | (constant & (fits.n_free[part] > 1))
+    fits.ended[part] = status
     status[(status > 0) & vague] = Status.SINGULAR
     answered = solved & (status != Status.SINGULAR)
 
@@ -303,15 +409,21 @@ def _store(
     fits.n_left_out[part] = host(statistics.n_left_out)
     fits.n_iterations[part] = host(state.iterations)
     fits.spread[part] = host(statistics.spread)
-    flags = np.zeros(count, np.uint16)
+    fits.chi2[part] = np.where(solved, host(ends.residuals.chi2), np.nan)
+    fits.squares[part] = np.where(solved, host(ends.residuals.squares), np.nan)
     for flag, where in (
         (Flag.AT_LOWER, at_lower.any(axis=0)),
         (Flag.AT_UPPER, at_upper.any(axis=0)),
-        (Flag.POORLY_DETERMINED, (undetermined.any(axis=0) | vague) & solved),
+        (Flag.POORLY_DETERMINED, undetermined.any(axis=0) | vague | (host(ends.vagueness) > VAGUE).any(axis=0)),
         (Flag.MASKED_SAMPLES, host(statistics.n_left_out) > 0),
+        *find_misfits(
+            Residuals(*(host(a) for a in ends.residuals[:-1]), robust=None),
+            fits.n_used[part] - fits.n_free[part],
+            problem.noise_is_known,
+            problem.options.noise,
+        ),
     ):
-        flags |= np.where(where, np.uint16(flag), np.uint16(0))
-    fits.flags[part] = flags
+        fits.raise_flag(flag, part, where & solved if flag != Flag.MASKED_SAMPLES else where)
 
 
 def device_name(options: Options) -> str:

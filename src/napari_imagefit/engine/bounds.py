@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from .._lazy import LazyModule
+from .gram import Gram
 from .model import Array
 from .subproblem import divide, norm
 
@@ -73,22 +74,19 @@ def to_sphere(inside: Array, direction: Array, radius: Array) -> Array:
 class Quadratic(NamedTuple):
     """gᵀs + ½sᵀBs, for a batch."""
 
-    matrix: Array  # (n, n, B)
+    matrix: Gram
     gradient: Array  # (n, B)
 
-    def product(self, s: Array) -> Array:
-        return jnp.sum(self.matrix * s[None], axis=1)
-
     def value(self, s: Array) -> Array:
-        return jnp.sum(s * (self.gradient + 0.5 * self.product(s)), axis=0)
+        return jnp.sum(s * (self.gradient + 0.5 * self.matrix.product(s)), axis=0)
 
     def along(self, direction: Array, low: Array, high: Array, origin: Array | None = None) -> tuple[Array, Array]:
         """Stride in [low, high] along `direction` from `origin` that is best, and the value there."""
-        a = 0.5 * jnp.sum(direction * self.product(direction), axis=0)
+        a = 0.5 * jnp.sum(direction * self.matrix.product(direction), axis=0)
         b = jnp.sum(self.gradient * direction, axis=0)
         c = jnp.zeros_like(b)
         if origin is not None:
-            b = b + jnp.sum(self.product(origin) * direction, axis=0)
+            b = b + jnp.sum(self.matrix.product(origin) * direction, axis=0)
             c = self.value(origin)
 
         def at(t: Array) -> Array:

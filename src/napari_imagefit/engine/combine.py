@@ -17,8 +17,9 @@ import numpy as np
 
 from .._lazy import LazyModule
 from .errors import FitInputError
+from .host import guess_starts, is_traceable
 from .model import Array, Model, Parameter
-from .objective import Samples, evaluate
+from .objective import Kernel, Samples, evaluate
 from .stages import Limits
 from .stages import guess as guess_one
 
@@ -160,7 +161,9 @@ def _guess(parts: Sequence[_Part], n_params: int, coords: tuple[Array, ...], dat
         model = part.model
         unknown = np.full((len(model.names), 1), np.nan)
         limits = Limits(unknown, model.lower[:, None], model.upper[:, None])
-        found = guess_one(model, (), Samples(coords, left, weights), limits)
+        samples = Samples(coords, left, weights)
+        found = None if is_traceable(model) else guess_starts(model, coords, *samples.filled())
+        found = guess_one(Kernel(model, ()), samples, limits, found)
         left = left - evaluate(model.function, coords, found)
         for parameter, place, row in zip(model.parameters, part.places, found, strict=True):
             if place is None and constant is not None:

@@ -1,12 +1,20 @@
-"""What a fit knows about its parameters: covariance, and which of them the data do not determine."""
+"""What a fit knows about its parameters: covariance, and which of them the data do not determine.
+
+References
+----------
+P. J. Huber and E. M. Ronchetti, Robust Statistics, 2009, section 7.6: the covariance of a robust regression.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
 from .._lazy import LazyModule
+from .diagnose import Residuals
+from .eigen import eigen
+from .gram import Dense, Gram
 from .model import Array
-from .subproblem import divide, eigen, norm
+from .subproblem import divide, norm
 from .trust_region import State, Task
 
 if TYPE_CHECKING:
@@ -21,21 +29,27 @@ VANISHED = 1e-14
 class Answer(NamedTuple):
     """What is known at the end, for the free parameters."""
 
-    covariance: Array  # (n, n, B): (JᵀJ)⁻¹, to be multiplied by the reduced χ² where σ is unknown
+    covariance: Array  # (n, n, B); of least squares (JᵀJ)⁻¹, to be multiplied by the reduced χ² where σ is unknown
     undetermined: Array  # (n, B)
     at_lower: Array  # (n, B)
     at_upper: Array  # (n, B)
+    vagueness: Array  # (n, B): how many times the errors grow because other parameters are not known either
+    residuals: Residuals
 
 
-def answer(task: Task, state: State) -> Answer:
+def answer(task: Task, state: State, residuals: Residuals) -> Answer:
     """Invert the Gauss–Newton matrix over the parameters that are free, not at a bound, and determined.
+
+    It is JᵀJ for least squares, Fisher's information for Poisson counts. A robust loss has Huber's covariance of an
+    M-estimate, K²·[Σψ²/(n − p)]/(mean ψ')²·(JᵀJ)⁻¹ with K = 1 + (p/n)·var(ψ')/(mean ψ')², which measures the
+    noise by itself.
 
     A parameter is *at a bound* if the cost still falls towards the bound and the bound is nearer than a hundredth of
     the parameter's own (conditional) standard deviation; it then counts as fixed there. A parameter is *undetermined*
     if the model does not depend on it at the solution, or only in a combination with others that JᵀJ, scaled to a unit
     diagonal, cannot tell from zero within rounding.
     """
-    gram, gradient = state.here.gram, state.here.gradient
+    gram, gradient = _matrix(state.here.gram), state.here.gradient
     n = gram.shape[0]
     eye = jnp.eye(n, dtype=gram.dtype)[:, :, None]
     columns = jnp.sqrt(jnp.diagonal(gram).T)
@@ -49,19 +63,42 @@ def answer(task: Task, state: State) -> Answer:
     at_upper = ~held & (pull < -1e-6) & (columns * (task.upper - state.x) < near)
 
     gone = columns <= VANISHED * state.column_norms
+    factor = jnp.ones_like(length)
+    if residuals.robust is not None:
+        gram = _matrix(residuals.robust.gram)
+        columns = jnp.sqrt(jnp.diagonal(gram).T)
+        factor = _robust_factor(residuals, used, jnp.sum(~(held | at_lower | at_upper | gone), axis=0))
     out = held | at_lower | at_upper | gone
     outside = out[:, None] | out[None]
     scale = jnp.where(out, 1, divide(jnp.ones_like(columns), columns))
     scaled = jnp.where(outside, eye, scale[:, None] * gram * scale[None])
     finite = jnp.all(jnp.isfinite(scaled), axis=(0, 1))
     values, vectors = eigen(jnp.where(finite, scaled, eye))
-    floor = 10 * n * jnp.finfo(gram.dtype).eps * values[-1]
+    floor = 10 * n * jnp.finfo(gram.dtype).eps * jnp.max(values, axis=0)
     null = values <= floor
     inverse = jnp.where(null, 0, divide(jnp.ones_like(values), values))
     covariance = jnp.sum(vectors[:, None] * inverse[None, None] * vectors[None], axis=2)
-    covariance = covariance * scale[:, None] * scale[None]
+    vagueness = jnp.sqrt(jnp.diagonal(covariance).T)
+    covariance = factor * covariance * scale[:, None] * scale[None]
     vague = norm(jnp.moveaxis(vectors * null[None], 1, 0)) > 1e-4
     undetermined = ~held & ~at_lower & ~at_upper & (gone | vague)
     blank = undetermined | out
     covariance = jnp.where(blank[:, None] | blank[None], jnp.nan, covariance)
-    return Answer(covariance, undetermined, at_lower, at_upper)
+    return Answer(covariance, undetermined, at_lower, at_upper, vagueness, residuals)
+
+
+def _matrix(gram: Gram) -> Array:
+    assert isinstance(gram, Dense)
+    return gram.matrix
+
+
+def _robust_factor(residuals: Residuals, used: Array, free: Array) -> Array:
+    """What multiplies (JᵀJ)⁻¹ for a robust loss; NaN where the loss is flat on average."""
+    sums = residuals.robust
+    assert sums is not None
+    mean = sums.slope / used
+    variance = jnp.maximum(sums.slope_squared / used - mean**2, 0)
+    correction = 1 + free / used * divide(variance, mean**2)
+    freedom = used - free
+    known = (mean > 0) & (freedom > 0)
+    return jnp.where(known, correction**2 * divide(sums.psi, freedom * mean**2), jnp.nan)

@@ -1,7 +1,12 @@
-"""Starts from guesses that JAX cannot trace, because they are written in plain NumPy."""
+"""Guesses that JAX cannot trace, because they are written in plain NumPy.
+
+They are called outside of compiled programs: a callback from within one can wait for ever for a thread of XLA's pool
+when several programs run at once.
+"""
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,41 +20,37 @@ if TYPE_CHECKING:
 else:
     jax, jnp = LazyModule("jax"), LazyModule("jax.numpy")
 
+_traceable: weakref.WeakKeyDictionary[Model, bool] = weakref.WeakKeyDictionary()
+
+
+def is_traceable(model: Model) -> bool:
+    """Whether ``model.guess`` is written for JAX."""
+    if model not in _traceable:
+        numbers = jax.ShapeDtypeStruct((16, 2), np.float32)
+        try:
+            with jax.enable_x64(False):
+                jax.eval_shape(model.guess, (numbers,) * model.ndim, numbers, numbers)
+        except (jax.errors.JAXTypeError, IndexError, TypeError, ValueError, AttributeError):
+            _traceable[model] = False
+        else:
+            _traceable[model] = True
+    return _traceable[model]
+
 
 def guess_starts(model: Model, coords: tuple[Array, ...], data: Array, weights: Array) -> Array:
-    """``model.guess`` as part of a program: traced if it can be, otherwise called on the host.
+    """``model.guess``, traced or called.
 
     Returns
     -------
     array, ``(n_params, n_fits)``, of the data's type
     """
-    shape, dtype = (len(model.names), data.shape[1]), np.dtype(data.dtype)
-    try:
-        found = model.guess(coords, data, weights)
-        return jnp.broadcast_to(jnp.asarray(found, dtype), shape)
-    except (jax.errors.JAXTypeError, IndexError, TypeError):
-        return _call_back(model, (coords, data, weights), shape, dtype)
-
-
-def _call_back(model: Model, args: tuple[Array, ...], shape: tuple[int, int], dtype: np.dtype) -> Array:
-    """Call the guess with NumPy arrays that it may write to.
-
-    XLA may call back from a thread of its own, in which JAX rounds what goes in and comes out to single precision. So
-    the bits travel as integers.
-    """
-
-    def to_words(a: Array) -> Array:
-        return jax.lax.bitcast_convert_type(jnp.asarray(a, dtype), jnp.uint32)
-
-    def from_words(a: Array) -> Array:
-        values = np.array(a).view(dtype)
-        return values if dtype.itemsize == 4 else values[..., 0]
-
-    words = shape if dtype.itemsize == 4 else (*shape, 2)
-
-    def call(*arrays: Array) -> Array:
-        found = np.asarray(model.guess(*jax.tree.map(from_words, arrays)), dtype)
-        return np.broadcast_to(found, shape).copy().view(np.uint32).reshape(words)
-
-    found = jax.pure_callback(call, jax.ShapeDtypeStruct(words, jnp.uint32), *jax.tree.map(to_words, args))
-    return jax.lax.bitcast_convert_type(found, dtype)
+    shape = len(model.names), data.shape[1]
+    if isinstance(data, jax.core.Tracer) or is_traceable(model):
+        return jnp.broadcast_to(jnp.asarray(model.guess(coords, data, weights), data.dtype), shape)
+    starts = np.ones(shape, data.dtype)
+    # the guess need not know what to do with a fit without samples, and may write to what it gets
+    some = np.flatnonzero((np.asarray(weights) > 0).any(axis=0))
+    if some.size:
+        own = tuple(np.array(c) if c.shape[1] == 1 else np.asarray(c)[:, some] for c in coords)
+        starts[:, some] = np.asarray(model.guess(own, np.asarray(data)[:, some], np.asarray(weights)[:, some]))
+    return starts

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from .._lazy import LazyModule
+from .criterion import Criterion
+from .gram import Dense, Gram
 from .model import Array, Function, Model
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ else:
 
 Sums = TypeVar("Sums")
 
-# Samples × fits that are looked at together; 4 096 to 16 384 were equally fast, more or fewer slower.
+# Samples of a large image that are looked at together; 4 096 to 16 384 were equally fast, more or fewer slower.
 TILE = 8192
 
 
@@ -29,23 +31,52 @@ class Samples(NamedTuple):
 
     coords: tuple[Array, ...]  # ndim × (m, 1) or (m, B)
     data: Array  # (m, B)
-    weights: Array | None = None  # (m, 1) or (m, B): 1/σ; None stands for 1
+    weights: Array | None = None  # (m, 1) or (m, B): 1/σ, or counts per unit of the data; None stands for 1
     length: Array | None = None  # (B,): how many of the m samples are not padding, which stands at the end; None: all
+    shift: Array | None = None  # (m, 1) or (m, B): counts where the data are 0; None stands for 0
+    f_scale: Array | None = None  # (): the residual, in units of σ, at which a robust loss begins to bend
+    root: Array | None = None  # (m, m): L of the data's covariance LLᵀ, for one fit; the data are L⁻¹d already
+    rho: Array | None = None  # (3, m, B): a loss and its derivatives where JAX cannot trace it
 
     def usable(self) -> Array:
         finite = jnp.isfinite(self.data)
         return finite if self.weights is None else finite & (self.weights > 0)
 
+    def filled(self) -> tuple[Array, Array]:
+        """Data and weights ``(m, B)`` as a guess takes them: both 0 where a sample is not usable."""
+        used = self.usable()
+        return jnp.where(used, self.data, 0), self.weighted(used.astype(self.data.dtype))
+
     def weighted(self, values: Array) -> Array:
         return values if self.weights is None else values * self.weights
 
+    def whitened(self, values: Array) -> Array:
+        """L⁻¹ times the model's values ``(m, B)`` or slopes ``(n, m, B)``, where the data are correlated.
+
+        What is not used is correlated with nothing, and may not be a number.
+        """
+        if self.root is None:
+            return values
+        last = jnp.moveaxis(jnp.where(self.usable(), values, 0), -2, 0)
+        solved = jax.scipy.linalg.solve_triangular(self.root, last.reshape(last.shape[0], -1), lower=True)
+        return jnp.moveaxis(solved.reshape(last.shape), 0, -2)
+
+
+class Kernel(NamedTuple):
+    """What a program is compiled for: a model, the parameters to differentiate by, and what is minimised."""
+
+    model: Model
+    free: tuple[int, ...]
+    criterion: Criterion = Criterion()
+    whole: bool = False  # the model sees all samples at once: no tiles, no padding
+
 
 class Expansion(NamedTuple):
-    """The cost ½Σr² and its quadratic model at a point."""
+    """The cost and its quadratic model at a point."""
 
     cost: Array  # (B,)
     gradient: Array  # (n, B): Jᵀr
-    gram: Array  # (n, n, B): JᵀJ
+    gram: Gram  # JᵀJ
 
 
 def evaluate(function: Function, coords: tuple[Array, ...], params: Array) -> Array:
@@ -83,54 +114,73 @@ def jacobian(model: Model, coords: tuple[Array, ...], params: Array, free: tuple
     return value, jax.vmap(along)(jnp.eye(len(free), dtype=params.dtype))
 
 
-def _sums(residual: Array, slopes: Array) -> Expansion:
-    """Reduce one tile: residual ``(T, B)``, slopes ``(n, T, B)``."""
+def sum_up(cost: Array, residual: Array, slopes: Array) -> Expansion:
+    """Reduce one tile: costs and residuals ``(T, B)``, slopes ``(n, T, B)``."""
     n = slopes.shape[0]
+    total = jnp.sum(cost, axis=0)
     if residual.shape[1] == 1:
-        # one fit: a single matrix product of [J r] with itself holds all three sums
+        # one fit: a single matrix product of [J r] with itself holds all sums
         both = jnp.concatenate([slopes[:, :, 0], residual[None, :, 0]])
         product = jnp.matmul(both, both.T, precision="highest")
-        return Expansion(0.5 * product[n, n][None], product[:n, n][:, None], product[:n, :n][:, :, None])
+        return Expansion(total, product[:n, n][:, None], Dense(product[:n, :n][:, :, None]))
     # many fits: sums over the samples, vectorised over the fits; unrolled, XLA fuses them into one pass
     rows = [[jnp.sum(slopes[i] * slopes[j], axis=0) for j in range(i + 1)] for i in range(n)]
     gram = jnp.stack([jnp.stack([rows[max(i, j)][min(i, j)] for j in range(n)]) for i in range(n)])
     gradient = jnp.stack([jnp.sum(slopes[i] * residual, axis=0) for i in range(n)])
-    return Expansion(0.5 * jnp.sum(residual * residual, axis=0), gradient, gram)
+    return Expansion(total, gradient, Dense(gram))
 
 
-def expand(model: Model, samples: Samples, params: Array, free: tuple[int, ...]) -> Expansion:
-    """Cost, gradient and Gauss–Newton matrix of ``r = (model − data)·weight`` in one pass over the samples.
+def expand(kernel: Kernel, samples: Samples, params: Array) -> Expansion:
+    """Cost, gradient and Gauss–Newton matrix in one pass over the samples.
 
     Parameters
     ----------
     params : array, ``(n_params, B)``
         All parameters, the fixed ones too.
-    free : tuple of int
-        Those by which to differentiate.
     """
 
     def tile(part: Samples) -> Expansion:
-        value, slopes = jacobian(model, part.coords, params, free)
-        used = part.usable()
-        residual = jnp.where(used, part.weighted(value - part.data), 0)
-        return _sums(residual, jnp.where(used, part.weighted(slopes), 0))
+        return expand_given(kernel, part, *jacobian(kernel.model, part.coords, params, kernel.free))
 
-    return over_tiles(tile, samples)
+    return tile(samples) if kernel.whole else over_tiles(tile, samples)
+
+
+def expand_given(kernel: Kernel, samples: Samples, value: Array, slopes: Array) -> Expansion:
+    """The same from the model's values ``(m, B)`` and their derivatives ``(n, m, B)``."""
+    value, slopes = samples.whitened(value), samples.whitened(slopes)
+    terms = kernel.criterion.terms(value, samples)
+    used = samples.usable()
+
+    def of_used(values: Array) -> Array:
+        return jnp.where(used, values, 0)
+
+    return sum_up(of_used(terms.cost), of_used(terms.residual), of_used(terms.slope * slopes))
 
 
 def over_tiles(function: Callable[[Samples], Sums], samples: Samples) -> Sums:
-    """Add up what `function` returns for tiles of the samples, one tile after the other, and skip the padding."""
+    """Add up what `function` returns for tiles of the samples, one tile after the other, and skip the padding.
+
+    Only large samples are cut into tiles; many small ones stay in cache as they are.
+    """
     m, fits = samples.data.shape
     length = max(1, TILE // fits)
-    if m <= length or m % length:
+    if m <= TILE or m % length:
         return function(samples)
 
     def tile(index: Array) -> Samples:
-        rows = (samples.coords, samples.data, samples.weights)
-        coords, data, weights = jax.tree.map(
-            lambda a: jax.lax.dynamic_slice_in_dim(a, index * length, length) if a.shape[0] == m else a, rows
+        def rows(array: Array | None) -> Array | None:
+            if array is None or array.shape[0] != m:
+                return array
+            return jax.lax.dynamic_slice_in_dim(array, index * length, length)
+
+        coords = tuple(jax.lax.dynamic_slice_in_dim(c, index * length, length) for c in samples.coords)
+        return samples._replace(
+            coords=coords,
+            data=rows(samples.data),
+            weights=rows(samples.weights),
+            shift=rows(samples.shift),
+            length=None,
         )
-        return Samples(coords, data, weights)
 
     def add(index: Array, sums: Sums) -> Sums:
         total: Sums = jax.tree.map(jnp.add, sums, function(tile(index)))

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .arrays import float_array, real_array
+from .criterion import LOSSES, NOISES, Criterion, Loss, LossFunction, Noise
 from .errors import FitInputError
 from .model import Model
 
@@ -35,6 +36,13 @@ class Options:
         Precision in which is computed. In float32 no tolerance is taken below 8 units of its rounding, about 1e-6.
     device : str, optional
         ``"cpu"``, ``"gpu"``… ; JAX's first choice if not given.
+    noise : {"gaussian", "poisson"}
+        Least squares, or the maximum likelihood of counts.
+    loss : {"linear", "soft_l1", "huber", "cauchy", "arctan"} or callable
+        What outliers count, as in `scipy.optimize.least_squares`; for Gaussian noise only.
+    f_scale : float
+        The residual from which on a robust loss takes a sample for an outlier, in units of σ where it is given,
+        otherwise of the data.
     """
 
     ftol: float = 1e-8
@@ -43,6 +51,9 @@ class Options:
     max_iterations: int = 100
     dtype: DType = "float64"
     device: str | None = None
+    noise: Noise = "gaussian"
+    loss: Loss | LossFunction = "linear"
+    f_scale: float = 1.0
 
     def __post_init__(self) -> None:
         for name in ("ftol", "xtol", "gtol"):
@@ -57,6 +68,19 @@ class Options:
             raise FitInputError(f"device={self.device!r} is not the name of one; give 'cpu' or 'gpu'")
         if self.dtype not in ("float32", "float64"):
             raise FitInputError(f"dtype={self.dtype!r} is not a precision; give 'float64' or 'float32'")
+        if self.noise not in NOISES:
+            raise FitInputError(f"noise={self.noise!r} is not known; give 'gaussian' or 'poisson'")
+        if self.loss not in LOSSES and not callable(self.loss):
+            raise FitInputError(f"loss={self.loss!r} is not known; choose from {', '.join(LOSSES)}")
+        if not isinstance(self.f_scale, Real) or not 0 < float(self.f_scale) < math.inf:
+            raise FitInputError(f"f_scale={self.f_scale} is no size of a residual; give a number above 0")
+        if self.noise == "poisson" and self.loss != "linear":
+            raise FitInputError(f"loss={self.loss!r} is for Gaussian noise; leave it out, or give sigma instead")
+
+    @property
+    def criterion(self) -> Criterion:
+        """What is minimised."""
+        return Criterion(self.noise, self.loss)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +102,18 @@ class Problem:
         Whether the samples are padded to the next power of two, so that regions of different sizes share a program.
     lengths : int array or None, ``(n_fits,)``
         How many samples of each fit are not padding at its end; None where none are padding.
+    shift : array or None, ``(n_samples, 1)`` or ``(n_samples, n_fits)``
+        For Poisson noise, the counts where the data are 0; the weights are then counts per unit of the data.
+    norms : array or None, ``(n_params, 1)``
+        1/size of the parameters where the Jacobian is not to say it.
+    root : array or None, ``(n_samples, n_samples)``
+        L of the data's covariance LLᵀ, with data that are L⁻¹d; for a single fit.
+    whole : bool
+        Whether the model's values may depend on all samples at once; for a single fit.
+    alone : bool
+        Whether there is but one fit, which is to have a program of its own, not a column in one for many.
+    pad_to : int
+        With `padded`, the length to pad shorter samples to.
     """
 
     model: Model
@@ -90,6 +126,12 @@ class Problem:
     options: Options = field(default_factory=Options)
     padded: bool = False
     lengths: NDArray[np.int32] | None = None
+    shift: NDArray[np.float64] | None = None
+    norms: NDArray[np.float64] | None = None
+    root: NDArray[np.float64] | None = None
+    whole: bool = False
+    alone: bool = False
+    pad_to: int = 0
 
     @classmethod
     def build(
@@ -105,6 +147,12 @@ class Problem:
         options: Options | None = None,
         padded: bool = False,
         lengths: NDArray[np.int32] | None = None,
+        shift: NDArray[np.float64] | None = None,
+        norms: NDArray[np.float64] | None = None,
+        root: NDArray[np.float64] | None = None,
+        whole: bool = False,
+        alone: bool = False,
+        pad_to: int = 0,
     ) -> Self:
         """Check everything that can be wrong, and fill in what was not said.
 
@@ -132,11 +180,38 @@ class Problem:
                 )
             if not np.isfinite(c).all():
                 raise FitInputError("the coordinates hold NaN or infinity; give finite numbers")
-        start, lower, upper = _parameters(model, data.shape[1], init or {}, bounds or {}, fixed or {})
-        problem = cls(model, grid, data, weights, start, lower, upper, options or Options(), padded, lengths)
+        options = options or Options()
+        if options.noise == "poisson":
+            _check_counts(data, weights, shift)
+        start, lower, upper = _parameters(
+            model, data.shape[1], init or {}, bounds or {}, fixed or {}, counts=options.noise == "poisson"
+        )
+        problem = cls(
+            model,
+            grid,
+            data,
+            weights,
+            start,
+            lower,
+            upper,
+            options,
+            padded=padded,
+            lengths=lengths,
+            shift=shift,
+            norms=norms,
+            root=root,
+            whole=whole,
+            alone=alone,
+            pad_to=pad_to,
+        )
         if not problem.free:
             raise FitInputError(f"all parameters of {model.name!r} are fixed; leave at least one free")
         return problem
+
+    @property
+    def noise_is_known(self) -> bool:
+        """Whether χ² has a scale."""
+        return self.weights is not None or self.options.noise == "poisson"
 
     @property
     def n_samples(self) -> int:
@@ -153,7 +228,21 @@ class Problem:
         return tuple(int(i) for i in np.flatnonzero(~held))
 
 
-def check_parameters(model: Model, init: Values, bounds: Bounds, fixed: Values, n_fits: int = 1) -> None:
+def _check_counts(data: NDArray[Any], weights: NDArray[np.float64] | None, shift: NDArray[np.float64] | None) -> None:
+    """A camera's noise may go below nothing; counts may not."""
+    if shift is not None:
+        return
+    used = np.isfinite(data) if weights is None else np.isfinite(data) & (weights > 0)
+    if (negative := data[used & (data < 0)]).size:
+        raise FitInputError(
+            f"the data hold {negative.flat[0]:g}, but noise='poisson' takes counts from 0 on; "
+            "give noise=Camera(offset=...), or sigma"
+        )
+
+
+def check_parameters(
+    model: Model, init: Values, bounds: Bounds, fixed: Values, n_fits: int = 1, *, counts: bool = False
+) -> None:
     """Check what was said of the parameters without any data.
 
     Raises
@@ -161,15 +250,18 @@ def check_parameters(model: Model, init: Values, bounds: Bounds, fixed: Values, 
     FitInputError
         As `Problem.build` does.
     """
-    _, lower, upper = _parameters(model, n_fits, init, bounds, fixed)
+    _, lower, upper = _parameters(model, n_fits, init, bounds, fixed, counts=counts)
     if (lower == upper).all():
         raise FitInputError(f"all parameters of {model.name!r} are fixed; leave at least one free")
 
 
 def _parameters(
-    model: Model, n_fits: int, init: Values, bounds: Bounds, fixed: Values
+    model: Model, n_fits: int, init: Values, bounds: Bounds, fixed: Values, *, counts: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Start, lower and upper, each ``(n_params, 1 or n_fits)``."""
+    """Start, lower and upper, each ``(n_params, 1 or n_fits)``.
+
+    With counts, parameters in the unit of the data are not negative unless the caller bounds them otherwise.
+    """
 
     def row(what: str, name: str, value: ArrayLike) -> NDArray[np.float64]:
         array = float_array(value, f"{what} of {name!r}, {value!r},").reshape(-1)
@@ -191,7 +283,10 @@ def _parameters(
             if not np.isfinite(low).all():
                 raise FitInputError(f"the fixed value of {name!r} is not finite; give a number")
         else:
-            pair = bounds.get(name, (parameter.lower, parameter.upper))
+            least = parameter.lower
+            if counts and parameter.unit == "data" and math.isinf(least) and parameter.upper > 0:
+                least = 0.0
+            pair = bounds.get(name, (least, parameter.upper))
             if not isinstance(pair, (tuple, list)) or len(pair) != 2:
                 raise FitInputError(f"bounds of {name!r} are {pair!r}; give (lower, upper)")
             low, high = row("the lower bound", name, pair[0]), row("the upper bound", name, pair[1])

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .batch import Fits
+from .criterion import Criterion
 from .model import Model
 from .status import Flag, Status
 
@@ -45,8 +46,9 @@ class FitResult:
     Attributes
     ----------
     params, stderr : dict of str to array, ``(*grid,)``
-        Values and standard errors by parameter name. The errors are absolute when the noise level was given, otherwise
-        scaled by √(reduced χ²). A parameter that was fixed, or is at a bound, has no error.
+        Values and standard errors by parameter name. The errors are absolute when the noise level is known (σ, counts,
+        a camera), otherwise scaled by √(reduced χ²); those of a robust loss are Huber's. A parameter that was fixed, or
+        is at a bound, has no error.
     solution : dict of str to array, ``(*grid,)``
         Where each fit ended, parameters that the data do not determine included; `fitted` is computed from it.
     covariance : array, ``(*grid, n_params, n_params)``
@@ -59,7 +61,9 @@ class FitResult:
     start : dict of str to array, ``(*grid,)``
         Where each fit began.
     cost : array, ``(*grid,)``
-        ½Σr², with ``r = (data − fitted)/σ``.
+        What was minimised: ½Σρ(r²), with ``r = (data − fitted)/σ``; for counts half the deviance.
+    chi2 : array, ``(*grid,)``
+        Σr², in units of the data squared where no σ was given; for counts Pearson's Σ(data − fitted)²/fitted.
     n_used, n_left_out, n_iterations : int arrays, ``(*grid,)``
         Samples used, samples left out because they are not finite, and trial steps.
     n_free : int array, ``(*grid,)``
@@ -69,6 +73,8 @@ class FitResult:
     device : str
     known_sigma : bool
         Whether the noise level was given.
+    criterion : Criterion
+        What was minimised.
     """
 
     params: Mapping[str, NDArray[np.float64]]
@@ -85,10 +91,13 @@ class FitResult:
     n_iterations: NDArray[np.int32]
     n_free: NDArray[np.int64]
     spread: NDArray[np.float64] = field(repr=False)
+    squares: NDArray[np.float64] = field(repr=False)
+    chi2: NDArray[np.float64]
     model: Model
     seconds: float
     device: str
     known_sigma: bool
+    criterion: Criterion
     source: Source = field(repr=False)
 
     @classmethod
@@ -100,6 +109,7 @@ class FitResult:
         source: Source,
         *,
         known_sigma: bool,
+        criterion: Criterion,
         seconds: float,
         device: str,
     ) -> FitResult:
@@ -112,21 +122,20 @@ class FitResult:
             return {name: lay(row) for name, row in zip(model.names, rows, strict=True)}
 
         covariance = fits.covariance
-        if not known_sigma:
-            freedom = fits.n_used - fits.n_free
-            # a cost of exactly 0 tells nothing about the noise
-            known = (freedom > 0) & (fits.cost > 0)
-            variance = np.divide(2 * fits.cost, freedom, out=np.full(len(freedom), np.nan), where=known)
-            covariance = covariance * variance[:, None, None]
+        if not known_sigma and not criterion.is_robust:
+            covariance = covariance * noise_variance(fits)[:, None, None]
         with np.errstate(invalid="ignore"):
             stderr = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2).T)
+            # of what cannot be negative: an error larger than itself
+            vague = ((model.lower == 0)[:, None] & (stderr > np.abs(fits.params))).any(axis=0)
+        flags = fits.flags | np.where(vague, np.uint16(Flag.POORLY_DETERMINED), np.uint16(0))
         return cls(
             params=by_name(fits.params),
             solution=by_name(fits.solution),
             stderr=by_name(stderr),
             covariance=lay(covariance),
             status=lay(fits.status),
-            flags=lay(fits.flags),
+            flags=lay(flags),
             at_bound=by_name(fits.at_bound),
             start=by_name(fits.start),
             cost=lay(fits.cost),
@@ -135,10 +144,13 @@ class FitResult:
             n_iterations=lay(fits.n_iterations),
             n_free=lay(fits.n_free),
             spread=lay(fits.spread),
+            squares=lay(fits.squares),
+            chi2=lay(fits.chi2),
             model=model,
             seconds=seconds,
             device=device,
             known_sigma=known_sigma,
+            criterion=criterion,
             source=source,
         )
 
@@ -153,29 +165,30 @@ class FitResult:
         return self.status > 0
 
     @property
-    def chi2(self) -> NDArray[np.float64]:
-        """Σr², ``(*grid,)``; in units of the data squared where no σ was given."""
-        return 2 * self.cost
-
-    @property
     def reduced_chi2(self) -> NDArray[np.float64]:
         """χ² over the degrees of freedom (samples used − free parameters), NaN where there are none."""
         return _quotient(self.chi2, self.n_used - self.n_free)
 
     @property
     def r2(self) -> NDArray[np.float64]:
-        """1 − χ²/Σ((d − d̄)/σ)²: the share of the data's variance that the fit explains, ``(*grid,)``."""
-        return 1 - _quotient(self.chi2, self.spread)
+        """1 − Σ((d − fitted)/σ)²/Σ((d − d̄)/σ)²: the share of the data's variance that the fit explains, ``(*grid,)``.
+
+        With counts all samples weigh the same.
+        """
+        return 1 - _quotient(self.squares, self.spread)
 
     @property
     def aicc(self) -> NDArray[np.float64]:
-        """Akaike's criterion, corrected for small samples, up to a constant that all models of the data share."""
+        """Akaike's criterion, corrected for small samples, up to a constant that all models of the data share.
+
+        NaN for a robust loss, which is no likelihood.
+        """
         k = self._degrees
         return self._deviance + 2 * k + _quotient(2 * k * (k + 1), self.n_used - k - 1)
 
     @property
     def bic(self) -> NDArray[np.float64]:
-        """Schwarz's criterion, up to a constant that all models of the data share, ``(*grid,)``."""
+        """Schwarz's criterion, up to a constant that all models of the data share, ``(*grid,)``; NaN like `aicc`."""
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.asarray(self._deviance + self._degrees * np.log(self.n_used), dtype=float)
 
@@ -186,8 +199,10 @@ class FitResult:
 
     @property
     def _deviance(self) -> NDArray[np.float64]:
+        if self.criterion.is_robust:
+            return np.full(self.shape, np.nan)
         if self.known_sigma:
-            return self.chi2
+            return 2 * self.cost
         with np.errstate(divide="ignore"):
             return np.asarray(self.n_used * np.log(_quotient(self.chi2, self.n_used)), dtype=float)
 
@@ -249,6 +264,15 @@ class FitResult:
     def recipe(self) -> dict[str, Any]:
         """What was asked for, as JSON; it holds no code."""
         return {"model": self.model.name, **self.source.recipe()}
+
+
+def noise_variance(fits: Fits) -> NDArray[np.float64]:
+    """The reduced χ² of each fit as a measure of the noise; NaN where nothing is left to measure it with."""
+    freedom = fits.n_used - fits.n_free
+    # a cost of exactly 0 tells nothing about the noise
+    known = (freedom > 0) & (fits.chi2 > 0)
+    variance: NDArray[np.float64] = np.divide(fits.chi2, freedom, out=np.full(len(freedom), np.nan), where=known)
+    return variance
 
 
 def _quotient(numerator: NDArray[Any], denominator: NDArray[Any]) -> NDArray[np.float64]:

@@ -1,6 +1,6 @@
 """The stages of a batch of fits as pure functions of arrays, ready to be compiled.
 
-Each takes the model and the indices of its free parameters, then arrays.
+Each takes what a program is compiled for, then arrays.
 """
 
 from __future__ import annotations
@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from .._lazy import LazyModule
 from . import covariance, trust_region
 from .bounds import Box
+from .criterion import counts
+from .diagnose import residuals
+from .gram import Dense
 from .host import guess_starts
-from .model import Array, Model
-from .objective import Samples, evaluate
-from .trust_region import State, Task, Tolerances
+from .model import Array
+from .objective import Expansion, Kernel, Samples, evaluate
+from .trust_region import State, Task, Tolerances, of_each_fit
 
 if TYPE_CHECKING:
     import jax
@@ -28,6 +31,9 @@ class Limits(NamedTuple):
     start: Array
     lower: Array
     upper: Array
+    norms: Array | None = (
+        None  # (n_params, 1): 1/size of the parameters, where the caller knows better than the Jacobian
+    )
 
 
 class Statistics(NamedTuple):
@@ -39,24 +45,56 @@ class Statistics(NamedTuple):
     norm: Array  # Σw²d²
 
 
-def guess(model: Model, _free: tuple[int, ...], samples: Samples, limits: Limits) -> Array:
-    """Starts ``(n_params, B)``: those given, and the model's guess where they are NaN, moved inside the bounds."""
+def guess(kernel: Kernel, samples: Samples, limits: Limits, found: Array | None) -> Array:
+    """Starts ``(n_params, B)``: those given, and the model's guess where they are NaN, moved inside the bounds.
+
+    Parameters
+    ----------
+    found : array, ``(n_params, B)``, or None
+        The guess, where JAX cannot trace it.
+    """
+    model = kernel.model
     shape = (len(model.names), samples.data.shape[1])
-    start, lower, upper = (jnp.broadcast_to(a, shape) for a in limits)
+    start, lower, upper = (jnp.broadcast_to(a, shape) for a in limits[:3])
+    if found is None:
+        found = guess_starts(model, samples.coords, *samples.filled())
+    found = jnp.where(jnp.isnan(start), Box(lower, upper).strictly_inside(found, margin=1e-3), start)
+    if kernel.criterion.noise == "poisson":
+        found = _lift(kernel, samples, found, jnp.isnan(start) & (lower < upper))
+    return found
+
+
+def _lift(kernel: Kernel, samples: Samples, start: Array, guessed: Array) -> Array:
+    """Starts of Poisson fits need rates above 0: raise the constant of the model by what lacks at worst."""
+    constant = next((i for i, name in enumerate(kernel.model.names) if name in ("offset", "intercept")), None)
+    if constant is None:
+        return start
     used = samples.usable()
-    data = jnp.where(used, samples.data, 0)
-    found = guess_starts(model, samples.coords, data, samples.weighted(used.astype(data.dtype)))
-    return jnp.where(jnp.isnan(start), Box(lower, upper).strictly_inside(found, margin=1e-3), start)
+    rate, count = counts(evaluate(kernel.model.function, samples.coords, start), samples)
+    lowest = jnp.min(jnp.where(used, rate, jnp.inf), axis=0)
+    mean = jnp.sum(jnp.where(used, count, 0), axis=0) / jnp.maximum(jnp.sum(used, axis=0), 1)
+    floor = 0.1 * mean
+    weight = 1.0 if samples.weights is None else jnp.max(samples.weights, axis=0)
+    lack = jnp.where((lowest <= 0) & jnp.isfinite(lowest) & guessed[constant], (floor - lowest) / weight, 0)
+    return start.at[constant].add(lack)
 
 
-def begin(model: Model, free: tuple[int, ...], samples: Samples, limits: Limits) -> tuple[Task, State, Statistics]:
+def begin(kernel: Kernel, samples: Samples, limits: Limits, found: Array | None) -> tuple[Task, State, Statistics]:
     """From samples to a task, the state before its first step, and the samples' statistics."""
-    params = guess(model, free, samples, limits)
-    index = jnp.asarray(free)
+    params = guess(kernel, samples, limits, found)
+    index = jnp.asarray(kernel.free)
     lower, upper = (jnp.broadcast_to(a, params.shape)[index] for a in (limits.lower, limits.upper))
     statistics = _statistics(samples)
-    task = Task(samples, params, lower, upper, 8 * jnp.finfo(params.dtype).eps ** 2 * statistics.norm)
-    return task, trust_region.begin(task, free), statistics
+    norm = statistics.norm
+    if kernel.criterion.noise == "poisson":
+        norm = jnp.sum(jnp.where(samples.usable(), counts(samples.data, samples)[1], 0), axis=0)
+    norms = None if limits.norms is None else limits.norms[index]
+    task = Task(samples, params, lower, upper, 8 * jnp.finfo(params.dtype).eps ** 2 * norm, norms)
+    x = params[index]
+    n, fits = x.shape
+    blank = Expansion(jnp.zeros(fits, x.dtype), x, Dense(jnp.zeros((n, n, fits), x.dtype)))
+    enough = statistics.n_used >= jnp.sum(lower < upper, axis=0)
+    return task, trust_region.begin(task, x, blank, enough), statistics
 
 
 def _statistics(samples: Samples) -> Statistics:
@@ -74,24 +112,17 @@ def _statistics(samples: Samples) -> Statistics:
     return Statistics(n_used, wanted - n_used, spread, jnp.sum(weight * data**2, axis=0))
 
 
-def advance(
-    model: Model,
-    free: tuple[int, ...],
-    task: Task,
-    state: State,
-    tolerances: Tolerances,
-    limit: Array,
-    steps: Array,
-) -> State:
+def advance(kernel: Kernel, task: Task, state: State, tolerances: Tolerances, limit: Array, steps: Array) -> State:
     """Up to `steps` more trial steps for every fit that still runs."""
-    return trust_region.advance(model, free, task, tolerances, limit, state, steps)
+    return trust_region.advance(of_each_fit(kernel), task, tolerances, limit, state, steps)
 
 
-def answer(_model: Model, _free: tuple[int, ...], task: Task, state: State) -> covariance.Answer:
-    """Covariance, and which parameters are at a bound or not determined."""
-    return covariance.answer(task, state)
+def answer(kernel: Kernel, task: Task, state: State) -> covariance.Answer:
+    """Covariance, which parameters are at a bound or not determined, and what the residuals look like."""
+    params = task.params.at[jnp.asarray(kernel.free)].set(state.x)
+    return covariance.answer(task, state, residuals(kernel, task.samples, params))
 
 
-def predict(model: Model, _free: tuple[int, ...], coords: tuple[Array, ...], params: Array) -> Array:
+def predict(kernel: Kernel, coords: tuple[Array, ...], params: Array) -> Array:
     """The model's values ``(m, B)``."""
-    return evaluate(model.function, coords, params)
+    return evaluate(kernel.model.function, coords, params)

@@ -32,7 +32,7 @@ class Status(IntEnum):
     ITERATION_LIMIT = 0, "stopped at the iteration limit before it converged"
     NOT_FITTED = -1, "not fitted: outside the mask"
     TOO_FEW_SAMPLES = -2, "not fitted: fewer usable samples than free parameters"
-    NON_FINITE_MODEL = -3, "not fitted: the model is not finite at the start values"
+    NON_FINITE_MODEL = -3, "no answer: the model is not finite at the start values, or next to where the fit got"
     SINGULAR = -4, "singular: the data do not determine every parameter"
     STOPPED = -5, "stopped by the user before it converged"
 
@@ -52,14 +52,52 @@ class Flag(IntFlag):
     """
 
     message: str
+    explanation: str
 
-    def __new__(cls, value: int, message: str = "") -> Self:
+    def __new__(cls, value: int, message: str = "", explanation: str = "") -> Self:
         member = int.__new__(cls, value)
         member._value_ = value
         member.message = message
+        member.explanation = explanation
         return member
 
-    AT_LOWER = 1, "a parameter is at its lower bound"
-    AT_UPPER = 2, "a parameter is at its upper bound"
-    POORLY_DETERMINED = 4, "the data do not determine every parameter"
-    MASKED_SAMPLES = 8, "samples that are not finite were left out"
+    AT_LOWER = (
+        1,
+        "a parameter is at its lower bound",
+        "The cost still falls towards the bound, which is nearer than a hundredth of the parameter's own standard "
+        "deviation. The parameter counts as fixed there and has no error; `at_bound` says which one it is. "
+        "Widen the bound, or take it that the data want it there.",
+    )
+    AT_UPPER = 2, "a parameter is at its upper bound", "As at the lower bound."
+    POORLY_DETERMINED = (
+        4,
+        "the data do not determine every parameter",
+        "JᵀJ is singular within rounding, or next to it: an error is more than 1 000 times what it would be if the "
+        "other parameters were known, or a parameter that cannot be negative has an error larger than itself. "
+        "Fix a parameter, or take a simpler model.",
+    )
+    MASKED_SAMPLES = (
+        8,
+        "samples that are not finite were left out",
+        "NaN or infinite samples do not count; `n_left_out` says how many there were.",
+    )
+    CENTRE_OUTSIDE = (
+        16,
+        "the centre lies outside the samples",
+        "A position came out where no sample was fitted: outside the region, window or curve. What is fitted may be "
+        "the flank of something else.",
+    )
+    LARGE_CHI2 = (
+        32,
+        "the residuals are larger than the noise",
+        "The noise level is known (σ, counts or a camera) and χ² is larger than noise alone makes it in 1 of 1 000 "
+        "fits. The model lacks something, there are outliers, or the noise is larger than was said; "
+        "the standard errors are then too small.",
+    )
+    STRUCTURED_RESIDUAL = (
+        64,
+        "the residuals have structure",
+        "Neighbouring residuals agree in sign more than chance allows: Σeᵢeᵢ₊₁ is more than 3.09 times the root of "
+        "Σ(eᵢeᵢ₊₁)², along the curve or the rows of pixels. Independent noise around the right model raises it in at "
+        "most 1 of 1 000 fits. The model lacks something, or the noise is correlated.",
+    )

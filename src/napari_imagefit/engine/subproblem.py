@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .._lazy import LazyModule
+from .eigen import eigen
 from .model import Array
 
 if TYPE_CHECKING:
@@ -38,12 +39,6 @@ def divide(numerator: Array, denominator: Array) -> Array:
     return jnp.where(zero, 0, numerator / jnp.where(zero, 1, denominator))
 
 
-def eigen(matrix: Array) -> tuple[Array, Array]:
-    """Eigenvalues ``(n, B)``, ascending, and eigenvectors ``(n, n, B)`` (columns) of symmetric ``(n, n, B)``."""
-    values, vectors = jnp.linalg.eigh(jnp.moveaxis(matrix, -1, 0))
-    return jnp.maximum(values.T, 0), jnp.moveaxis(vectors, 0, -1)
-
-
 def trust_region_step(matrix: Array, gradient: Array, radius: Array, alpha: Array) -> tuple[Array, Array]:
     """Solve the subproblem for a batch.
 
@@ -62,7 +57,7 @@ def trust_region_step(matrix: Array, gradient: Array, radius: Array, alpha: Arra
     """
     values, vectors = eigen(matrix)
     # what is zero within rounding counts as the rounding: a singular matrix has a long step, not an infinite one
-    values = jnp.maximum(values, values.shape[0] * jnp.finfo(values.dtype).eps * values[-1])
+    values = jnp.maximum(values, values.shape[0] * jnp.finfo(values.dtype).eps * jnp.max(values, axis=0))
     rotated = jnp.sum(vectors * gradient[:, None], axis=0)
 
     def steps_back(a: Array) -> Array:
@@ -73,7 +68,7 @@ def trust_region_step(matrix: Array, gradient: Array, radius: Array, alpha: Arra
         length = norm(p)
         return length - radius, -divide(jnp.sum(divide(p * p, values + a), axis=0), length)
 
-    regular = values[0] > 0
+    regular = jnp.min(values, axis=0) > 0
     zero = jnp.zeros_like(radius)
     phi_0, slope_0 = phi(zero)
     inside = regular & (phi_0 <= 0)

@@ -12,14 +12,16 @@ Unlike SciPy's, the tests for the end of a fit do not depend on the units of dat
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from .._lazy import LazyModule
 from .bounds import Box, Quadratic, bounded_step
-from .model import Array, Model
-from .objective import Expansion, Samples, expand
+from .gram import Gram
+from .model import Array
+from .objective import Expansion, Kernel, Samples, expand
 from .status import Status
-from .subproblem import divide, norm, trust_region_step
+from .subproblem import divide, norm
 
 if TYPE_CHECKING:
     import jax
@@ -59,28 +61,46 @@ class Task(NamedTuple):
     lower: Array  # (n, B), of the free parameters
     upper: Array  # (n, B)
     rounding: Array  # (B,): a cost that is nothing but the rounding of the data
+    norms: Array | None = None  # (n, 1) or (n, B): the scale of the parameters, 1/size; None: as J has it
 
 
-def expand_free(model: Model, free: tuple[int, ...], task: Task, x: Array) -> Expansion:
-    """`expand` at the free parameters `x`, with a parameter whose bounds coincide held still."""
-    params = task.params.at[jnp.asarray(free)].set(x)
-    there = expand(model, task.samples, params, free)
+class Trial(NamedTuple):
+    """A step that is to be tried."""
+
+    x: Array  # (n, B): where it leads
+    step: Array  # (n, B)
+    scaled_step: Array  # (n, B)
+    predicted: Array  # (B,): by how much the quadratic model falls
+    alpha: Array  # (B,)
+
+
+# The cost and its quadratic model at unknowns (n, B)
+Landscape = Callable[[Task, Array], Expansion]
+
+
+def of_each_fit(kernel: Kernel) -> Landscape:
+    """Every fit by itself: `expand` at the free parameters, with those whose bounds coincide held still."""
+
+    def landscape(task: Task, x: Array) -> Expansion:
+        params = task.params.at[jnp.asarray(kernel.free)].set(x)
+        return hold(task, expand(kernel, task.samples, params))
+
+    return landscape
+
+
+def hold(task: Task, there: Expansion) -> Expansion:
+    """Without the unknowns whose bounds coincide."""
     held = task.lower == task.upper
-    gradient = jnp.where(held, 0, there.gradient)
-    eye = jnp.eye(len(free), dtype=x.dtype)[:, :, None]
-    return Expansion(there.cost, gradient, jnp.where(held[:, None] | held[None], eye * 0, there.gram))
+    return Expansion(there.cost, jnp.where(held, 0, there.gradient), there.gram.without(held))
 
 
-def _finite(there: Expansion) -> Array:
-    return (
-        jnp.isfinite(there.cost)
-        & jnp.all(jnp.isfinite(there.gradient), axis=0)
-        & jnp.all(jnp.isfinite(there.gram), axis=(0, 1))
-    )
+def is_finite(there: Expansion) -> Array:
+    """Whether cost and model are, ``(B,)``."""
+    return jnp.isfinite(there.cost) & jnp.all(jnp.isfinite(there.gradient), axis=0) & there.gram.finite()
 
 
-def _norms(gram: Array) -> Array:
-    return jnp.sqrt(jnp.diagonal(gram).T)
+def _norms(gram: Gram) -> Array:
+    return jnp.sqrt(gram.diagonal())
 
 
 def _optimality(box: Box, x: Array, here: Expansion) -> Array:
@@ -96,28 +116,34 @@ def _optimality(box: Box, x: Array, here: Expansion) -> Array:
     return jnp.max(cosine * reach, axis=0)
 
 
-def begin(task: Task, free: tuple[int, ...]) -> State:
-    """The state before the first step, in which the starts are evaluated."""
-    x = Box(task.lower, task.upper).strictly_inside(task.params[jnp.asarray(free)], margin=1e-10)
-    x = jnp.where(task.lower == task.upper, task.lower, x)
-    n, fits = x.shape
+def begin(task: Task, x: Array, blank: Expansion, enough: Array) -> State:
+    """The state before the first step, in which the starts `x` are evaluated.
+
+    Parameters
+    ----------
+    blank : Expansion
+        Of the right shapes; its values do not matter.
+    enough : array, ``(B,)``
+        Whether there are samples enough to fit.
+    """
+    x = jnp.where(task.lower == task.upper, task.lower, Box(task.lower, task.upper).strictly_inside(x, margin=1e-10))
+    fits = x.shape[1]
     zero = jnp.zeros(fits, x.dtype)
-    used = jnp.sum(task.samples.usable(), axis=0)
-    wanted = jnp.sum(task.lower < task.upper, axis=0)
     return State(
         x=x,
-        here=Expansion(zero, jnp.zeros((n, fits), x.dtype), jnp.zeros((n, n, fits), x.dtype)),
+        here=jax.tree.map(jnp.zeros_like, blank),
         column_norms=jnp.zeros_like(x),
         radius=zero + 1,
         alpha=zero,
-        status=jnp.where(used < wanted, Status.TOO_FEW_SAMPLES, FRESH).astype(jnp.int32),
+        status=jnp.where(enough, FRESH, Status.TOO_FEW_SAMPLES).astype(jnp.int32),
         iterations=jnp.zeros(fits, jnp.int32),
     )
 
 
-def first_radius(box: Box, x: Array, here: Expansion) -> Array:
+def first_radius(task: Task, x: Array, here: Expansion) -> Array:
     """The trust region around the start: the size of the parameters in their own scale, as in SciPy."""
-    norms = _norms(here.gram)
+    box = Box(task.lower, task.upper)
+    norms = _norms(here.gram) if task.norms is None else jnp.broadcast_to(task.norms, x.shape)
     v, dv = box.distance(x, here.gradient)
     v = jnp.where(dv == 0, 1, v * jnp.where(norms > 0, norms, 1))
     radius = norm(norms * x / jnp.sqrt(jnp.where(v > 0, v, 1)))
@@ -126,7 +152,7 @@ def first_radius(box: Box, x: Array, here: Expansion) -> Array:
 
 
 def advance(
-    model: Model, free: tuple[int, ...], task: Task, tolerances: Tolerances, limit: Array, state: State, steps: Array
+    landscape: Landscape, task: Task, tolerances: Tolerances, limit: Array, state: State, steps: Array
 ) -> State:
     """Let every running fit try `steps` more steps, or until all have ended."""
 
@@ -136,29 +162,26 @@ def advance(
 
     def again(carry: tuple[Array, State]) -> tuple[Array, State]:
         count, now = carry
-        return count + 1, _try_step(model, free, task, tolerances, limit, now)
+        trial = propose(task, now)
+        return count + 1, judge(task, tolerances, limit, now, trial, landscape(task, trial.x))
 
     return jax.lax.while_loop(unfinished, again, (jnp.zeros((), jnp.int32), state))[1]
 
 
-def _try_step(
-    model: Model, free: tuple[int, ...], task: Task, tolerances: Tolerances, limit: Array, state: State
-) -> State:
+def judge(task: Task, tolerances: Tolerances, limit: Array, state: State, trial: Trial, there: Expansion) -> State:
+    """What a trial leads to: a step or a smaller region, and perhaps the end of a fit."""
     box = Box(task.lower, task.upper)
+    x, step, predicted = trial.x, trial.step, trial.predicted
     fresh = state.status == FRESH
     running = state.status >= RUNNING
-    step, scaled_step, predicted, alpha = _propose(box, state)
-    held = task.lower == task.upper
-    x = jnp.where(fresh | held, state.x, box.strictly_inside(state.x + step))
-    there = expand_free(model, free, task, x)
 
-    finite = _finite(there)
+    finite = is_finite(there)
     actual = jnp.where(finite, state.here.cost - there.cost, -jnp.inf)
     ratio = jnp.where(predicted > 0, divide(actual, predicted), jnp.where((predicted == 0) & (actual == 0), 1, 0))
-    length = norm(scaled_step)
+    length = norm(trial.scaled_step)
     at_edge = length > 0.95 * state.radius
     radius = jnp.where(ratio < 0.25, 0.25 * length, jnp.where((ratio > 0.75) & at_edge, 2 * state.radius, state.radius))
-    radius = jnp.where(fresh, first_radius(box, x, there), radius)
+    radius = jnp.where(fresh, first_radius(task, x, there), radius)
     # a step of no length would shrink the region to nothing; the test of the step ends such a fit
     radius = jnp.where(radius > 0, radius, state.radius)
 
@@ -172,6 +195,9 @@ def _try_step(
     flat &= finite & (fresh | (actual > 0))
     status = jnp.where(flat, Status.GRADIENT, RUNNING)
     settled = _settled(state, tolerances, step, actual, predicted, ratio)
+    # steps that shrink to nothing because the model ends here, while the cost still falls, lead to no minimum
+    stuck = ~finite & (settled != RUNNING) & (_optimality(box, state.x, state.here) > 1e-4)
+    settled = jnp.where(stuck, Status.NON_FINITE_MODEL, settled)
     status = jnp.where((settled != RUNNING) & ~fresh, settled, status)
     status = jnp.where(fresh & ~finite, Status.NON_FINITE_MODEL, status)
     status = jnp.where((status == RUNNING) & (iterations >= limit), Status.ITERATION_LIMIT, status)
@@ -184,30 +210,30 @@ def _try_step(
         here=here,
         column_norms=norms,
         radius=keep(radius, state.radius),
-        alpha=keep(jnp.where(fresh, 0, alpha * state.radius / radius), state.alpha),
+        alpha=keep(jnp.where(fresh, 0, trial.alpha * state.radius / radius), state.alpha),
         status=keep(status.astype(jnp.int32), state.status),
         iterations=iterations.astype(jnp.int32),
     )
 
 
-def _propose(box: Box, state: State) -> tuple[Array, Array, Array, Array]:
-    """The trial step in true and in scaled variables, the reduction it promises, and the damping."""
-    here = state.here
-    norms = jnp.where(state.column_norms > 0, state.column_norms, 1)
+def propose(task: Task, state: State) -> Trial:
+    """The next step to try; a fit whose start has not been evaluated stays there."""
+    box, here = Box(task.lower, task.upper), state.here
+    norms = state.column_norms if task.norms is None else jnp.broadcast_to(task.norms, state.x.shape)
+    norms = jnp.where(norms > 0, norms, 1)
     v, dv = box.distance(state.x, here.gradient)
     scale = jnp.sqrt(jnp.where(dv == 0, 1, v * norms)) / norms
     # Coleman and Li's term keeps the quadratic model convex towards a bound
-    curvature = here.gradient * dv / norms
-    n = state.x.shape[0]
-    eye = jnp.eye(n, dtype=state.x.dtype)[:, :, None]
-    matrix = scale[:, None] * here.gram * scale[None] + eye * curvature[:, None]
+    matrix = here.gram.scaled(scale, here.gradient * dv / norms)
     gradient = scale * here.gradient
-    sane = jnp.all(jnp.isfinite(matrix), axis=(0, 1)) & jnp.all(jnp.isfinite(gradient), axis=0)
-    quadratic = Quadratic(jnp.where(sane, matrix, eye), jnp.where(sane, gradient, 0))
-    p, alpha = trust_region_step(*quadratic, state.radius, state.alpha)
+    sane = matrix.finite() & jnp.all(jnp.isfinite(gradient), axis=0)
+    quadratic = Quadratic(matrix.identity_where(~sane), jnp.where(sane, gradient, 0))
+    p, alpha = quadratic.matrix.step(quadratic.gradient, state.radius, state.alpha)
     theta = jnp.maximum(0.995, 1 - _optimality(box, state.x, here))
     step, scaled_step, predicted = bounded_step(box, state.x, p, scale, quadratic, state.radius, theta)
-    return step, scaled_step, predicted, alpha
+    still = (state.status == FRESH) | (task.lower == task.upper)
+    x = jnp.where(still, state.x, box.strictly_inside(state.x + step))
+    return Trial(x, step, scaled_step, predicted, alpha)
 
 
 def _settled(state: State, tolerances: Tolerances, step: Array, actual: Array, predicted: Array, ratio: Array) -> Array:

@@ -155,7 +155,8 @@ def run(
         grid,
         model,
         source,
-        known_sigma=known_sigma,
+        known_sigma=known_sigma or options.noise == "poisson",
+        criterion=options.criterion,
         seconds=time.perf_counter() - begun,
         device=device_name(options),
     )

@@ -1,0 +1,79 @@
+"""A last look at the residuals of every fit: how large they are, and whether they look like noise."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from .._lazy import LazyModule
+from .criterion import counts
+from .gram import Gram
+from .model import Array
+from .objective import Kernel, Samples, evaluate, jacobian, over_tiles, sum_up
+
+if TYPE_CHECKING:
+    import jax.numpy as jnp
+else:
+    jnp = LazyModule("jax.numpy")
+
+
+class RobustSums(NamedTuple):
+    """What the covariance of a robust fit needs, each ``(B,)`` but `gram`."""
+
+    psi: Array  # Σψ²
+    slope: Array  # Σψ'
+    slope_squared: Array  # Σψ'²
+    gram: Gram  # JᵀJ of the residuals themselves
+
+
+class Residuals(NamedTuple):
+    """Sums over the residuals e = (d − μ)/σ, with σ² = μ for counts; each ``(B,)``."""
+
+    chi2: Array  # Σe²
+    chi2_variance: Array  # what its variance is if the model is right
+    squares: Array  # Σ(w(d − μ))²: the same as χ² for Gaussian noise
+    neighbours: Array  # Σ eᵢeᵢ₊₁
+    neighbours_squared: Array  # Σ (eᵢeᵢ₊₁)²
+    robust: RobustSums | None
+
+
+def residuals(kernel: Kernel, samples: Samples, params: Array) -> Residuals:
+    """All sums in one pass over the samples, at parameters ``(n_params, B)``."""
+
+    def tile(part: Samples) -> Residuals:
+        if kernel.criterion.is_robust:
+            return residuals_given(kernel, part, *jacobian(kernel.model, part.coords, params, kernel.free))
+        return residuals_given(kernel, part, evaluate(kernel.model.function, part.coords, params), None)
+
+    return tile(samples) if kernel.whole else over_tiles(tile, samples)
+
+
+def residuals_given(kernel: Kernel, samples: Samples, value: Array, slopes: Array | None) -> Residuals:
+    """The same from the model's values ``(m, B)`` and, for a robust loss, their derivatives ``(n, m, B)``."""
+    criterion = kernel.criterion
+    used = samples.usable()
+    value = samples.whitened(value)
+    robust = None
+    if criterion.is_robust:
+        influence = criterion.influence(value, samples)
+        nothing = jnp.zeros_like(value)
+        robust = RobustSums(
+            jnp.sum(jnp.where(used, influence.psi**2, 0), axis=0),
+            jnp.sum(jnp.where(used, influence.derivative, 0), axis=0),
+            jnp.sum(jnp.where(used, influence.derivative**2, 0), axis=0),
+            sum_up(nothing, nothing, jnp.where(used, samples.weighted(samples.whitened(slopes)), 0)).gram,
+        )
+    e = jnp.where(used, criterion.standardised(value, samples), 0)
+    variance, raw = jnp.full_like(e, 2), e
+    if criterion.noise == "poisson":
+        rate, _ = counts(value, samples)
+        variance = 2 + jnp.where(rate > 0, 1 / jnp.where(rate > 0, rate, 1), 0)
+        raw = jnp.where(used, samples.weighted(value - samples.data), 0)
+    pairs = e[1:] * e[:-1]
+    return Residuals(
+        jnp.sum(e * e, axis=0),
+        jnp.sum(jnp.where(used, variance, 0), axis=0),
+        jnp.sum(raw * raw, axis=0),
+        jnp.sum(pairs, axis=0),
+        jnp.sum(pairs * pairs, axis=0),
+        robust,
+    )

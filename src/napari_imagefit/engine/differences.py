@@ -1,0 +1,203 @@
+"""Derivatives of functions that JAX cannot trace: finite differences with relative steps, a batch of fits at once.
+
+The step is a fraction of the parameter, in the precision of the values: an absolute step of 1e-7 vanishes in float32,
+and in a parameter of order 1e9. Where a fraction of the parameter tells nothing, as at 0, the step is found by trial.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Real = NDArray[np.float64]
+Evaluate = Callable[[NDArray[Any]], NDArray[Any]]
+
+FACTOR = 1e3  # between the steps that are tried
+MAX_TRIALS = 5  # reaches natural scales from 1e-17 to 1e19
+
+
+def differences(
+    evaluate: Evaluate,
+    params: NDArray[Any],
+    values: NDArray[Any],
+    free: tuple[int, ...],
+    lower: NDArray[Any],
+    upper: NDArray[Any],
+    scale: NDArray[Any] | None = None,
+) -> NDArray[Any]:
+    """Derivatives by three-point differences: central, or one-sided next to a bound or the edge of the domain.
+
+    It takes two calls per free parameter, and two more for each time that the step of any fit must be changed.
+
+    Parameters
+    ----------
+    evaluate : callable
+        From parameters ``(n_params, B)``, of the type of `params`, to values ``(m, B)``; columns are independent.
+    params, values : arrays
+        Where to differentiate, and ``evaluate(params)``. The type of `values` tells their precision.
+    free : tuple of int
+        The parameters to differentiate by.
+    lower, upper : arrays, ``(n_free, B)``
+        Never left. Where they are equal the derivative is 0.
+    scale : array, ``(n_free, B)``, optional
+        Typical magnitudes: the least that a step is relative to. Where there is none (0, or not finite), a step that
+        changes the values by less than their rounding or by too much is replaced.
+
+    Returns
+    -------
+    array, ``(n_free, m, B)``, of the type of `values`
+        NaN where the values are not finite, or not on either side.
+    """
+    known = np.asarray(values, np.float64)
+    eps = float(np.finfo(values.dtype).eps)
+    found = np.zeros((len(free), *values.shape), values.dtype)
+    scales = np.zeros(lower.shape) if scale is None else np.where(np.isfinite(scale), scale, 0)
+    for row, index in enumerate(free):
+        # overflow, and arguments outside the domain, are expected here and show as values that are not finite
+        with np.errstate(all="ignore"):
+            low, high = _inwards(lower[row], params.dtype, np.inf), _inwards(upper[row], params.dtype, -np.inf)
+            if np.any(low < high):
+                line = _Line(evaluate, params, known, index, low, high, eps)
+                found[row] = line.derivative(np.asarray(scales[row], np.float64))
+    return found
+
+
+def complex_step(evaluate: Evaluate, params: NDArray[Any], free: tuple[int, ...]) -> Real:
+    """Derivatives to rounding, of functions that are analytic in complex parameters; one call per free parameter.
+
+    Returns
+    -------
+    array, ``(n_free, m, B)``
+
+    Raises
+    ------
+    TypeError
+        If `evaluate` does not take complex numbers, or gives real ones back.
+    """
+    found = []
+    for index in free:
+        size = np.abs(np.asarray(params[index], np.float64))
+        # no difference is taken, so the step may be as small as numbers go; not subnormal, where digits are lost
+        step = 1e-20 * np.where(size == 0, 1, np.maximum(size, 1e-200))
+        moved = params.astype(np.complex128)
+        moved[index] += 1j * step
+        values = np.asarray(evaluate(moved))
+        if not np.iscomplexobj(values):
+            raise TypeError("the function gives real values for complex parameters; differentiate it by differences")
+        found.append(np.asarray(values.imag, np.float64) / step)
+    return np.stack(found) if found else np.empty((0, 0, params.shape[1]))
+
+
+def _inwards(bound: NDArray[Any], dtype: np.dtype[Any], inside: float) -> NDArray[Any]:
+    """Round a bound to `dtype` without leaving the box."""
+    rounded = np.asarray(bound).astype(dtype)
+    left = rounded < bound if inside > 0 else rounded > bound
+    return np.where(left, np.nextafter(rounded, dtype.type(inside)), rounded)
+
+
+@dataclass(frozen=True)
+class _Line:
+    """The function along one parameter."""
+
+    evaluate: Evaluate
+    params: NDArray[Any]
+    values: Real
+    index: int
+    low: NDArray[Any]
+    high: NDArray[Any]
+    eps: float
+
+    def derivative(self, scale: Real) -> Real:
+        """Differentiate with the relative step, and again with others where that was too short or too long."""
+        root = self.eps ** (1 / 3)
+        shortest = self.eps ** (2 / 3)  # a smaller change of the values leaves fewer than 5 digits (2 in float32)
+        size = np.maximum(np.abs(np.asarray(self.params[self.index], np.float64)), scale)
+        step = root * np.where(size > 0, size, 1)
+        # a step that knows nothing of the parameter must prove that it is short
+        longest = np.maximum(np.where(size > 0, 1e-2, 1e-3), 10 * root)
+
+        movable = self.low < self.high
+        slopes, change, step = self.slopes(step, movable)
+        best = np.where(movable, slopes, 0)
+        judged = movable & (scale <= 0) & np.isfinite(size) & np.any(np.isfinite(self.values), axis=0)
+        active = judged & ((change < shortest) | (change > longest))
+        for _ in range(MAX_TRIALS):
+            if not np.any(active):
+                break
+            up = active & (change < shortest)
+            # no change at all: the parameter is as good as 0, and the derivative so far says nothing
+            afresh = up & ((change == 0) | ((change <= 8 * self.eps) & (step < root)))
+            trial = np.where(up, step * FACTOR, step / FACTOR)
+            new, new_change, trial = self.slopes(np.where(afresh, np.maximum(root, trial), trial), active)
+            alike = self.alike(slopes, new, np.minimum(step, trial))
+            long, short = new_change >= shortest, new_change <= longest
+            best = np.where(active & (afresh | (long & (alike | ~up))), new, best)
+            longest = np.where(afresh, max(1e-3, 10 * root), longest)
+            # a longer step must not bend the function; a shorter one need not be short if the values start from 0
+            settled = np.where(up, ~alike | long | (trial <= step), alike | short)
+            active &= ~np.where(afresh, (long & (new_change <= longest)) | (trial <= step), settled)
+            slopes, change, step = new, new_change, trial
+        return best
+
+    def alike(self, one: Real, other: Real, step: Real) -> NDArray[np.bool_]:
+        """Whether two derivatives agree within truncation and the rounding of the shorter step, ``(B,)``.
+
+        Two zeros do not: they may stand for two steps across a whole peak.
+        """
+        noise = 4 * self.eps * np.abs(self.values) / step
+        allowed = 2 * self.eps ** (1 / 3) * np.max(np.abs(other), axis=0, where=np.isfinite(other), initial=0)
+        agree: NDArray[np.bool_] = (np.abs(one - other) <= allowed + noise) | ~np.isfinite(self.values)
+        return np.asarray(agree.all(axis=0) & (allowed > 0))
+
+    def slopes(self, step: Real, active: NDArray[np.bool_]) -> tuple[Real, Real, Real]:
+        """Derivatives ``(m, B)``; change relative to the largest value, inf if undefined, and the step, ``(B,)``."""
+        near, far = self.offsets(step)
+        near, near_values = self.at(near, active)
+        far, far_values = self.at(far, active)
+        slopes = self.three_points(near, near_values, far, far_values)
+
+        # half way to the one good side: inside the bounds, and most likely inside the domain
+        known, near_good, far_good = (np.isfinite(a) for a in (self.values, near_values, far_values))
+        for offset, good_values, halve in (
+            (near, near_values, known & near_good & ~far_good),
+            (far, far_values, known & far_good & ~near_good),
+        ):
+            columns = active & np.any(halve, axis=0)
+            if np.any(columns):
+                half, half_values = self.at(offset / 2, columns)
+                slopes = np.where(halve, self.three_points(half, half_values, offset, good_values), slopes)
+
+        changes = [np.where(np.isfinite(a), np.abs(a - self.values), np.nan) for a in (near_values, far_values)]
+        change = np.max(np.where(known, np.fmin(*changes), 0), axis=0)
+        size = np.maximum(np.max(np.abs(self.values), axis=0, where=known, initial=0), change)
+        change = change / np.where(size == 0, 1, size)
+        return slopes, np.where(np.isfinite(change), change, np.inf), np.abs(near)
+
+    def offsets(self, step: Real) -> tuple[Real, Real]:
+        """Two offsets inside the bounds: ±h, or h and 2h to the side with more room if that allows a longer h."""
+        x = self.params[self.index]
+        step = np.maximum(step, 2 * np.spacing(np.abs(x)))
+        above, below = (np.maximum(np.asarray(a, np.float64), 0) for a in (self.high - x, x - self.low))
+        central = np.minimum(step, np.minimum(above, below))
+        one_sided = np.minimum(step, np.maximum(above, below) / 2)
+        inwards = np.where(above >= below, one_sided, -one_sided)
+        both = central >= one_sided
+        return np.where(both, central, inwards), np.where(both, -central, 2 * inwards)
+
+    def at(self, offset: Real, active: NDArray[np.bool_]) -> tuple[Real, Real]:
+        """Evaluate beside the parameters: the offsets as they are in the precision of these, and the values."""
+        x = self.params[self.index]
+        moved = self.params.copy()
+        moved[self.index] = np.where(active, np.clip((x + offset).astype(x.dtype), self.low, self.high), x)
+        return moved[self.index].astype(np.float64) - x, np.array(self.evaluate(moved), np.float64)
+
+    def three_points(self, a: Real, at_a: Real, b: Real, at_b: Real) -> Real:
+        """The slope at 0 of the parabola through the values at 0, a and b; of the secant if two of them coincide."""
+        rise_a, rise_b = at_a - self.values, at_b - self.values
+        parabola = (rise_a * (b / a) - rise_b * (a / b)) / (b - a)
+        secant = np.where(a != 0, rise_a / a, np.where(b != 0, rise_b / b, 0))
+        return np.where((a == 0) | (b == 0) | (a == b), secant, parabola)
