@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,9 @@ from .problem import Options, Problem
 from .status import Status
 
 Real = NDArray[np.float64]
+
+# The tolerance at which a fit goes on that ended where the data do not determine the parameters.
+FINE = 1e-10
 
 MESSAGES = {
     0: "The maximum number of function evaluations is exceeded.",
@@ -139,6 +142,9 @@ class CurveFit:
             alone=True,
         )
         fits = _run(problem)
+        if fits.status[0] == Status.SINGULAR and max(options.ftol, options.xtol) > FINE:
+            # next to a saddle, or on the floor of a valley, a step that gains little does not tell of a minimum
+            fits = _go_on(problem, fits)
         return _answer(fits, given, plan, y, noise, absolute_sigma, options, full_output)
 
 
@@ -319,6 +325,22 @@ def _run(problem: Problem) -> Fits:
         except StopIteration as end:
             fits: Fits = end.value
             return fits
+
+
+def _go_on(problem: Problem, before: Fits) -> Fits:
+    """Go on from where a fit ended, with finer tolerances."""
+    limit = problem.options.max_iterations - int(before.n_iterations[0])
+    if limit < 1:
+        return before
+    options = replace(
+        problem.options,
+        ftol=min(problem.options.ftol, FINE),
+        xtol=min(problem.options.xtol, FINE),
+        max_iterations=limit,
+    )
+    fits = _run(replace(problem, start=before.solution, options=options))
+    fits.n_iterations[:] += before.n_iterations
+    return fits
 
 
 def _answer(
