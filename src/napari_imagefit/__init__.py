@@ -13,6 +13,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "catalogue": ["models"],
+        "engine.camera": ["Camera"],
         "engine.curve_fit": ["CurveFit", "curve_fit"],
         "engine.model": ["Model", "Parameter"],
         "engine.result": ["FitResult"],

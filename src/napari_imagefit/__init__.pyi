@@ -1,4 +1,5 @@
 from .catalogue import Catalogue
+from .engine.camera import Camera as Camera
 from .engine.curve_fit import CurveFit as CurveFit
 from .engine.curve_fit import curve_fit as curve_fit
 from .engine.model import Model as Model

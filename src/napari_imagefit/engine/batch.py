@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import stages
-from .diagnose import Residuals
 from .host import guess_starts, is_traceable
 from .host_fit import HostRun
 from .host_model import HostModel, stand_in
@@ -33,6 +32,7 @@ MOST_VALUES = MOST_FITS * 32
 ALONE = 1024
 # An error so many times larger than if the other parameters were known tells that they cannot be told apart.
 VAGUE = 1000.0
+SUMS = ("chi2", "chi2_variance", "squares", "neighbours", "neighbours_squared")
 
 
 @dataclass(frozen=True)
@@ -358,8 +358,9 @@ def _guess_on_host(problem: Problem, samples: Samples, limits: Limits) -> Array 
         return limits.start + np.zeros_like(samples.data[:1])
     if is_traceable(problem.model):
         return None
+    data_and_weights = samples.filled(problem.options.criterion.is_robust)
     with np.errstate(all="ignore"):
-        return np.asarray(guess_starts(problem.model, samples.coords, *samples.filled()), problem.options.dtype)
+        return np.asarray(guess_starts(problem.model, samples.coords, *data_and_weights), problem.options.dtype)
 
 
 def _tolerances(options: Options) -> Tolerances:
@@ -417,7 +418,7 @@ def _store(
         (Flag.POORLY_DETERMINED, undetermined.any(axis=0) | vague | (host(ends.vagueness) > VAGUE).any(axis=0)),
         (Flag.MASKED_SAMPLES, host(statistics.n_left_out) > 0),
         *find_misfits(
-            Residuals(*(host(a) for a in ends.residuals[:-1]), robust=None),
+            ends.residuals._replace(robust=None, **{name: host(getattr(ends.residuals, name)) for name in SUMS}),
             fits.n_used[part] - fits.n_free[part],
             problem.noise_is_known,
             problem.options.noise,

@@ -107,7 +107,9 @@ class CurveFit:
         if max_nfev < 1:
             raise FitInputError("`max_nfev` must be None or positive integer.")
         options = Options(
-            *(0.0 if t is None else t for t in (ftol, xtol, gtol)),
+            ftol=0.0 if ftol is None else ftol,
+            xtol=0.0 if xtol is None else xtol,
+            gtol=0.0 if gtol is None else gtol,
             max_iterations=max(1, int(max_nfev) - 1),
             loss=loss,
             f_scale=f_scale,

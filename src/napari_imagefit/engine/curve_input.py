@@ -113,7 +113,7 @@ def count_parameters(f: Callable[..., Any]) -> int:
 def read_bounds(bounds: Any, n: int) -> tuple[Real, Real]:
     """Lower and upper ``(n,)`` from a pair or an object like SciPy's ``Bounds``."""
     if hasattr(bounds, "lb") and hasattr(bounds, "ub"):
-        pair = (bounds.lb, bounds.ub)
+        pair: tuple[Any, ...] = (bounds.lb, bounds.ub)
     else:
         try:
             pair = tuple(bounds)

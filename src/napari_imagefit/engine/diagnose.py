@@ -33,7 +33,7 @@ class Residuals(NamedTuple):
     squares: Array  # Σ(w(d − μ))²: the same as χ² for Gaussian noise
     neighbours: Array  # Σ eᵢeᵢ₊₁
     neighbours_squared: Array  # Σ (eᵢeᵢ₊₁)²
-    robust: RobustSums | None
+    robust: RobustSums | None = None
 
 
 def residuals(kernel: Kernel, samples: Samples, params: Array) -> Residuals:

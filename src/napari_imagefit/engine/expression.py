@@ -86,23 +86,46 @@ def from_expression(
     """
     axes = _coordinates(coords)
     tree = parse(text)
-    found = dict.fromkeys(node.id for node in _walk(tree) if isinstance(node, ast.Name))
-    names = [n for n in found if n not in FUNCTIONS and n not in CONSTANTS and n not in axes]
+    names = [n for n in _names(tree) if n not in axes]
     if not names:
         raise FitInputError(f"{_short(text)} has no parameter to fit; give at least one name that is no coordinate")
     if name is not None and not (isinstance(name, str) and name):
         raise FitInputError("the name of a model is a text that is not empty; give one, or leave it out")
     parameters = _parameters(names, bounds or {})
-    term = _compile(tree)
+    formula = _compile(tree)
 
     def function(at: tuple[Array, ...], *params: Array) -> Array:
         # floating point whatever is given: integers have no negative powers
         values = {n: jnp.asarray(a) * 1.0 for n, a in zip((*axes, *names), (*at, *params), strict=True)}
-        return jnp.broadcast_to(term(values), jnp.shape(at[0]))
+        return jnp.broadcast_to(formula(values), jnp.shape(at[0]))
 
     starts = _starts(parameters, init or {})
     guess = generic_guess(function, tree, axes, parameters, starts)
     return Model(name or text, function, parameters, len(axes), guess, formula=text)
+
+
+def term(text: str) -> tuple[tuple[str, ...], Callable[[Values], Array]]:
+    """A formula of parameters alone: the names in it, and a function of their values.
+
+    Raises
+    ------
+    FitInputError
+        If it holds what it may not.
+
+    Examples
+    --------
+    >>> names, value = term("2*sigma_x")
+    >>> names, value({"sigma_x": 1.5})
+    (('sigma_x',), 3.0)
+    """
+    tree = parse(text)
+    return tuple(_names(tree)), _compile(tree)
+
+
+def _names(tree: ast.expr) -> list[str]:
+    """Of what is neither function nor constant, in the order of the text."""
+    found = dict.fromkeys(node.id for node in _walk(tree) if isinstance(node, ast.Name))
+    return [name for name in found if name not in FUNCTIONS and name not in CONSTANTS]
 
 
 def parse(text: str) -> ast.expr:

@@ -87,7 +87,8 @@ class HostRun:
         params[list(self.free)] = np.asarray(x)
         if self.known is not None and np.array_equal(self.known[0], params, equal_nan=True):
             # functions need not be called twice at one place
-            return self.known[1]
+            seen: tuple[Array, Array, Array | None] = self.known[1]
+            return seen
         bounds = np.asarray(task.lower), np.asarray(task.upper)
         value = self.model.values(params)
         slopes = self.model.derivatives(params, value, self.free, *bounds)
@@ -98,9 +99,9 @@ class HostRun:
 
     def _rho(self, value: NDArray[Any]) -> NDArray[Any] | None:
         """The terms of a loss that is written in NumPy."""
-        if self.model.rho is None:
-            return None
         samples = self.task.samples
+        if self.model.rho is None or samples.f_scale is None:
+            return None
         if samples.root is not None:
             value = np.nan_to_num(value)
             value = solve_triangular(np.asarray(samples.root), value, lower=True)

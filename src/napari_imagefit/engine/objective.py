@@ -42,9 +42,15 @@ class Samples(NamedTuple):
         finite = jnp.isfinite(self.data)
         return finite if self.weights is None else finite & (self.weights > 0)
 
-    def filled(self) -> tuple[Array, Array]:
-        """Data and weights ``(m, B)`` as a guess takes them: both 0 where a sample is not usable."""
+    def filled(self, robust: bool = False) -> tuple[Array, Array]:
+        """Data and weights ``(m, B)`` as a guess takes them: both 0 where a sample is not usable.
+
+        For a robust loss, samples that stand out from their neighbours do not count either: a guess has no other
+        defence against them.
+        """
         used = self.usable()
+        if robust:
+            used &= ~_stands_out(self.data, used)
         return jnp.where(used, self.data, 0), self.weighted(used.astype(self.data.dtype))
 
     def weighted(self, values: Array) -> Array:
@@ -60,6 +66,15 @@ class Samples(NamedTuple):
         last = jnp.moveaxis(jnp.where(self.usable(), values, 0), -2, 0)
         solved = jax.scipy.linalg.solve_triangular(self.root, last.reshape(last.shape[0], -1), lower=True)
         return jnp.moveaxis(solved.reshape(last.shape), 0, -2)
+
+
+def _stands_out(data: Array, used: Array) -> Array:
+    """Samples far from the median of the five around them, in units of how far samples usually are."""
+    known = jnp.where(used, data, jnp.nan)
+    around = jnp.stack([jnp.roll(known, shift, axis=0) for shift in range(-2, 3)])
+    distance = jnp.abs(known - jnp.nanmedian(around, axis=0))
+    usual = jnp.nanmedian(distance, axis=0)
+    return distance > 10 * usual
 
 
 class Kernel(NamedTuple):

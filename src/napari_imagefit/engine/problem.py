@@ -181,8 +181,8 @@ class Problem:
             if not np.isfinite(c).all():
                 raise FitInputError("the coordinates hold NaN or infinity; give finite numbers")
         options = options or Options()
-        if options.noise == "poisson":
-            _check_counts(data, weights, shift)
+        if options.noise == "poisson" and shift is None:
+            check_counts(data)
         start, lower, upper = _parameters(
             model, data.shape[1], init or {}, bounds or {}, fixed or {}, counts=options.noise == "poisson"
         )
@@ -228,12 +228,15 @@ class Problem:
         return tuple(int(i) for i in np.flatnonzero(~held))
 
 
-def _check_counts(data: NDArray[Any], weights: NDArray[np.float64] | None, shift: NDArray[np.float64] | None) -> None:
-    """A camera's noise may go below nothing; counts may not."""
-    if shift is not None:
-        return
-    used = np.isfinite(data) if weights is None else np.isfinite(data) & (weights > 0)
-    if (negative := data[used & (data < 0)]).size:
+def check_counts(data: NDArray[Any]) -> None:
+    """Counts are not negative, as a camera's data may be.
+
+    Raises
+    ------
+    FitInputError
+        If one is.
+    """
+    if (negative := data[np.isfinite(data) & (data < 0)]).size:
         raise FitInputError(
             f"the data hold {negative.flat[0]:g}, but noise='poisson' takes counts from 0 on; "
             "give noise=Camera(offset=...), or sigma"

@@ -82,7 +82,7 @@ class Runner:
                 _programs.move_to_end(key)
                 return _programs[key]
         kernel = self.kernel
-        program = _compile(jax.jit(lambda *a: stage(kernel, *a)).lower(*args))
+        program = _compile(jax.jit(lambda *a: stage(kernel, *a)).lower(*args), find_device(self.options.device))
         with _lock:
             _programs[key] = program
             while len(_programs) > KEPT:
@@ -90,9 +90,9 @@ class Runner:
         return program
 
 
-def _compile(lowered: Any) -> Any:
+def _compile(lowered: Any, device: Any) -> Any:
     """Compile, on the CPU with XLA's older code generator, which takes half the time and makes programs as fast."""
-    if jax.config.jax_default_device.platform == "cpu":
+    if device.platform == "cpu":
         with contextlib.suppress(jax.errors.JaxRuntimeError):  # a version of XLA that has no such switch
             return lowered.compile(compiler_options={"xla_cpu_use_fusion_emitters": False})
     return lowered.compile()

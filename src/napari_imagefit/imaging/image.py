@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +12,15 @@ from numpy.typing import ArrayLike, NDArray
 from ..catalogue import models
 from ..engine.arrays import real_array
 from ..engine.batch import predict
+from ..engine.camera import Camera
+from ..engine.criterion import Loss, Noise
 from ..engine.errors import FitInputError
 from ..engine.model import Model
-from ..engine.problem import Bounds, DType, Options, Values
+from ..engine.problem import Bounds, DType, Options, Values, check_counts
 from ..engine.result import FitResult, LayerTuple
 from .maps import image_layers
 from .regions import Region, find_regions, flat_coordinates, iter_jobs, take
-from .run import Run, Wishes, as_weights, drain, plain, run
+from .run import Run, Settings, Wishes, drain, run
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,11 +75,7 @@ def iter_fit_image(
     *,
     mask: ArrayLike | None = None,
     coords: Sequence[ArrayLike] | None = None,
-    init: Values | None = None,
-    bounds: Bounds | None = None,
-    fixed: Values | None = None,
-    sigma: ArrayLike | None = None,
-    options: Options | None = None,
+    settings: Settings | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Run:
     """`fit_image` as a generator: it yields `Progress` several times a second and returns the `FitResult`."""
@@ -98,11 +96,7 @@ def iter_fit_image(
         grid,
         labels=None if grid == frames else labels,
         coords=coords,
-        init=init,
-        bounds=bounds,
-        fixed=fixed,
-        sigma=sigma,
-        options=options,
+        settings=settings,
         should_stop=should_stop,
     )
 
@@ -115,26 +109,25 @@ def iter_fit_regions(
     *,
     labels: NDArray[np.int64] | None,
     coords: Sequence[ArrayLike] | None = None,
-    init: Values | None = None,
-    bounds: Bounds | None = None,
-    fixed: Values | None = None,
-    sigma: ArrayLike | None = None,
-    options: Options | None = None,
+    settings: Settings | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Run:
     """The same for regions that may overlap, or differ from frame to frame."""
-    options = options or Options()
+    settings = settings or Settings()
     plane = image.shape[image.ndim - model.ndim :]
     full = flat_coordinates(coords, plane)
     places = np.concatenate([region.places for region in regions])
-    wishes = Wishes.of(model, grid, places, init, bounds, fixed)
-    weights = as_weights(sigma, image.shape)
+    fitted, ties = settings.model(model)
+    wishes = Wishes.of(fitted, grid, places, settings)
     n_frames = int(np.prod(image.shape[: image.ndim - model.ndim]))
-    flat = None if weights is None else weights.reshape(n_frames, -1)
-    said = {"init": init or {}, "bounds": bounds or {}, "fixed": fixed or {}}
-    source = ImageSource(image, full, regions, labels, options, plain(said | {"options": vars(options)}))
-    jobs = iter_jobs(regions, image.reshape(n_frames, -1), flat, full, model, wishes, options)
-    return run(jobs, grid, places, model, source, options, known_sigma=weights is not None, should_stop=should_stop)
+    flat = image.reshape(n_frames, -1)
+    weights, shifts = (None if a is None else a.reshape(n_frames, -1) for a in settings.noise(image.shape))
+    if settings.options.noise == "poisson" and shifts is None:
+        for region in regions:
+            check_counts(flat[region.frames[:, None], region.pixels])
+    source = ImageSource(image, full, regions, labels, settings.options, settings.recipe())
+    jobs = iter_jobs(regions, flat, weights, shifts, full, fitted, wishes, settings.options)
+    return run(jobs, grid, places, model, source, settings, ties, should_stop=should_stop)
 
 
 def fit_image(
@@ -146,7 +139,12 @@ def fit_image(
     init: Values | None = None,
     bounds: Bounds | None = None,
     fixed: Values | None = None,
+    tied: Mapping[str, str] | None = None,
     sigma: ArrayLike | None = None,
+    noise: Noise | Camera = "gaussian",
+    loss: Loss = "linear",
+    f_scale: float = 1.0,
+    shared: Sequence[str] = (),
     ftol: float = 1e-8,
     xtol: float = 1e-8,
     gtol: float = 1e-8,
@@ -158,7 +156,8 @@ def fit_image(
 ) -> FitResult:
     """Fit one surface to the pixels of each region and frame.
 
-    Minimises ½Σ((data − model)/σ)² within the bounds by a trust-region method.
+    Minimises ½Σ((data − model)/σ)² within the bounds by a trust-region method, or a robust loss of the residuals, or
+    the deviance of counts.
 
     Parameters
     ----------
@@ -175,9 +174,21 @@ def fit_image(
         Starts, and values to hold, by parameter name: a number, or an array that broadcasts to the grid of fits.
     bounds : dict, optional
         ``(lower, upper)`` by parameter name, likewise; equal bounds hold the parameter.
+    tied : dict, optional
+        Expressions by parameter name: ``{"sigma_y": "1.5*sigma_x"}``. A tied parameter is computed from others.
     sigma : array, optional
         Standard deviations of the data, broadcastable to the image. Standard errors are then absolute, otherwise scaled
         by √(reduced χ²).
+    noise : {"gaussian", "poisson"} or Camera
+        ``"poisson"`` takes the data for counts and finds the maximum of their likelihood, a `Camera` turns them into
+        counts. Rates cannot be negative: parameters in the data's unit are then kept from 0 on unless `bounds` say
+        otherwise.
+    loss : {"linear", "soft_l1", "huber", "cauchy", "arctan"}
+        How much outliers count, as in `scipy.optimize.least_squares`; for Gaussian noise only.
+    f_scale : float
+        The residual at which a robust loss begins to bend: in units of σ where it is given, otherwise of the data.
+    shared : sequence of str
+        Parameters that all fits of the call have in common: they are fitted as one problem.
     ftol, xtol, gtol, max_iterations, dtype, device
         See `Options`.
     progress : callable, optional
@@ -209,11 +220,23 @@ def fit_image(
         model,
         mask=mask,
         coords=coords,
-        init=init,
-        bounds=bounds,
-        fixed=fixed,
-        sigma=sigma,
-        options=Options(ftol, xtol, gtol, max_iterations, dtype or "float64", device),
+        settings=Settings.of(
+            init=init,
+            bounds=bounds,
+            fixed=fixed,
+            tied=tied,
+            shared=shared,
+            sigma=sigma,
+            noise=noise,
+            loss=loss,
+            f_scale=f_scale,
+            ftol=ftol,
+            xtol=xtol,
+            gtol=gtol,
+            max_iterations=max_iterations,
+            device=device,
+            dtype=dtype,
+        ),
         should_stop=should_stop,
     )
     return drain(steps, progress)

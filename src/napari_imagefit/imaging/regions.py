@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..engine.arrays import float_array
+from ..engine.batch import ALONE
 from ..engine.errors import FitInputError
 from ..engine.model import Model
-from ..engine.objective import TILE
 from ..engine.problem import Options, Problem
 from .run import Job, Wishes
 
@@ -134,6 +134,7 @@ def iter_jobs(
     regions: Sequence[Region],
     images: NDArray[Any],
     weights: NDArray[np.float64] | None,
+    shifts: NDArray[np.float64] | None,
     coords: tuple[NDArray[np.float64], ...],
     model: Model,
     wishes: Wishes,
@@ -144,7 +145,7 @@ def iter_jobs(
     Parameters
     ----------
     images : array, ``(n_frames, n_pixels)``
-    weights : array of the same shape, or None
+    weights, shifts : arrays of the same shape, or None
     """
 
     def size(region: Region) -> int:
@@ -155,7 +156,10 @@ def iter_jobs(
             rows = max(region.pixels.size for region, _ in group)
             data = _columns(group, images, rows, np.nan)
             weight = None if weights is None else _columns(group, weights, rows, 0.0)
-            own = take(coords, group[0][0].pixels) if len(group) == 1 else _own_coordinates(group, coords, rows)
+            shift = None if shifts is None else _columns(group, shifts, rows, 1.0)
+            # one way for all regions of a call: a fit's last bit must not depend on how many were put together
+            alike_pixels = len(regions) == 1 or length >= ALONE
+            own = take(coords, group[0][0].pixels) if alike_pixels else _own_coordinates(group, coords, rows)
             places = np.concatenate([region.places[part] for region, part in group])
             lengths = [np.full(region.frames[part].size, region.pixels.size, np.int32) for region, part in group]
             problem = Problem.build(
@@ -163,6 +167,7 @@ def iter_jobs(
                 own,
                 data,
                 weights=weight,
+                shift=shift,
                 options=options,
                 padded=True,
                 lengths=np.concatenate(lengths),
@@ -177,7 +182,7 @@ Portion = tuple[Region, slice]
 def _portions(regions: list[Region], length: int) -> Iterator[list[Portion]]:
     """Regions, or some of the frames of one region, that make one problem."""
     most = max(1, GATHERED // length)
-    if length >= TILE // 2:
+    if length >= ALONE:
         for region in regions:
             for first in range(0, region.frames.size, most):
                 yield [(region, slice(first, first + most))]

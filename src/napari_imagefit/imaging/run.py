@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,93 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..engine.arrays import float_array
 from ..engine.batch import Fits, Progress, device_name, iter_fit
+from ..engine.camera import Camera
+from ..engine.criterion import Noise
 from ..engine.errors import FitInputError
 from ..engine.model import Model
-from ..engine.problem import Bounds, Options, Problem, Values, check_parameters
+from ..engine.problem import Bounds, DType, Options, Problem, Values, check_parameters
 from ..engine.result import FitResult, Source
 from ..engine.status import Status
+from ..engine.tied import Ties
 
 Run = Generator[Progress, None, FitResult]
+
+
+@dataclass(frozen=True, eq=False)
+class Settings:
+    """What may be said beside data and model; see `fit_image`."""
+
+    init: Values | None = None
+    bounds: Bounds | None = None
+    fixed: Values | None = None
+    tied: Mapping[str, str] | None = None
+    shared: Sequence[str] = ()
+    sigma: ArrayLike | None = None
+    camera: Camera | None = None
+    options: Options = field(default_factory=Options)
+
+    @classmethod
+    def of(cls, *, noise: Noise | Camera = "gaussian", dtype: DType | None = None, **said: Any) -> Settings:
+        """From the keyword arguments of a verb.
+
+        Raises
+        ------
+        FitInputError
+            If they make no sense, alone or together.
+        """
+        camera = noise if isinstance(noise, Camera) else None
+        names = {f.name for f in fields(Options)}
+        options = Options(
+            noise="poisson" if camera is not None else noise,  # type: ignore[arg-type]
+            dtype=dtype or "float64",
+            **{name: said.pop(name) for name in names & said.keys()},
+        )
+        settings = cls(camera=camera, options=options, **said)
+        if settings.sigma is not None and options.noise == "poisson":
+            raise FitInputError(
+                "sigma and noise='poisson' (or a camera) both say how large the noise is; leave one of them out"
+            )
+        return settings
+
+    def model(self, model: Model) -> tuple[Model, Ties | None]:
+        """The model to fit, and what makes the whole one of it where parameters are tied.
+
+        Raises
+        ------
+        FitInputError
+            If a tied parameter also has a start, bounds or a value, or an expression cannot be used.
+        """
+        if not self.tied:
+            return model, None
+        if not isinstance(self.tied, Mapping):
+            raise FitInputError(f"tied is {self.tied!r}; give a dict of expressions by parameter name")
+        for what, given in (("a start", self.init), ("bounds", self.bounds), ("a fixed value", self.fixed)):
+            for name in set(given or ()) & set(self.tied):
+                raise FitInputError(f"{name!r} is tied and also has {what}; give one or the other")
+        ties = Ties.of(model, self.tied)
+        return ties.model, ties
+
+    def noise(self, shape: tuple[int, ...]) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
+        """Weights and shifts in the data's shape; see `Problem`."""
+        if self.camera is not None:
+            return self.camera.counts(shape)
+        return as_weights(self.sigma, shape), None
+
+    @property
+    def knows_noise(self) -> bool:
+        """Whether standard errors are absolute."""
+        return self.sigma is not None or self.options.noise == "poisson"
+
+    def recipe(self) -> dict[str, Any]:
+        """As JSON."""
+        said: dict[str, Any] = {name: getattr(self, name) or {} for name in ("init", "bounds", "fixed")}
+        if self.tied:
+            said["tied"] = dict(self.tied)
+        if self.shared:
+            said["shared"] = list(self.shared)
+        if self.camera is not None:
+            said["camera"] = self.camera.recipe()
+        return plain(said | {"options": vars(self.options)})
 
 
 @dataclass(frozen=True)
@@ -38,15 +118,7 @@ class Wishes:
     fixed: Values
 
     @classmethod
-    def of(
-        cls,
-        model: Model,
-        grid: tuple[int, ...],
-        places: NDArray[np.intp],
-        init: Values | None,
-        bounds: Bounds | None,
-        fixed: Values | None,
-    ) -> Wishes:
+    def of(cls, model: Model, grid: tuple[int, ...], places: NDArray[np.intp], settings: Settings) -> Wishes:
         """Broadcast everything to the grid, flat; numbers stay numbers. It is checked for the fits at `places`.
 
         Raises
@@ -72,6 +144,7 @@ class Wishes:
                 raise FitInputError(f"bounds of {name!r} are {value!r}; give (lower, upper)")
             return flat(name, value[0]), flat(name, value[1])
 
+        init, bounds, fixed = settings.init, settings.bounds, settings.fixed
         for what, wishes in (("init", init), ("bounds", bounds), ("fixed", fixed)):
             if wishes is not None and not isinstance(wishes, Mapping):
                 raise FitInputError(f"{what} is {wishes!r}; give a dict by parameter name")
@@ -80,7 +153,8 @@ class Wishes:
             {name: pair(name, value) for name, value in (bounds or {}).items()},
             {name: flat(name, value) for name, value in (fixed or {}).items()},
         )
-        check_parameters(model, **wanted.at(places), n_fits=places.size)
+        counts = settings.options.noise == "poisson"
+        check_parameters(model, **wanted.at(places), n_fits=places.size, counts=counts)
         return wanted
 
     def at(self, places: NDArray[np.intp]) -> dict[str, Any]:
@@ -128,14 +202,17 @@ def run(
     places: NDArray[np.intp],
     model: Model,
     source: Source,
-    options: Options,
+    settings: Settings,
+    ties: Ties | None = None,
     *,
-    known_sigma: bool,
     should_stop: Callable[[], bool] | None = None,
 ) -> Run:
-    """Run all jobs, which fill these places of the grid; yields the progress of all and returns the result."""
+    """Run all jobs, which fill these places of the grid; yields the progress of all and returns the result.
+
+    `model` is the one that the result is about; with `ties` the jobs are about its parameters that are not tied.
+    """
     begun = time.perf_counter()
-    fits = Fits.blank(len(model.names), int(np.prod(grid)), Status.NOT_FITTED)
+    fits = Fits.blank(len((ties.model if ties else model).names), int(np.prod(grid)), Status.NOT_FITTED)
     fits.status[places] = Status.STOPPED
     done, total = 0, places.size
     for job in jobs:
@@ -151,14 +228,14 @@ def run(
         if should_stop is not None and should_stop():
             break
     return FitResult.on_grid(
-        fits,
+        ties.expand(fits) if ties else fits,
         grid,
         model,
         source,
-        known_sigma=known_sigma or options.noise == "poisson",
-        criterion=options.criterion,
+        known_sigma=settings.knows_noise,
+        criterion=settings.options.criterion,
         seconds=time.perf_counter() - begun,
-        device=device_name(options),
+        device=device_name(settings.options),
     )
 
 

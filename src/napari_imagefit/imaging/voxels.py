@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 from ..catalogue import models
 from ..engine.arrays import float_array, real_array
 from ..engine.batch import predict
+from ..engine.camera import Camera
+from ..engine.criterion import Loss, Noise
 from ..engine.errors import FitInputError
 from ..engine.model import Model
 from ..engine.problem import Bounds, DType, Options, Problem, Values
 from ..engine.result import FitResult, LayerTuple
 from .maps import voxel_layers
-from .run import Job, Run, Wishes, as_weights, drain, plain, run
+from .run import Job, Run, Settings, Wishes, drain, run
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,16 +65,13 @@ def iter_fit_voxels(
     x: ArrayLike | None = None,
     axis: int = 0,
     mask: ArrayLike | None = None,
-    init: Values | None = None,
-    bounds: Bounds | None = None,
-    fixed: Values | None = None,
-    sigma: ArrayLike | None = None,
-    options: Options | None = None,
+    settings: Settings | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Run:
     """`fit_voxels` as a generator: it yields `Progress` several times a second and returns the `FitResult`."""
     model = models.find(model)
-    options = options or Options()
+    settings = settings or Settings()
+    options = settings.options
     data = real_array(stack, "the stack")
     if model.ndim != 1:
         raise FitInputError(
@@ -107,31 +106,32 @@ def iter_fit_voxels(
         if not places.size:
             raise FitInputError("the mask selects no voxel; set at least one")
 
-    wishes = Wishes.of(model, grid, places, init, bounds, fixed)
-    weights = as_weights(sigma, data.shape)
+    fitted, ties = settings.model(model)
+    wishes = Wishes.of(fitted, grid, places, settings)
+    weights, shifts = settings.noise(data.shape)
 
     def curves(values: NDArray[Any]) -> NDArray[Any]:
         flat = np.moveaxis(values, axis, 0).reshape(length, size)
         return flat if places.size == size else flat[:, places]
 
     problem = Problem.build(
-        model,
+        fitted,
         (coordinate,),
         curves(data),
         weights=None if weights is None else curves(weights),
+        shift=None if shifts is None else curves(shifts),
         options=options,
         **wishes.at(places),
     )
-    said = plain({"init": init or {}, "bounds": bounds or {}, "fixed": fixed or {}, "options": vars(options)})
-    source = VoxelSource(data, axis, coordinate, options, said)
+    source = VoxelSource(data, axis, coordinate, options, settings.recipe())
     return run(
         [Job(problem, places)],
         grid,
         places,
         model,
         source,
-        options,
-        known_sigma=weights is not None,
+        settings,
+        ties,
         should_stop=should_stop,
     )
 
@@ -146,7 +146,12 @@ def fit_voxels(
     init: Values | None = None,
     bounds: Bounds | None = None,
     fixed: Values | None = None,
+    tied: Mapping[str, str] | None = None,
     sigma: ArrayLike | None = None,
+    noise: Noise | Camera = "gaussian",
+    loss: Loss = "linear",
+    f_scale: float = 1.0,
+    shared: Sequence[str] = (),
     ftol: float = 1e-8,
     xtol: float = 1e-8,
     gtol: float = 1e-8,
@@ -158,7 +163,8 @@ def fit_voxels(
 ) -> FitResult:
     """Fit one curve per voxel along an axis of a stack.
 
-    Minimises ½Σ((data − model)/σ)² within the bounds by a trust-region method.
+    Minimises ½Σ((data − model)/σ)² within the bounds by a trust-region method, or a robust loss of the residuals, or
+    the deviance of counts.
 
     Parameters
     ----------
@@ -176,6 +182,8 @@ def fit_voxels(
         As in `fit_image`; arrays broadcast to the stack's shape without `axis`.
     sigma : array, optional
         Standard deviations, broadcastable to the stack.
+    tied, noise, loss, f_scale, shared
+        As in `fit_image`.
     ftol, xtol, gtol, max_iterations, dtype, device
         See `Options`.
     progress, should_stop : callable, optional
@@ -206,11 +214,23 @@ def fit_voxels(
         x=x,
         axis=axis,
         mask=mask,
-        init=init,
-        bounds=bounds,
-        fixed=fixed,
-        sigma=sigma,
-        options=Options(ftol, xtol, gtol, max_iterations, dtype or "float64", device),
+        settings=Settings.of(
+            init=init,
+            bounds=bounds,
+            fixed=fixed,
+            tied=tied,
+            shared=shared,
+            sigma=sigma,
+            noise=noise,
+            loss=loss,
+            f_scale=f_scale,
+            ftol=ftol,
+            xtol=xtol,
+            gtol=gtol,
+            max_iterations=max_iterations,
+            device=device,
+            dtype=dtype,
+        ),
         should_stop=should_stop,
     )
     return drain(steps, progress)

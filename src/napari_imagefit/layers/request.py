@@ -17,7 +17,7 @@ from ..engine.result import FitResult
 from ..imaging.image import ImageSource, iter_fit_regions
 from ..imaging.maps import image_layers, voxel_layers
 from ..imaging.regions import Region
-from ..imaging.run import Run
+from ..imaging.run import Run, Settings
 from ..imaging.voxels import VoxelSource, iter_fit_voxels
 from .choices import Job
 from .outputs import Output, place_maps, role
@@ -121,8 +121,7 @@ def _steps(request: Request) -> Run:
                 x=request.coords[0],
                 axis=request.axis,
                 mask=request.mask,
-                options=request.options,
-                **request.wishes,
+                settings=Settings(**request.wishes, options=request.options),
             )
         )
     for region in request.regions:
@@ -141,8 +140,7 @@ def _steps(request: Request) -> Run:
             request.grid,
             labels=np.arange(1, len(request.region_names) + 1),
             coords=request.coords,
-            options=request.options,
-            **request.wishes,
+            settings=Settings(**request.wishes, options=request.options),
         )
     )
 
