@@ -106,7 +106,8 @@ def bounded_step(
 ) -> tuple[Array, Array, Array]:
     """The best of three steps that stay inside the bounds.
 
-    They are the trust-region step cut at the first bound, its reflection there, and the scaled steepest descent.
+    They are the trust-region step cut at the first bound, its reflection there, and the scaled steepest descent. In a
+    problem of many fits there is a fourth, cut at each bound by itself: else one fit's bound would stop all others.
 
     Parameters
     ----------
@@ -149,7 +150,12 @@ def bounded_step(
     descent_step = stride * descent
 
     best, value = cut_step, cut_value
-    for candidate, its_value in ((reflected_step, reflected_value), (descent_step, descent_value)):
+    candidates = [(reflected_step, reflected_value), (descent_step, descent_value)]
+    if model.matrix.joint:
+        ahead = jnp.where(step > 0, box.upper - x, box.lower - x) / scale
+        clipped = jnp.where(step > 0, jnp.minimum(step, theta * ahead), jnp.maximum(step, theta * ahead))
+        candidates.append((clipped, model.value(clipped)))
+    for candidate, its_value in candidates:
         better = its_value < value
         best, value = jnp.where(better, candidate, best), jnp.where(better, its_value, value)
     best = jnp.where(free, step, best)

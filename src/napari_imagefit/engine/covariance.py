@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from .._lazy import LazyModule
-from .diagnose import Residuals
+from .diagnose import Residuals, RobustSums
 from .eigen import eigen
 from .gram import Dense, Gram
 from .model import Array
@@ -67,7 +67,7 @@ def answer(task: Task, state: State, residuals: Residuals) -> Answer:
     if residuals.robust is not None:
         gram = _matrix(residuals.robust.gram)
         columns = jnp.sqrt(jnp.diagonal(gram).T)
-        factor = _robust_factor(residuals, used, jnp.sum(~(held | at_lower | at_upper | gone), axis=0))
+        factor = robust_factor(residuals.robust, used, jnp.sum(~(held | at_lower | at_upper | gone), axis=0))
     out = held | at_lower | at_upper | gone
     outside = out[:, None] | out[None]
     scale = jnp.where(out, 1, divide(jnp.ones_like(columns), columns))
@@ -92,10 +92,8 @@ def _matrix(gram: Gram) -> Array:
     return gram.matrix
 
 
-def _robust_factor(residuals: Residuals, used: Array, free: Array) -> Array:
+def robust_factor(sums: RobustSums, used: Array, free: Array) -> Array:
     """What multiplies (JᵀJ)⁻¹ for a robust loss; NaN where the loss is flat on average."""
-    sums = residuals.robust
-    assert sums is not None
     mean = sums.slope / used
     variance = jnp.maximum(sums.slope_squared / used - mean**2, 0)
     correction = 1 + free / used * divide(variance, mean**2)

@@ -30,6 +30,10 @@ NOISES: tuple[Noise, ...] = ("gaussian", "poisson")
 LOSSES: tuple[Loss, ...] = ("linear", "soft_l1", "huber", "cauchy", "arctan")
 
 
+# of the weight ρ' that a sample keeps as curvature
+LEAST = 0.1
+
+
 class Terms(NamedTuple):
     """What one sample adds, each ``(m, B)``; the gradient is Σ residual·slope·∂μ, the curvature Σ (slope·∂μ)²."""
 
@@ -73,8 +77,9 @@ class Criterion:
         if not self.is_robust:
             return Terms(0.5 * residual * residual, residual, slope)
         rho, first, curvature = self._loss(residual, samples)
-        # as in SciPy: a loss that curves down counts as flat
-        root = jnp.sqrt(jnp.maximum(curvature, jnp.finfo(value.dtype).eps))
+        # a loss that is flat or curves down keeps some of its weight: with none, samples far off the model would tell
+        # nothing of its parameters, and the trust region would let these go anywhere
+        root = jnp.sqrt(jnp.maximum(curvature, LEAST * first))
         return Terms(0.5 * rho, first * residual / root, root * slope)
 
     def influence(self, value: Array, samples: Samples) -> Influence:

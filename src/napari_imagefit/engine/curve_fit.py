@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .batch import Fits, iter_fit
+from .batch import iter_fit
 from .criterion import LOSSES, Loss, LossFunction
 from .curve_input import CurveInput, read
 from .curve_plan import Plan, bucket, plan_for
 from .errors import FitInputError
+from .fits import Fits
 from .problem import Options, Problem
 from .status import Status
 

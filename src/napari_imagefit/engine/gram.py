@@ -17,6 +17,10 @@ else:
 class Gram(Protocol):
     """A symmetric matrix for each of B problems in n unknowns, in whatever form it is kept."""
 
+    @property
+    def joint(self) -> bool:
+        """Whether its unknowns belong to many fits."""
+
     def diagonal(self) -> Array:
         """``(n, B)``."""
 
@@ -43,6 +47,10 @@ class Dense(NamedTuple):
     """All elements."""
 
     matrix: Array  # (n, n, B)
+
+    @property
+    def joint(self) -> bool:
+        return False
 
     def diagonal(self) -> Array:
         return jnp.diagonal(self.matrix).T

@@ -84,6 +84,7 @@ class Kernel(NamedTuple):
     free: tuple[int, ...]
     criterion: Criterion = Criterion()
     whole: bool = False  # the model sees all samples at once: no tiles, no padding
+    shared: tuple[int, ...] = ()  # parameters that all fits have in common
 
 
 class Expansion(NamedTuple):

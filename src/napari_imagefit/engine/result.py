@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .batch import Fits
 from .criterion import Criterion
+from .fits import Fits
 from .model import Model
 from .status import Flag, Status
 
@@ -269,6 +269,11 @@ class FitResult:
 def noise_variance(fits: Fits) -> NDArray[np.float64]:
     """The reduced χ² of each fit as a measure of the noise; NaN where nothing is left to measure it with."""
     freedom = fits.n_used - fits.n_free
+    if fits.n_shared.any():
+        # one problem with one noise
+        took_part = np.isfinite(fits.chi2)
+        left = freedom[took_part].sum() - fits.n_shared.max()
+        return np.full(len(freedom), fits.chi2[took_part].sum() / left if left > 0 else np.nan)
     # a cost of exactly 0 tells nothing about the noise
     known = (freedom > 0) & (fits.chi2 > 0)
     variance: NDArray[np.float64] = np.divide(fits.chi2, freedom, out=np.full(len(freedom), np.nan), where=known)

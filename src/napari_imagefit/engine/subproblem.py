@@ -12,6 +12,7 @@ bound starts at ‖g‖/Δ).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .._lazy import LazyModule
@@ -63,18 +64,50 @@ def trust_region_step(matrix: Array, gradient: Array, radius: Array, alpha: Arra
     def steps_back(a: Array) -> Array:
         return divide(rotated, values + a)
 
-    def phi(a: Array) -> tuple[Array, Array]:
+    def solve(a: Array) -> tuple[Array, Array]:
         p = steps_back(a)
-        length = norm(p)
-        return length - radius, -divide(jnp.sum(divide(p * p, values + a), axis=0), length)
+        return norm(p), jnp.sum(divide(p * p, values + a), axis=0)
 
     regular = jnp.min(values, axis=0) > 0
+    alpha, inside = find_damping(solve, regular, norm(gradient), radius, alpha)
+    back = steps_back(alpha)
+    # outside the region only by the accuracy of α: put the step on its edge
+    back = jnp.where(inside, 1, divide(radius, norm(back))) * back
+    return -jnp.sum(vectors * back, axis=1), alpha
+
+
+def find_damping(
+    solve: Callable[[Array], tuple[Array, Array]], regular: Array, gradient: Array, radius: Array, alpha: Array
+) -> tuple[Array, Array]:
+    """Solve the secular equation.
+
+    Parameters
+    ----------
+    solve : callable
+        From dampings ``(B,)`` to ‖p‖ and pᵀ(B + αI)⁻¹p.
+    regular : boolean array, ``(B,)``
+        Whether the matrix is not singular.
+    gradient : array, ``(B,)``
+        ‖g‖.
+    radius, alpha : arrays, ``(B,)``
+
+    Returns
+    -------
+    alpha : array, ``(B,)``
+    inside : boolean array, ``(B,)``
+        Whether the step without damping stays within the radius.
+    """
+
+    def phi(a: Array) -> tuple[Array, Array]:
+        length, curvature = solve(a)
+        return length - radius, -divide(curvature, length)
+
     zero = jnp.zeros_like(radius)
     phi_0, slope_0 = phi(zero)
     inside = regular & (phi_0 <= 0)
 
     lower = jnp.where(regular, -divide(phi_0, slope_0), 0)
-    upper = norm(gradient) / radius
+    upper = gradient / radius
 
     def unsettled(state: tuple[Array, ...]) -> Array:
         count, *_, settled = state
@@ -95,9 +128,4 @@ def trust_region_step(matrix: Array, gradient: Array, radius: Array, alpha: Arra
     # a start of 0 is of no use where the matrix is zero
     start = jnp.where(regular | (alpha > 0), alpha, jnp.maximum(0.001 * upper, jnp.sqrt(lower * upper)))
     found = jax.lax.while_loop(unsettled, update, (0, start, lower, upper, inside))[1]
-    alpha = jnp.where(inside, 0, found)
-    back = steps_back(alpha)
-    length = norm(back)
-    # outside the region only by the accuracy of α: put the step on its edge
-    back = jnp.where(inside, 1, divide(radius, length)) * back
-    return -jnp.sum(vectors * back, axis=1), alpha
+    return jnp.where(inside, 0, found), inside

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._lazy import LazyModule
-from .batch import Fits
 from .errors import FitInputError
 from .expression import term
+from .fits import Fits
 from .host import guess_starts
 from .model import Array, Model
 from .status import Status

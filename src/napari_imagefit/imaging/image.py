@@ -126,7 +126,8 @@ def iter_fit_regions(
         for region in regions:
             check_counts(flat[region.frames[:, None], region.pixels])
     source = ImageSource(image, full, regions, labels, settings.options, settings.recipe())
-    jobs = iter_jobs(regions, flat, weights, shifts, full, fitted, wishes, settings.options)
+    together = bool(settings.shared)
+    jobs = iter_jobs(regions, flat, weights, shifts, full, fitted, wishes, settings.options, together=together)
     return run(jobs, grid, places, model, source, settings, ties, should_stop=should_stop)
 
 

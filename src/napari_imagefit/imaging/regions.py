@@ -139,8 +139,12 @@ def iter_jobs(
     model: Model,
     wishes: Wishes,
     options: Options,
+    *,
+    together: bool = False,
 ) -> Iterator[Job]:
     """Problems for all regions: large ones by themselves, small ones of like size together.
+
+    With `together` there is one problem for all.
 
     Parameters
     ----------
@@ -151,8 +155,9 @@ def iter_jobs(
     def size(region: Region) -> int:
         return 1 << (region.pixels.size - 1).bit_length()
 
-    for length, alike in groupby(sorted(regions, key=size), key=size):
-        for group in _portions(list(alike), length):
+    everything = [(region, slice(0, region.frames.size)) for region in regions]
+    for length, alike in [(0, regions)] if together else groupby(sorted(regions, key=size), key=size):
+        for group in [everything] if together else _portions(list(alike), length):
             rows = max(region.pixels.size for region, _ in group)
             data = _columns(group, images, rows, np.nan)
             weight = None if weights is None else _columns(group, weights, rows, 0.0)

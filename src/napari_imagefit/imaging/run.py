@@ -11,13 +11,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..engine.arrays import float_array
-from ..engine.batch import Fits, Progress, device_name, iter_fit
+from ..engine.batch import Progress, device_name, iter_fit
 from ..engine.camera import Camera
 from ..engine.criterion import Noise
 from ..engine.errors import FitInputError
+from ..engine.fits import Fits
 from ..engine.model import Model
 from ..engine.problem import Bounds, DType, Options, Problem, Values, check_parameters
 from ..engine.result import FitResult, Source
+from ..engine.shared import iter_fit_shared
 from ..engine.status import Status
 from ..engine.tied import Ties
 
@@ -60,6 +62,10 @@ class Settings:
             )
         return settings
 
+    def __post_init__(self) -> None:
+        if isinstance(self.shared, str) or not isinstance(self.shared, Sequence):
+            raise FitInputError(f"shared is {self.shared!r}; give a list of parameter names")
+
     def model(self, model: Model) -> tuple[Model, Ties | None]:
         """The model to fit, and what makes the whole one of it where parameters are tied.
 
@@ -75,6 +81,8 @@ class Settings:
         for what, given in (("a start", self.init), ("bounds", self.bounds), ("a fixed value", self.fixed)):
             for name in set(given or ()) & set(self.tied):
                 raise FitInputError(f"{name!r} is tied and also has {what}; give one or the other")
+        for name in set(self.shared) & set(self.tied):
+            raise FitInputError(f"{name!r} is tied and also shared; give one or the other")
         ties = Ties.of(model, self.tied)
         return ties.model, ties
 
@@ -216,7 +224,10 @@ def run(
     fits.status[places] = Status.STOPPED
     done, total = 0, places.size
     for job in jobs:
-        steps = iter_fit(job.problem, should_stop)
+        if settings.shared:
+            steps = iter_fit_shared(job.problem, settings.shared, should_stop)
+        else:
+            steps = iter_fit(job.problem, should_stop)
         while True:
             try:
                 progress = next(steps)

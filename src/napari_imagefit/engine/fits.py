@@ -1,0 +1,157 @@
+"""The answers to a problem on the host, and how they get there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .covariance import Answer
+from .misfit import find_misfits
+from .model import Array
+from .problem import Problem
+from .stages import Statistics
+from .status import Flag, Status
+from .trust_region import FRESH, RUNNING, State, Task
+
+# An error so many times larger than if the other parameters were known tells that they cannot be told apart.
+VAGUE = 1000.0
+SUMS = ("chi2", "chi2_variance", "squares", "neighbours", "neighbours_squared")
+
+
+@dataclass(frozen=True, eq=False)
+class Fits:
+    """The answers to a problem, one column or entry per fit; NaN where there is none."""
+
+    params: NDArray[np.float64]  # (n_params, N)
+    solution: NDArray[np.float64]  # (n_params, N): where the fit ended, with what it did not determine
+    covariance: NDArray[np.float64]  # (N, n_params, n_params), not yet scaled by the reduced χ²
+    start: NDArray[np.float64]  # (n_params, N)
+    status: NDArray[np.int8]  # (N,)
+    ended: NDArray[np.int8]  # (N,): the status before it was asked what the data determine
+    flags: NDArray[np.uint16]  # (N,)
+    at_bound: NDArray[np.int8]  # (n_params, N): −1 at the lower, 1 at the upper
+    cost: NDArray[np.float64]  # (N,)
+    n_free: NDArray[np.int64]  # (N,): of its own
+    n_shared: NDArray[np.int64]  # (N,): in common with the other fits
+    n_used: NDArray[np.int64]  # (N,)
+    n_left_out: NDArray[np.int64]  # (N,)
+    n_iterations: NDArray[np.int32]  # (N,)
+    spread: NDArray[np.float64]  # (N,): Σw²(d − d̄)²
+    chi2: NDArray[np.float64]  # (N,): Σ(d − μ)²/variance
+    squares: NDArray[np.float64]  # (N,): Σw²(d − μ)²
+
+    @classmethod
+    def blank(cls, n_params: int, n_fits: int, status: Status) -> Fits:
+        """No answers, all for the same reason."""
+
+        def nan(*shape: int) -> NDArray[np.float64]:
+            return np.full(shape, np.nan)
+
+        def count() -> NDArray[np.int64]:
+            return np.zeros(n_fits, np.int64)
+
+        return cls(
+            params=nan(n_params, n_fits),
+            solution=nan(n_params, n_fits),
+            covariance=nan(n_fits, n_params, n_params),
+            start=nan(n_params, n_fits),
+            status=np.full(n_fits, status, np.int8),
+            ended=np.full(n_fits, status, np.int8),
+            flags=np.zeros(n_fits, np.uint16),
+            at_bound=np.zeros((n_params, n_fits), np.int8),
+            cost=nan(n_fits),
+            n_free=count(),
+            n_shared=count(),
+            n_used=count(),
+            n_left_out=count(),
+            n_iterations=np.zeros(n_fits, np.int32),
+            spread=nan(n_fits),
+            chi2=nan(n_fits),
+            squares=nan(n_fits),
+        )
+
+    def raise_flag(self, flag: Flag, part: slice, where: NDArray[np.bool_]) -> None:
+        """Set a flag for those of the part where it holds."""
+        self.flags[part] |= np.where(where, np.uint16(flag), np.uint16(0))
+
+    def put(self, where: NDArray[np.intp], other: Fits) -> None:
+        """Copy the answers of `other` to these places."""
+        for name in ("params", "solution", "start", "at_bound"):
+            getattr(self, name)[:, where] = getattr(other, name)
+        for name in (
+            "covariance",
+            "status",
+            "ended",
+            "flags",
+            "cost",
+            "n_free",
+            "n_shared",
+            "n_used",
+            "n_left_out",
+            "n_iterations",
+            "spread",
+            "chi2",
+            "squares",
+        ):
+            getattr(self, name)[where] = getattr(other, name)
+
+
+def store(
+    problem: Problem, part: slice, fits: Fits, task: Task, state: State, statistics: Statistics, ends: Answer
+) -> None:
+    """Copy a chunk's answers to their place; parameters without an answer stay NaN."""
+    count = part.stop - part.start
+
+    def host(array: Array) -> NDArray[Any]:
+        return np.asarray(array)[..., :count]
+
+    options = problem.options
+    free = np.array(problem.free)
+    status = host(state.status).astype(np.int8)
+    status[status >= RUNNING] = Status.STOPPED
+    undetermined = host(ends.undetermined)
+    # a fit that was stopped before its start was evaluated is nowhere yet
+    solved = (status >= 0) | ((status == Status.STOPPED) & (host(state.status) != FRESH))
+    at_lower, at_upper = host(ends.at_lower) & solved, host(ends.at_upper) & solved
+    # with a component gone at a bound (no condensate) its other parameters have no values, but the rest is an answer
+    nested = (at_lower | at_upper).any(axis=0)
+    # data that do not vary determine a level and nothing else, whatever rounding makes of the rest
+    rounding = 64 * np.finfo(options.dtype).eps
+    constant = (host(statistics.spread) <= rounding**2 * host(statistics.norm)) & (not problem.alone)
+    vague = (undetermined.any(axis=0) & ~nested) | (constant & (fits.n_free[part] > 1))
+    fits.ended[part] = status
+    status[(status > 0) & vague] = Status.SINGULAR
+    answered = solved & (status != Status.SINGULAR)
+
+    fits.start[:, part] = host(task.params)
+    fits.solution[:, part] = np.where(solved, host(task.params), np.nan)
+    fits.solution[free, part] = np.where(solved, host(state.x), np.nan)
+    fits.params[:, part] = np.where(answered, fits.solution[:, part], np.nan)
+    fits.params[free, part] = np.where(undetermined, np.nan, fits.params[free, part])
+    covariance = np.where(answered, host(ends.covariance), np.nan)
+    fits.covariance[part, free[:, None], free] = np.moveaxis(covariance, -1, 0)
+    fits.at_bound[free, part] = at_upper.astype(np.int8) - at_lower
+    fits.status[part] = status
+    fits.cost[part] = np.where(solved, host(state.here.cost), np.nan)
+    fits.n_used[part] = host(statistics.n_used)
+    fits.n_left_out[part] = host(statistics.n_left_out)
+    fits.n_iterations[part] = host(state.iterations)
+    fits.spread[part] = host(statistics.spread)
+    fits.chi2[part] = np.where(solved, host(ends.residuals.chi2), np.nan)
+    fits.squares[part] = np.where(solved, host(ends.residuals.squares), np.nan)
+    for flag, where in (
+        (Flag.AT_LOWER, at_lower.any(axis=0)),
+        (Flag.AT_UPPER, at_upper.any(axis=0)),
+        (Flag.POORLY_DETERMINED, undetermined.any(axis=0) | vague | (host(ends.vagueness) > VAGUE).any(axis=0)),
+        (Flag.MASKED_SAMPLES, host(statistics.n_left_out) > 0),
+        *find_misfits(
+            ends.residuals._replace(robust=None, **{name: host(getattr(ends.residuals, name)) for name in SUMS}),
+            fits.n_used[part] - fits.n_free[part],
+            problem.noise_is_known,
+            problem.options.noise,
+        ),
+    ):
+        fits.raise_flag(flag, part, where & solved if flag != Flag.MASKED_SAMPLES else where)
