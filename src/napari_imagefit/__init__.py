@@ -15,6 +15,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "catalogue": ["models"],
         "engine.camera": ["Camera"],
         "engine.curve_fit": ["CurveFit", "curve_fit"],
+        "engine.fitter": ["TrustRegionFitter"],
         "engine.model": ["Model", "Parameter"],
         "engine.result": ["FitResult"],
         "engine.status": ["Flag", "Status"],

@@ -2,6 +2,7 @@ from .catalogue import Catalogue
 from .engine.camera import Camera as Camera
 from .engine.curve_fit import CurveFit as CurveFit
 from .engine.curve_fit import curve_fit as curve_fit
+from .engine.fitter import TrustRegionFitter as TrustRegionFitter
 from .engine.model import Model as Model
 from .engine.model import Parameter as Parameter
 from .engine.result import FitResult as FitResult

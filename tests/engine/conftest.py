@@ -11,7 +11,8 @@ import jax
 import numpy as np
 import pytest
 
-from napari_imagefit.engine.batch import Fits, iter_fit
+from napari_imagefit.engine.batch import iter_fit
+from napari_imagefit.engine.fits import Fits
 from napari_imagefit.engine.model import Model
 from napari_imagefit.engine.problem import Options, Problem
 
@@ -30,7 +31,7 @@ def fit() -> Fit:
     """``fit(model, coords, data, **problem_arguments)``: every keyword of `Options` is one too."""
 
     def run(model: Model, coords: Any, data: np.ndarray, should_stop: Any = None, **kwargs: Any) -> Fits:
-        names = ("ftol", "xtol", "gtol", "max_iterations", "dtype")
+        names = ("ftol", "xtol", "gtol", "max_iterations", "dtype", "noise", "loss", "f_scale")
         options = Options(**{name: kwargs.pop(name) for name in names if name in kwargs})
         steps = iter_fit(Problem.build(model, coords, data, options=options, **kwargs), should_stop)
         while True:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from napari_imagefit.catalogue import models
-from napari_imagefit.engine.batch import Fits
+from napari_imagefit.engine.batch import MOST_FITS
+from napari_imagefit.engine.fits import Fits
 from napari_imagefit.engine.model import Model, Parameter
 
 M, FITS = 32, 8
@@ -77,12 +78,23 @@ def test_order_does_not_matter(fit: Any, data: np.ndarray) -> None:
     same(fit(DECAY, (T,), data), fit(DECAY, (T,), data[:, order]), order, np.arange(FITS))
 
 
-def test_chunks_do_not_matter(fit: Any, data: np.ndarray) -> None:
-    # 8 200 fits: a chunk of 8 192 and one of 8, which is a program of its own, with sums in another order
-    many = np.tile(data, 1025)
-    fits = fit(DECAY, (T,), many)
-    alone = fit(DECAY, (T,), data)
-    same(fits, alone, np.arange(8192, 8200), np.arange(FITS))
-    np.testing.assert_array_equal(fits.status, np.tile(alone.status, 1025))
-    np.testing.assert_array_equal(fits.n_iterations, np.tile(alone.n_iterations, 1025))
-    np.testing.assert_allclose(fits.params, np.tile(alone.params, 1025), rtol=1e-9)
+@pytest.mark.parametrize("model", [DECAY, models["exponential_decay"]], ids=["decay", "exponential_decay"])
+def test_chunks_do_not_matter(fit: Any, data: np.ndarray, model: Model) -> None:
+    # more than one chunk, the last of which is hardly filled
+    many = np.tile(data, MOST_FITS // FITS + 1)
+    fits, alone = fit(model, (T,), many), fit(model, (T,), data)
+    for first in range(0, many.shape[1], FITS):
+        same(fits, alone, np.arange(first, first + FITS), np.arange(FITS))
+    one = fit(model, (T,), data[:, 2:3])
+    same(alone, one, np.array([2]), np.array([0]))
+
+
+@pytest.mark.parametrize("noise", ["poisson", "huber"])
+def test_other_costs_have_no_neighbours_either(fit: Any, data: np.ndarray, noise: str) -> None:
+    said = {"noise": "poisson"} if noise == "poisson" else {"loss": "huber", "f_scale": 0.1}
+    data = np.abs(data)
+    before = fit(models["exponential_decay"], (T,), data, **said)
+    spoilt = np.concatenate([data, np.full((M, 1), np.nan), np.full((M, 1), 1e300), data[:, :1]], axis=1)
+    after = fit(models["exponential_decay"], (T,), spoilt, **said)
+    same(before, after, np.arange(FITS), np.arange(FITS))
+    same(before, after, np.array([0]), np.array([FITS + 2]))

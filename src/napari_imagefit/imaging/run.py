@@ -22,6 +22,7 @@ from ..engine.result import FitResult, Source
 from ..engine.shared import iter_fit_shared
 from ..engine.status import Status
 from ..engine.tied import Ties
+from .centres import flag_centres
 
 Run = Generator[Progress, None, FitResult]
 
@@ -232,6 +233,7 @@ def run(
             try:
                 progress = next(steps)
             except StopIteration as end:
+                flag_centres(job.problem, end.value)
                 fits.put(job.places, end.value)
                 break
             yield Progress(done + progress.done, total, progress.compiling)

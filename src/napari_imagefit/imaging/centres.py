@@ -1,0 +1,23 @@
+"""Whether a centre came out where there are samples."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..engine.fits import Fits
+from ..engine.problem import Problem
+from ..engine.status import Flag
+
+# What models call positions, in the order of the last axes.
+AXES = ("z", "y", "x")
+
+
+def flag_centres(problem: Problem, fits: Fits) -> None:
+    """Set `Flag.CENTRE_OUTSIDE` where a position lies outside the range of the fit's coordinates."""
+    outside = np.zeros(problem.n_fits, bool)
+    for name, coords in zip(AXES[3 - min(problem.model.ndim, 3) :], problem.coords, strict=False):
+        if name in problem.model.names:
+            position = fits.params[problem.model.index(name)]
+            with np.errstate(invalid="ignore"):
+                outside |= (position < coords.min(axis=0)) | (position > coords.max(axis=0))
+    fits.raise_flag(Flag.CENTRE_OUTSIDE, slice(None), outside)
