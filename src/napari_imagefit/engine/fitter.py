@@ -17,7 +17,8 @@ from .batch import iter_fit
 from .bound import BoundModel
 from .errors import FitInputError
 from .fits import Fits
-from .fittable import Calls, FittableModel, check_protocol, inside, nameless, to_model
+from .fittable import Calls, FittableModel, check_protocol
+from .foreign import inside, nameless, to_model
 from .problem import Options, Problem
 
 Floats = NDArray[np.float64]

@@ -1,0 +1,252 @@
+"""Objects of osipy's protocol: how they are computed, and what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from napari_imagefit import models
+from napari_imagefit.engine.errors import FitInputError
+from napari_imagefit.engine.fittable import Calls
+from napari_imagefit.engine.foreign import ForeignModel, to_model
+from napari_imagefit.engine.fitter import TrustRegionFitter
+
+T = np.linspace(0, 4, 24)
+RNG = np.random.default_rng(5)
+TRUE = np.stack([RNG.uniform(50, 200, 40), RNG.uniform(0.5, 2, 40)])
+CLEAN = TRUE[0] * np.exp(-T[:, None] / TRUE[1])
+NOISY = CLEAN + RNG.normal(0, 1, CLEAN.shape)
+
+
+class Decay:
+    """Mono-exponential, written for any xp, without an analytic Jacobian."""
+
+    parameters = ("S0", "T2*")
+
+    def get_bounds(self) -> dict[str, tuple[float, float]]:
+        return {"S0": (0.0, 1e4), "T2*": (0.01, 50.0)}
+
+    def get_initial_guess_batch(self, observed: Any, xp: Any) -> Any:
+        assert xp is np
+        assert np.isfinite(observed).all()
+        return xp.stack([observed.max(axis=0), xp.ones(observed.shape[1])])
+
+    def predict_array_batch(self, params: Any, xp: Any) -> Any:
+        return params[0] * xp.exp(-xp.asarray(T)[:, None] / params[1])
+
+    def compute_jacobian_batch(self, params: Any, predicted: Any, xp: Any) -> Any:  # noqa: ARG002
+        return None
+
+
+class Analytic(Decay):
+    """It must be used: `factor` spoils it."""
+
+    factor = 1.0
+
+    def compute_jacobian_batch(self, params: Any, predicted: Any, xp: Any) -> Any:
+        slopes = xp.stack([predicted / params[0], predicted * xp.asarray(T)[:, None] / params[1] ** 2])
+        return self.factor * slopes
+
+
+class NumPyOnly(Decay):
+    def predict_array_batch(self, params: Any, xp: Any) -> Any:  # noqa: ARG002
+        out = np.empty((T.size, params.shape[1]))
+        for i, t in enumerate(T):
+            out[i] = params[0] * np.exp(-t / params[1])
+        return out
+
+
+class NumPyAnalytic(NumPyOnly):
+    calls = 0
+
+    def compute_jacobian_batch(self, params: Any, predicted: Any, xp: Any) -> Any:  # noqa: ARG002
+        type(self).calls += 1
+        assert isinstance(params, np.ndarray)
+        assert np.isfinite(params).all()
+        return np.stack([predicted / params[0], predicted * T[:, None] / params[1] ** 2])
+
+
+class Single(NumPyOnly):
+    """In single precision inside, where a step of 1e-7 vanishes."""
+
+    def predict_array_batch(self, params: Any, xp: Any) -> Any:  # noqa: ARG002
+        p = np.asarray(params, np.float32)
+        return p[0] * np.exp(-T.astype(np.float32)[:, None] / p[1])
+
+
+class Company(Decay):
+    """JAX traces it, but a column depends on the others."""
+
+    def predict_array_batch(self, params: Any, xp: Any) -> Any:
+        return super().predict_array_batch(params, xp) * (1 + 0 * params[0].max()) + 1e-3 * (params.shape[1] > 1)
+
+
+class Kinked(Decay):
+    """Automatic differentiation gives NaN at t = 0."""
+
+    def predict_array_batch(self, params: Any, xp: Any) -> Any:
+        return params[0] * xp.exp(-xp.sqrt((xp.asarray(T)[:, None] / params[1]) ** 2))
+
+
+class Keeper(Decay):
+    """Keeps what it is called with."""
+
+    kept: Any = None
+
+    def predict_array_batch(self, params: Any, xp: Any) -> Any:
+        self.kept = params
+        return super().predict_array_batch(params, xp)
+
+
+class Mixed(Decay):
+    """Computes with JAX whatever xp is."""
+
+    def predict_array_batch(self, params: Any, xp: Any) -> Any:  # noqa: ARG002
+        return super().predict_array_batch(jnp.asarray(params), jnp)
+
+
+def as_model(model: Any) -> Any:
+    starts = np.stack([CLEAN.max(axis=0), np.ones(40)])
+    limits = [np.array([pair[side] for pair in model.get_bounds().values()]) for side in (0, 1)]
+    return to_model(model, Calls(model, T.size), starts, *limits)
+
+
+@pytest.mark.parametrize("kind", [Decay, Analytic, Keeper, Mixed])
+def test_compiled(kind: type[Decay]) -> None:
+    model = as_model(kind())
+    assert not isinstance(model, ForeignModel)
+    assert (model.jacobian is not None) == (kind is Analytic)
+    assert as_model(kind()) is model  # nothing is compiled anew for an object that computes the same
+
+
+@pytest.mark.parametrize("kind", [NumPyOnly, NumPyAnalytic, Single, Company, Kinked])
+def test_on_the_host(kind: type[Decay]) -> None:
+    assert isinstance(as_model(kind()), ForeignModel)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [Decay, Analytic, NumPyOnly, NumPyAnalytic, Single, Company, Kinked, Keeper, Mixed],
+    ids=lambda k: k.__name__,
+)
+def test_all_find_the_same(kind: type[Decay]) -> None:
+    expected, r2, converged = TrustRegionFitter().fit_batch(Analytic(), NOISY)
+    params, its_r2, its_converged = TrustRegionFitter().fit_batch(kind(), NOISY)
+    assert converged.all()
+    assert its_converged.all()
+    np.testing.assert_allclose(params, expected, rtol=2e-4)
+    np.testing.assert_allclose(its_r2, r2, atol=1e-5)
+
+
+def test_an_analytic_jacobian_is_used() -> None:
+    spoilt = Analytic()
+    spoilt.factor = 0.0
+    params, _, _ = TrustRegionFitter().fit_batch(spoilt, NOISY)
+    assert np.isnan(params).all()  # zeros determine nothing
+    NumPyAnalytic.calls = 0
+    TrustRegionFitter().fit_batch(NumPyAnalytic(), NOISY)
+    assert NumPyAnalytic.calls > 3
+
+
+def test_tracers_are_not_kept() -> None:
+    model = Keeper()
+    TrustRegionFitter().fit_batch(model, NOISY)
+    assert isinstance(model.kept, np.ndarray)
+    assert not isinstance(model.kept, jax.core.Tracer)
+
+
+def test_relative_steps_in_single_precision() -> None:
+    """osipy: 2 000 of 2 000 voxels came back with their start."""
+    true = np.stack([RNG.uniform(5e3, 2e4, 2000), RNG.uniform(0.5, 2, 2000)])
+    data = (true[0] * np.exp(-T[:, None] / true[1])).astype(np.float32)
+
+    class Scaled(Single):
+        def get_bounds(self) -> dict[str, tuple[float, float]]:
+            return {}
+
+        def get_initial_guess_batch(self, observed: Any, xp: Any) -> Any:
+            return xp.stack([0.5 * observed.max(axis=0), xp.full(observed.shape[1], 0.8)])
+
+    params, r2, converged = TrustRegionFitter().fit_batch(Scaled(), data)
+    np.testing.assert_allclose(params, true, rtol=1e-4)
+    assert (r2 > 0.9999).all()
+    assert converged.mean() > 0.99
+
+
+def test_gaps_and_lost_starts() -> None:
+    data = NOISY.copy()
+    data[3:6, 1] = np.nan
+    data[0, 2] = np.inf
+    data[:, 4] = np.nan
+    data[1:, 5] = np.nan  # one sample for two parameters
+
+    class Lost(NumPyOnly):
+        def get_initial_guess_batch(self, observed: Any, xp: Any) -> Any:
+            start = super().get_initial_guess_batch(observed, xp)
+            start[1, np.isclose(observed[2], NOISY[2, 7])] = np.nan
+            start[1, np.isclose(observed[2], NOISY[2, 9])] = np.inf
+            return start
+
+        def predict_array_batch(self, params: Any, xp: Any) -> Any:
+            assert np.isfinite(params).all()
+            return super().predict_array_batch(params, xp)
+
+    for kind in (Decay, Lost):
+        params, r2, converged = TrustRegionFitter().fit_batch(kind(), data)
+        failed = [4, 5, 7, 9] if kind is Lost else [4, 5]
+        good = np.delete(np.arange(40), failed)
+        assert np.isnan(params[:, failed]).all()
+        assert np.isnan(r2[failed]).all()
+        assert not converged[failed].any()
+        assert converged[good].all()
+        np.testing.assert_allclose(params[:, good], TRUE[:, good], rtol=0.15)
+
+
+def test_bounds_of_the_object_and_others() -> None:
+    for kind in (Decay, NumPyOnly):
+        fit = TrustRegionFitter().fit_batch
+        params, _, _ = fit(kind(), NOISY, {"T2*": (0.01, 0.8)})
+        assert (params[1] <= 0.8).all()
+        fixed = np.where(np.arange(40) % 2, 1.25, 0.01)
+        params, _, converged = fit(kind(), NOISY, {"T2*": (fixed, np.where(np.arange(40) % 2, 1.25, 50))})
+        np.testing.assert_array_equal(params[1, 1::2], 1.25)
+        np.testing.assert_allclose(params[1, ::2], TRUE[1, ::2], rtol=0.15)
+        assert converged.all()
+
+
+def test_wrong_objects() -> None:
+    fit = TrustRegionFitter().fit_batch
+
+    class Guess(Decay):
+        def get_initial_guess_batch(self, observed: Any, xp: Any) -> Any:
+            return xp.ones((3, observed.shape[1]))
+
+    class Prediction(Decay):
+        def predict_array_batch(self, params: Any, xp: Any) -> Any:
+            return super().predict_array_batch(params, xp).T
+
+    class Jacobian(Analytic):
+        def compute_jacobian_batch(self, params: Any, predicted: Any, xp: Any) -> Any:
+            return super().compute_jacobian_batch(params, predicted, xp)[:1]
+
+    class Broken(Decay):
+        def predict_array_batch(self, params: Any, xp: Any) -> Any:  # noqa: ARG002
+            raise ZeroDivisionError
+
+    for model, message in (
+        (Guess(), r"get_initial_guess_batch of the model returns shape \(3, 2048\); let it return \(2, 2048\)"),
+        (Prediction(), "the data have 24 observations per voxel, but the model predicts 16"),
+        (Jacobian(), "compute_jacobian_batch of the model returns shape"),
+        (models["linear"], r"give linear.bind\(x\)"),
+        ("linear", "the model is a str without parameters, get_bounds"),
+    ):
+        with pytest.raises(FitInputError, match=message):
+            fit(model, NOISY)
+    with pytest.raises(FitInputError, match="10 observations per voxel, but the model predicts 24"):
+        fit(Decay(), NOISY[:10])
+    with pytest.raises(ZeroDivisionError):
+        fit(Broken(), NOISY)
