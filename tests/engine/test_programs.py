@@ -34,8 +34,8 @@ def test_fifty_regions_share_a_few_programs() -> None:
         result = fit_image(image, "gaussian_2d", mask=mask)
         assert result.converged.all()
         result.residual()
-    # 400 to 14 400 pixels: six powers of two, in each begin, advance, answer and predict
-    assert compiled_programs() - before <= 24
+    # 400 to 14 400 pixels are padded to 512, 8 192 or 32 768; for each begin, advance, answer and predict
+    assert compiled_programs() - before <= 12
 
 
 def test_a_second_call_of_like_size_compiles_nothing() -> None:

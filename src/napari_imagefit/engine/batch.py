@@ -16,7 +16,7 @@ from .host_fit import HostRun
 from .host_model import HostModel, stand_in
 from .loading import fill_columns, load, padded_length, tolerances_of
 from .model import Array, Model
-from .objective import Kernel
+from .objective import ALONE, Kernel, bucket
 from .problem import Options, Problem
 from .programs import Runner, computing, find_device
 from .status import Status
@@ -25,10 +25,9 @@ from .trust_region import RUNNING, State, Task, Tolerances
 # A yield comes at least about so often, so that cancelling and closing need not wait.
 SECONDS_PER_CALL = 0.15
 # Fits in one chunk, by the number of samples; the same however many fits there are, so that a fit's answer does not
-# depend, not even in its last bit, on its company. Samples from ALONE on are fitted one by one.
+# depend, not even in its last bit, on its company.
 MOST_FITS = 2048
 MOST_VALUES = MOST_FITS * 32
-ALONE = 1024
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ def predict(
     """
     m, n_fits = coords[0].shape[0], params.shape[1]
     values = np.empty((m, n_fits))
-    rows = 1 << (m - 1).bit_length()  # of regions of any size, so that they share a few programs
+    rows = bucket(m)
     width = fits_per_chunk(rows)
     runner = Runner(Kernel(model, ()), options)
     for first in range(0, n_fits, width):

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from .batch import iter_fit
 from .criterion import LOSSES, Loss, LossFunction
 from .curve_input import CurveInput, read
-from .curve_plan import Plan, bucket, plan_for
+from .curve_plan import Plan, padded_length, plan_for
 from .errors import FitInputError
 from .fits import Fits
 from .problem import Options, Problem
@@ -138,7 +138,7 @@ class CurveFit:
             },
             options=options,
             padded=not plan.whole,
-            pad_to=bucket(plan.length, self.flength),
+            pad_to=padded_length(plan.length, self.flength),
             norms=norms,
             root=noise.root,
             whole=plan.whole,

@@ -17,7 +17,7 @@ from .curve_input import CurveInput
 from .errors import FitInputError
 from .host_model import HostModel
 from .model import Array, Model, Parameter
-from .objective import TILE, jacobian
+from .objective import TILE, bucket, jacobian
 from .tracing import Traced, trace
 
 if TYPE_CHECKING:
@@ -45,10 +45,10 @@ class Plan:
     slopes: Callable[[Real], Real]  # → (n, m)
 
 
-def bucket(length: int, flength: int | None) -> int:
+def padded_length(length: int, flength: int | None) -> int:
     """The length to which data are padded."""
     if flength is None or length > flength:
-        return max(16, 1 << (length - 1).bit_length())
+        return bucket(length)
     # large ones are looked at in tiles, of which there must be a whole number
     return flength if flength <= TILE else -(-flength // TILE) * TILE
 
@@ -77,7 +77,7 @@ def plan_for(
         return _on_host(f, given, jac, loss, early)
     if isinstance(x, np.ndarray) and x.ndim > 0 and x.shape[-1] > 0 and not callable(jac):
         length = x.shape[-1]
-        rows = min(bucket(length, flength), TILE)
+        rows = min(padded_length(length, flength), TILE)
         padded = np.concatenate([x, np.repeat(x[..., -1:], max(0, rows - length), axis=-1)], axis=-1)[..., :rows]
         found = trace(f, padded, n, np.float64)
         if found is not None and found.samplewise and given.ydata.size in (1, length) and _is_smooth(found, padded, n):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from .host import guess_starts, is_traceable
 from .model import Array
-from .objective import Samples
+from .objective import Samples, bucket
 from .problem import Options, Problem
 from .stages import Limits
 from .trust_region import Tolerances
@@ -20,7 +20,7 @@ def padded_length(problem: Problem) -> int:
     m = problem.n_samples
     if not problem.padded:
         return m
-    return problem.pad_to if m <= problem.pad_to else max(16, 1 << (m - 1).bit_length())
+    return problem.pad_to if m <= problem.pad_to else bucket(m)
 
 
 def fill_columns(

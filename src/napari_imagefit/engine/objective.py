@@ -24,6 +24,22 @@ Sums = TypeVar("Sums")
 
 # Samples of a large image that are looked at together; 4 096 to 16 384 were equally fast, more or fewer slower.
 TILE = 8192
+# Samples from here on are fitted one by one.
+ALONE = 1024
+
+
+def bucket(length: int) -> int:
+    """The number of samples to which data of a length are padded, so that a few programs serve all lengths.
+
+    Powers of two for small and very large ones, of four between, where padding costs little: it is skipped by the tile.
+    """
+    small = max(16, 1 << (length - 1).bit_length())
+    if small < ALONE:
+        return small
+    large = TILE
+    while large < length:
+        large *= 4 if large < 16 * TILE else 2
+    return large
 
 
 class Samples(NamedTuple):

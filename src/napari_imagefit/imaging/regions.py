@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..engine.arrays import float_array
-from ..engine.batch import ALONE
 from ..engine.errors import FitInputError
 from ..engine.model import Model
+from ..engine.objective import ALONE
 from ..engine.problem import Options, Problem
 from .run import Job, Wishes
 
