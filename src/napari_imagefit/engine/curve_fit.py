@@ -23,6 +23,8 @@ Real = NDArray[np.float64]
 
 # The tolerance at which a fit goes on that ended where the data do not determine the parameters.
 FINE = 1e-10
+# How well derivatives are known, relative: by automatic differentiation, and by differences.
+ROUNDING, DIFFERENCES = float(np.finfo(float).eps), 1e-11
 
 MESSAGES = {
     0: "The maximum number of function evaluations is exceeded.",
@@ -374,7 +376,7 @@ def _answer(
     held = given.lower == given.upper
     if status == Status.SINGULAR:
         # JᵀJ has lost what J may still tell
-        pcov = _by_svd(noise, plan.slopes(popt), ~held)
+        pcov = _by_svd(noise, plan.slopes(popt), ~held, ROUNDING if plan.exact else DIFFERENCES)
     if ended == Status.ITERATION_LIMIT:
         warnings.warn(f"{MESSAGES[0]} The parameters reached by then are returned.", OptimizeWarning, stacklevel=4)
     measured = options.criterion.is_robust
@@ -394,14 +396,14 @@ def _answer(
     return popt, pcov, infodict, MESSAGES[ended], ended
 
 
-def _by_svd(noise: _Noise, slopes: Real, free: NDArray[np.bool_]) -> Real | None:
-    """(JᵀJ)⁻¹ from derivatives ``(n, m)``, or None if they are linearly dependent within rounding."""
+def _by_svd(noise: _Noise, slopes: Real, free: NDArray[np.bool_], rounding: float) -> Real | None:
+    """(JᵀJ)⁻¹ from derivatives ``(n, m)``, or None if they are linearly dependent within `rounding`."""
     columns = np.stack([noise.standardise(row) for row in slopes[free]], axis=1)
     sizes = np.linalg.norm(columns, axis=0)
     if not np.isfinite(columns).all() or not sizes.all():
         return None
     _, singular, vectors = np.linalg.svd(columns / sizes, full_matrices=False)
-    if singular[-1] <= np.finfo(float).eps * max(columns.shape) * singular[0]:
+    if singular[-1] <= rounding * max(columns.shape) * singular[0]:
         return None
     rows = vectors.T / singular / sizes[:, None]
     covariance = np.full((len(free), len(free)), np.nan)

@@ -43,6 +43,7 @@ class Plan:
     whole: bool  # whether all samples are looked at together
     values: Callable[[Real], Real]  # parameters (n,) → (m,), outside of the fit
     slopes: Callable[[Real], Real]  # → (n, m)
+    exact: bool = True  # whether the slopes are good to rounding
 
 
 def padded_length(length: int, flength: int | None) -> int:
@@ -86,6 +87,8 @@ def plan_for(
     if found is None:
         return _on_host(f, given, jac, None, early)
     slopes = trace(jac, x, n, np.float64) if callable(jac) else None
+    if slopes is not None:
+        _check_jacobian(slopes.out_shape, (_length_of(found.out_shape, given), n))
     if slopes is None if callable(jac) else not _is_smooth(found, x, n):
         return _on_host(f, given, jac, None, early)
     return _compiled(found, slopes, given)
@@ -115,11 +118,16 @@ def _is_filled(cell: Any) -> bool:
 
 
 def _is_traceable_loss(loss: LossFunction) -> bool:
-    try:
-        out = jax.eval_shape(loss, jax.ShapeDtypeStruct((5, 1), np.float32))
-    except Exception:  # noqa: BLE001 - what is wrong with it shows where it is run in NumPy
+    """Whether it is JAX's, and looks at each sample by itself: others are not to meet samples that only pad."""
+    with jax.enable_x64(True):
+        try:
+            out = jax.eval_shape(loss, jax.ShapeDtypeStruct((5, 1), np.float64))
+        except Exception:  # noqa: BLE001 - what is wrong with it shows where it is run in NumPy
+            return False
+    if getattr(out, "shape", None) != (3, 5, 1):
         return False
-    return getattr(out, "shape", None) == (3, 5, 1)
+    rows = [trace(lambda z, k=k: loss(z)[k], np.ones(16), 0, np.float64) for k in range(3)]
+    return all(row is not None and row.samplewise for row in rows)
 
 
 def _is_smooth(found: Traced, x: Any, n: int) -> bool:
@@ -194,6 +202,11 @@ def _length_of(shape: tuple[int, ...], given: CurveInput) -> int:
     return int(np.prod(found))
 
 
+def _check_jacobian(shape: tuple[int, ...], expected: tuple[int, int]) -> None:
+    if shape != expected:
+        raise FitInputError(f"`jac` returns derivatives of shape {shape}; give (data, parameters) = {expected}")
+
+
 def _compiled(found: Traced, slopes: Traced | None, given: CurveInput) -> Plan:
     """The samples as they are, in a program for this length."""
     x, n = given.xdata, given.p0.size
@@ -212,7 +225,7 @@ def _compiled(found: Traced, slopes: Traced | None, given: CurveInput) -> Plan:
 
     def given_jacobian(coords: tuple[Array, ...], *params: Array) -> Array:
         assert slopes is not None
-        return jnp.broadcast_to(slopes.evaluate(x_of(coords), params), (length, n)).T
+        return slopes.evaluate(x_of(coords), params).T
 
     coords = tuple(x.reshape(-1, length)) if sampled else (np.arange(float(length)),)
     key = (
@@ -256,6 +269,10 @@ def _on_host(
 
     last: list[tuple[bytes, Any]] = [(given.p0.tobytes(), call(given.p0) if early is None else early)]
     length = _length_of(last[0][1].shape, given)
+    kind = last[0][1].dtype.kind
+    if kind not in "biuf":
+        what = "complex numbers" if kind == "c" else f"type {last[0][1].dtype}"
+        raise TypeError(f"f returns {what}; let it return real numbers")
 
     def values(params: NDArray[Any]) -> NDArray[Any]:
         column = params[:, 0]
@@ -271,7 +288,8 @@ def _on_host(
             return None
         with jax.enable_x64(True):
             found = np.asarray(jac(x, *params[:, 0]), float)
-        return np.broadcast_to(found, (length, n)).T[:, :, None]
+        _check_jacobian(found.shape, (length, n))
+        return found.T[:, :, None]
 
     model = HostModel(
         "f",
@@ -290,7 +308,8 @@ def _on_host(
         return model.derivatives(column, values(column), tuple(range(n)), *bounds)[:, :, 0]
 
     one = (np.arange(float(length)),)
-    return Plan(model, one, length, False, lambda popt: values(popt[:, None])[:, 0], derivatives)
+    exact = callable(jac) or complex_steps
+    return Plan(model, one, length, False, lambda popt: values(popt[:, None])[:, 0], derivatives, exact)
 
 
 def _by_jax(model: Model, coords: tuple[Real, ...], rows: int) -> Callable[[Real], Real]:

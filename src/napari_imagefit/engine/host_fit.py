@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
+from .._lazy import LazyModule
 from . import covariance, trust_region
 from .diagnose import residuals_given
+from .errors import FitInputError
 from .host_model import HostModel
 from .model import Array
 from .objective import Kernel, expand_given
 from .problem import Options
 from .programs import Runner, computing
 from .trust_region import RUNNING, State, Task, Tolerances, Trial
+
+if TYPE_CHECKING:
+    import jax
+else:
+    jax = LazyModule("jax")
 
 
 def try_step(
@@ -108,10 +115,21 @@ class HostRun:
         residual = value - np.asarray(samples.data)
         if samples.weights is not None:
             residual = residual * np.asarray(samples.weights)
-        # what is not used must not disturb the caller's function
-        z = (np.nan_to_num(residual, posinf=0, neginf=0) / float(samples.f_scale)) ** 2
-        terms = np.asarray(self.model.rho(z.reshape(-1)), value.dtype)
-        return terms.reshape(3, *value.shape)
+        # the caller's function is to see the samples of the fit alone, as a vector
+        used = np.isfinite(np.asarray(samples.data))
+        if samples.weights is not None:
+            used = used & (np.asarray(samples.weights) > 0)
+        z = (residual[used] / float(samples.f_scale)) ** 2
+        with jax.enable_x64(True):
+            terms = np.asarray(self.model.rho(z), value.dtype)
+        if terms.shape != (3, z.size):
+            raise FitInputError(
+                f"`loss` returns values of shape {terms.shape}; give rho and its two derivatives, {(3, z.size)}"
+            )
+        rho = np.zeros((3, *value.shape), value.dtype)
+        rho[1] = 1
+        rho[:, used] = terms
+        return rho
 
 
 def _pad(values: NDArray[Any], rows: int) -> NDArray[Any]:

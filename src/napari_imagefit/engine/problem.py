@@ -178,7 +178,8 @@ class Problem:
                     f"coordinates of shape {c.shape} do not go with data of shape {data.shape}; "
                     "give one value per sample, or one per sample and fit"
                 )
-            if not np.isfinite(c).all():
+            # the samples of a single fit may be masked where their coordinates are no numbers
+            if not alone and not np.isfinite(c).all():
                 raise FitInputError("the coordinates hold NaN or infinity; give finite numbers")
         options = options or Options()
         if options.noise == "poisson" and shift is None:
