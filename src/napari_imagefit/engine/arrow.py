@@ -103,7 +103,8 @@ class Solver(NamedTuple):
     def of(cls, arrow: Arrow) -> Self:
         values, vectors = eigen(arrow.local)
         n = arrow.local.shape[0] + arrow.common.shape[0]
-        floor = n * jnp.finfo(values.dtype).eps * jnp.maximum(jnp.max(values), jnp.max(jnp.diagonal(arrow.common)))
+        largest = jnp.maximum(jnp.max(values, initial=0), jnp.max(jnp.diagonal(arrow.common)))
+        floor = n * jnp.finfo(values.dtype).eps * largest
         turned = jnp.sum(vectors[:, :, None] * arrow.border[:, None], axis=0)
         return cls(jnp.maximum(values, floor), vectors, turned, arrow.common, floor)
 

@@ -62,7 +62,7 @@ def _eigen(matrix: Array) -> tuple[Array, Array]:
 def _coupled(a: Array, diagonal: Array) -> Array:
     """Which elements off the diagonal are more than the rounding of the largest on it."""
     off = ~jnp.eye(a.shape[0], dtype=bool)[:, :, None]
-    return off & (jnp.abs(a) > 4 * jnp.finfo(a.dtype).eps * jnp.max(diagonal, axis=0))
+    return off & (jnp.abs(a) > 4 * jnp.finfo(a.dtype).eps * jnp.max(diagonal, axis=0, initial=0))
 
 
 def _rotate(a: Array, v: Array) -> tuple[Array, Array]:

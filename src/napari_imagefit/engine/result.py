@@ -66,8 +66,9 @@ class FitResult:
         Σr², in units of the data squared where no σ was given; for counts Pearson's Σ(data − fitted)²/fitted.
     n_used, n_left_out, n_iterations : int arrays, ``(*grid,)``
         Samples used, samples left out because they are not finite, and trial steps.
-    n_free : int array, ``(*grid,)``
-        Free parameters.
+    n_free, n_shared : int arrays, ``(*grid,)``
+        Free parameters of each fit, and those that all fits have in common. Of the latter each fit counts its share
+        in the degrees of freedom.
     model : Model
     seconds : float
     device : str
@@ -90,6 +91,7 @@ class FitResult:
     n_left_out: NDArray[np.int64]
     n_iterations: NDArray[np.int32]
     n_free: NDArray[np.int64]
+    n_shared: NDArray[np.int64] = field(repr=False)
     spread: NDArray[np.float64] = field(repr=False)
     squares: NDArray[np.float64] = field(repr=False)
     chi2: NDArray[np.float64]
@@ -143,6 +145,7 @@ class FitResult:
             n_left_out=lay(fits.n_left_out),
             n_iterations=lay(fits.n_iterations),
             n_free=lay(fits.n_free),
+            n_shared=lay(fits.n_shared),
             spread=lay(fits.spread),
             squares=lay(fits.squares),
             chi2=lay(fits.chi2),
@@ -167,7 +170,7 @@ class FitResult:
     @property
     def reduced_chi2(self) -> NDArray[np.float64]:
         """χ² over the degrees of freedom (samples used − free parameters), NaN where there are none."""
-        return _quotient(self.chi2, self.n_used - self.n_free)
+        return _quotient(self.chi2, self.n_used - self._determined)
 
     @property
     def r2(self) -> NDArray[np.float64]:
@@ -195,7 +198,13 @@ class FitResult:
     @property
     def _degrees(self) -> NDArray[np.float64]:
         # an unknown noise level is one more parameter
-        return self.n_free.astype(float) + (0.0 if self.known_sigma else 1.0)
+        return self._determined + (0.0 if self.known_sigma else 1.0)
+
+    @property
+    def _determined(self) -> NDArray[np.float64]:
+        """Free parameters of each fit, with its share of the common ones."""
+        took_part = max(1, int(np.count_nonzero(np.isfinite(self.chi2))))
+        return self.n_free + self.n_shared / took_part
 
     @property
     def _deviance(self) -> NDArray[np.float64]:
@@ -270,10 +279,10 @@ def noise_variance(fits: Fits) -> NDArray[np.float64]:
     """The reduced χ² of each fit as a measure of the noise; NaN where nothing is left to measure it with."""
     freedom = fits.n_used - fits.n_free
     if fits.n_shared.any():
-        # one problem with one noise
-        took_part = np.isfinite(fits.chi2)
-        left = freedom[took_part].sum() - fits.n_shared.max()
-        return np.full(len(freedom), fits.chi2[took_part].sum() / left if left > 0 else np.nan)
+        # one problem with one noise; fits without an answer, such as of constant data, tell nothing of it
+        measure = np.isfinite(fits.chi2) & (fits.status != Status.SINGULAR)
+        chi2, left = fits.chi2[measure].sum(), freedom[measure].sum() - fits.n_shared.max()
+        return np.full(len(freedom), chi2 / left if left > 0 and chi2 > 0 else np.nan)
     # a cost of exactly 0 tells nothing about the noise
     known = (freedom > 0) & (fits.chi2 > 0)
     variance: NDArray[np.float64] = np.divide(fits.chi2, freedom, out=np.full(len(freedom), np.nan), where=known)

@@ -121,7 +121,7 @@ def begin(
     blank = _landscape(kernel)(joint, jnp.where(jnp.isfinite(x), x, 0))
     any_left = jnp.any(takes_part)[None]
     state = trust_region.begin(joint, jnp.where(out, still, x), blank, any_left)
-    return joint, state, statistics, reason, task.params
+    return joint, state, statistics, reason, params
 
 
 def advance(kernel: Kernel, task: Task, state: State, tolerances: Tolerances, limit: Array, steps: Array) -> State:
@@ -260,7 +260,7 @@ def iter_fit_shared(
         ends: Ends = runner(answer, task, state)
         # what all have come to, as if each had come to it by itself
         status = np.where(np.asarray(reason) == RUNNING, np.asarray(state.status), np.asarray(reason))
-        iterations = np.full(columns, np.asarray(state.iterations)[0])
+        iterations = np.where(np.asarray(reason) == RUNNING, np.asarray(state.iterations)[0], 0)
         single = state._replace(
             x=ends.x,
             here=Expansion(ends.cost, ends.x, Dense(ends.answer.covariance)),
