@@ -17,7 +17,9 @@ class Camera:
     """How a camera makes data of photoelectrons: ``data = gain·(electrons + read noise) + offset``.
 
     Given as ``noise=Camera(...)``, data and model are turned into electrons and fitted as counts: to both the variance
-    of the read noise is added, which makes them nearly Poisson. Parameters stay in the data's unit.
+    of the read noise is added, which makes them nearly Poisson. Parameters stay in the data's unit. Where pixels differ
+    in gain or offset, it is that of a mean pixel: the data, and with them the residuals, are first made to look as if
+    all pixels were alike.
 
     Parameters
     ----------
@@ -72,8 +74,22 @@ class Camera:
         electrons = np.maximum((values - offset) / gain, 1.0)
         return np.asarray(gain * np.sqrt(electrons + read**2))
 
+    def level(self, data: NDArray[Any]) -> NDArray[Any]:
+        """Data as if every pixel had the mean gain and offset; themselves where all are alike.
+
+        Raises
+        ------
+        FitInputError
+            If an array does not broadcast to the data.
+        """
+        gain, offset = (np.asarray(a, float) for a in (self.gain, self.offset))
+        if gain.size == 1 and offset.size == 1:
+            return data
+        self.counts(data.shape)
+        return np.asarray((data - offset) / gain * gain.mean() + offset.mean())
+
     def counts(self, shape: tuple[int, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Scale and shift, of the data's shape, with which ``scale·data + shift`` is nearly Poisson.
+        """Scale and shift, of the data's shape, with which ``scale·level(data) + shift`` is nearly Poisson.
 
         Raises
         ------
@@ -82,8 +98,10 @@ class Camera:
         """
         gain, offset, read = (np.asarray(a, float) for a in (self.gain, self.offset, self.read_noise))
         try:
-            scale = np.broadcast_to(1 / gain, shape)
-            return scale, np.broadcast_to(read**2 - offset / gain, shape)
+            for array in (gain, offset):
+                np.broadcast_to(array, shape)
+            mean = gain.mean()
+            return np.broadcast_to(1 / mean, shape), np.broadcast_to(read**2 - offset.mean() / mean, shape)
         except ValueError:
             shapes = ", ".join(str(a.shape) for a in (gain, offset, read))
             raise FitInputError(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from .._lazy import LazyModule
+from .criterion import Criterion
 from .diagnose import Residuals, RobustSums
 from .eigen import eigen
 from .gram import Dense, Gram
@@ -37,7 +38,7 @@ class Answer(NamedTuple):
     residuals: Residuals
 
 
-def answer(task: Task, state: State, residuals: Residuals) -> Answer:
+def answer(criterion: Criterion, task: Task, state: State, residuals: Residuals) -> Answer:
     """Invert the Gauss–Newton matrix over the parameters that are free, not at a bound, and determined.
 
     It is JᵀJ for least squares, Fisher's information for Poisson counts. A robust loss has Huber's covariance of an
@@ -58,7 +59,7 @@ def answer(task: Task, state: State, residuals: Residuals) -> Answer:
 
     pull = divide(gradient, columns * length)
     used = jnp.maximum(jnp.sum(task.samples.usable(), axis=0), 1)
-    near = 0.01 * length / jnp.sqrt(used)
+    near = nearness(criterion, length, used)
     at_lower = ~held & (pull > 1e-6) & (columns * (state.x - task.lower) < near)
     at_upper = ~held & (pull < -1e-6) & (columns * (task.upper - state.x) < near)
 
@@ -85,6 +86,11 @@ def answer(task: Task, state: State, residuals: Residuals) -> Answer:
     blank = undetermined | out
     covariance = jnp.where(blank[:, None] | blank[None], jnp.nan, covariance)
     return Answer(covariance, undetermined, at_lower, at_upper, vagueness, residuals)
+
+
+def nearness(criterion: Criterion, length: Array, used: Array) -> Array:
+    """A hundredth of the noise: of counts it is 1 by definition, otherwise as the residuals have it."""
+    return 0.01 * (jnp.ones_like(length) if criterion.noise == "poisson" else length / jnp.sqrt(used))
 
 
 def _matrix(gram: Gram) -> Array:

@@ -79,7 +79,7 @@ class Criterion:
         rho, first, curvature = self._loss(residual, samples)
         # a loss that is flat or curves down keeps some of its weight: with none, samples far off the model would tell
         # nothing of its parameters, and the trust region would let these go anywhere
-        root = jnp.sqrt(jnp.maximum(curvature, LEAST * first))
+        root = jnp.sqrt(jnp.maximum(jnp.maximum(curvature, LEAST * first), jnp.finfo(value.dtype).tiny))
         return Terms(0.5 * rho, first * residual / root, root * slope)
 
     def influence(self, value: Array, samples: Samples) -> Influence:

@@ -53,7 +53,7 @@ def answer(
 ) -> covariance.Answer:
     """Stage: what `stages.answer` finds, from known values."""
     samples = task.samples._replace(rho=rho)
-    return covariance.answer(task, state, residuals_given(kernel, samples, value, slopes))
+    return covariance.answer(kernel.criterion, task, state, residuals_given(kernel, samples, value, slopes))
 
 
 class HostRun:

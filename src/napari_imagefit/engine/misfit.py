@@ -36,7 +36,12 @@ def find_misfits(
             if noise == "gaussian":
                 large = chdtrc(np.maximum(freedom, 1), sums.chi2) < FALSE_ALARMS
             else:
-                large = sums.chi2 - freedom > DEVIATIONS * np.sqrt(sums.chi2_variance)
+                # of counts it is more spread out: a gamma distribution of the same mean and variance
+                shape = 2 * np.maximum(freedom, 1) / np.maximum(sums.chi2_variance, 1e-300)
+                large = chdtrc(shape * np.maximum(freedom, 1), shape * sums.chi2) < FALSE_ALARMS
             yield Flag.LARGE_CHI2, large & (freedom > 0)
         structured = sums.neighbours > DEVIATIONS * np.sqrt(sums.neighbours_squared)
+        if known:
+            # far below the noise there is nothing to see, as where there are no counts at all
+            structured &= sums.chi2 > 1e-6 * freedom
         yield Flag.STRUCTURED_RESIDUAL, structured & (freedom > 0)

@@ -12,7 +12,7 @@ from .._lazy import LazyModule
 from . import stages, trust_region
 from .arrow import Arrow, Solver, join
 from .batch import SECONDS_PER_CALL, Progress, kernel_of
-from .covariance import VANISHED, Answer, robust_factor
+from .covariance import VANISHED, Answer, nearness, robust_factor
 from .diagnose import RobustSums, residuals
 from .errors import FitInputError
 from .fits import Fits, store
@@ -149,7 +149,7 @@ def answer(kernel: Kernel, task: Task, state: State) -> Ends:
     held = task.lower == task.upper
     used = jnp.maximum(jnp.sum(task.samples.usable()), 1)
     pull = divide(joint.gradient, columns * length)
-    near = 0.01 * length / jnp.sqrt(used)
+    near = nearness(kernel.criterion, length, used)
     at_lower = ~held & (pull > 1e-6) & (columns * (state.x - task.lower) < near)
     at_upper = ~held & (pull < -1e-6) & (columns * (task.upper - state.x) < near)
     gone = columns <= VANISHED * state.column_norms

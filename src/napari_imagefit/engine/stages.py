@@ -85,16 +85,27 @@ def begin(kernel: Kernel, samples: Samples, limits: Limits, found: Array | None)
     index = jnp.asarray(kernel.free)
     lower, upper = (jnp.broadcast_to(a, params.shape)[index] for a in (limits.lower, limits.upper))
     statistics = _statistics(samples)
-    norm = statistics.norm
-    if kernel.criterion.noise == "poisson":
-        norm = jnp.sum(jnp.where(samples.usable(), counts(samples.data, samples)[1], 0), axis=0)
+    rounding = _rounding(kernel, samples, statistics)
     norms = None if limits.norms is None else limits.norms[index]
-    task = Task(samples, params, lower, upper, 8 * jnp.finfo(params.dtype).eps ** 2 * norm, norms)
+    task = Task(samples, params, lower, upper, rounding, norms)
     x = params[index]
     n, fits = x.shape
     blank = Expansion(jnp.zeros(fits, x.dtype), x, Dense(jnp.zeros((n, n, fits), x.dtype)))
     enough = statistics.n_used >= jnp.sum(lower < upper, axis=0)
     return task, trust_region.begin(task, x, blank, enough), statistics
+
+
+def _rounding(kernel: Kernel, samples: Samples, statistics: Statistics) -> Array:
+    """A cost that is nothing but the rounding of the data, ``(B,)``; for counts one that means nothing."""
+    least = 8 * jnp.finfo(samples.data.dtype).eps ** 2
+    used = samples.usable()
+    if kernel.criterion.noise == "poisson":
+        return jnp.maximum(least * jnp.sum(jnp.where(used, counts(samples.data, samples)[1], 0), axis=0), 1e-12)
+    if kernel.criterion.is_robust:
+        # the largest may be an outlier
+        usual = jnp.nanmedian(jnp.where(used, samples.weighted(samples.data) ** 2, jnp.nan), axis=0)
+        return least * statistics.n_used * jnp.nan_to_num(usual)
+    return least * statistics.norm
 
 
 def _statistics(samples: Samples) -> Statistics:
@@ -120,7 +131,7 @@ def advance(kernel: Kernel, task: Task, state: State, tolerances: Tolerances, li
 def answer(kernel: Kernel, task: Task, state: State) -> covariance.Answer:
     """Covariance, which parameters are at a bound or not determined, and what the residuals look like."""
     params = task.params.at[jnp.asarray(kernel.free)].set(state.x)
-    return covariance.answer(task, state, residuals(kernel, task.samples, params))
+    return covariance.answer(kernel.criterion, task, state, residuals(kernel, task.samples, params))
 
 
 def predict(kernel: Kernel, coords: tuple[Array, ...], params: Array) -> Array:

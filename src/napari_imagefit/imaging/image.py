@@ -114,6 +114,7 @@ def iter_fit_regions(
 ) -> Run:
     """The same for regions that may overlap, or differ from frame to frame."""
     settings = settings or Settings()
+    image = settings.level(image)
     plane = image.shape[image.ndim - model.ndim :]
     full = flat_coordinates(coords, plane)
     places = np.concatenate([region.places for region in regions])

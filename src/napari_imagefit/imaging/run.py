@@ -87,6 +87,10 @@ class Settings:
         ties = Ties.of(model, self.tied)
         return ties.model, ties
 
+    def level(self, data: NDArray[Any]) -> NDArray[Any]:
+        """Data with the differences between a camera's pixels taken out."""
+        return data if self.camera is None else self.camera.level(data)
+
     def noise(self, shape: tuple[int, ...]) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
         """Weights and shifts in the data's shape; see `Problem`."""
         if self.camera is not None:

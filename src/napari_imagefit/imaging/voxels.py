@@ -108,6 +108,7 @@ def iter_fit_voxels(
 
     fitted, ties = settings.model(model)
     wishes = Wishes.of(fitted, grid, places, settings)
+    data = settings.level(data)
     weights, shifts = settings.noise(data.shape)
 
     def curves(values: NDArray[Any]) -> NDArray[Any]:
