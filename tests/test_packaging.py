@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -31,3 +33,12 @@ def test_wheel_holds_the_manifest(options: list[str], tmp_path: Path) -> None:
     (entry_points,) = installed.glob("*.dist-info/entry_points.txt")
     assert "napari-imagefit = napari_imagefit:napari.yaml" in entry_points.read_text(encoding="utf-8")
     assert (installed / "napari_imagefit" / "py.typed").is_file()
+
+
+def test_few_packages_are_required() -> None:
+    """NLSQ pulls in 47; each of ours has its sentence in docs/dependencies.md."""
+    required = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    names = [re.split(r"[<>=!~\[; ]", text)[0] for text in required]
+    explained = (ROOT / "docs" / "dependencies.md").read_text()
+    assert len(names) <= 12
+    assert [name for name in names if f"| {name} |" not in explained] == []

@@ -200,7 +200,8 @@ def test_loss(f: Callable[..., Any], loss: Any, noise: str | None) -> None:
     y[[5, 20]] += 1.0
     sigma: Any = None if noise is None else SIGMAS[noise]
     root = np.eye(50) if sigma is None else np.diag(sigma) if sigma.ndim == 1 else np.linalg.cholesky(sigma)
-    for f_scale in (0.05, 2.0) if sigma is None else (0.5, 20.0):
+    # smaller ones make outliers of nearly all samples: there SciPy finds no minimum either
+    for f_scale in (0.05, 2.0) if sigma is None else (5.0, 20.0):
         popt, _ = nif.curve_fit(f, X, y, loss=loss, f_scale=f_scale, sigma=sigma, **TIGHT)
         best = optimize.least_squares(
             lambda p: np.linalg.solve(root, decay_numpy(X, *p) - y), popt * 1.02,

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import optimize
-from scipy.optimize.tests import test_minpack
 
 import napari_imagefit as nif
+
+# not every build of SciPy brings its tests
+test_minpack = pytest.importorskip("scipy.optimize.tests.test_minpack")
 
 # What only MINPACK has.
 MINPACK_ONLY = {
