@@ -26,6 +26,9 @@ from .centres import flag_centres
 
 Run = Generator[Progress, None, FitResult]
 
+# Progress is told so often, and a fit in a worker thread can be cancelled.
+SECONDS_BETWEEN = 0.1
+
 
 @dataclass(frozen=True, eq=False)
 class Settings:
@@ -227,7 +230,7 @@ def run(
     begun = time.perf_counter()
     fits = Fits.blank(len((ties.model if ties else model).names), int(np.prod(grid)), Status.NOT_FITTED)
     fits.status[places] = Status.STOPPED
-    done, total = 0, places.size
+    done, total, told = 0, places.size, -SECONDS_BETWEEN
     for job in jobs:
         if settings.shared:
             steps = iter_fit_shared(job.problem, settings.shared, should_stop)
@@ -240,7 +243,11 @@ def run(
                 flag_centres(job.problem, end.value)
                 fits.put(job.places, end.value)
                 break
-            yield Progress(done + progress.done, total, progress.compiling)
+            now = time.perf_counter()
+            # each yield to a window costs it, and the fit, some 20 ms
+            if progress.compiling or progress.done == job.problem.n_fits or now - told > SECONDS_BETWEEN:
+                told = now
+                yield Progress(done + progress.done, total, progress.compiling)
         done += job.problem.n_fits
         if should_stop is not None and should_stop():
             break
