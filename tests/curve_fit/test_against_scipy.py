@@ -200,7 +200,8 @@ def test_loss(f: Callable[..., Any], loss: Any, noise: str | None) -> None:
     y[[5, 20]] += 1.0
     sigma: Any = None if noise is None else SIGMAS[noise]
     root = np.eye(50) if sigma is None else np.diag(sigma) if sigma.ndim == 1 else np.linalg.cholesky(sigma)
-    # smaller ones make outliers of nearly all samples: there SciPy finds no minimum either
+    # at 0.5 the correlated noise makes outliers of nearly all samples, and arctan has its valleys far away: from p0 = 1
+    # SciPy ends at a cost of 6.846, ours runs off along another at 6.829
     for f_scale in (0.05, 2.0) if sigma is None else (5.0, 20.0):
         popt, _ = nif.curve_fit(f, X, y, loss=loss, f_scale=f_scale, sigma=sigma, **TIGHT)
         best = optimize.least_squares(
