@@ -6,6 +6,8 @@ PYTEST_ARGS ?=
 SETUP = @PYTHON="$(PYTHON)" sh tools/setup.sh
 DISPLAYED = sh tools/with-display.sh
 BIN = .venv/bin
+# most tests wait for a compiler that uses one core
+WORKERS = --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -35,11 +37,11 @@ demo:
 
 test:
 	$(SETUP) test
-	$(DISPLAYED) $(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+	$(DISPLAYED) $(BIN)/python -m pytest $(WORKERS) -m "not slow" $(PYTEST_ARGS)
 
 test-slow:
 	$(SETUP) test
-	$(DISPLAYED) $(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+	$(DISPLAYED) $(BIN)/python -m pytest $(WORKERS) -m slow $(PYTEST_ARGS)
 
 lint:
 	$(SETUP) dev

@@ -23,6 +23,8 @@ X = np.linspace(0, 4, LENGTH)
 MARGIN = 1e-8
 TOLERANCES = {"ftol": 1e-10, "xtol": 1e-10, "gtol": 1e-10}
 LIMIT = 3000
+# ten times what any parameter is drawn from
+RUNAWAY = 50
 
 
 def line(np: Any, x: Any, a: Any, b: Any) -> Any:
@@ -79,8 +81,7 @@ FAMILIES = {
     "line": Family(line, line_slopes, (-5, -5), (5, 5), linear=True),
     "waves": Family(waves, waves_slopes, (-5,) * 4, (5,) * 4, linear=True),
     "decay": Family(decay, decay_slopes, (0.5, 0.2, -1), (5, 3, 1)),
-    # several samples wide: a narrow peak between two samples and away from its data is a saddle, where a fit may end
-    "peak": Family(peak, peak_slopes, (0.5, 1, 0.5, -1), (5, 3, 1.5, 1)),
+    "peak": Family(peak, peak_slopes, (0.5, 1, 0.2, -1), (5, 3, 1.5, 1)),
 }
 LOSSES: dict[str, Callable[[Any], Any]] = {
     "linear": lambda z: z,
@@ -115,8 +116,7 @@ class Case:
         side = rng.random(len(low)) < 0.5
         middle = rng.uniform(0.1, 0.9, len(low)) * (high - low) + low
         lower, upper = np.where(cut & side, middle, lower), np.where(cut & ~side, middle, upper)
-        # without an end, a decay or a peak can run away to where nothing depends on it any more
-        if family.linear and rng.random() < 0.3:
+        if rng.random() < 0.3:
             upper = np.where(cut, upper, np.inf)
         start = rng.uniform(lower, np.where(np.isfinite(upper), upper, high + 1))
         return cls(family, loss, float(10 ** rng.uniform(-1, 0.5)), y, start, (lower, upper))
@@ -147,7 +147,9 @@ class Case:
 
     def is_downhill(self, here: np.ndarray, there: np.ndarray) -> bool:
         """Whether the way straight from here never rises above where it began: both lie in one valley."""
-        costs = np.array([self.cost(here + t * (there - here)) for t in np.linspace(0, 1, 101)])
+        # a peak may have gone far: the ridge is near the beginning then
+        way = np.concatenate([np.geomspace(1e-9, 1e-2, 100), np.linspace(0, 1, 101)[1:]])
+        costs = np.array([self.cost(here)] + [self.cost(here + t * (there - here)) for t in way])
         return bool(costs.max() <= costs[0] * (1 + 1e-12))
 
 
@@ -175,6 +177,6 @@ def test_never_above_scipy(name: str, loss: str, seed: int, noise: float, outlie
         assert cost <= other * (1 + MARGIN)
 
     polished = case.scipys(popt)
-    # it may leap over a ridge into another valley
-    if case.is_downhill(popt, polished.x):
+    # it may leap over a ridge into another valley, or run away where there is no minimum
+    if case.is_downhill(popt, polished.x) and (np.abs(polished.x) < RUNAWAY).all():
         assert cost <= case.cost(polished.x) * (1 + MARGIN)

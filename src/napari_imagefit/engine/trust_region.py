@@ -51,6 +51,7 @@ class State(NamedTuple):
     alpha: Array  # (B,): damping, to start the next search from
     status: Array  # (B,) int32: Status or RUNNING
     iterations: Array  # (B,) int32: trial steps, accepted or not
+    gain: Array  # (B,): by how much the last accepted step lowered the cost
 
 
 class Task(NamedTuple):
@@ -71,6 +72,7 @@ class Trial(NamedTuple):
     step: Array  # (n, B)
     scaled_step: Array  # (n, B)
     predicted: Array  # (B,): by how much the quadratic model falls
+    hoped: Array  # (B,): and by how much it would if no bound cut the step short
     alpha: Array  # (B,)
 
 
@@ -137,6 +139,7 @@ def begin(task: Task, x: Array, blank: Expansion, enough: Array) -> State:
         alpha=zero,
         status=jnp.where(enough, FRESH, Status.TOO_FEW_SAMPLES).astype(jnp.int32),
         iterations=jnp.zeros(fits, jnp.int32),
+        gain=jnp.full(fits, jnp.inf, x.dtype),
     )
 
 
@@ -194,7 +197,7 @@ def judge(task: Task, tolerances: Tolerances, limit: Array, state: State, trial:
     flat = (_optimality(box, new_x, here) <= tolerances.gradient) | (here.cost <= task.rounding)
     flat &= finite & (fresh | (actual > 0))
     status = jnp.where(flat, Status.GRADIENT, RUNNING)
-    settled = _settled(state, tolerances, step, actual, predicted, ratio)
+    settled = _settled(state, tolerances, trial, actual, ratio)
     # steps that shrink to nothing because the model ends here, while the cost still falls, lead to no minimum
     stuck = ~finite & (settled != RUNNING) & (_optimality(box, state.x, state.here) > 1e-4)
     settled = jnp.where(stuck, Status.NON_FINITE_MODEL, settled)
@@ -213,6 +216,7 @@ def judge(task: Task, tolerances: Tolerances, limit: Array, state: State, trial:
         alpha=keep(jnp.where(fresh, 0, trial.alpha * state.radius / radius), state.alpha),
         status=keep(status.astype(jnp.int32), state.status),
         iterations=iterations.astype(jnp.int32),
+        gain=jnp.where(accepted & ~fresh, actual, state.gain),
     )
 
 
@@ -233,16 +237,31 @@ def propose(task: Task, state: State) -> Trial:
     step, scaled_step, predicted = bounded_step(box, state.x, p, scale, quadratic, state.radius, theta)
     still = (state.status == FRESH) | (task.lower == task.upper)
     x = jnp.where(still, state.x, box.strictly_inside(state.x + step))
-    return Trial(x, step, scaled_step, predicted, alpha)
+    return Trial(x, step, scaled_step, predicted, -quadratic.value(p), alpha)
 
 
-def _settled(state: State, tolerances: Tolerances, step: Array, actual: Array, predicted: Array, ratio: Array) -> Array:
+def _left_to_gain(state: State, trial: Trial, actual: Array, ratio: Array) -> Array:
+    """What this step gained, or what is left to gain by one of three signs if that is more, ``(B,)``.
+
+    A fit is not at its end if gains do not decline from step to step (it creeps along a valley), if it gained more than
+    the model foretold (the cost curves less than the model, or down: a saddle), or if a bound has cut the step short.
+    """
+    decline = actual / state.gain
+    following = jnp.where(decline < 1, divide(decline, 1 - decline), jnp.inf)
+    # from a ratio of 1 − c/2 : 1/2 follows a curvature c = 2 − ratio in units of the model's
+    curved = jnp.where(ratio < 2, divide(trial.predicted, 2 - ratio), jnp.inf)
+    cut = actual * divide(trial.hoped, trial.predicted)
+    return jnp.maximum(jnp.maximum(actual, actual * following), jnp.maximum(curved, cut))
+
+
+def _settled(state: State, tolerances: Tolerances, trial: Trial, actual: Array, ratio: Array) -> Array:
     """SciPy's tests of cost and step after a trial, the step measured in the parameters' own scale as in MINPACK."""
-    cost = state.here.cost
+    cost, step = state.here.cost, trial.step
     eps = jnp.finfo(step.dtype).eps
-    little = (actual < tolerances.cost * cost) & (ratio > 0.25)
+    little = _left_to_gain(state, trial, actual, ratio) < tolerances.cost * cost
+    little &= ratio > 0.25
     # what is left to gain is below what the cost can resolve
-    little |= (predicted <= 10 * eps * cost) & (jnp.abs(actual) <= 10 * eps * cost)
+    little |= (trial.predicted <= 10 * eps * cost) & (jnp.abs(actual) <= 10 * eps * cost)
     # in the scale of here and now: the largest norms so far may be those of a bad start
     norms = _norms(state.here.gram)
     still = norm(norms * step) < tolerances.step * norm(norms * state.x)
