@@ -174,7 +174,7 @@ def advance(
 def judge(task: Task, tolerances: Tolerances, limit: Array, state: State, trial: Trial, there: Expansion) -> State:
     """What a trial leads to: a step or a smaller region, and perhaps the end of a fit."""
     box = Box(task.lower, task.upper)
-    x, step, predicted = trial.x, trial.step, trial.predicted
+    x, predicted = trial.x, trial.predicted
     fresh = state.status == FRESH
     running = state.status >= RUNNING
 
