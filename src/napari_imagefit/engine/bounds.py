@@ -19,9 +19,10 @@ from .model import Array
 from .subproblem import divide, norm
 
 if TYPE_CHECKING:
+    import jax
     import jax.numpy as jnp
 else:
-    jnp = LazyModule("jax.numpy")
+    jax, jnp = LazyModule("jax"), LazyModule("jax.numpy")
 
 
 class Box(NamedTuple):
@@ -126,6 +127,21 @@ def bounded_step(
     """
     free = box.contains(x + scale * step)
 
+    whole = model.value(step)
+
+    def cut() -> tuple[Array, Array]:
+        best, value = _cut_step(box, x, step, scale, model, radius, theta)
+        return jnp.where(free, step, best), jnp.where(free, whole, value)
+
+    # most often no step of the whole batch is too long
+    best, value = jax.lax.cond(jnp.all(free), lambda: (step, whole), cut)
+    return scale * best, best, -value
+
+
+def _cut_step(
+    box: Box, x: Array, step: Array, scale: Array, model: Quadratic, radius: Array, theta: Array
+) -> tuple[Array, Array]:
+    """The best of the steps inside the bounds, and the quadratic model's value there."""
     to_bound, hits = box.stride(x, scale * step)
     to_bound = jnp.where(jnp.isfinite(to_bound), to_bound, 1)
     reflected = jnp.where(hits, -step, step)
@@ -158,5 +174,4 @@ def bounded_step(
     for candidate, its_value in candidates:
         better = its_value < value
         best, value = jnp.where(better, candidate, best), jnp.where(better, its_value, value)
-    best = jnp.where(free, step, best)
-    return scale * best, best, -jnp.where(free, model.value(step), value)
+    return best, value

@@ -101,3 +101,15 @@ class Flag(IntFlag):
         "Σ(eᵢeᵢ₊₁)², along the curve or the rows of pixels. Independent noise around the right model raises it in at "
         "most 1 of 1 000 fits. The model lacks something, or the noise is correlated.",
     )
+    CUT_BY_EDGE = (
+        128,
+        "the window is cut by the edge of the image",
+        "A part of the spot's window lies outside of the image. It was fitted on the pixels that there are, which tell "
+        "less of its centre and background.",
+    )
+    NEIGHBOUR_OVERLAP = (
+        256,
+        "another spot lies within the window",
+        "Another of the points that were given lies within the spot's window, so that the light of both is fitted as "
+        "one. Take a smaller window, or a model of two spots.",
+    )

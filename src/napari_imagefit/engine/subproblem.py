@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .._lazy import LazyModule
+from . import ldl
 from .eigen import eigen
 from .model import Array
 
@@ -56,6 +57,8 @@ def trust_region_step(matrix: Array, gradient: Array, radius: Array, alpha: Arra
     step : array, ``(n, B)``
     alpha : array, ``(B,)``
     """
+    if matrix.shape[0] <= ldl.MOST:
+        return _step_by_ldl(matrix, gradient, radius, alpha)
     values, vectors = eigen(matrix)
     # what is zero within rounding counts as the rounding: a singular matrix has a long step, not an infinite one
     values = jnp.maximum(values, values.shape[0] * jnp.finfo(values.dtype).eps * jnp.max(values, axis=0))
@@ -70,10 +73,31 @@ def trust_region_step(matrix: Array, gradient: Array, radius: Array, alpha: Arra
 
     regular = jnp.min(values, axis=0) > 0
     alpha, inside = find_damping(solve, regular, norm(gradient), radius, alpha)
-    back = steps_back(alpha)
-    # outside the region only by the accuracy of α: put the step on its edge
-    back = jnp.where(inside, 1, divide(radius, norm(back))) * back
+    back = _to_edge(steps_back(alpha), inside, radius)
     return -jnp.sum(vectors * back, axis=1), alpha
+
+
+def _step_by_ldl(matrix: Array, gradient: Array, radius: Array, alpha: Array) -> tuple[Array, Array]:
+    n = matrix.shape[0]
+    largest = jnp.max(jnp.diagonal(matrix).T, axis=0)
+    tiny = jnp.finfo(matrix.dtype).tiny
+    least = jnp.maximum(n * jnp.finfo(matrix.dtype).eps * largest, tiny)
+    right = list(gradient)
+
+    def solve(a: Array) -> tuple[Array, Array]:
+        factors = ldl.factorise(matrix, a, least)
+        p = factors.solve(right)
+        return jnp.sqrt(ldl.sum_of([x * x for x in p])), factors.norm(p)
+
+    alpha, inside = find_damping(solve, largest > 0, norm(gradient), radius, alpha)
+    back = jnp.stack(ldl.factorise(matrix, alpha, least).solve(right))
+    # nothing is to be gained where nothing depends on the unknowns
+    return -jnp.where(largest > 0, _to_edge(back, inside, radius), 0), alpha
+
+
+def _to_edge(back: Array, inside: Array, radius: Array) -> Array:
+    """Outside the region only by the accuracy of α: put the step on its edge."""
+    return jnp.where(inside, 1, divide(radius, norm(back))) * back
 
 
 def find_damping(
