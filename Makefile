@@ -1,7 +1,10 @@
 # `make demo` and `make test` set up what they need first: see tools/setup.sh.
-# PYTHON is the interpreter that a new .venv is made with; PYTEST_ARGS goes to pytest.
+# PYTHON is the interpreter that a new .venv is made with; PYTEST_ARGS goes to pytest. PYTHON_BENCH and BENCH_ARGS are
+# the same for `make bench`, whose peers need Python 3.12: see tools/bench.sh.
 PYTHON ?= python3
 PYTEST_ARGS ?=
+PYTHON_BENCH ?= python3.12
+BENCH_ARGS ?=
 
 SETUP = @PYTHON="$(PYTHON)" sh tools/setup.sh
 DISPLAYED = sh tools/with-display.sh
@@ -11,7 +14,7 @@ WORKERS = --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-slow lint screenshots clean
+.PHONY: help demo test test-slow lint screenshots bench clean
 
 help:
 	@echo "make demo         fit a sample image in napari (without a screen: into demo.png)"
@@ -19,6 +22,7 @@ help:
 	@echo "make test-slow    the slow tests"
 	@echo "make lint         ruff, mypy and the import rules"
 	@echo "make screenshots  draw the pictures of the documentation again"
+	@echo "make bench        measure beside other programs (20 minutes; quick: make bench BENCH_ARGS=--quick)"
 	@echo "make clean        remove .venv and whatever else these commands made"
 	@echo
 	@echo "Each sets up what it needs in .venv, and installs system libraries only when run as root."
@@ -54,7 +58,10 @@ screenshots:
 	$(SETUP) demo
 	$(DISPLAYED) $(BIN)/python docs/make_screenshots.py
 
+bench:
+	@PYTHON="$(PYTHON)" PYTHON_BENCH="$(PYTHON_BENCH)" sh tools/bench.sh $(BENCH_ARGS)
+
 clean:
-	rm -rf .venv build dist demo.png
+	rm -rf .venv .venv-bench build dist demo.png
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Measures napari-imagefit beside its peers; see `docs/performance.md`. ``python -m benchmarks --help``."""

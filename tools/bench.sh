@@ -1,0 +1,60 @@
+#!/bin/sh
+# Makes .venv-bench, with this project and each of its peers, and runs the benchmarks in it:
+#
+#   sh tools/bench.sh [arguments of python -m benchmarks]
+#
+# osipy and NLSQ need Python 3.12: PYTHON_BENCH names the interpreter (python3.12), and without one PYTHON is taken.
+# A peer that cannot be installed is no error: the tables say that it is missing. What is there already is left
+# alone; to install anew, remove .venv-bench.
+set -eu
+cd "$(dirname "$0")/.."
+venv=.venv-bench
+
+find_python() {
+    for candidate in "${PYTHON_BENCH:-python3.12}" "${PYTHON:-python3}"; do
+        # pyenv's shims are there for versions that are not chosen, too
+        for version in "" $(pyenv versions --bare 2>/dev/null | grep '^3\.12' || true); do
+            if path=$(PYENV_VERSION=$version "$candidate" -c 'import ensurepip, sys, venv; sys.version_info < (3, 11) and sys.exit(1); print(sys.executable)' 2>/dev/null); then
+                echo "$path"
+                return
+            fi
+        done
+    done
+    echo "napari-imagefit: there is no Python 3.11 or newer here that can make an environment; name one: make bench PYTHON_BENCH=/path/to/python3.12" >&2
+    return 1
+}
+
+install() { # install PACKAGE...
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-compile "$@"
+}
+
+if [ "$(cat "$venv/.made-in" 2>/dev/null)" != "$(pwd)" ]; then
+    python=$(find_python)
+    echo "Making $venv with $("$python" -V)"
+    "$python" -m venv --clear "$venv"
+    pwd >"$venv/.made-in"
+fi
+
+stamp=$(cksum <pyproject.toml)
+if [ "$(cat "$venv/.installed" 2>/dev/null)" != "$stamp" ]; then
+    echo "Installing napari-imagefit into $venv: one to two minutes"
+    install --editable ".[demo]" matplotlib
+    if command -v nvidia-smi >/dev/null 2>&1; then
+        echo "Installing JAX for CUDA"
+        install "jax[${BENCH_CUDA:-cuda12}]" || echo "JAX for CUDA cannot be installed (see above): measured is the CPU"
+    fi
+    echo "$stamp" >"$venv/.installed"
+fi
+
+# one at a time: one that conflicts must not keep the others out
+for peer in jaxfit==0.0.5 nlsq osipy picassosr; do
+    if ! [ -e "$venv/.tried-$peer" ]; then
+        echo "Installing $peer"
+        if ! install "$peer" || ! install --editable ".[demo]"; then
+            echo "$peer cannot be installed (see above): it is missing in the tables"
+        fi
+        : >"$venv/.tried-$peer"
+    fi
+done
+
+exec "$venv/bin/python" -m benchmarks "$@"
