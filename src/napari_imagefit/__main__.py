@@ -1,4 +1,4 @@
-"""The command line: ``napari-imagefit demo`` and ``napari-imagefit models``."""
+"""The command line: ``napari-imagefit demo``, ``napari-imagefit models`` and ``napari-imagefit run``."""
 
 from __future__ import annotations
 
@@ -39,6 +39,38 @@ def list_models() -> None:
 
     for model in models.values():
         typer.echo(f"{model.name}({', '.join(model.names)})\n    {model.formula}")
+
+
+@app.command()
+def run(
+    recipe: Annotated[Path, typer.Argument(help="JSON, as FitResult.recipe() gives it.", metavar="RECIPE.json")],
+    data: Annotated[str, typer.Argument(help=".zarr, OME-Zarr, .tif, .npy, or FILE.h5::/dataset.", metavar="INPUT")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the results, a Zarr group.")],
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a running Dask scheduler, such as tcp://10.0.0.1:8786.")
+    ] = None,
+    fits_per_chunk: Annotated[
+        int | None,
+        typer.Option(min=1, help="Fits that are done, held in memory and written at a time; 131072 if not given."),
+    ] = None,
+) -> None:
+    """Fit a file chunk by chunk; it need not fit into memory.
+
+    The same command again goes on where it stopped.
+    """
+    from .command_line.run import run_recipe
+    from .engine.errors import FitEngineError, FitInputError
+
+    def say(text: str) -> None:
+        typer.echo(text, err=True)
+
+    try:
+        run_recipe(recipe, data, output, scheduler, fits_per_chunk, say)
+    except (FitInputError, FitEngineError) as error:
+        say(str(error))
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
 
 
 def main() -> None:

@@ -14,8 +14,10 @@ from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from ..engine.batch import Progress
-from ..layers.outputs import put, remove_stale, role
-from ..layers.request import Outcome, Request, run_request
+from ..imaging.lazy_arrays import is_dask
+from ..layers.inputs import run_any
+from ..layers.outputs import put, remove_stale, role, role_of
+from ..layers.request import Outcome, Request
 
 if TYPE_CHECKING:
     from napari.components import LayerList
@@ -64,7 +66,7 @@ class Session:
         self.cancel()
         generation = self._generation
         self._request, self._begun = request, time.perf_counter()
-        worker = create_worker(run_request, request)
+        worker = create_worker(run_any, request)
         worker.yielded.connect(lambda progress: self._on_progress(generation, progress))
         worker.returned.connect(lambda outcome: self._on_outcome(generation, outcome))
         worker.errored.connect(lambda error: self._on_error(generation, error))
@@ -142,6 +144,9 @@ class Session:
     def _shows(self, outcome: Outcome) -> Iterator[None]:
         """Put the layers into the viewer; a new one is shown in a step of its own: drawing takes as long again."""
         for output in outcome.outputs:
+            if is_dask(output.data[0]):
+                # updating a layer looks at all of its data: one that is not in memory is replaced
+                self._remove(outcome.request.group, role(output.data))
             layer = put(self._layers, output)
             yield
             if layer is output.layer and output.visible:
@@ -150,3 +155,7 @@ class Session:
         remove_stale(self._layers, outcome.request.group, [role(output.data) for output in outcome.outputs])
         self._end()
         self.finished.emit(outcome)
+
+    def _remove(self, group: str, what: str) -> None:
+        for layer in [layer for layer in self._layers if role_of(layer, group) == what]:
+            self._layers.remove(layer)

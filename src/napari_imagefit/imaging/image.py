@@ -18,6 +18,7 @@ from ..engine.errors import FitInputError
 from ..engine.model import Model
 from ..engine.problem import Bounds, DType, Options, Values, check_counts
 from ..engine.result import FitResult, LayerTuple
+from .lazy_arrays import is_dask
 from .maps import image_layers
 from .regions import Region, find_regions, flat_coordinates, iter_jobs, take
 from .run import Run, Settings, Wishes, drain, run
@@ -79,6 +80,10 @@ def iter_fit_image(
     should_stop: Callable[[], bool] | None = None,
 ) -> Run:
     """`fit_image` as a generator: it yields `Progress` several times a second and returns the `FitResult`."""
+    if is_dask(image):
+        from .lazy_steps import iter_fit_image_lazily
+
+        return iter_fit_image_lazily(image, model, mask=mask, coords=coords, settings=settings, should_stop=should_stop)
     model = models.find(model)
     data = real_array(image, "the image")
     if model.ndim < 2:
@@ -164,7 +169,8 @@ def fit_image(
     Parameters
     ----------
     image : array, ``(*frames, Y, X)``, or ``(*frames, Z, Y, X)`` for a 3-D model
-        Any real dtype. Pixels that are NaN or infinite are left out, and counted in ``n_left_out``.
+        Any real dtype. Pixels that are NaN or infinite are left out, and counted in ``n_left_out``. Of a Dask array the
+        result is lazy: Dask arrays, and each chunk of frames is fitted when Dask computes it.
     model : str or Model
         Such as ``"gaussian_2d_rotated"``; see `napari_imagefit.models`.
     mask : array, optional
@@ -217,28 +223,28 @@ def fit_image(
     >>> round(float(result.params["x"]), 6), round(float(result.params["sigma"]), 6)
     (21.0, 4.0)
     """
-    steps = iter_fit_image(
-        image,
-        model,
-        mask=mask,
-        coords=coords,
-        settings=Settings.of(
-            init=init,
-            bounds=bounds,
-            fixed=fixed,
-            tied=tied,
-            shared=shared,
-            sigma=sigma,
-            noise=noise,
-            loss=loss,
-            f_scale=f_scale,
-            ftol=ftol,
-            xtol=xtol,
-            gtol=gtol,
-            max_iterations=max_iterations,
-            device=device,
-            dtype=dtype,
-        ),
-        should_stop=should_stop,
+    settings = Settings.of(
+        init=init,
+        bounds=bounds,
+        fixed=fixed,
+        tied=tied,
+        shared=shared,
+        sigma=sigma,
+        noise=noise,
+        loss=loss,
+        f_scale=f_scale,
+        ftol=ftol,
+        xtol=xtol,
+        gtol=gtol,
+        max_iterations=max_iterations,
+        device=device,
+        dtype=dtype,
     )
+    if is_dask(image):
+        from .lazy import lazy_fit_image
+
+        return lazy_fit_image(
+            image, model, mask=mask, coords=coords, settings=settings, progress=progress, should_stop=should_stop
+        )
+    steps = iter_fit_image(image, model, mask=mask, coords=coords, settings=settings, should_stop=should_stop)
     return drain(steps, progress)

@@ -18,6 +18,7 @@ from ..engine.errors import FitInputError
 from ..engine.model import Model
 from ..engine.problem import Bounds, DType, Options, Problem, Values
 from ..engine.result import FitResult, LayerTuple
+from .lazy_arrays import is_dask
 from .maps import voxel_layers
 from .run import Job, Run, Settings, Wishes, drain, run
 
@@ -69,6 +70,12 @@ def iter_fit_voxels(
     should_stop: Callable[[], bool] | None = None,
 ) -> Run:
     """`fit_voxels` as a generator: it yields `Progress` several times a second and returns the `FitResult`."""
+    if is_dask(stack):
+        from .lazy_steps import iter_fit_voxels_lazily
+
+        return iter_fit_voxels_lazily(
+            stack, model, x=x, axis=axis, mask=mask, settings=settings, should_stop=should_stop
+        )
     model = models.find(model)
     settings = settings or Settings()
     options = settings.options
@@ -171,6 +178,7 @@ def fit_voxels(
     ----------
     stack : array
         Any real dtype and number of axes. Samples that are NaN or infinite are left out, and counted in ``n_left_out``.
+        Of a Dask array the result is lazy: Dask arrays, and each chunk is fitted when Dask computes it.
     model : str or Model
         A curve, such as ``"exponential_decay"``; see `napari_imagefit.models`.
     x : array, ``(n,)``, optional
@@ -209,29 +217,28 @@ def fit_voxels(
     >>> result.params["tau"].round(6)
     array([40., 80.])
     """
-    steps = iter_fit_voxels(
-        stack,
-        model,
-        x=x,
-        axis=axis,
-        mask=mask,
-        settings=Settings.of(
-            init=init,
-            bounds=bounds,
-            fixed=fixed,
-            tied=tied,
-            shared=shared,
-            sigma=sigma,
-            noise=noise,
-            loss=loss,
-            f_scale=f_scale,
-            ftol=ftol,
-            xtol=xtol,
-            gtol=gtol,
-            max_iterations=max_iterations,
-            device=device,
-            dtype=dtype,
-        ),
-        should_stop=should_stop,
+    settings = Settings.of(
+        init=init,
+        bounds=bounds,
+        fixed=fixed,
+        tied=tied,
+        shared=shared,
+        sigma=sigma,
+        noise=noise,
+        loss=loss,
+        f_scale=f_scale,
+        ftol=ftol,
+        xtol=xtol,
+        gtol=gtol,
+        max_iterations=max_iterations,
+        device=device,
+        dtype=dtype,
     )
+    if is_dask(stack):
+        from .lazy import lazy_fit_voxels
+
+        return lazy_fit_voxels(
+            stack, model, x=x, axis=axis, mask=mask, settings=settings, progress=progress, should_stop=should_stop
+        )
+    steps = iter_fit_voxels(stack, model, x=x, axis=axis, mask=mask, settings=settings, should_stop=should_stop)
     return drain(steps, progress)

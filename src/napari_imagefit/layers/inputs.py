@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..catalogue import models
-from ..engine.errors import FitInputError
+from ..engine.errors import FitEngineError, FitInputError
 from ..engine.model import Model
 from ..engine.problem import check_parameters
+from ..engine.progress import Progress
+from ..imaging.lazy_arrays import is_dask
 from ..imaging.regions import Region, find_regions
+from ..imaging.run import Run, Settings
 from .choices import Choices, Row
 from .geometry import AxisCoordinates, axis_coordinates, grid_shape, layer_transform, unit_factors
-from .outputs import map_transform
+from .outputs import Output, map_transform, place_maps, role
 from .regions import RegionError, labels_on_image, shapes_masks
-from .request import Request
+from .request import Outcome, Request, run_request
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -254,3 +257,55 @@ def parameter_units(model: Model, axes: Sequence[str]) -> dict[str, str]:
     meaning = {"coord": common, "rad": "rad", **{f"coord{i}": unit for i, unit in enumerate(axes)}}
     inverse = {f"1/{name}": f"1/{unit}" for name, unit in meaning.items() if unit}
     return {p.name: (meaning | inverse).get(p.unit, "") for p in model.parameters}
+
+
+def run_any(request: Request) -> Generator[Progress, None, Outcome]:
+    """`run_request`, which loads the data, or the same chunk by chunk where the layer's data are a Dask array.
+
+    Raises
+    ------
+    FitEngineError
+        If the program fails.
+    """
+    if not is_dask(request.data):
+        return (yield from run_request(request))
+    # only then: its modules are not needed otherwise
+    from ..imaging.lazy_layers import lazy_layers
+    from ..imaging.lazy_result import LazySource
+
+    try:
+        result = yield from _lazy_steps(request)
+        source = result.source
+        assert isinstance(source, LazySource)
+        layers = lazy_layers(result, source, request.units, request.region_names)
+        placed = place_maps(layers, request.group, request.transform, request.map_transform, request.axis)
+        outputs = tuple(Output.of(new, make=is_dask(new[0]) or role(new) not in request.shown) for new in placed)
+        return Outcome(request, result, outputs)
+    except FitInputError as error:
+        return Outcome(request, refusal=str(error))
+    except RuntimeError as error:
+        raise FitEngineError(f"{type(error).__name__}: {error}") from error
+
+
+def _lazy_steps(request: Request) -> Run:
+    from ..imaging.lazy_steps import iter_fit_regions_lazily, iter_fit_voxels_lazily
+
+    settings = Settings(**request.wishes, options=request.options)
+    if request.job == "voxels":
+        return iter_fit_voxels_lazily(
+            request.data,
+            request.model,
+            x=request.coords[0],
+            axis=request.axis,
+            mask=request.mask,
+            settings=settings,
+            should_stop=None,
+        )
+    return iter_fit_regions_lazily(
+        request.data,
+        request.model,
+        request.regions,
+        labels=np.arange(1, len(request.region_names) + 1),
+        coords=request.coords,
+        settings=settings,
+    )

@@ -1,0 +1,1 @@
+"""What the commands do; `napari_imagefit.__main__` says how they are called."""

@@ -1,0 +1,93 @@
+"""Pieces on the workers of a Dask cluster; results are written here as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..engine.errors import FitEngineError, FitInputError
+from ..imaging.lazy_arrays import Slices
+from ..imaging.lazy_blocks import fit_piece
+from ..imaging.lazy_plan import Plan
+from ..imaging.lazy_records import unpack
+from ..imaging.store import ResultStore
+from ..imaging.store_inputs import StoredArray, need
+from .progress import show_progress
+
+# Pieces for each thread of the workers that are under way: one is fitted, the next is read.
+AHEAD = 2
+CONNECTING = "10s"
+
+
+def fit_stored_piece(plan: Plan, data: StoredArray, where: Slices) -> NDArray[Any]:
+    """Read a piece and fit it; runs on a worker."""
+    return fit_piece(plan, data[where], plan.cut(where))
+
+
+def fit_on_cluster(
+    address: str, plan: Plan, data: StoredArray, store: ResultStore, todo: list[int], say: Callable[[str], object]
+) -> None:
+    """Fit these pieces. Those of a worker that dies are done again by another: the scheduler sees to it.
+
+    Raises
+    ------
+    FitInputError
+        If there is no scheduler, or the input makes no sense to a worker.
+    """
+    distributed = need("distributed", "--scheduler")
+    try:
+        client = distributed.Client(address, timeout=CONNECTING, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise FitInputError(
+            f"no Dask scheduler answers at {address!r} ({error}); start one with: dask scheduler"
+        ) from None
+    with client:
+        threads = sum(client.nthreads().values())
+        if not threads:
+            say("the cluster has no workers yet; waiting for them")
+        _drive(distributed, client, plan, data, store, todo, max(2, AHEAD * threads))
+
+
+def _drive(
+    distributed: Any, client: Any, plan: Plan, data: StoredArray, store: ResultStore, todo: list[int], ahead: int
+) -> None:
+    waiting = iter(todo)
+    numbers: dict[Any, int] = {}
+
+    def submit() -> Any:
+        for number in waiting:
+            future = client.submit(fit_stored_piece, plan, data, store.pieces[number], pure=False)
+            numbers[future.key] = number
+            return future
+        return None
+
+    sizes = {number: plan.n_fits(store.pieces[number]) for number in todo}
+    done = 0
+    with show_progress(sum(sizes.values())) as tell:
+        first = [future for _ in range(ahead) if (future := submit()) is not None]
+        results = distributed.as_completed(first, loop=client.loop)
+        del first
+        for future in results:
+            try:
+                records = np.asarray(future.result())
+            except distributed.KilledWorker as error:
+                raise FitEngineError(
+                    f"a chunk was given up because each worker that took it died, perhaps for lack of memory "
+                    f"({error}); the same command, with a smaller --fits-per-chunk into a new folder, may do it"
+                ) from error
+            if (following := submit()) is not None:
+                results.add(following)
+            number = numbers.pop(future.key)
+            store.write(number, _result(plan, records))
+            done += sizes[number]
+            tell(done, "")
+            # a worker keeps a result for as long as anyone holds its future
+            del future
+
+
+def _result(plan: Plan, records: NDArray[Any]) -> Any:
+    nowhere: Any = None
+    return unpack(records, plan.model, nowhere, known_sigma=plan.knows_noise, criterion=plan.settings.options.criterion)

@@ -1,0 +1,91 @@
+"""``napari-imagefit run``: a recipe, a file of data, and a folder of results that can be gone on with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from ..imaging.lazy_plan import Plan
+from ..imaging.recipe import Recipe
+from ..imaging.store import ResultStore
+from ..imaging.store_inputs import StoredArray, open_stored
+from .progress import show_progress
+
+Say = Callable[[str], object]
+
+
+def run_recipe(
+    recipe_file: Path, input_text: str, output: Path, scheduler: str | None, most_fits: int | None, say: Say
+) -> None:
+    """Fit what is not yet in the output.
+
+    Raises
+    ------
+    FitInputError
+        One sentence about what is wrong.
+    KeyboardInterrupt
+        Where the user stopped it; what was said tells how to go on.
+    """
+    recipe = Recipe.read(recipe_file)
+    data = open_stored(input_text)
+    plan = recipe.plan(data)
+    store = ResultStore.open(output, plan, recipe, data, most_fits)
+    n_pieces, finished = len(store.pieces), store.finished()
+    if finished:
+        say(f"{len(finished)} of {n_pieces} chunks were there already")
+    todo = [number for number in range(n_pieces) if number not in finished]
+    try:
+        if scheduler is None:
+            _fit_here(plan, data, store, todo)
+        else:
+            from .cluster import fit_on_cluster
+
+            fit_on_cluster(scheduler, plan, data, store, todo, say)
+    except KeyboardInterrupt:
+        say(f"stopped with {len(store.finished())} of {n_pieces} chunks; the same command goes on from there")
+        raise
+    counts = store.status_counts()
+    converged = sum(n for status, n in counts.items() if status.converged)
+    say(f"{plan.model.name}: {sum(counts.values())} fits · {converged} converged · {output}")
+    for status, n in sorted(counts.items(), key=lambda pair: -pair[1]):
+        if not status.converged:
+            say(f"  {n} × {status.message}")
+
+
+def _fit_here(plan: Plan, data: StoredArray, store: ResultStore, todo: list[int]) -> None:
+    """One piece after the other, for a fit uses all cores; the next is read and the last one written meanwhile."""
+    sizes = {number: plan.n_fits(store.pieces[number]) for number in todo}
+    done = 0
+    written: Future[None] | None = None
+    with ThreadPoolExecutor(2) as pool, show_progress(sum(sizes.values())) as tell:
+        for number, values in _read_ahead(pool, data, store, todo):
+            steps = plan.steps(values, plan.cut(store.pieces[number]))
+            while True:
+                try:
+                    progress = next(steps)
+                except StopIteration as end:
+                    result = end.value
+                    break
+                tell(done + progress.done, "compiling" if progress.compiling else "")
+            done += sizes[number]
+            tell(done, "")
+            if written is not None:
+                written.result()  # never more than one waits in memory
+            written = pool.submit(store.write, number, result)
+        if written is not None:
+            written.result()
+
+
+def _read_ahead(
+    pool: ThreadPoolExecutor, data: StoredArray, store: ResultStore, todo: list[int]
+) -> Iterator[tuple[int, NDArray[Any]]]:
+    """Each piece; the one after it is being read by then."""
+    waiting = None
+    for number, following in zip(todo, [*todo[1:], None], strict=True):
+        values = data[store.pieces[number]] if waiting is None else waiting.result()
+        waiting = None if following is None else pool.submit(data.__getitem__, store.pieces[following])
+        yield number, values

@@ -1,0 +1,48 @@
+"""Layers of data that are not in memory: maps are arrays, whatever is as large as the data stays lazy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from ..engine.result import FitResult, LayerTuple
+from .image import ImageSource
+from .lazy_plan import ImagePlan
+from .lazy_result import LazySource
+from .maps import _maps, _outline_layer, _pictures, _status_layer, status_labels
+
+Units = Mapping[str, str]
+# Values along each axis from which the contrast of fitted and residual is judged.
+SAMPLED = 64
+
+
+def lazy_layers(
+    result: FitResult, source: LazySource, units: Units | None = None, names: Sequence[str] = ()
+) -> list[LayerTuple]:
+    """As `image_layers` or `voxel_layers`; `result` holds NumPy arrays."""
+    plan = source.plan
+    if isinstance(plan, ImagePlan):
+        nothing = plan.nothing(plan.shape)
+        places = ImageSource(nothing, plan.coords, [], plan.labels, plan.settings.options, {})
+        painted = source.painted(result)
+        others = [_status_layer(result, painted), _outline_layer(result, places, units or {}, names)]
+    else:
+        others = [*_maps(result, units or {}), _status_layer(result, status_labels(result.status))]
+    return [*_lazy_pictures(result, source, units), *others]
+
+
+def _lazy_pictures(result: FitResult, source: LazySource, units: Units | None) -> list[LayerTuple]:
+    """Fitted and residual; their contrast is that of a sample of a chunk in the middle."""
+    fitted, residual = source.fitted(result), source.residual(result)
+    middle = tuple(n // 2 for n in fitted.numblocks)
+    chunk = np.asarray(fitted.blocks[middle])
+    thin = tuple(slice(None, None, max(1, n // SAMPLED)) for n in chunk.shape)
+    stand_in: Any = SimpleNamespace(dtype=source.plan.dtype)
+    pictures = _pictures(result, stand_in, chunk[thin], np.asarray(residual.blocks[middle])[thin], units)
+    return [
+        (values.astype(picture.dtype), options, kind)
+        for values, (picture, options, kind) in zip((fitted, residual), pictures, strict=True)
+    ]

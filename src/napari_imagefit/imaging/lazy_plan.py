@@ -1,0 +1,506 @@
+"""A fit that is done piece by piece: everything that was said, and how one piece is fitted by the ordinary way."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..catalogue import models
+from ..engine.arrays import float_array
+from ..engine.errors import FitInputError
+from ..engine.fits import Fits
+from ..engine.model import Model
+from ..engine.result import FitResult, Source
+from ..engine.status import Status
+from .image import ImageSource, iter_fit_image, iter_fit_regions
+from .lazy_arrays import Argument, Sliceable, Slices, is_dask, iter_pieces
+from .lazy_settings import Key, join, split, without_dask
+from .lazy_transport import receive, send
+from .regions import Region, find_regions, flat_coordinates
+from .run import Run, Settings, Wishes, as_weights, run
+from .voxels import VoxelSource, iter_fit_voxels
+
+MASK: Key = ("mask",)
+FRAMES: Key = ("frames",)
+Cut = Mapping[Key, NDArray[Any]]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Plan(ABC):
+    """What is fitted in each piece of the data. It can be sent to another process.
+
+    Attributes
+    ----------
+    shape, dtype
+        Of the data.
+    grid_axes : tuple of int
+        The axis of the data for each axis of the grid of fits; ``len(shape)`` for labels.
+    whole : tuple of int
+        The axes that are never cut.
+    said : Settings
+        All that was said, as it was said.
+    knows_noise : bool
+        Whether standard errors are absolute.
+    settings : Settings
+        The part of it that is the same in every piece.
+    arguments : dict
+        The part that is cut: arrays.
+    """
+
+    model: Model
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    grid_axes: tuple[int, ...]
+    whole: tuple[int, ...]
+    said: Settings = field(default_factory=Settings)
+    knows_noise: bool = False
+    settings: Settings = field(default_factory=Settings)
+    arguments: dict[Key, Argument] = field(default_factory=dict)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"model": send(self.model)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, model=receive(state["model"]))
+
+    @property
+    @abstractmethod
+    def grid(self) -> tuple[int, ...]:
+        """The shape of the grid of fits."""
+
+    def on_grid(self, where: Slices) -> Slices:
+        """From a piece of the data to its place on the grid."""
+        return tuple(where[axis] if axis < len(where) else slice(None) for axis in self.grid_axes)
+
+    def cut(self, where: Slices) -> dict[Key, NDArray[Any]]:
+        """The parts of all arguments for a piece."""
+        return {key: argument.cut(where) for key, argument in self.arguments.items()}
+
+    def places(self, where: Slices) -> dict[Key, NDArray[Any]]:
+        """The same for those that say where there is a fit."""
+        return {key: self.arguments[key].cut(where) for key in (MASK, FRAMES) if key in self.arguments}
+
+    def bare(self) -> Self:
+        """The plan without what is not the same in every piece."""
+        return replace(self, arguments={}, said=Settings())
+
+    def with_settings(self, settings: Settings, others: Mapping[Key, Argument]) -> Self:
+        """Take the settings apart, and add other arguments.
+
+        Raises
+        ------
+        FitInputError
+            If an array has a shape that does not broadcast, or a value makes no sense.
+        """
+        if settings.shared:
+            raise FitInputError(
+                "shared parameters make one problem of all fits, which cannot be done chunk by chunk; "
+                "leave shared out, or load the array into memory (array.compute()) where it fits"
+            )
+        same, arguments = split(settings, tuple(range(len(self.shape))), self.grid_axes)
+        plan = replace(
+            self, said=settings, knows_noise=settings.knows_noise, settings=same, arguments=arguments | dict(others)
+        )
+        plan.check_shapes()
+        return plan
+
+    def check_shapes(self) -> None:
+        """Refuse arrays that do not broadcast, and whatever else NumPy arrays show to be wrong."""
+        whole = {"sigma": (self.shape, "data's"), "camera": (self.shape, "data's")}
+        for key, argument in self.arguments.items():
+            against, what = whole.get(key[0], (self.grid, "grid of fits"))
+            shape = argument.values.shape
+            if key in (MASK, FRAMES):
+                continue
+            try:
+                fits = np.broadcast_shapes(shape, against) == against
+            except ValueError:
+                fits = False
+            if not fits:
+                name = "sigma" if key[0] == "sigma" else f"what was given for {key[1]!r}"
+                raise FitInputError(
+                    f"{name} has shape {shape}, which does not broadcast to the {what} {against}; "
+                    "give one number, or one for each"
+                )
+        for key in self.arguments:
+            if key[0] in ("init", "bounds", "fixed"):
+                self.said.model(self.model)[0].index(key[1])
+        sigma = self.arguments.get(("sigma",))
+        if sigma is not None and not is_dask(sigma.values):
+            as_weights(sigma.values, self.shape)
+        known = without_dask(self.said)
+        if any(key[0] in ("init", "bounds", "fixed") and not is_dask(a.values) for key, a in self.arguments.items()):
+            mask = self.arguments.get(MASK)
+            chosen = None if mask is None or is_dask(mask.values) else np.asarray(mask.values)
+            size = int(np.prod(self.grid))
+            flat = chosen is not None and chosen.shape == self.grid
+            places = np.flatnonzero(chosen) if flat else np.arange(size)  # type: ignore[arg-type]
+            Wishes.of(self.said.model(self.model)[0], self.grid, places, known)
+
+    @abstractmethod
+    def n_fits(self, where: Slices) -> int:
+        """How many fits a piece has, without its data."""
+
+    @abstractmethod
+    def steps(self, data: NDArray[Any], cut: Cut, should_stop: Callable[[], bool] | None = None) -> Run:
+        """Fit a piece."""
+
+    @abstractmethod
+    def source(self, data: NDArray[Any], cut: Cut) -> VoxelSource | ImageSource:
+        """How the fits of a piece lie in it."""
+
+    @abstractmethod
+    def index_columns(self) -> dict[str, NDArray[Any]]:
+        """Which fit is which; see `Source`."""
+
+    @abstractmethod
+    def data_shape(self, grid: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of the data of a piece, by that of its grid."""
+
+    @abstractmethod
+    def recipe(self) -> dict[str, Any]:
+        """What was asked for beyond the model, as JSON."""
+
+    def nothing(self, shape: tuple[int, ...]) -> NDArray[Any]:
+        """Data of which only shape and type matter."""
+        return np.broadcast_to(np.zeros((), self.dtype), shape)
+
+    def blank(self, grid: tuple[int, ...], source: Source, status: Status) -> FitResult:
+        """No answers, all for the same reason."""
+        return FitResult.on_grid(
+            Fits.blank(len(self.model.names), int(np.prod(grid)), status),
+            grid,
+            self.model,
+            source,
+            known_sigma=self.knows_noise,
+            criterion=self.settings.options.criterion,
+            seconds=0.0,
+            device="",
+        )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class VoxelPlan(Plan):
+    """`fit_voxels` piece by piece."""
+
+    axis: int
+    x: NDArray[np.float64]
+
+    @classmethod
+    def of(
+        cls,
+        stack: Sliceable,
+        model: str | Model,
+        *,
+        x: ArrayLike | None = None,
+        axis: int = 0,
+        mask: Any = None,
+        settings: Settings | None = None,
+    ) -> VoxelPlan:
+        """Check everything that can be checked without the data.
+
+        Raises
+        ------
+        FitInputError
+            As `fit_voxels` does.
+        """
+        model, settings = models.find(model), settings or Settings()
+        _check_lengths(stack)
+        ndim = len(stack.shape)
+        inside = -ndim <= axis < ndim
+        one = tuple(n if inside and a == axis % ndim else min(n, 1) for a, n in enumerate(stack.shape))
+        # a stack of one voxel goes through all checks
+        iter_fit_voxels(
+            np.broadcast_to(np.zeros((), stack.dtype), one), model, x=x, axis=axis, settings=split(settings, (), ())[0]
+        )
+        axis %= ndim
+        plan = cls(
+            model=model,
+            shape=tuple(stack.shape),
+            dtype=stack.dtype,
+            grid_axes=tuple(a for a in range(ndim) if a != axis),
+            whole=(axis,),
+            axis=axis,
+            x=np.arange(stack.shape[axis], dtype=float) if x is None else float_array(x, "x"),
+        )
+        return plan.with_settings(settings, {} if mask is None else {MASK: plan._mask(mask)})
+
+    def _mask(self, mask: Any) -> Argument:
+        chosen = mask if is_dask(mask) else np.asarray(mask)
+        if chosen.dtype.kind not in "bui":
+            raise FitInputError(f"the mask has type {chosen.dtype}; give a boolean one, True for each voxel to fit")
+        if chosen.shape != self.grid:
+            raise FitInputError(
+                f"the mask has shape {chosen.shape}; give one of the stack's shape without the axis, {self.grid}"
+            )
+        if not is_dask(chosen) and not chosen.any():
+            raise FitInputError("the mask selects no voxel; set at least one")
+        return Argument.along(chosen, self.grid_axes)
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        return tuple(self.shape[a] for a in self.grid_axes)
+
+    def n_fits(self, where: Slices) -> int:
+        if (mask := self.places(where).get(MASK)) is not None:
+            return int(np.count_nonzero(mask))
+        return int(np.prod([where[a].stop - where[a].start for a in self.grid_axes]))
+
+    def steps(self, data: NDArray[Any], cut: Cut, should_stop: Callable[[], bool] | None = None) -> Run:
+        settings, mask = join(self.settings, cut), cut.get(MASK)
+        if mask is not None and not mask.any():
+            return _nothing(self, mask.shape, self.source(data, cut), settings)
+        return iter_fit_voxels(
+            data, self.model, x=self.x, axis=self.axis, mask=mask, settings=settings, should_stop=should_stop
+        )
+
+    def source(self, data: NDArray[Any], cut: Cut) -> VoxelSource:
+        settings = join(self.settings, cut)
+        return VoxelSource(settings.level(data), self.axis, self.x, settings.options, {})
+
+    def index_columns(self) -> dict[str, NDArray[Any]]:
+        return VoxelSource(self.nothing(self.shape), self.axis, self.x, self.settings.options, {}).index_columns()
+
+    def data_shape(self, grid: tuple[int, ...]) -> tuple[int, ...]:
+        return (*grid[: self.axis], self.x.size, *grid[self.axis :])
+
+    def recipe(self) -> dict[str, Any]:
+        return {"verb": "fit_voxels", "axis": self.axis, "x": self.x.tolist(), **_recipe(self.said)}
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ImagePlan(Plan):
+    """`fit_image` piece by piece: some of the frames at a time.
+
+    Attributes
+    ----------
+    mask : array or None
+        One for the plane of all frames; one for each frame is an argument.
+    regions : list of Region or None
+        Instead of a mask.
+    labels : int array or None
+        Of the last axis of the grid.
+    several : bool
+        Whether there is more than one region in all: its last bit may tell how a fit was put together with others.
+    """
+
+    coords: tuple[NDArray[np.float64], ...]
+    mask: NDArray[Any] | None = None
+    regions: list[Region] | None = None
+    labels: NDArray[np.int64] | None = None
+    several: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        image: Sliceable,
+        model: str | Model,
+        *,
+        mask: Any = None,
+        coords: Sequence[ArrayLike] | None = None,
+        settings: Settings | None = None,
+    ) -> ImagePlan:
+        """Check everything that can be checked without the data; labels of all frames are looked through.
+
+        Raises
+        ------
+        FitInputError
+            As `fit_image` does.
+        """
+        model, settings = models.find(model), settings or Settings()
+        _check_image(image, model, coords, settings)
+        frames, plane = _apart(image, model)
+        labels, several = None, False
+        flat, each = None, None
+        if mask is not None:
+            chosen = mask if is_dask(mask) else np.asarray(mask)
+            if tuple(chosen.shape) == (*frames, *plane) and frames and chosen.dtype.kind in "bui":
+                found, several = _survey(chosen, len(frames))
+                labels, each = (None if chosen.dtype == bool else found), chosen
+            else:
+                flat = np.asarray(chosen)
+                _, grid, found = find_regions(flat, (1,), plane)
+                labels = found if len(grid) > 1 else None
+        plan = cls(
+            model=model,
+            shape=tuple(image.shape),
+            dtype=image.dtype,
+            grid_axes=(*range(len(frames)), *(() if labels is None else (len(image.shape),))),
+            whole=tuple(range(len(frames), len(image.shape))),
+            coords=flat_coordinates(coords, plane),
+            mask=flat,
+            labels=labels,
+            several=several,
+        )
+        return plan.with_settings(
+            settings, {} if each is None else {MASK: Argument.along(each, range(len(image.shape)))}
+        )
+
+    @classmethod
+    def of_regions(
+        cls,
+        image: Sliceable,
+        model: Model,
+        regions: list[Region],
+        *,
+        labels: NDArray[np.int64],
+        coords: Sequence[ArrayLike] | None = None,
+        settings: Settings | None = None,
+    ) -> ImagePlan:
+        """The same for regions on a grid of fits ``(*frames, labels)``."""
+        settings = settings or Settings()
+        _check_image(image, model, coords, settings)
+        frames, plane = _apart(image, model)
+        plan = cls(
+            model=model,
+            shape=tuple(image.shape),
+            dtype=image.dtype,
+            grid_axes=(*range(len(frames)), len(image.shape)),
+            whole=tuple(range(len(frames), len(image.shape))),
+            coords=flat_coordinates(coords, plane),
+            regions=regions,
+            labels=labels,
+            several=len(regions) > 1,
+        )
+        numbers = np.arange(int(np.prod(frames))).reshape(frames)
+        return plan.with_settings(settings, {FRAMES: Argument(numbers, tuple(range(len(frames))))})
+
+    @property
+    def frames(self) -> tuple[int, ...]:
+        """The shape of the frames."""
+        return self.shape[: len(self.shape) - self.model.ndim]
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        return self._grid(self.frames)
+
+    def _grid(self, frames: tuple[int, ...]) -> tuple[int, ...]:
+        return frames if self.labels is None else (*frames, len(self.labels))
+
+    def _regions(self, frames: tuple[int, ...], cut: Cut) -> list[Region]:
+        """Those of a piece, on its own grid."""
+        if self.regions is not None:
+            found = _some_frames(self.regions, cut[FRAMES].ravel(), 1 if self.labels is None else len(self.labels))
+        else:
+            mask = cut.get(MASK, self.mask)
+            if mask is not None and not mask.any():
+                return []
+            found, _, own = find_regions(mask, frames, self.shape[len(self.frames) :])
+            if self.labels is not None and not np.array_equal(own, self.labels):
+                found = [_among(region, len(own), self.labels) for region in found]
+        if self.several and len(found) == 1:
+            nowhere = np.zeros(0, np.intp)
+            found = [*found, Region(0, found[0].pixels[:1], nowhere, nowhere)]
+        return found
+
+    def n_fits(self, where: Slices) -> int:
+        frames = tuple(part.stop - part.start for part in where[: len(self.frames)])
+        return sum(region.frames.size for region in self._regions(frames, self.places(where)))
+
+    def steps(self, data: NDArray[Any], cut: Cut, should_stop: Callable[[], bool] | None = None) -> Run:
+        frames = data.shape[: len(self.frames)]
+        settings, regions = join(self.settings, cut), self._regions(frames, cut)
+        if not regions:
+            return _nothing(self, self._grid(frames), self.source(data, cut), settings)
+        return iter_fit_regions(
+            data,
+            self.model,
+            regions,
+            self._grid(frames),
+            labels=self.labels,
+            coords=self.coords,
+            settings=settings,
+            should_stop=should_stop,
+        )
+
+    def source(self, data: NDArray[Any], cut: Cut) -> ImageSource:
+        settings = join(self.settings, cut)
+        regions = self._regions(data.shape[: len(self.frames)], cut)
+        return ImageSource(settings.level(data), self.coords, regions, self.labels, settings.options, {})
+
+    def index_columns(self) -> dict[str, NDArray[Any]]:
+        nothing = self.nothing(self.shape)
+        return ImageSource(nothing, self.coords, [], self.labels, self.settings.options, {}).index_columns()
+
+    def data_shape(self, grid: tuple[int, ...]) -> tuple[int, ...]:
+        return (*grid[: len(self.frames)], *self.shape[len(self.frames) :])
+
+    def recipe(self) -> dict[str, Any]:
+        return {"verb": "fit_image", **_recipe(self.said)}
+
+
+def _apart(image: Sliceable, model: Model) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The shapes of frames and plane."""
+    first = len(image.shape) - model.ndim
+    return tuple(image.shape[:first]), tuple(image.shape[first:])
+
+
+def _check_lengths(data: Sliceable) -> None:
+    if np.isnan(data.shape).any():
+        raise FitInputError(
+            f"the Dask array has an unknown length (shape {data.shape}); call its compute_chunk_sizes() first"
+        )
+
+
+def _check_image(image: Sliceable, model: Model, coords: Sequence[ArrayLike] | None, settings: Settings) -> None:
+    """An image of one frame goes through all checks."""
+    _check_lengths(image)
+    frames, plane = _apart(image, model) if len(image.shape) >= model.ndim else ((), tuple(image.shape))
+    one = np.broadcast_to(np.zeros((), image.dtype), (*(min(n, 1) for n in frames), *plane))
+    iter_fit_image(one, model, coords=coords, settings=split(settings, (), ())[0])
+
+
+def _survey(mask: Any, n_frame_axes: int) -> tuple[NDArray[np.int64], bool]:
+    """The labels in all frames, and whether there is more than one region; the mask is looked at frame by frame."""
+    labels: set[int] = set()
+    regions = 0
+    one = (*(1,) * n_frame_axes, *mask.shape[n_frame_axes:])
+    for where in iter_pieces(mask.shape, one):
+        own = np.unique(np.asarray(mask[where]))
+        own = own[own > 0]
+        labels.update(int(label) for label in own)
+        regions += own.size
+    if not labels:
+        raise FitInputError("the mask selects no pixel; set at least one, or give a label above 0")
+    return np.array(sorted(labels), dtype=mask.dtype if mask.dtype.kind in "ui" else np.int64), regions > 1
+
+
+def _among(region: Region, n_own: int, labels: NDArray[np.int64]) -> Region:
+    """A region on the grid of all labels, from the one of the labels in its piece."""
+    column = int(np.searchsorted(labels, region.label))
+    return replace(region, places=region.places // n_own * len(labels) + column)
+
+
+def _some_frames(regions: Sequence[Region], frames: NDArray[np.intp], n_labels: int) -> list[Region]:
+    """The regions in these frames, with frames and places counted among them."""
+    found = []
+    for region in regions:
+        own = np.searchsorted(frames, region.frames)
+        kept = np.isin(region.frames, frames)
+        if kept.any():
+            places = own[kept] * n_labels + region.places[kept] % n_labels
+            found.append(replace(region, frames=own[kept], places=places))
+    return found
+
+
+def _nothing(plan: Plan, grid: tuple[int, ...], source: Source, settings: Settings) -> Run:
+    _, ties = settings.model(plan.model)
+    return run([], grid, np.zeros(0, np.intp), plan.model, source, settings, ties)
+
+
+def _recipe(settings: Settings) -> dict[str, Any]:
+    def loaded(value: Any) -> Any:
+        if isinstance(value, (tuple, list)):
+            return [loaded(v) for v in value]
+        return np.asarray(value).tolist() if is_dask(value) else value
+
+    wishes = {
+        name: {key: loaded(value) for key, value in (getattr(settings, name) or {}).items()}
+        for name in ("init", "bounds", "fixed")
+    }
+    return replace(settings, **wishes).recipe()  # type: ignore[arg-type]

@@ -1,0 +1,99 @@
+"""Fits of data that are not in memory as a generator: a piece is loaded, fitted and let go before the next one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..engine.batch import device_name
+from ..engine.model import Model
+from ..engine.progress import Progress
+from ..engine.status import Status
+from .lazy_arrays import is_dask, iter_pieces, piece_shape
+from .lazy_plan import MASK, ImagePlan, Plan, VoxelPlan
+from .lazy_records import fill
+from .lazy_result import LazySource
+from .regions import Region
+from .run import Run, Settings
+
+Stop = Callable[[], bool]
+
+
+def iter_fit_voxels_lazily(
+    stack: Any,
+    model: str | Model,
+    *,
+    x: ArrayLike | None,
+    axis: int,
+    mask: Any,
+    settings: Settings | None,
+    should_stop: Stop | None,
+) -> Run:
+    """`iter_fit_voxels` of a Dask array."""
+    plan = VoxelPlan.of(stack, model, x=x, axis=axis, mask=mask, settings=settings)
+    return iter_fit_lazily(stack, plan, should_stop)
+
+
+def iter_fit_image_lazily(
+    image: Any,
+    model: str | Model,
+    *,
+    mask: Any,
+    coords: Sequence[ArrayLike] | None,
+    settings: Settings | None,
+    should_stop: Stop | None,
+) -> Run:
+    """`iter_fit_image` of a Dask array."""
+    plan = ImagePlan.of(image, model, mask=mask, coords=coords, settings=settings)
+    return iter_fit_lazily(image, plan, should_stop)
+
+
+def iter_fit_regions_lazily(
+    image: Any,
+    model: Model,
+    regions: list[Region],
+    *,
+    labels: NDArray[np.int64],
+    coords: Sequence[ArrayLike] | None = None,
+    settings: Settings | None = None,
+    should_stop: Stop | None = None,
+) -> Run:
+    """`iter_fit_regions` of a Dask array, on a grid of fits ``(*frames, labels)``."""
+    plan = ImagePlan.of_regions(image, model, regions, labels=labels, coords=coords, settings=settings)
+    return iter_fit_lazily(image, plan, should_stop)
+
+
+def iter_fit_lazily(data: Any, plan: Plan, should_stop: Stop | None = None) -> Run:
+    """Fit piece by piece; yields the progress of all, and returns a result of NumPy arrays.
+
+    Its `fitted` and `residual` are Dask arrays. Fits that were not reached have `Status.STOPPED`.
+    """
+    begun = time.perf_counter()
+    piece = piece_shape(data, plan.whole)
+    result = plan.blank(plan.grid, LazySource(data.rechunk(piece) if is_dask(data) else data, plan), Status.NOT_FITTED)
+    places = [(where, n) for where in iter_pieces(data.shape, piece) if (n := plan.n_fits(where))]
+    for where, _ in places:
+        result.status[plan.on_grid(where)] = Status.STOPPED
+    if MASK in plan.arguments and plan.grid == plan.arguments[MASK].values.shape:
+        result.status[~np.asarray(plan.arguments[MASK].values).astype(bool)] = Status.NOT_FITTED
+    done, total = 0, sum(n for _, n in places)
+    for where, n in places:
+        if should_stop is not None and should_stop():
+            break
+        yield Progress(done, total)
+        steps = plan.steps(np.asarray(data[where]), plan.cut(where), should_stop)
+        while True:
+            try:
+                progress = next(steps)
+            except StopIteration as end:
+                fill(result, plan.on_grid(where), end.value)
+                break
+            yield Progress(done + progress.done, total, progress.compiling)
+        del steps
+        done += n
+    return replace(result, seconds=time.perf_counter() - begun, device=device_name(plan.settings.options))

@@ -1,0 +1,149 @@
+"""Results in a Zarr group: an array per map, written piece by piece, and a note of which pieces are done."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..engine.errors import FitInputError
+from ..engine.result import FitResult
+from ..engine.status import Flag, Status
+from .lazy_arrays import Slices, iter_pieces, piece_shape
+from .lazy_plan import Plan
+from .lazy_records import all_maps
+from .recipe import Recipe
+from .store_inputs import StoredArray, need
+
+KEY = "napari_imagefit"
+DONE = "finished_pieces"
+VERSION = 1  # of the layout
+
+
+@dataclass(frozen=True, eq=False)
+class ResultStore:
+    """A Zarr group of results, and which pieces of it are there already."""
+
+    group: Any
+    plan: Plan
+    pieces: tuple[Slices, ...]
+
+    @classmethod
+    def open(
+        cls, path: Path, plan: Plan, recipe: Recipe, data: StoredArray, most_fits: int | None = None
+    ) -> ResultStore:
+        """Make one, or go on with the one that is there, in pieces of the size that it was begun with.
+
+        Raises
+        ------
+        FitInputError
+            If something else is there.
+        """
+        zarr = need("zarr", "writing results")
+        said = {
+            "layout": VERSION,
+            "recipe": json.loads(recipe.text),
+            "input": {"path": data.path, "inside": data.inside, "shape": list(data.shape), "dtype": str(data.dtype)},
+            "stamp": data.stamp,
+        }
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            group = _reopen(zarr, path, said)
+            piece = tuple(group.attrs[KEY]["piece"])
+        else:
+            piece = piece_shape(data, plan.whole, most_fits)
+            group = _create(zarr, path, plan, piece, said | {"piece": list(piece)})
+        return cls(group, plan, tuple(iter_pieces(plan.shape, piece)))
+
+    def finished(self) -> frozenset[int]:
+        """The numbers of the pieces that are there."""
+        return frozenset(int(i) for i in np.flatnonzero(self.group[DONE][:]))
+
+    def write(self, number: int, result: FitResult) -> None:
+        """Write a piece, and then that it is there."""
+        where = self.plan.on_grid(self.pieces[number])
+        for name, values in all_maps(result):
+            self.group[name][where] = values
+        self.group[DONE][number] = True
+
+    def status_counts(self) -> dict[Status, int]:
+        """How many fits ended with each status, looked up piece by piece."""
+        counts: dict[Status, int] = {}
+        for where in self.pieces:
+            codes, numbers = np.unique(self.group["status"][self.plan.on_grid(where)], return_counts=True)
+            for code, number in zip(codes, numbers, strict=True):
+                counts[Status(int(code))] = counts.get(Status(int(code)), 0) + int(number)
+        counts.pop(Status.NOT_FITTED, None)
+        return counts
+
+
+def _reopen(zarr: Any, path: Path, said: dict[str, Any]) -> Any:
+    try:
+        group = zarr.open_group(str(path), mode="r+")
+        there = group.attrs[KEY]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise FitInputError(
+            f"{str(path)!r} holds something that is no result of this program; give a new folder"
+        ) from None
+    for key, what in (("layout", "was written by another version"), ("recipe", "holds results of another recipe")):
+        if there[key] != said[key]:
+            raise FitInputError(f"{str(path)!r} {what}; give another folder, or remove this one")
+    if there["input"] != said["input"]:
+        raise FitInputError(
+            f"{str(path)!r} holds results of another input, {there['input']['path']!r}; give another folder"
+        )
+    if there["stamp"] != said["stamp"]:
+        raise FitInputError(
+            f"{there['input']['path']!r} was changed since the results in {str(path)!r} were begun; give another folder"
+        )
+    if DONE not in group:
+        raise FitInputError(f"{str(path)!r} was left half made; remove it and start again")
+    return group
+
+
+def _create(zarr: Any, path: Path, plan: Plan, piece: tuple[int, ...], said: dict[str, Any]) -> Any:
+    model = plan.model
+    group = zarr.create_group(str(path))
+    group.attrs[KEY] = said | {
+        "program": version("napari-imagefit"),
+        "model": {"name": model.name, "formula": model.formula},
+        "parameters": [{"name": p.name, "unit": p.unit, "description": p.description} for p in model.parameters],
+        "status": {str(int(status)): status.message for status in Status},
+        "flags": {str(int(flag)): flag.message for flag in Flag},
+    }
+    chunks = tuple(piece[axis] if axis < len(piece) else plan.grid[-1] for axis in plan.grid_axes)
+    units = {p.name: p.unit for p in model.parameters}
+    # digits of noise hardly get smaller, and the fits want the cores
+    quick = zarr.codecs.BloscCodec(cname="lz4", clevel=1)
+    for name, values in _kinds(plan):
+        extra = values.shape
+        array = group.create_array(
+            name,
+            shape=(*plan.grid, *extra),
+            chunks=(*chunks, *extra),
+            dtype=values.dtype,
+            compressors=quick,
+            fill_value=values.dtype.type(_unfitted(name, values.dtype)),
+        )
+        field, _, parameter = name.partition("/")
+        if field in ("params", "stderr", "solution", "start"):
+            array.attrs["unit"] = units[parameter]
+    count = len(list(iter_pieces(plan.shape, piece)))
+    group.create_array(DONE, shape=(count,), chunks=(1,), dtype=bool, fill_value=False)
+    return group
+
+
+def _kinds(plan: Plan) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
+    """The name of every map, and an array of its type and of the shape of what it holds of one fit."""
+    nowhere: Any = None
+    yield from all_maps(plan.blank((), nowhere, Status.STOPPED))
+
+
+def _unfitted(name: str, dtype: np.dtype[Any]) -> float:
+    if name == "status":
+        return Status.STOPPED
+    return np.nan if dtype.kind == "f" else 0
