@@ -5,11 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from ..engine.fits import Fits
+from ..engine.model import Model
 from ..engine.problem import Problem
 from ..engine.status import Flag
 
 # What models call positions, in the order of the last axes.
 AXES = ("z", "y", "x")
+
+
+def find_positions(model: Model) -> tuple[str, ...]:
+    """The model's positions along its axes, in their order; none if one is missing."""
+    names = AXES[-model.ndim :] if model.ndim <= len(AXES) else ()
+    return names if set(names) <= set(model.names) else ()
 
 
 def flag_centres(problem: Problem, fits: Fits) -> None:
