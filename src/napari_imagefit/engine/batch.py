@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,29 +12,21 @@ from . import stages
 from .fits import Fits, store
 from .host_fit import HostRun
 from .host_model import HostModel, stand_in
+from .large import is_large, iter_large
 from .loading import fill_columns, load, padded_length, tolerances_of
-from .model import Array, Model
-from .objective import ALONE, Kernel, bucket
+from .many import iter_many
+from .model import Model
+from .objective import ALONE, TILE, Kernel, bucket
 from .problem import Options, Problem
 from .programs import Runner, computing, find_device
+from .progress import Progress as Progress
 from .status import Status
-from .trust_region import RUNNING, State, Task, Tolerances
+from .trust_region import RUNNING
 
-# A yield comes at least about so often, so that cancelling and closing need not wait.
-SECONDS_PER_CALL = 0.15
 # Fits in one chunk, by the number of samples; the same however many fits there are, so that a fit's answer does not
 # depend, not even in its last bit, on its company.
 MOST_FITS = 2048
 MOST_VALUES = MOST_FITS * 32
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a run has come: fits done, fits in all, and whether a program is being compiled for the first time."""
-
-    done: int
-    total: int
-    compiling: bool = False
 
 
 def iter_fit(problem: Problem, should_stop: Callable[[], bool] | None = None) -> Generator[Progress, None, Fits]:
@@ -62,9 +52,16 @@ def iter_fit(problem: Problem, should_stop: Callable[[], bool] | None = None) ->
     fits = Fits.blank(len(problem.model.names), problem.n_fits, Status.STOPPED)
     fits.n_free[:] = np.count_nonzero(np.broadcast_to(problem.lower < problem.upper, fits.params.shape), axis=0)
     runner = Runner(kernel_of(problem), problem.options)
+    stop = should_stop or (lambda: False)
+    if is_large(problem) and not isinstance(problem.model, HostModel):
+        yield from iter_large(problem, runner, fits, stop)
+        return fits
+    if not isinstance(problem.model, HostModel):
+        yield from iter_many(problem, runner, fits, stop)
+        return fits
     for part in _chunks(problem):
-        yield from _fit_chunk(problem, runner, part, fits, should_stop or (lambda: False))
-        if should_stop is not None and should_stop():
+        yield from _fit_on_host(problem, runner, part, fits, stop)
+        if stop():
             break
     return fits
 
@@ -89,12 +86,17 @@ def predict(
     """
     m, n_fits = coords[0].shape[0], params.shape[1]
     values = np.empty((m, n_fits))
+    if m > TILE:
+        for first in range(0, m, TILE):
+            piece = tuple(c[first : first + TILE] for c in coords)
+            values[first : first + TILE] = predict(model, piece, params, options)
+        return values
     rows = bucket(m)
     width = fits_per_chunk(rows)
     runner = Runner(Kernel(model, ()), options)
     for first in range(0, n_fits, width):
         part = slice(first, min(first + width, n_fits))
-        columns = _power_of_two(part.stop - part.start, width)
+        columns = width if width == 1 else _power_of_two(part.stop - part.start, width)
         with computing(options):
             values[:, part] = runner(
                 stages.predict,
@@ -134,10 +136,13 @@ def _power_of_two(n: int, most: int) -> int:
     return min(most, 1 << (n - 1).bit_length())
 
 
-def _fit_chunk(
+def _fit_on_host(
     problem: Problem, runner: Runner, part: slice, fits: Fits, should_stop: Callable[[], bool]
 ) -> Generator[Progress, None, None]:
+    """One chunk of fits whose model is called on the host."""
+    assert isinstance(problem.model, HostModel)
     options = problem.options
+    count = part.stop - part.start
     with computing(options):
         samples, limits, found = load(problem, part, columns_of(problem))
         tolerances = tolerances_of(options)
@@ -148,64 +153,18 @@ def _fit_chunk(
     with computing(options):
         task, state, statistics = runner(stages.begin, samples, limits, found)
     yield Progress(part.start, problem.n_fits)
-    chunk = Chunk(problem, runner, part, task, state, tolerances, limit, should_stop)
-    fit = _fit_on_host if isinstance(problem.model, HostModel) else _fit_on_device
-    state, ends = yield from fit(chunk)
-    with computing(options):
-        store(problem, part, fits, task, state, statistics, ends)
-    yield Progress(part.stop, problem.n_fits)
-
-
-class Chunk(NamedTuple):
-    """Some fits of a problem on their way."""
-
-    problem: Problem
-    runner: Runner
-    part: slice
-    task: Task
-    state: State
-    tolerances: Tolerances
-    limit: Array
-    should_stop: Callable[[], bool]
-
-    def progress(self, status: NDArray[Any]) -> Progress:
-        ended = np.count_nonzero(status[: self.part.stop - self.part.start] < RUNNING)
-        return Progress(self.part.start + int(ended), self.problem.n_fits)
-
-
-Ends = Generator[Progress, None, tuple[State, Any]]
-
-
-def _fit_on_device(chunk: Chunk) -> Ends:
-    problem, runner, part, task, state, tolerances, limit, should_stop = chunk
-    options = problem.options
-    steps = 2
-    while not should_stop():
-        begun = time.perf_counter()
-        with computing(options):
-            ready = runner.is_ready(stages.advance, task, state, tolerances, limit, np.int32(steps))
-            state = runner(stages.advance, task, state, tolerances, limit, np.int32(steps))
-            status = np.asarray(state.status)
-        if (status[: part.stop - part.start] < RUNNING).all():
-            break
-        if ready:
-            seconds = (time.perf_counter() - begun) / steps
-            steps = int(np.clip(SECONDS_PER_CALL / max(seconds, 1e-6), 1, options.max_iterations))
-        yield chunk.progress(status)
-    with computing(options):
-        return state, runner(stages.answer, task, state)
-
-
-def _fit_on_host(chunk: Chunk) -> Ends:
-    assert isinstance(chunk.problem.model, HostModel)
-    run = HostRun(chunk.problem.model, chunk.runner, chunk.problem.options, chunk.task, chunk.state)
-    steps = run.steps(chunk.tolerances, chunk.limit, chunk.should_stop)
+    run = HostRun(problem.model, runner, options, task, state)
+    steps = run.steps(tolerances, limit, should_stop)
     while True:
         try:
             status = next(steps)
         except StopIteration as end:
-            return end.value, run.answer()
-        yield chunk.progress(status)
+            state, ends = end.value, run.answer()
+            break
+        yield Progress(part.start + int(np.count_nonzero(status[:count] < RUNNING)), problem.n_fits)
+    with computing(options):
+        store(problem, part, fits, task, state, statistics, ends)
+    yield Progress(part.stop, problem.n_fits)
 
 
 def device_name(options: Options) -> str:

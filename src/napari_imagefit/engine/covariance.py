@@ -38,8 +38,10 @@ class Answer(NamedTuple):
     residuals: Residuals
 
 
-def answer(criterion: Criterion, task: Task, state: State, residuals: Residuals) -> Answer:
+def answer(criterion: Criterion, task: Task, state: State, residuals: Residuals, used: Array) -> Answer:
     """Invert the Gauss–Newton matrix over the parameters that are free, not at a bound, and determined.
+
+    `used` is how many samples each fit has, ``(B,)``.
 
     It is JᵀJ for least squares, Fisher's information for Poisson counts. A robust loss has Huber's covariance of an
     M-estimate, K²·[Σψ²/(n − p)]/(mean ψ')²·(JᵀJ)⁻¹ with K = 1 + (p/n)·var(ψ')/(mean ψ')², which measures the
@@ -58,7 +60,7 @@ def answer(criterion: Criterion, task: Task, state: State, residuals: Residuals)
     held = task.lower == task.upper
 
     pull = divide(gradient, columns * length)
-    used = jnp.maximum(jnp.sum(task.samples.usable(), axis=0), 1)
+    used = jnp.maximum(used, 1)
     near = nearness(criterion, length, used)
     at_lower = ~held & (pull > 1e-6) & (columns * (state.x - task.lower) < near)
     at_upper = ~held & (pull < -1e-6) & (columns * (task.upper - state.x) < near)

@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._lazy import LazyModule
+from .batch import predict
 from .criterion import Loss, LossFunction
 from .curve_input import CurveInput
 from .errors import FitInputError
 from .host_model import HostModel
 from .model import Array, Model, Parameter
-from .objective import TILE, bucket, jacobian
+from .objective import TILE, bucket, jacobian, rows_of
+from .problem import Options
 from .tracing import Traced, trace
 
 if TYPE_CHECKING:
@@ -78,7 +80,7 @@ def plan_for(
         return _on_host(f, given, jac, loss, early)
     if isinstance(x, np.ndarray) and x.ndim > 0 and x.shape[-1] > 0 and not callable(jac):
         length = x.shape[-1]
-        rows = min(padded_length(length, flength), TILE)
+        rows = rows_of(padded_length(length, flength))
         padded = np.concatenate([x, np.repeat(x[..., -1:], max(0, rows - length), axis=-1)], axis=-1)[..., :rows]
         found = trace(f, padded, n, np.float64)
         if found is not None and found.samplewise and given.ydata.size in (1, length) and _is_smooth(found, padded, n):
@@ -176,14 +178,12 @@ def _samplewise(found: Traced, x: Real, n: int, rows: int) -> Plan:
     )
 
     def values(popt: Real) -> Real:
-        pieces = []
+        length = x.shape[-1]
+        if length > rows:
+            return predict(model, tuple(flat), popt[:, None], Options())[:, 0]
+        piece = np.concatenate([x, np.repeat(x[..., -1:], rows - length, axis=-1)], axis=-1)
         with jax.enable_x64(True):
-            for first in range(0, x.shape[-1], rows):
-                piece = x[..., first : first + rows]
-                short = rows - piece.shape[-1]
-                piece = np.concatenate([piece, np.repeat(piece[..., -1:], short, axis=-1)], axis=-1)
-                pieces.append(np.asarray(found.evaluate(piece, popt))[: rows - short])
-        return np.concatenate(pieces)
+            return np.asarray(found.evaluate(piece, popt))[:length]
 
     return Plan(model, tuple(flat), x.shape[-1], False, values, _by_jax(model, tuple(flat), rows))
 

@@ -8,7 +8,7 @@ from .._lazy import LazyModule
 from .criterion import counts
 from .gram import Gram
 from .model import Array
-from .objective import Kernel, Samples, evaluate, jacobian, over_tiles, sum_up
+from .objective import Kernel, Samples, add_up, evaluate, jacobian, over_tiles, side_by_side, sum_up
 
 if TYPE_CHECKING:
     import jax.numpy as jnp
@@ -39,12 +39,14 @@ class Residuals(NamedTuple):
 def residuals(kernel: Kernel, samples: Samples, params: Array) -> Residuals:
     """All sums in one pass over the samples, at parameters ``(n_params, B)``."""
 
-    def tile(part: Samples) -> Residuals:
+    def tile(part: Samples, params: Array) -> Residuals:
         if kernel.criterion.is_robust:
             return residuals_given(kernel, part, *jacobian(kernel.model, part.coords, params, kernel.free))
         return residuals_given(kernel, part, evaluate(kernel.model.function, part.coords, params), None)
 
-    return tile(samples) if kernel.whole else over_tiles(tile, samples)
+    if kernel.whole or samples.root is not None:
+        return tile(samples, params)
+    return over_tiles(lambda part: side_by_side(tile, part, params), samples)
 
 
 def residuals_given(kernel: Kernel, samples: Samples, value: Array, slopes: Array | None) -> Residuals:
@@ -56,11 +58,12 @@ def residuals_given(kernel: Kernel, samples: Samples, value: Array, slopes: Arra
     if criterion.is_robust:
         influence = criterion.influence(value, samples)
         nothing = jnp.zeros_like(value)
+        whitened = samples.whitened(slopes)
         robust = RobustSums(
             jnp.sum(jnp.where(used, influence.psi**2, 0), axis=0),
             jnp.sum(jnp.where(used, influence.derivative, 0), axis=0),
             jnp.sum(jnp.where(used, influence.derivative**2, 0), axis=0),
-            sum_up(nothing, nothing, jnp.where(used, samples.weighted(samples.whitened(slopes)), 0)).gram,
+            sum_up(nothing, nothing, [jnp.where(used, samples.weighted(row), 0) for row in whitened]).gram,
         )
     e = jnp.where(used, criterion.standardised(value, samples), 0)
     variance, raw = jnp.full_like(e, 2), e
@@ -68,12 +71,6 @@ def residuals_given(kernel: Kernel, samples: Samples, value: Array, slopes: Arra
         rate, _ = counts(value, samples)
         variance = 2 + jnp.where(rate > 0, 1 / jnp.where(rate > 0, rate, 1), 0)
         raw = jnp.where(used, samples.weighted(value - samples.data), 0)
-    pairs = e[1:] * e[:-1]
-    return Residuals(
-        jnp.sum(e * e, axis=0),
-        jnp.sum(jnp.where(used, variance, 0), axis=0),
-        jnp.sum(raw * raw, axis=0),
-        jnp.sum(pairs, axis=0),
-        jnp.sum(pairs * pairs, axis=0),
-        robust,
-    )
+    # a sample and the next one; the last has none
+    pairs = e * jnp.concatenate([e[1:], jnp.zeros_like(e[:1])])
+    return Residuals(*add_up(e * e, jnp.where(used, variance, 0), raw * raw, pairs, pairs * pairs), robust)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .covariance import Answer
+from .loading import Places
 from .misfit import find_misfits
 from .model import Array
 from .problem import Problem
@@ -73,11 +74,11 @@ class Fits:
             squares=nan(n_fits),
         )
 
-    def raise_flag(self, flag: Flag, part: slice, where: NDArray[np.bool_]) -> None:
+    def raise_flag(self, flag: Flag, part: Places, where: NDArray[np.bool_]) -> None:
         """Set a flag for those of the part where it holds."""
-        self.flags[part] |= np.where(where, np.uint16(flag), np.uint16(0))
+        self.flags[part] = np.where(where, self.flags[part] | np.uint16(flag), self.flags[part])
 
-    def put(self, where: NDArray[np.intp], other: Fits) -> None:
+    def put(self, where: Places, other: Fits) -> None:
         """Copy the answers of `other` to these places."""
         for name in ("params", "solution", "start", "at_bound"):
             getattr(self, name)[:, where] = getattr(other, name)
@@ -100,10 +101,11 @@ class Fits:
 
 
 def store(
-    problem: Problem, part: slice, fits: Fits, task: Task, state: State, statistics: Statistics, ends: Answer
+    problem: Problem, part: Places, fits: Fits, task: Task, state: State, statistics: Statistics, ends: Answer
 ) -> None:
     """Copy a chunk's answers to their place; parameters without an answer stay NaN."""
-    count = part.stop - part.start
+    n_free = fits.n_free[part]
+    count = n_free.size
 
     def host(array: Array) -> NDArray[Any]:
         return np.asarray(array)[..., :count]
@@ -121,37 +123,52 @@ def store(
     # data that do not vary determine a level and nothing else, whatever rounding makes of the rest
     rounding = 64 * np.finfo(options.dtype).eps
     constant = (host(statistics.spread) <= rounding**2 * host(statistics.norm)) & (not problem.alone)
-    vague = (undetermined.any(axis=0) & ~nested) | (constant & (fits.n_free[part] > 1))
-    fits.ended[part] = status
+    vague = (undetermined.any(axis=0) & ~nested) | (constant & (n_free > 1))
+    ended = status.copy()
     status[(status > 0) & vague] = Status.SINGULAR
     answered = solved & (status != Status.SINGULAR)
 
-    fits.start[:, part] = host(task.params)
-    fits.solution[:, part] = np.where(solved, host(task.params), np.nan)
-    fits.solution[free, part] = np.where(solved, host(state.x), np.nan)
-    fits.params[:, part] = np.where(answered, fits.solution[:, part], np.nan)
-    fits.params[free, part] = np.where(undetermined, np.nan, fits.params[free, part])
-    covariance = np.where(answered, host(ends.covariance), np.nan)
-    fits.covariance[part, free[:, None], free] = np.moveaxis(covariance, -1, 0)
-    fits.at_bound[free, part] = at_upper.astype(np.int8) - at_lower
-    fits.status[part] = status
-    fits.cost[part] = np.where(solved, host(state.here.cost), np.nan)
-    fits.n_used[part] = host(statistics.n_used)
-    fits.n_left_out[part] = host(statistics.n_left_out)
-    fits.n_iterations[part] = host(state.iterations)
-    fits.spread[part] = host(statistics.spread)
-    fits.chi2[part] = np.where(solved, host(ends.residuals.chi2), np.nan)
-    fits.squares[part] = np.where(solved, host(ends.residuals.squares), np.nan)
+    start = host(task.params).astype(np.float64)
+    solution = np.where(solved, start, np.nan)
+    solution[free] = np.where(solved, host(state.x), np.nan)
+    params = np.where(answered, solution, np.nan)
+    params[free] = np.where(undetermined, np.nan, params[free])
+    covariance = np.full((count, len(start), len(start)), np.nan)
+    covariance[:, free[:, None], free] = np.moveaxis(np.where(answered, host(ends.covariance), np.nan), -1, 0)
+    at_bound = np.zeros(start.shape, np.int8)
+    at_bound[free] = at_upper.astype(np.int8) - at_lower
+    n_used = host(statistics.n_used).astype(np.int64)
+    n_left_out = host(statistics.n_left_out).astype(np.int64)
+    flags = np.where(n_left_out > 0, np.uint16(Flag.MASKED_SAMPLES), np.uint16(0))
     for flag, where in (
         (Flag.AT_LOWER, at_lower.any(axis=0)),
         (Flag.AT_UPPER, at_upper.any(axis=0)),
         (Flag.POORLY_DETERMINED, undetermined.any(axis=0) | vague | (host(ends.vagueness) > VAGUE).any(axis=0)),
-        (Flag.MASKED_SAMPLES, host(statistics.n_left_out) > 0),
         *find_misfits(
             ends.residuals._replace(robust=None, **{name: host(getattr(ends.residuals, name)) for name in SUMS}),
-            fits.n_used[part] - fits.n_free[part],
+            n_used - n_free,
             problem.noise_is_known,
             problem.options.noise,
         ),
     ):
-        fits.raise_flag(flag, part, where & solved if flag != Flag.MASKED_SAMPLES else where)
+        flags[where & solved] |= np.uint16(flag)
+    own = Fits(
+        params=params,
+        solution=solution,
+        covariance=covariance,
+        start=start,
+        status=status,
+        ended=ended,
+        flags=flags,
+        at_bound=at_bound,
+        cost=np.where(solved, host(state.here.cost), np.nan),
+        n_free=n_free,
+        n_shared=fits.n_shared[part],
+        n_used=n_used,
+        n_left_out=n_left_out,
+        n_iterations=host(state.iterations).astype(np.int32),
+        spread=host(statistics.spread).astype(np.float64),
+        chi2=np.where(solved, host(ends.residuals.chi2), np.nan),
+        squares=np.where(solved, host(ends.residuals.squares), np.nan),
+    )
+    fits.put(part, own)

@@ -38,6 +38,7 @@ def try_step(
     rho: Array | None,
 ) -> tuple[State, Trial]:
     """Stage: judge a trial whose values are known, and propose the next."""
+    assert task.samples is not None
     there = expand_given(kernel, task.samples._replace(rho=rho), value, slopes)
     state = trust_region.judge(task, tolerances, limit, state, trial, trust_region.hold(task, there))
     return state, trust_region.propose(task, state)
@@ -52,8 +53,10 @@ def answer(
     kernel: Kernel, task: Task, state: State, value: Array, slopes: Array, rho: Array | None
 ) -> covariance.Answer:
     """Stage: what `stages.answer` finds, from known values."""
+    assert task.samples is not None
     samples = task.samples._replace(rho=rho)
-    return covariance.answer(kernel.criterion, task, state, residuals_given(kernel, samples, value, slopes))
+    sums = residuals_given(kernel, samples, value, slopes)
+    return covariance.answer(kernel.criterion, task, state, sums, samples.usable().sum(axis=0))
 
 
 class HostRun:
@@ -62,6 +65,8 @@ class HostRun:
     def __init__(self, model: HostModel, runner: Runner, options: Options, task: Task, state: State) -> None:
         self.runner = runner
         self.model, self.options, self.task, self.state = model, options, task, state
+        assert task.samples is not None
+        self.samples = task.samples
         self.free = runner.kernel.free
         self.known: tuple[Any, ...] | None = None
 
@@ -89,7 +94,7 @@ class HostRun:
         return found
 
     def _observe(self, x: Array) -> tuple[Array, Array, Array | None]:
-        task, samples = self.task, self.task.samples
+        task, samples = self.task, self.samples
         params = np.array(task.params)
         params[list(self.free)] = np.asarray(x)
         if self.known is not None and np.array_equal(self.known[0], params, equal_nan=True):
@@ -106,7 +111,7 @@ class HostRun:
 
     def _rho(self, value: NDArray[Any]) -> NDArray[Any] | None:
         """The terms of a loss that is written in NumPy."""
-        samples = self.task.samples
+        samples = self.samples
         if self.model.rho is None or samples.f_scale is None:
             return None
         if samples.root is not None:

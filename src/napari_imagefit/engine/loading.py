@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .._lazy import LazyModule
+from .blocks import to_blocks
 from .host import guess_starts, is_traceable
 from .model import Array
 from .objective import Samples, bucket
 from .problem import Options, Problem
 from .stages import Limits
 from .trust_region import Tolerances
+
+if TYPE_CHECKING:
+    import jax
+else:
+    jax = LazyModule("jax")
+
+# Some of the fits of a problem.
+Places = slice | NDArray[np.intp]
 
 
 def padded_length(problem: Problem) -> int:
@@ -39,32 +50,73 @@ def load(problem: Problem, part: slice, columns: int) -> tuple[Samples, Limits, 
 
     The third is the guess where it is not written for JAX; call this inside `computing`.
     """
+
+    def fill(column: Padded) -> NDArray[Any]:
+        values, pad = column
+        target = np.full((*values.shape[:-1], columns), pad, values.dtype)
+        target[..., : values.shape[-1]] = values
+        return target
+
+    return _map_padded(fill, _gather(problem, part))
+
+
+def load_blocks(problem: Problem, places: Places, blocks: int, width: int) -> tuple[Samples, Limits, Any]:
+    """The fits at these places as blocks: what is theirs is `Own`."""
+    return _map_padded(lambda column: to_blocks(column.values, blocks, width, column.pad), _gather(problem, places))
+
+
+class Padded(NamedTuple):
+    """Columns ``(..., N)``, one for each fit, and what to fill up with."""
+
+    values: NDArray[Any]
+    pad: float
+
+
+def _map_padded(fill: Callable[[Padded], Any], tree: Any) -> Any:
+    return jax.tree.map(
+        lambda node: fill(node) if isinstance(node, Padded) else node, tree, is_leaf=lambda n: isinstance(n, Padded)
+    )
+
+
+def _gather(problem: Problem, places: Places) -> Any:
+    """Samples, limits and guess of some fits in the chosen precision; what is theirs alone is `Padded`."""
     options = problem.options
     rows = padded_length(problem)
+    dtype = np.dtype(options.dtype)
 
-    def fill(array: NDArray[Any], pad: float = 1.0, rows: int = rows) -> NDArray[Any]:
-        return fill_columns(array, part, rows, columns, options, pad)
+    def take(array: NDArray[Any], pad: float = 1.0, rows: int = rows) -> NDArray[Any]:
+        source = array if array.shape[1] == 1 else array[:, places]
+        if source.shape[0] == rows and source.dtype == dtype:
+            return source
+        target = np.full((rows, source.shape[1]), pad, dtype)
+        with np.errstate(over="ignore"):  # what does not fit into single precision becomes infinite, and is left out
+            target[: source.shape[0]] = source
+        return target
 
-    data = np.full((rows, columns), np.nan, options.dtype)
-    with np.errstate(over="ignore"):  # what does not fit into single precision becomes infinite, and is left out
-        data[: problem.n_samples, : part.stop - part.start] = problem.data[:, part]
-    samples = Samples(
-        coords=tuple(fill(c if c.ndim == 2 else c[:, None]) for c in problem.coords),
-        data=data,
-        weights=None if problem.weights is None else fill(problem.weights, pad=0.0),
-        length=_lengths(problem, part, columns),
-        shift=None if problem.shift is None else fill(problem.shift),
-        f_scale=np.asarray(options.f_scale, options.dtype) if options.criterion.is_robust else None,
-        root=None if problem.root is None else _pad_root(problem.root, rows).astype(options.dtype),
-    )
+    def padded(array: NDArray[Any], pad: float = 1.0, rows: int = rows) -> Any:
+        return (
+            np.ascontiguousarray(take(array, pad, rows)) if array.shape[1] == 1 else Padded(take(array, pad, rows), pad)
+        )
+
+    data = take(problem.data if problem.n_fits > 1 else problem.data[:, [0]], np.nan)
     n = len(problem.model.names)
-    limits = Limits(
-        fill(problem.start, rows=n),
-        fill(problem.lower, rows=n),
-        fill(problem.upper, rows=n),
-        None if problem.norms is None else problem.norms.astype(options.dtype),
+    samples = Samples(
+        coords=tuple(padded(c if c.ndim == 2 else c[:, None]) for c in problem.coords),
+        data=Padded(data, np.nan),
+        weights=None if problem.weights is None else padded(problem.weights, pad=0.0),
+        length=Padded(_lengths(problem, places), 0),
+        shift=None if problem.shift is None else padded(problem.shift),
+        f_scale=np.asarray(options.f_scale, dtype) if options.criterion.is_robust else None,
+        root=None if problem.root is None else _pad_root(problem.root, rows).astype(dtype),
     )
-    return samples, limits, _guess_on_host(problem, samples, limits)
+    limits = Limits(
+        padded(problem.start, rows=n),
+        padded(problem.lower, rows=n),
+        padded(problem.upper, rows=n),
+        None if problem.norms is None else problem.norms.astype(dtype),
+    )
+    found = _guess_on_host(problem, *_map_padded(lambda column: column.values, (samples, limits)))
+    return samples, limits, None if found is None else Padded(found, 1.0)
 
 
 def _pad_root(root: NDArray[np.float64], rows: int) -> NDArray[np.float64]:
@@ -74,14 +126,15 @@ def _pad_root(root: NDArray[np.float64], rows: int) -> NDArray[np.float64]:
     return padded
 
 
-def _lengths(problem: Problem, part: slice, columns: int) -> NDArray[np.int32]:
-    lengths = np.zeros(columns, np.int32)
-    lengths[: part.stop - part.start] = problem.n_samples if problem.lengths is None else problem.lengths[part]
-    return lengths
+def _lengths(problem: Problem, places: Places) -> NDArray[np.int32]:
+    if problem.lengths is not None:
+        return problem.lengths[places]
+    count = len(range(*places.indices(problem.n_fits))) if isinstance(places, slice) else places.size
+    return np.full(count, problem.n_samples, np.int32)
 
 
 def _guess_on_host(problem: Problem, samples: Samples, limits: Limits) -> Array | None:
-    """Guesses that are not written for JAX, ``(n_params, columns)``; None if a program is to find them."""
+    """Guesses that are not written for JAX, ``(n_params, N)``; None if a program is to find them."""
     if not np.isnan(limits.start).any():
         return limits.start + np.zeros_like(samples.data[:1])
     if is_traceable(problem.model):

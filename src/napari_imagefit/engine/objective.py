@@ -6,7 +6,7 @@ image is never held: samples are taken in tiles that stay in cache, and only sum
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from .._lazy import LazyModule
@@ -22,8 +22,11 @@ else:
 
 Sums = TypeVar("Sums")
 
-# Samples of a large image that are looked at together; 4 096 to 16 384 were equally fast, more or fewer slower.
-TILE = 8192
+# Samples of a large image that are looked at in one piece: enough that calls cost little, few enough for a cache.
+TILE = 65536
+# Samples of a single fit that are added up one after the other; the others stand side by side.
+ROWS = 256
+LANES = 256
 # Samples from here on are fitted one by one.
 ALONE = 1024
 
@@ -31,15 +34,20 @@ ALONE = 1024
 def bucket(length: int) -> int:
     """The number of samples to which data of a length are padded, so that a few programs serve all lengths.
 
-    Powers of two for small and very large ones, of four between, where padding costs little: it is skipped by the tile.
+    Powers of two for small ones, of four for larger ones, then whole pieces of a large image.
     """
     small = max(16, 1 << (length - 1).bit_length())
     if small < ALONE:
         return small
-    large = TILE
-    while large < length:
-        large *= 4 if large < 16 * TILE else 2
-    return large
+    large = 4 * ALONE
+    while large < min(length, TILE):
+        large *= 4
+    return large if length <= TILE else -(-length // TILE) * TILE
+
+
+def rows_of(length: int) -> int:
+    """The samples that a model sees at once if a single fit has so many, padded."""
+    return length if length < 4 * ALONE or length % ROWS else ROWS
 
 
 class Samples(NamedTuple):
@@ -52,9 +60,12 @@ class Samples(NamedTuple):
     shift: Array | None = None  # (m, 1) or (m, B): counts where the data are 0; None stands for 0
     f_scale: Array | None = None  # (): the residual, in units of σ, at which a robust loss begins to bend
     root: Array | None = None  # (m, m): L of the data's covariance LLᵀ, for one fit; the data are L⁻¹d already
+    used: Array | None = None  # (m, B): what `usable` says, where it has been asked before
     rho: Array | None = None  # (3, m, B): a loss and its derivatives where JAX cannot trace it
 
     def usable(self) -> Array:
+        if self.used is not None:
+            return self.used
         finite = jnp.isfinite(self.data)
         return finite if self.weights is None else finite & (self.weights > 0)
 
@@ -103,6 +114,19 @@ class Kernel(NamedTuple):
     shared: tuple[int, ...] = ()  # parameters that all fits have in common
 
 
+def pick(params: Array, which: Sequence[int]) -> Array:
+    """Some of the parameters ``(n_params, B)``."""
+    return jnp.stack([params[i] for i in which])
+
+
+def put(params: Array, which: Sequence[int], x: Array) -> Array:
+    """The parameters with some replaced; row by row, since XLA makes a loop of an indexed assignment."""
+    rows = list(params)
+    for k, i in enumerate(which):
+        rows[i] = x[k]
+    return jnp.stack(rows)
+
+
 class Expansion(NamedTuple):
     """The cost and its quadratic model at a point."""
 
@@ -111,13 +135,13 @@ class Expansion(NamedTuple):
     gram: Gram  # JᵀJ
 
 
-def evaluate(function: Function, coords: tuple[Array, ...], params: Array) -> Array:
+def evaluate(function: Function, coords: tuple[Array, ...], params: Array | tuple[Array, ...]) -> Array:
     """``function(coords, *params)`` for each fit of a batch.
 
     Parameters
     ----------
     coords : tuple of arrays, each ``(m, 1)`` or ``(m, B)``
-    params : array, ``(n_params, B)``
+    params : array, ``(n_params, B)``, or as many arrays ``(B,)``
 
     Returns
     -------
@@ -137,29 +161,60 @@ def jacobian(model: Model, coords: tuple[Array, ...], params: Array, free: tuple
     if model.jacobian is not None:
         given = model.jacobian
         return value, jnp.stack([evaluate(lambda c, *p, i=i: given(c, *p)[i], coords, params) for i in free])
-    index = jnp.asarray(free)
+    columns = tuple(params)
 
-    def along(direction: Array) -> Array:
-        tangent = jnp.zeros_like(params).at[index].set(direction[:, None])
-        return jax.jvp(lambda p: evaluate(model.function, coords, p), (params,), (tangent,))[1]
+    def along(i: int) -> Array:
+        def of_one(p: Array) -> Array:
+            return evaluate(model.function, coords, (*columns[:i], p, *columns[i + 1 :]))
 
-    return value, jax.vmap(along)(jnp.eye(len(free), dtype=params.dtype))
+        return jax.jvp(of_one, (columns[i],), (jnp.ones_like(columns[i]),))[1]
+
+    # one parameter after the other: derivatives that are nothing cost nothing
+    return value, jnp.stack([along(i) for i in free])
 
 
-def sum_up(cost: Array, residual: Array, slopes: Array) -> Expansion:
-    """Reduce one tile: costs and residuals ``(T, B)``, slopes ``(n, T, B)``."""
-    n = slopes.shape[0]
-    total = jnp.sum(cost, axis=0)
-    if residual.shape[1] == 1:
-        # one fit: a single matrix product of [J r] with itself holds all sums
-        both = jnp.concatenate([slopes[:, :, 0], residual[None, :, 0]])
-        product = jnp.matmul(both, both.T, precision="highest")
-        return Expansion(total, product[:n, n][:, None], Dense(product[:n, :n][:, :, None]))
-    # many fits: sums over the samples, vectorised over the fits; unrolled, XLA fuses them into one pass
-    rows = [[jnp.sum(slopes[i] * slopes[j], axis=0) for j in range(i + 1)] for i in range(n)]
-    gram = jnp.stack([jnp.stack([rows[max(i, j)][min(i, j)] for j in range(n)]) for i in range(n)])
-    gradient = jnp.stack([jnp.sum(slopes[i] * residual, axis=0) for i in range(n)])
-    return Expansion(total, gradient, Dense(gram))
+def sum_up(cost: Array, residual: Array, slopes: Sequence[Array]) -> Expansion:
+    """Reduce one tile: costs, residuals and n slopes, each ``(T, B)``."""
+    n = len(slopes)
+    pairs = [(i, j) for i in range(n) for j in range(i + 1)]
+    sums = add_up(cost, *(slopes[i] * residual for i in range(n)), *(slopes[i] * slopes[j] for i, j in pairs))
+    place = {pair: 1 + n + k for k, pair in enumerate(pairs)}
+    gram = jnp.stack([jnp.stack([sums[place[max(i, j), min(i, j)]] for j in range(n)]) for i in range(n)])
+    return Expansion(sums[0], jnp.stack(sums[1 : n + 1]), Dense(gram))
+
+
+def add_up(*terms: Array) -> tuple[Array, ...]:
+    """The sums over the samples of several ``(T, B)``, each ``(B,)``, in one pass.
+
+    Together they are one loop, in which what the terms have in common is computed once and nothing is written to
+    memory but the sums.
+    """
+    terms = jnp.broadcast_arrays(*terms)
+    zero = jnp.zeros((), terms[0].dtype)
+    return tuple(jax.lax.reduce(tuple(terms), (zero,) * len(terms), lambda a, b: tuple(map(jnp.add, a, b)), (0,)))
+
+
+def side_by_side(function: Callable[[Samples, Array], Sums], samples: Samples, params: Array) -> Sums:
+    """What sums over the samples of many fits, for one fit: its samples stand side by side, as if they were of many."""
+    m, fits = samples.data.shape
+    rows = rows_of(m)
+    if fits != 1 or rows == m:
+        return function(samples, params)
+    lanes = m // rows
+
+    def fold(array: Array | None) -> Array | None:
+        return array if array is None or array.shape != (m, 1) else array.reshape(rows, lanes)
+
+    folded = samples._replace(
+        coords=tuple(c.reshape(rows, lanes) for c in samples.coords),
+        data=fold(samples.data),
+        weights=fold(samples.weights),
+        shift=fold(samples.shift),
+        used=fold(samples.used),
+    )
+    sums = function(folded, jnp.broadcast_to(params, (params.shape[0], lanes)))
+    total: Sums = jax.tree.map(lambda s: jnp.sum(s, axis=-1, keepdims=True), sums)
+    return total
 
 
 def expand(kernel: Kernel, samples: Samples, params: Array) -> Expansion:
@@ -171,10 +226,12 @@ def expand(kernel: Kernel, samples: Samples, params: Array) -> Expansion:
         All parameters, the fixed ones too.
     """
 
-    def tile(part: Samples) -> Expansion:
+    def tile(part: Samples, params: Array) -> Expansion:
         return expand_given(kernel, part, *jacobian(kernel.model, part.coords, params, kernel.free))
 
-    return tile(samples) if kernel.whole else over_tiles(tile, samples)
+    if kernel.whole or samples.root is not None:
+        return tile(samples, params)
+    return over_tiles(lambda part: side_by_side(tile, part, params), samples)
 
 
 def expand_given(kernel: Kernel, samples: Samples, value: Array, slopes: Array) -> Expansion:
@@ -186,7 +243,9 @@ def expand_given(kernel: Kernel, samples: Samples, value: Array, slopes: Array) 
     def of_used(values: Array) -> Array:
         return jnp.where(used, values, 0)
 
-    return sum_up(of_used(terms.cost), of_used(terms.residual), of_used(terms.slope * slopes))
+    # row by row: a stack of them would be written to memory
+    rows = [of_used(terms.slope * slopes[i]) for i in range(slopes.shape[0])]
+    return sum_up(of_used(terms.cost), of_used(terms.residual), rows)
 
 
 def over_tiles(function: Callable[[Samples], Sums], samples: Samples) -> Sums:
@@ -211,6 +270,7 @@ def over_tiles(function: Callable[[Samples], Sums], samples: Samples) -> Sums:
             data=rows(samples.data),
             weights=rows(samples.weights),
             shift=rows(samples.shift),
+            used=rows(samples.used),
             length=None,
         )
 

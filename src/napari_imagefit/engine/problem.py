@@ -114,6 +114,8 @@ class Problem:
         Whether there is but one fit, which is to have a program of its own, not a column in one for many.
     pad_to : int
         With `padded`, the length to pad shorter samples to.
+    plane : tuple of int or None
+        The shape of the lattice whose pixels the samples are, row by row; None where they are not all of one.
     """
 
     model: Model
@@ -132,6 +134,7 @@ class Problem:
     whole: bool = False
     alone: bool = False
     pad_to: int = 0
+    plane: tuple[int, ...] | None = None
 
     @classmethod
     def build(
@@ -153,6 +156,7 @@ class Problem:
         whole: bool = False,
         alone: bool = False,
         pad_to: int = 0,
+        plane: tuple[int, ...] | None = None,
     ) -> Self:
         """Check everything that can be wrong, and fill in what was not said.
 
@@ -204,6 +208,7 @@ class Problem:
             whole=whole,
             alone=alone,
             pad_to=pad_to,
+            plane=plane,
         )
         if not problem.free:
             raise FitInputError(f"all parameters of {model.name!r} are fixed; leave at least one free")

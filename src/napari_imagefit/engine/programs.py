@@ -23,6 +23,7 @@ Stage = Callable[..., Any]
 # A session tries a few models on a few shapes; the programs that were not used for longest are dropped beyond this.
 KEPT = 256
 _programs: OrderedDict[Any, Any] = OrderedDict()
+_compiling: dict[Any, threading.Event] = {}
 _lock = threading.Lock()
 
 
@@ -70,6 +71,11 @@ class Runner:
         with _lock:
             return self._key(stage, args) in _programs
 
+    def program(self, stage: Stage, *args: Any) -> Callable[..., Any]:
+        """A stage compiled for arguments of these shapes, arrays or `jax.ShapeDtypeStruct`; inside `computing` only."""
+        compiled: Callable[..., Any] = self._program(stage, args)
+        return compiled
+
     def _key(self, stage: Stage, args: tuple[Any, ...]) -> Any:
         leaves, tree = jax.tree.flatten(args)
         shapes = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
@@ -77,16 +83,29 @@ class Runner:
 
     def _program(self, stage: Stage, args: tuple[Any, ...]) -> Any:
         key = self._key(stage, args)
-        with _lock:
-            if key in _programs:
-                _programs.move_to_end(key)
-                return _programs[key]
+        while True:
+            with _lock:
+                if key in _programs:
+                    _programs.move_to_end(key)
+                    return _programs[key]
+                other = _compiling.get(key)
+                if other is None:
+                    mine = _compiling[key] = threading.Event()
+            if other is None:
+                break
+            # one thread compiles for all
+            other.wait()
         kernel = self.kernel
-        program = _compile(jax.jit(lambda *a: stage(kernel, *a)).lower(*args), find_device(self.options.device))
-        with _lock:
-            _programs[key] = program
-            while len(_programs) > KEPT:
-                _programs.popitem(last=False)
+        try:
+            program = _compile(jax.jit(lambda *a: stage(kernel, *a)).lower(*args), find_device(self.options.device))
+            with _lock:
+                _programs[key] = program
+                while len(_programs) > KEPT:
+                    _programs.popitem(last=False)
+        finally:
+            with _lock:
+                del _compiling[key]
+            mine.set()
         return program
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from .._lazy import LazyModule
 from . import stages, trust_region
 from .arrow import Arrow, Solver, join
-from .batch import SECONDS_PER_CALL, Progress, kernel_of
+from .batch import Progress, kernel_of
 from .covariance import VANISHED, Answer, nearness, robust_factor
 from .diagnose import RobustSums, residuals
 from .errors import FitInputError
@@ -82,6 +82,7 @@ def _landscape(kernel: Kernel) -> trust_region.Landscape:
     def landscape(task: Task, x: Array) -> Expansion:
         rows = layout.spread(x, task.params.shape[1])
         params = task.params.at[jnp.asarray(kernel.free)].set(rows)
+        assert task.samples is not None
         there = expand(kernel, task.samples, params)
         return trust_region.hold(task, layout.arrow(there))
 
@@ -142,6 +143,7 @@ def answer(kernel: Kernel, task: Task, state: State) -> Ends:
     layout, fits = _Layout.of(kernel), task.params.shape[1]
     rows = layout.spread(state.x, fits)
     params = task.params.at[jnp.asarray(kernel.free)].set(rows)
+    assert task.samples is not None
     there = expand(kernel, task.samples, params)
     sums = residuals(kernel, task.samples, params)
     joint = trust_region.hold(task, layout.arrow(there))
@@ -209,6 +211,10 @@ def _permuted(covariance: Array, layout: _Layout) -> Array:
     """From own parameters first to the order of the free ones."""
     order = np.argsort(np.array(layout.own + layout.shared))
     return covariance[order[:, None], order]
+
+
+# A yield comes at least about so often, so that cancelling and closing need not wait.
+SECONDS_PER_CALL = 0.15
 
 
 def iter_fit_shared(

@@ -15,7 +15,7 @@ from .diagnose import residuals
 from .gram import Dense
 from .host import guess_starts
 from .model import Array
-from .objective import Expansion, Kernel, Samples, evaluate
+from .objective import Expansion, Kernel, Samples, evaluate, pick, put, rows_of
 from .trust_region import State, Task, Tolerances, of_each_fit
 
 if TYPE_CHECKING:
@@ -76,23 +76,26 @@ def _lift(kernel: Kernel, samples: Samples, start: Array, guessed: Array) -> Arr
     floor = 0.1 * mean
     weight = 1.0 if samples.weights is None else jnp.max(samples.weights, axis=0)
     lack = jnp.where((lowest <= 0) & jnp.isfinite(lowest) & guessed[constant], (floor - lowest) / weight, 0)
-    return start.at[constant].add(lack)
+    return put(start, (constant,), lack[None] + start[constant])
 
 
 def begin(kernel: Kernel, samples: Samples, limits: Limits, found: Array | None) -> tuple[Task, State, Statistics]:
     """From samples to a task, the state before its first step, and the samples' statistics."""
     params = guess(kernel, samples, limits, found)
-    index = jnp.asarray(kernel.free)
-    lower, upper = (jnp.broadcast_to(a, params.shape)[index] for a in (limits.lower, limits.upper))
+    lower, upper = (pick(jnp.broadcast_to(a, params.shape), kernel.free) for a in (limits.lower, limits.upper))
     statistics = _statistics(samples)
     rounding = _rounding(kernel, samples, statistics)
-    norms = None if limits.norms is None else limits.norms[index]
+    norms = None if limits.norms is None else pick(limits.norms, kernel.free)
     task = Task(samples, params, lower, upper, rounding, norms)
-    x = params[index]
+    return task, start_of(task, kernel, statistics.n_used), statistics
+
+
+def start_of(task: Task, kernel: Kernel, n_used: Array) -> State:
+    """The state of fits whose starts have not been evaluated."""
+    x = pick(task.params, kernel.free)
     n, fits = x.shape
     blank = Expansion(jnp.zeros(fits, x.dtype), x, Dense(jnp.zeros((n, n, fits), x.dtype)))
-    enough = statistics.n_used >= jnp.sum(lower < upper, axis=0)
-    return task, trust_region.begin(task, x, blank, enough), statistics
+    return trust_region.begin(task, x, blank, n_used >= jnp.sum(task.lower < task.upper, axis=0))
 
 
 def _rounding(kernel: Kernel, samples: Samples, statistics: Statistics) -> Array:
@@ -123,17 +126,46 @@ def _statistics(samples: Samples) -> Statistics:
     return Statistics(n_used, wanted - n_used, spread, jnp.sum(weight * data**2, axis=0))
 
 
-def advance(kernel: Kernel, task: Task, state: State, tolerances: Tolerances, limit: Array, steps: Array) -> State:
-    """Up to `steps` more trial steps for every fit that still runs."""
-    return trust_region.advance(of_each_fit(kernel), task, tolerances, limit, state, steps)
+def advance(
+    kernel: Kernel,
+    samples: Samples,
+    task: Task,
+    state: State,
+    tolerances: Tolerances,
+    limit: Array,
+    steps: Array,
+    few: Array,
+) -> State:
+    """Up to `steps` more trial steps for every fit that still runs, until only a few do."""
+    task = task._replace(samples=samples._replace(used=samples.usable()))
+    return trust_region.advance(of_each_fit(kernel), task, tolerances, limit, state, steps, few)
+
+
+def finish(kernel: Kernel, samples: Samples, task: Task, state: State) -> covariance.Answer:
+    """`answer` for a task that came without its samples."""
+    return answer(kernel, task._replace(samples=samples), state)
+
+
+def prepare(kernel: Kernel, samples: Samples, limits: Limits, found: Array | None) -> tuple[Task, State, Statistics]:
+    """`begin`, and a task without its samples."""
+    task, state, statistics = begin(kernel, samples, limits, found)
+    return task._replace(samples=None), state, statistics
 
 
 def answer(kernel: Kernel, task: Task, state: State) -> covariance.Answer:
     """Covariance, which parameters are at a bound or not determined, and what the residuals look like."""
-    params = task.params.at[jnp.asarray(kernel.free)].set(state.x)
-    return covariance.answer(kernel.criterion, task, state, residuals(kernel, task.samples, params))
+    assert task.samples is not None
+    params = put(task.params, kernel.free, state.x)
+    sums = residuals(kernel, task.samples, params)
+    return covariance.answer(kernel.criterion, task, state, sums, jnp.sum(task.samples.usable(), axis=0))
 
 
 def predict(kernel: Kernel, coords: tuple[Array, ...], params: Array) -> Array:
     """The model's values ``(m, B)``."""
-    return evaluate(kernel.model.function, coords, params)
+    m, fits = coords[0].shape[0], params.shape[1]
+    rows = rows_of(m) if fits == 1 else m
+    if rows == m:
+        return evaluate(kernel.model.function, coords, params)
+    folded = tuple(c.reshape(rows, m // rows) for c in coords)
+    wide = jnp.broadcast_to(params, (params.shape[0], m // rows))
+    return evaluate(kernel.model.function, folded, wide).reshape(m, 1)

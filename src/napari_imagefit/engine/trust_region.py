@@ -19,7 +19,7 @@ from .._lazy import LazyModule
 from .bounds import Box, Quadratic, bounded_step
 from .gram import Gram
 from .model import Array
-from .objective import Expansion, Kernel, Samples, expand
+from .objective import Expansion, Kernel, Samples, expand, put
 from .status import Status
 from .subproblem import divide, norm
 
@@ -57,7 +57,7 @@ class State(NamedTuple):
 class Task(NamedTuple):
     """What does not change while a batch is fitted; the fixed parameters are columns of `params` not in `free`."""
 
-    samples: Samples
+    samples: Samples | None  # None where they travel apart
     params: Array  # (n_params, B)
     lower: Array  # (n, B), of the free parameters
     upper: Array  # (n, B)
@@ -84,7 +84,8 @@ def of_each_fit(kernel: Kernel) -> Landscape:
     """Every fit by itself: `expand` at the free parameters, with those whose bounds coincide held still."""
 
     def landscape(task: Task, x: Array) -> Expansion:
-        params = task.params.at[jnp.asarray(kernel.free)].set(x)
+        assert task.samples is not None
+        params = put(task.params, kernel.free, x)
         return hold(task, expand(kernel, task.samples, params))
 
     return landscape
@@ -155,13 +156,19 @@ def first_radius(task: Task, x: Array, here: Expansion) -> Array:
 
 
 def advance(
-    landscape: Landscape, task: Task, tolerances: Tolerances, limit: Array, state: State, steps: Array
+    landscape: Landscape,
+    task: Task,
+    tolerances: Tolerances,
+    limit: Array,
+    state: State,
+    steps: Array,
+    few: Array | int = 0,
 ) -> State:
-    """Let every running fit try `steps` more steps, or until all have ended."""
+    """Let every running fit try `steps` more steps, or until all but a `few` have ended."""
 
     def unfinished(carry: tuple[Array, State]) -> Array:
         count, now = carry
-        return (count < steps) & jnp.any(now.status >= RUNNING)
+        return (count < steps) & (jnp.sum(now.status >= RUNNING) > few)
 
     def again(carry: tuple[Array, State]) -> tuple[Array, State]:
         count, now = carry
@@ -230,7 +237,8 @@ def propose(task: Task, state: State) -> Trial:
     # Coleman and Li's term keeps the quadratic model convex towards a bound
     matrix = here.gram.scaled(scale, here.gradient * dv / norms)
     gradient = scale * here.gradient
-    sane = matrix.finite() & jnp.all(jnp.isfinite(gradient), axis=0)
+    # fits that have ended, or are about to begin, must not keep the search for a damping busy
+    sane = matrix.finite() & jnp.all(jnp.isfinite(gradient), axis=0) & (state.status == RUNNING)
     quadratic = Quadratic(matrix.identity_where(~sane), jnp.where(sane, gradient, 0))
     p, alpha = quadratic.matrix.step(quadratic.gradient, state.radius, state.alpha)
     theta = jnp.maximum(0.995, 1 - _optimality(box, state.x, here))

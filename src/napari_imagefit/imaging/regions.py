@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..engine.arrays import float_array
 from ..engine.errors import FitInputError
 from ..engine.model import Model
-from ..engine.objective import ALONE
+from ..engine.objective import ALONE, TILE
 from ..engine.problem import Options, Problem
 from .run import Job, Wishes
 
@@ -176,12 +176,29 @@ def iter_jobs(
                 options=options,
                 padded=True,
                 lengths=np.concatenate(lengths),
+                plane=_lattice(group, coords[0].shape),
                 **wishes.at(places),
             )
             yield Job(problem, places)
 
 
 Portion = tuple[Region, slice]
+
+
+def _lattice(group: list[Portion], plane: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The shape of the rectangle that a single region fills, row by row."""
+    if len(group) != 1:
+        return None
+    pixels = group[0][0].pixels
+    ends = np.array(np.unravel_index(pixels[[0, -1]], plane))
+    shape = tuple(int(n) for n in ends[:, 1] - ends[:, 0] + 1)
+    if min(shape) < 1 or int(np.prod(shape)) != pixels.size:
+        return None
+    if pixels.size == np.prod(plane):
+        return shape
+    corner = np.ravel_multi_index(ends[:, 0], plane)
+    steps = np.ravel_multi_index(np.indices(shape).reshape(len(shape), -1), plane) if pixels.size > TILE else pixels
+    return shape if np.array_equal(pixels, corner + steps) else None
 
 
 def _portions(regions: list[Region], length: int) -> Iterator[list[Portion]]:

@@ -1,0 +1,92 @@
+"""The stages of one large fit, whose samples come in parts of one shape.
+
+Only sums leave a part; they are added up on the host, always in the order of the parts.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from .._lazy import LazyModule
+from . import covariance, trust_region
+from .criterion import counts
+from .diagnose import Residuals, residuals
+from .model import Array
+from .objective import Expansion, Kernel, Samples, expand
+from .stages import start_of
+from .trust_region import State, Task, Tolerances, Trial
+
+if TYPE_CHECKING:
+    import jax
+    import jax.numpy as jnp
+else:
+    jax, jnp = LazyModule("jax"), LazyModule("jax.numpy")
+
+
+class PartStatistics(NamedTuple):
+    """Of the samples of one part, each ``(1,)``."""
+
+    n_used: Array
+    n_wanted: Array  # with those that are not finite
+    weight: Array  # Σw²
+    mean: Array  # weighted
+    spread: Array  # Σw²(d − mean)²
+    norm: Array  # Σw²d²
+    counts: Array  # Σ counts
+    usual: Array  # median of w²d²
+
+
+def _widened(samples: Samples, dtype: jnp.dtype) -> Samples:
+    """In the precision in which is computed: parts are kept in the narrowest that holds them exactly."""
+    wide: Samples = jax.tree.map(lambda a: a.astype(dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a, samples)
+    return wide
+
+
+def statistics(kernel: Kernel, samples: Samples, params: Array) -> PartStatistics:
+    """Stage: what does not depend on the fit; `params` tell the precision."""
+    samples = _widened(samples, params.dtype)
+    used = samples.usable()
+    weight = jnp.where(used, samples.weighted(jnp.ones_like(samples.data)) ** 2, 0)
+    data = jnp.where(used, samples.data, 0)
+    total = jnp.sum(weight, axis=0)
+    mean = jnp.sum(weight * data, axis=0) / jnp.where(total > 0, total, 1)
+    wanted = samples.length if samples.weights is None else jnp.sum(samples.weights > 0, axis=0)
+    count, usual = jnp.zeros_like(mean), jnp.zeros_like(mean)
+    if kernel.criterion.noise == "poisson":
+        count = jnp.sum(jnp.where(used, counts(samples.data, samples)[1], 0), axis=0)
+    if kernel.criterion.is_robust:
+        usual = jnp.nan_to_num(jnp.nanmedian(jnp.where(used, weight * data**2, jnp.nan), axis=0))
+    spread = jnp.sum(weight * (data - mean) ** 2, axis=0)
+    return PartStatistics(
+        jnp.sum(used, axis=0), wanted, total, mean, spread, jnp.sum(weight * data**2, axis=0), count, usual
+    )
+
+
+def part_expansion(kernel: Kernel, samples: Samples, params: Array) -> Expansion:
+    """Stage: what one part adds to cost, gradient and matrix."""
+    return expand(kernel, _widened(samples, params.dtype), params)
+
+
+def part_residuals(kernel: Kernel, samples: Samples, params: Array) -> Residuals:
+    """Stage: what one part adds to the sums over residuals."""
+    return residuals(kernel, _widened(samples, params.dtype), params)
+
+
+def first(kernel: Kernel, task: Task, n_used: Array) -> tuple[State, Trial]:
+    """Stage: the start, to be evaluated."""
+    state = start_of(task, kernel, n_used)
+    return state, trust_region.propose(task, state)
+
+
+def following(
+    kernel: Kernel, task: Task, state: State, trial: Trial, there: Expansion, tolerances: Tolerances, limit: Array
+) -> tuple[State, Trial]:
+    """Stage: judge a trial, and propose the next."""
+    del kernel
+    state = trust_region.judge(task, tolerances, limit, state, trial, trust_region.hold(task, there))
+    return state, trust_region.propose(task, state)
+
+
+def ending(kernel: Kernel, task: Task, state: State, sums: Residuals, n_used: Array) -> covariance.Answer:
+    """Stage: what is known at the end."""
+    return covariance.answer(kernel.criterion, task, state, sums, n_used)

@@ -1,0 +1,212 @@
+"""Many fits: chunks of blocks on all cores, in which a fit that has ended makes room.
+
+A chunk is worked on until few of its fits still run. These wait, as columns, until there are enough of them for
+another chunk, so that hardly any arithmetic is spent on fits that have ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._lazy import LazyModule
+from . import stages
+from .blocks import Own, Tree, is_own, join, over_blocks, to_blocks, to_columns
+from .fits import Fits, store
+from .loading import Places, load_blocks, padded_length, tolerances_of
+from .model import Array
+from .objective import ALONE
+from .pool import cores, pool
+from .problem import Problem
+from .programs import Runner, computing
+from .progress import Progress
+from .trust_region import RUNNING
+
+if TYPE_CHECKING:
+    import jax
+else:
+    jax = LazyModule("jax")
+
+# Samples in one block; with fewer, calls of the program's parts cost more than the arithmetic, more leave the cache.
+BLOCK_VALUES = int(__import__("os").environ.get("BV", 1 << 14))
+# Fits in one block, at most.
+MOST_IN_BLOCK = int(__import__("os").environ.get("MB", 512))
+# Samples in one chunk: some hundredth of a second.
+CHUNK_VALUES = 1 << 18
+# Trial steps before a chunk is looked at again.
+STEPS = 12
+# A chunk is left when fewer than this part of its fits still run.
+FEW = 8
+# Seconds between two looks at whether to stop.
+PATIENCE = 0.05
+
+begin = over_blocks(stages.prepare)
+advance = over_blocks(stages.advance)
+answer = over_blocks(stages.finish)
+
+
+class Shape(NamedTuple):
+    """Of a chunk: blocks, and fits in each."""
+
+    blocks: int
+    width: int
+
+    @property
+    def fits(self) -> int:
+        return self.blocks * self.width
+
+
+class Leftover(NamedTuple):
+    """Fits that still run, as columns."""
+
+    places: NDArray[np.intp]
+    task: Tree
+    state: Tree
+    statistics: Tree
+
+
+# How many fits of a chunk have ended, and the others.
+Outcome = tuple[int, Leftover | None]
+
+
+def shape_of(problem: Problem) -> Shape:
+    """The same for all problems of a length, however many their fits are."""
+    if problem.alone:
+        return Shape(1, 1)
+    rows = padded_length(problem)
+    width = 1 if rows >= ALONE else min(MOST_IN_BLOCK, 1 << int(np.log2(BLOCK_VALUES // rows)))
+    return Shape(max(1, CHUNK_VALUES // (rows * width)), width)
+
+
+def iter_many(
+    problem: Problem, runner: Runner, fits: Fits, should_stop: Callable[[], bool]
+) -> Generator[Progress, None, None]:
+    """Fit everything and fill in `fits`; yields and ends as `batch.iter_fit` does."""
+    work = _Work(problem, runner, fits)
+    if not work.is_ready():
+        yield Progress(0, problem.n_fits, compiling=True)
+        work.compile()
+    yield Progress(0, problem.n_fits)
+    chunks = work.chunks()
+    running: set[Future[Outcome]] = set()
+    waiting: list[Leftover] = []
+    ended = 0
+    try:
+        while not work.stopped:
+            while len(running) < 2 * cores() and (job := work.next_job(chunks, waiting, bool(running))):
+                running.add(pool().submit(job))
+            if not running:
+                break
+            done, running = wait(running, PATIENCE, FIRST_COMPLETED)
+            for future in done:
+                count, left = future.result()
+                ended += count
+                waiting += [] if left is None else [left]
+            work.stopped = should_stop()
+            yield Progress(ended, problem.n_fits)
+    finally:
+        work.stopped = True
+        wait(running)
+
+
+class _Work:
+    def __init__(self, problem: Problem, runner: Runner, fits: Fits) -> None:
+        self.problem, self.runner, self.fits = problem, runner, fits
+        self.shape = shape_of(problem)
+        self.tolerances = tolerances_of(problem.options)
+        self.limit = np.int32(problem.options.max_iterations)
+        self.stopped = False
+
+    def chunks(self) -> Iterator[slice]:
+        for first in range(0, self.problem.n_fits, self.shape.fits):
+            yield slice(first, min(first + self.shape.fits, self.problem.n_fits))
+
+    def next_job(self, chunks: Iterator[slice], waiting: list[Leftover], others: bool) -> Callable[[], Outcome] | None:
+        """What to do next: fits that wait if they fill a chunk, or if there is nothing else; None if that is all."""
+        count = sum(left.places.size for left in waiting)
+        if count < self.shape.fits and (part := next(chunks, None)) is not None:
+            return lambda: self.first(part)
+        if not count or (others and count < self.shape.fits):
+            return None
+        taken = waiting.copy()
+        waiting.clear()
+        return lambda: self.again(taken)
+
+    def first(self, part: slice) -> Outcome:
+        """A new chunk."""
+        count = part.stop - part.start
+        with computing(self.problem.options):
+            samples, limits, found = load_blocks(self.problem, part, *self.shape)
+            used = np.int32(-(-count // self.shape.width))
+            task, state, statistics = self.runner(begin, used, samples, limits, found)
+            return self._go_on(part, samples, task, state, statistics, count)
+
+    def again(self, waiting: list[Leftover]) -> Outcome:
+        """Fits that have waited."""
+        places = np.concatenate([left.places for left in waiting])
+        blank = Own(np.zeros(0))
+        like = jax.tree.map(lambda _: blank, waiting[0][1:], is_leaf=is_own)
+        columns = join([left[1:] for left in waiting], like)
+        with computing(self.problem.options):
+            task, state, statistics = jax.tree.map(lambda c: to_blocks(c, *self.shape), columns)
+            samples, _, _ = load_blocks(self.problem, places, *self.shape)
+            return self._go_on(places, samples, task, state, statistics, places.size)
+
+    def _go_on(self, places: Places, samples: Tree, task: Tree, state: Tree, statistics: Tree, count: int) -> Outcome:
+        width = self.shape.width
+        used = np.int32(-(-count // width))
+        # the last ones are worked on to their end
+        few = np.int32(0 if count <= width else width // FEW)
+        while True:
+            state = self.runner(advance, used, samples, task, state, self.tolerances, self.limit, np.int32(STEPS), few)
+            status = to_columns(state.status, slice(0, count))
+            unfinished = np.flatnonzero(status >= RUNNING)
+            if self.stopped or unfinished.size <= used * few:
+                break
+        ends = self.runner(answer, used, samples, task, state)
+        everything = slice(0, count)
+        found = to_columns((task, state, statistics, ends), everything)
+        store(self.problem, places, self.fits, *found)
+        ended = count - unfinished.size
+        if self.stopped or not unfinished.size:
+            return ended, None
+        every = np.arange(places.start, places.stop) if isinstance(places, slice) else places
+        return ended, Leftover(every[unfinished], *to_columns((task, state, statistics), unfinished))
+
+    def _arguments(self) -> tuple[Any, ...]:
+        """Those of the first chunk."""
+        part = next(self.chunks())
+        samples, limits, found = load_blocks(self.problem, part, *self.shape)
+        return np.int32(1), samples, limits, found
+
+    def is_ready(self) -> bool:
+        """Whether all programs are compiled."""
+        return all(self.runner.is_ready(stage, *args) for stage, args in self._calls())
+
+    def compile(self) -> None:
+        """Compile all programs, at the same time."""
+        options = self.problem.options
+
+        def one(stage: Any, args: tuple[Array, ...]) -> None:
+            with computing(options):
+                self.runner.program(stage, *args)
+
+        for future in [pool().submit(one, stage, args) for stage, args in self._calls()]:
+            future.result()
+
+    def _calls(self) -> list[tuple[Any, tuple[Any, ...]]]:
+        """The stages with arguments of their shapes."""
+        with computing(self.problem.options):
+            first = self._arguments()
+            kernel = self.runner.kernel
+            task, state, _ = jax.eval_shape(lambda *a: begin(kernel, *a), *first)
+            count, samples = first[:2]
+            return [
+                (begin, first),
+                (advance, (count, samples, task, state, self.tolerances, self.limit, np.int32(STEPS), np.int32(0))),
+                (answer, (count, samples, task, state)),
+            ]
