@@ -8,6 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
+# no test depends on what an earlier run has compiled; tests/engine/test_cache.py has a cache of its own
+os.environ["NAPARI_IMAGEFIT_CACHE"] = "off"
+
 
 @pytest.fixture(autouse=True)
 def _x64_is_local() -> Iterator[None]:

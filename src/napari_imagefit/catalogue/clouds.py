@@ -27,7 +27,7 @@ PARABOLA_PER_SIGMA = 2.07
 
 
 def _parabola(coords: Coords, y: Array, x: Array, radius_y: Array, radius_x: Array) -> Array:
-    return jnp.maximum(1 - ((coords[0] - y) / radius_y) ** 2 - ((coords[1] - x) / radius_x) ** 2, 0)
+    return jnp.maximum(1 - ((coords[0] - y) * (1 / radius_y)) ** 2 - ((coords[1] - x) * (1 / radius_x)) ** 2, 0)
 
 
 def _three_halves(parabola: Array) -> Array:
@@ -83,7 +83,7 @@ parabola_2d = Model(
 
 
 def _thermal(coords: Coords, y: Array, x: Array, sigma_y: Array, sigma_x: Array) -> Array:
-    return jnp.exp(-0.5 * (((coords[0] - y) / sigma_y) ** 2 + ((coords[1] - x) / sigma_x) ** 2))
+    return jnp.exp(-0.5 * (((coords[0] - y) * (1 / sigma_y)) ** 2 + ((coords[1] - x) * (1 / sigma_x)) ** 2))
 
 
 def _bimodal(

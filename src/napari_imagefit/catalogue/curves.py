@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from .._lazy import LazyModule
 from ..engine.model import Array, Model, Parameter
-from .estimate import best_of, extent, regress
+from .estimate import Level, add_up, best_of, ratio, regress
 from .separable import centred, mean, regress_pair, span_of
 
 if TYPE_CHECKING:
@@ -17,25 +17,41 @@ else:
 
 Coords = tuple[Array, ...]
 
+# Time constants of an exponential that are tried, in parts of the span: the longest, and halves of it.
+LONGEST = 3.0
+HALVES = 7
+
 
 def _exponential(coords: Coords, amplitude: Array, tau: Array, offset: Array) -> Array:
-    return amplitude * jnp.exp(-coords[0] / tau) + offset
+    return amplitude * jnp.exp(-coords[0] * (1 / tau)) + offset
 
 
 def guess_exponential(coords: Coords, data: Array, weights: Array) -> Array:
     """The best of a row of time constants, amplitude and offset regressed for each."""
     t = coords[0]
-    low, high = extent(t, weights)
-    span = jnp.where(high > low, high - low, 1)
-
-    def attempt(fraction: Array) -> tuple[Array, tuple[Array, Array, Array]]:
-        tau = fraction * span
-        # measured from the first sample, so that no exponential of a large number is needed
-        line = regress(jnp.exp(-(t - low) / tau), data, weights)
-        return line.gain, (line.amplitude, tau, line.offset)
-
-    grid = jnp.geomspace(0.03, 3.0, 12, dtype=data.dtype)
-    amplitude, tau, offset = best_of(grid, attempt)[1]
+    low, _, span = span_of(t, weights)
+    level = Level.of(data, weights)
+    # measured from the first sample, so that no exponential of a large number is needed
+    since = (t - low) / span
+    # half the time constant gives the square of the exponential
+    product, fall, terms = level.squares * level.data, jnp.exp(-since / LONGEST), []
+    for _ in range(HALVES):
+        terms += [level.squares * fall, product * fall]
+        fall = fall * fall
+    sums = add_up(*terms, level.squares * fall)
+    gains = [level.line(*(sums[2 * k + i] for i in (0, 2, 1))).gain for k in range(HALVES)]
+    highest, place = gains[0], jnp.zeros_like(gains[0])
+    for k, gain in enumerate(gains):
+        # between neighbours the gain is nearly a parabola
+        step = jnp.zeros_like(gain)
+        if 0 < k < HALVES - 1:
+            bend = 2 * gain - gains[k - 1] - gains[k + 1]
+            step = jnp.clip(ratio(0.5 * (gains[k + 1] - gains[k - 1]), bend), -0.5, 0.5)
+        place = jnp.where(gain > highest, k + step, place)
+        highest = jnp.maximum(gain, highest)
+    part = LONGEST * 2.0**-place
+    line = level.regress(jnp.exp(-since / part))
+    amplitude, tau, offset = line.amplitude, part * span, line.offset
     # as far from the first sample as the precision reaches
     most = 0.8 * jnp.log(jnp.finfo(data.dtype).max)
     return jnp.stack([amplitude * jnp.exp(jnp.clip(low / tau, -most, most)), tau, offset])

@@ -23,6 +23,17 @@ Found = TypeVar("Found")
 # Samples that are enough to estimate a level or a width of something that fills a good part of the region.
 ENOUGH = 8192
 BLOCKS = 16
+# Samples from which a fit is the only one of its batch, and in which an image is large enough for blocks.
+ALONE = 1024
+# Samples of a single fit that are added up side by side.
+LANES = 128
+# Halvings of the range in which a quantile lies.
+HALVINGS = 16
+# Rounds of adaptive moments at most, and the change, of widths in parts of themselves, that counts as none.
+ROUNDS = 6
+SETTLED = 0.05
+# How far, in squares of widths, a blob may be from what a matching window would have shown.
+NEAR = 6
 
 
 def ratio(numerator: Array, denominator: Array, otherwise: Array | float = 0.0) -> Array:
@@ -37,24 +48,71 @@ def thinned(*arrays: Array) -> tuple[Array, ...]:
     return tuple(a[::step] for a in arrays)
 
 
+def folded(*arrays: Array) -> tuple[Array, ...]:
+    """The samples ``(m, 1)`` of a single fit side by side, as if they were of many fits; all others as they are."""
+    m, fits = arrays[0].shape
+    return tuple(a.reshape(m // LANES, LANES) for a in arrays) if fits == 1 and m % LANES == 0 else arrays
+
+
+def add_up(*terms: Array, fits: int | None = None) -> tuple[Array, ...]:
+    """The sums over the samples of several ``(m, B)``, each ``(B,)``, in one pass.
+
+    Together they are one loop, in which what the terms have in common is computed once and nothing is written to
+    memory but the sums.
+
+    Parameters
+    ----------
+    fits : int, optional
+        1 where the columns are one fit's samples side by side.
+    """
+    terms = tuple(jnp.broadcast_arrays(*terms))
+    fits = terms[0].shape[1] if fits is None else fits
+    terms = folded(*terms)
+    zero = jnp.zeros((), terms[0].dtype)
+    sums = jax.lax.reduce(terms, (zero,) * len(terms), lambda a, b: tuple(map(jnp.add, a, b)), (0,))
+    return tuple(jnp.sum(s)[None] if s.shape[0] != fits else s for s in sums)
+
+
+def extents(arrays: tuple[Array, ...], weights: Array) -> list[tuple[Array, Array]]:
+    """Least and largest value, of each array, of the samples that count; 0 and 1 where none does."""
+    used = weights > 0
+    (any_used,) = folded(used)
+
+    def greatest(a: Array) -> Array:
+        kept = jnp.max(folded(jnp.where(used, a, -jnp.inf))[0], axis=0)
+        return jnp.max(kept)[None] if weights.shape[1] == 1 else kept
+
+    empty = ~jnp.any(any_used, axis=0) if weights.shape[1] != 1 else ~jnp.any(any_used)[None]
+    return [(jnp.where(empty, 0, -greatest(-a)), jnp.where(empty, 1, greatest(a))) for a in arrays]
+
+
 def extent(coordinate: Array, weights: Array) -> tuple[Array, Array]:
     """Least and largest coordinate of the samples that count."""
-    used = weights > 0
-    low = jnp.min(jnp.where(used, coordinate, jnp.inf), axis=0)
-    high = jnp.max(jnp.where(used, coordinate, -jnp.inf), axis=0)
-    empty = ~jnp.any(used, axis=0)
-    return jnp.where(empty, 0, low), jnp.where(empty, 1, high)
+    return extents((coordinate,), weights)[0]
 
 
 def quantile(data: Array, weights: Array, fraction: float) -> Array:
-    """Quantile of the samples that count."""
+    """Quantile of the samples that count, to 10⁻⁵ of their range."""
     data, weights = thinned(data, weights)
-    used = weights > 0
-    ordered = jnp.sort(jnp.where(used, data, jnp.inf), axis=0)
-    last = jnp.maximum(jnp.sum(used, axis=0) - 1, 0)
-    place = jnp.round(fraction * last).astype(jnp.int32)
-    value = jnp.take_along_axis(ordered, place[None], axis=0)[0]
-    return jnp.where(jnp.isfinite(value), value, 0)
+    return _between(data, weights > 0, fraction, *extent(data, weights))
+
+
+def _between(data: Array, used: Array, fraction: float, low: Array, high: Array) -> Array:
+    """The quantile, which lies between `low` and `high`, by halving: that counts often, but sorting is far slower."""
+    kept = jnp.where(used, data, jnp.inf)
+    fits = low.shape[0]
+    (count,) = add_up(used.astype(data.dtype), fits=fits)
+    rank = fraction * jnp.maximum(count - 1, 0)
+
+    def halve(_: Array, ends: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        low, middle, high = ends
+        (below,) = add_up((kept <= middle).astype(data.dtype), fits=fits)
+        enough = below > rank
+        low, high = jnp.where(enough, low, middle), jnp.where(enough, middle, high)
+        return low, 0.5 * low + 0.5 * high, high
+
+    middle: Array = jax.lax.fori_loop(0, HALVINGS, halve, (low, 0.5 * low + 0.5 * high, high))[1]
+    return jnp.where(count > 0, middle, 0)
 
 
 class Line(NamedTuple):
@@ -68,12 +126,42 @@ class Line(NamedTuple):
 def regress(basis: Array, data: Array, weights: Array) -> Line:
     """Weighted linear regression of data on one basis function and a constant."""
     w = weights * weights
-    total = jnp.sum(w, axis=0)
-    x, y = ratio(jnp.sum(w * basis, axis=0), total), ratio(jnp.sum(w * data, axis=0), total)
+    total, sum_x, sum_y = add_up(w, w * basis, w * data)
+    x, y = ratio(sum_x, total), ratio(sum_y, total)
     dx, dy = basis - x, data - y
-    xx, xy = jnp.sum(w * dx * dx, axis=0), jnp.sum(w * dx * dy, axis=0)
+    xx, xy = add_up(w * dx * dx, w * dx * dy)
     amplitude = ratio(xy, xx)
     return Line(amplitude, y - amplitude * x, amplitude * xy)
+
+
+class Level(NamedTuple):
+    """Data about their weighted mean, to be regressed on one basis function after the other in a pass for each."""
+
+    data: Array  # (m, B), less its mean
+    squares: Array  # (m, B): weights²
+    total: Array  # (B,): their sum
+    mean: Array  # (B,)
+
+    @classmethod
+    def of(cls, data: Array, weights: Array) -> Level:
+        squares = jnp.broadcast_to(weights * weights, data.shape)
+        total, product = add_up(squares, squares * data)
+        mean = ratio(product, total)
+        return cls(data - mean, squares, total, mean)
+
+    def regress(self, basis: Array) -> Line:
+        """As `regress`, for a basis function that changes by more than 10⁻³ of itself."""
+        part = self.squares * basis
+        return self.line(*add_up(part, part * basis, part * self.data))
+
+    def line(self, x: Array, xx: Array, xy: Array) -> Line:
+        """From the sums of basis, basis² and basis·data, weighted."""
+        mean = ratio(x, self.total)
+        own = xx - x * mean
+        # what is left of a constant is its rounding
+        own = jnp.where(own > 64 * jnp.finfo(xx.dtype).eps * xx, own, 0)
+        amplitude = ratio(xy, own)
+        return Line(amplitude, self.mean - amplitude * mean, amplitude * xy)
 
 
 def best_of(candidates: Array, attempt: Callable[[Array], tuple[Array, Found]]) -> tuple[Array, Found]:
@@ -117,98 +205,255 @@ class Blob(NamedTuple):
     offset: Array
 
 
+class Sight(NamedTuple):
+    """The samples, or a few that stand for them, as a blob is looked for in them."""
+
+    y: Array  # (m, 1) or (m, B)
+    x: Array
+    data: Array  # (m, B)
+    squares: Array  # (m, B): weights²
+    count: Array  # (m, B): samples, 0 where none counts
+
+
+class Frame(NamedTuple):
+    """What does not change while a blob is looked for, each ``(B,)``."""
+
+    y_low: Array
+    y_high: Array
+    x_low: Array
+    x_high: Array
+    least: Array  # variance
+
+
+class Match(NamedTuple):
+    """A blob without amplitude, and the matrix ``[[a, b], [b, c]]`` that is the inverse of its second moments."""
+
+    y: Array
+    x: Array
+    yy: Array
+    xx: Array
+    yx: Array
+    a: Array
+    b: Array
+    c: Array
+    settled: Array
+
+    @classmethod
+    def of(cls, y: Array, x: Array, yy: Array, xx: Array, yx: Array, settled: Array) -> Match:
+        area = yy * xx - yx * yx
+        return cls(y, x, yy, xx, yx, ratio(xx, area), ratio(-yx, area), ratio(yy, area), settled)
+
+
 def find_blob(coords: tuple[Array, ...], data: Array, weights: Array) -> Blob:
     """The one elliptical structure, brighter or darker than its surroundings, that stands out most.
 
-    It is found on block means, which noise hardly moves, and then measured with adaptive moments: moments weighted by
-    a Gaussian that is made to match them, with its amplitude and the background regressed each time.
+    It is found where the data are furthest from the background, of large images on block means, which noise hardly
+    moves. Then it is measured with adaptive moments: moments weighted by a Gaussian that is made to match them, with
+    its amplitude and the background regressed each time.
 
     References
     ----------
     G. M. Bernstein, M. Jarvis, Shapes and shears, stars and smears, Astron. J. 123, 583 (2002), section 3.
     """
-    y, x = coords
-    box = (*extent(y, weights), *extent(x, weights))
-    start = _on_blocks(y, x, data, weights, box)
+    m, fits = data.shape
+    box = extents((*coords, data), weights)
+    (y_low, y_high), (x_low, x_high), (low, high) = box
+    squares = jnp.broadcast_to(weights * weights, data.shape)
+    counts = jnp.broadcast_to((weights > 0).astype(data.dtype), data.shape)
+    sight = Sight(coords[0], coords[1], data, squares, counts)
+    few = _runs(sight) if m >= ENOUGH else sight
+    if fits == 1:
+        sight, few = Sight(*folded(*sight)), Sight(*folded(*few))
+    (count,) = add_up(sight.count, fits=fits)
+    least = 0.1 * ratio((y_high - y_low) * (x_high - x_low), jnp.maximum(count, 1), 1.0)
+    frame = Frame(y_low, y_high, x_low, x_high, least)
+    background = _between(few.data, few.count > 0, 0.3, low, high)
+    # what is summed up is small: nothing cancels
+    few = few._replace(data=jnp.where(few.count > 0, few.data - background, 0))
+    if m <= ALONE or fits > 1:
+        start = _from_peak(few, frame, low - background, high - background)
+    else:
+        start = _from_peak(*_blocks(few, frame))
+    matched = _match(few, frame, start)
+    if m >= ENOUGH:
+        sight = sight._replace(data=jnp.where(sight.count > 0, sight.data - background, 0))
+        matched = _match(sight, frame, matched)
+    else:
+        sight = few
+    g = _template(sight, matched)
+    part = sight.squares * g
+    terms = sight.squares, sight.squares * sight.data, part, part * g, part * sight.data
+    sums = tuple(add_up(term, fits=fits)[0] for term in terms) if fits > 1 else add_up(*terms, fits=fits)
+    total, product, x1, xx, xy = sums
+    line = _line(total, product, x1, xx, xy)
+    return Blob(line.amplitude, matched.y, matched.x, matched.yy, matched.xx, matched.yx, background + line.offset)
 
-    def match(_: Array, blob: Blob) -> Blob:
-        return _adapt(y, x, data, weights, box, blob)
 
-    matched: Blob = jax.lax.fori_loop(0, 8, match, start)
-    line = regress(_template(y, x, matched), data, weights)
-    return matched._replace(amplitude=line.amplitude, offset=line.offset)
+def _runs(sight: Sight) -> Sight:
+    """Means over runs of samples that follow each other, which in an image are neighbours."""
+    m = sight.data.shape[0]
+    length = m // (ENOUGH // 2)
+    # a whole number of runs, and of lanes
+    short = -m % (length * LANES)
+
+    def runs(a: Array) -> Array:
+        padded = jnp.pad(a, ((0, short), (0, 0)))
+        if a.shape[1] == 1:
+            # a product of matrices: sums along the last axis are slow
+            return jnp.matmul(padded.reshape(-1, length), jnp.ones((length, 1), a.dtype), precision="highest")
+        return jnp.sum(padded.reshape(-1, length, a.shape[1]), axis=1)
+
+    total = runs(sight.squares)
+
+    def means(a: Array) -> Array:
+        return ratio(runs(sight.squares * a), total)
+
+    return Sight(means(sight.y), means(sight.x), means(sight.data), total, runs(sight.count))
 
 
-def _on_blocks(y: Array, x: Array, data: Array, weights: Array, box: tuple[Array, ...]) -> Blob:
-    """Centre and size from the means of 16 × 16 blocks."""
-    y_low, y_high, x_low, x_high = box
-    rows = jnp.clip(BLOCKS * ratio(y - y_low, y_high - y_low), 0, BLOCKS - 1).astype(jnp.int32)
-    columns = jnp.clip(BLOCKS * ratio(x - x_low, x_high - x_low), 0, BLOCKS - 1).astype(jnp.int32)
-    block = jnp.broadcast_to(rows * BLOCKS + columns, data.shape)
-    fit = jnp.broadcast_to(jnp.arange(data.shape[1]), data.shape)
-    w = weights * weights
-    empty = jnp.zeros((BLOCKS * BLOCKS, data.shape[1]), data.dtype)
-    total = empty.at[block, fit].add(w)
-    background = quantile(data, weights, 0.3)
-    mean = ratio(empty.at[block, fit].add(w * data), total, background)
-    above = mean - background
-    dark = jnp.max(-above, axis=0) > 1.5 * jnp.max(above, axis=0)
-    above = jnp.where(dark, -above, above)
-    core = jnp.maximum(above - 0.5 * jnp.max(above, axis=0), 0)
+def _blocks(sight: Sight, frame: Frame) -> tuple[Sight, Frame, Array, Array]:
+    """Means of 16 × 16 blocks, and the least and the largest of them."""
+    places, fits = jnp.arange(BLOCKS), frame.least.shape[0]
 
-    middle = (jnp.arange(BLOCKS, dtype=data.dtype) + 0.5) / BLOCKS
-    by = y_low + (y_high - y_low) * jnp.repeat(middle, BLOCKS)[:, None]
-    bx = x_low + (x_high - x_low) * jnp.tile(middle, BLOCKS)[:, None]
-    mass = jnp.sum(core, axis=0)
-    cy = ratio(jnp.sum(core * by, axis=0), mass, 0.5 * (y_low + y_high))
-    cx = ratio(jnp.sum(core * bx, axis=0), mass, 0.5 * (x_low + x_high))
+    def within(coordinate: Array, low: Array, high: Array) -> Array:
+        place = jnp.clip(BLOCKS * ratio(coordinate - low, high - low), 0, BLOCKS - 1).astype(jnp.int32)
+        return (jnp.broadcast_to(place, sight.data.shape).reshape(-1, fits, 1) == places).astype(sight.data.dtype)
+
+    rows, columns = within(sight.y, frame.y_low, frame.y_high), within(sight.x, frame.x_low, frame.x_high)
+
+    # a product of matrices: adding to places one by one is far slower
+    def gather(a: Array) -> Array:
+        return jnp.einsum("mbi,mbj->ijb", a.reshape(-1, fits, 1) * rows, columns).reshape(BLOCKS * BLOCKS, fits)
+
+    total, count = gather(sight.squares), gather(sight.count)
+    data = ratio(gather(sight.squares * sight.data), total)
+    middle = (places.astype(data.dtype) + 0.5) / BLOCKS
+    y = frame.y_low + (frame.y_high - frame.y_low) * jnp.repeat(middle, BLOCKS)[:, None]
+    x = frame.x_low + (frame.x_high - frame.x_low) * jnp.tile(middle, BLOCKS)[:, None]
+    return Sight(y, x, data, total, count), frame, jnp.min(data, axis=0), jnp.max(data, axis=0)
+
+
+def _first(sight: Sight, fits: int) -> tuple[Array, Array]:
+    """The place of the first sample, from which moments are measured: it is no padding."""
+    return sight.y[0, :fits], sight.x[0, :fits]
+
+
+def _moments(sight: Sight, fields: tuple[Array, ...], fits: int) -> list[list[Array]]:
+    """Sums of each field times 1, y, x, y², x² and yx, from the first sample on, each ``(B,)``."""
+    first_y, first_x = _first(sight, fits)
+    y, x = sight.y - first_y, sight.x - first_x
+    powers = (jnp.ones_like(y), y, x, y * y, x * x, y * x)
+    if fits > 1 and y.shape[1] == 1 == x.shape[1]:
+        # the fits have their coordinates in common: products of matrices
+        table = jnp.concatenate(powers, axis=1).T
+        return [list(jnp.matmul(table, field, precision="highest")) for field in fields]
+    sums = add_up(*(field * power for field in fields for power in powers), fits=fits)
+    return [list(sums[6 * i : 6 * i + 6]) for i in range(len(fields))]
+
+
+def _from_peak(sight: Sight, frame: Frame, low: Array, high: Array) -> Match:
+    """Centre and size of what is further from the background, 0, than half of the extremes `low` and `high`."""
+    y_low, y_high, x_low, x_high, _ = frame
+    middle_y, middle_x = 0.5 * (y_low + y_high), 0.5 * (x_low + x_high)
+    dark = -low > 1.5 * high
+    sign, top = jnp.where(dark, -1, 1).astype(low.dtype), jnp.where(dark, -low, high)
+    core = jnp.where(sight.count > 0, jnp.maximum(sign * sight.data - 0.5 * top, 0), 0)
+    first_y, first_x = _first(sight, low.shape[0])
+    (sums,) = _moments(sight, (core,), low.shape[0])
+    mass, cy, cx, yy, xx, _ = sums[0], *(ratio(moment, sums[0]) for moment in sums[1:])
+    cy, cx = jnp.where(mass > 0, cy, middle_y - first_y), jnp.where(mass > 0, cx, middle_x - first_x)
     # a Gaussian cut at half its height has 0.217 of its variance there
-    yy = ratio(jnp.sum(core * (by - cy) ** 2, axis=0), mass) / 0.217
-    xx = ratio(jnp.sum(core * (bx - cx) ** 2, axis=0), mass) / 0.217
+    yy, xx = jnp.maximum(yy - cy * cy, 0) / 0.217, jnp.maximum(xx - cx * cx, 0) / 0.217
     block_yy, block_xx = ((y_high - y_low) / BLOCKS) ** 2 / 4, ((x_high - x_low) / BLOCKS) ** 2 / 4
     yy, xx = yy + block_yy, xx + block_xx
-    zero = jnp.zeros_like(cy)
     # across a region of a single row or column the width is as good as along it
     wider = jnp.where(jnp.maximum(yy, xx) > 0, jnp.maximum(yy, xx), 1)
-    return Blob(zero, cy, cx, jnp.where(yy > 0, yy, wider), jnp.where(xx > 0, xx, wider), zero, background)
+    yy, xx = jnp.where(yy > 0, yy, wider), jnp.where(xx > 0, xx, wider)
+    return Match.of(first_y + cy, first_x + cx, yy, xx, jnp.zeros_like(cy), jnp.zeros(cy.shape, bool))
 
 
-def _template(y: Array, x: Array, blob: Blob) -> Array:
-    dy, dx = y - blob.y, x - blob.x
-    area = blob.yy * blob.xx - blob.yx**2
-    return jnp.exp(-0.5 * ratio(blob.xx * dy * dy - 2 * blob.yx * dy * dx + blob.yy * dx * dx, area))
+def _template(sight: Sight, at: Match) -> Array:
+    dy, dx = sight.y - at.y, sight.x - at.x
+    window = jnp.exp(-0.5 * (at.a * dy * dy + 2 * at.b * dy * dx + at.c * dx * dx))
+    # of many fits written to memory: it would be computed again for each sum
+    return jax.lax.optimization_barrier(window) if at.y.shape[0] > 1 else window
 
 
-def _adapt(y: Array, x: Array, data: Array, weights: Array, box: tuple[Array, ...], blob: Blob) -> Blob:
-    """One round of adaptive moments; a round that leads nowhere sensible changes nothing."""
-    y_low, y_high, x_low, x_high = box
-    window = _template(y, x, blob)
-    line = regress(window, data, weights)
+def _line(total: Array, y: Array, x: Array, xx: Array, xy: Array) -> Line:
+    mean_x, mean_y = ratio(x, total), ratio(y, total)
+    own, common = xx - x * mean_x, xy - x * mean_y
+    own = jnp.where(own > 64 * jnp.finfo(xx.dtype).eps * xx, own, 0)
+    amplitude = ratio(common, own)
+    return Line(amplitude, mean_y - amplitude * mean_x, amplitude * common)
+
+
+def _match(sight: Sight, frame: Frame, start: Match) -> Match:
+    """Rounds of adaptive moments until every fit has settled; each by itself, whatever the others do."""
+    level = add_up(sight.count, sight.count * sight.data, fits=start.y.shape[0])
+
+    def go_on(state: tuple[Array, Match]) -> Array:
+        return (state[0] < ROUNDS) & ~jnp.all(state[1].settled)
+
+    def adapt(state: tuple[Array, Match]) -> tuple[Array, Match]:
+        old = state[1]
+        new = _adapt(sight, frame, old, level)
+        return state[0] + 1, Match(*(jnp.where(old.settled, o, n) for o, n in zip(old, new, strict=True)))
+
+    fresh = start._replace(settled=jnp.zeros_like(start.settled))
+    matched: Match = jax.lax.while_loop(go_on, adapt, (jnp.zeros((), jnp.int32), fresh))[1]
+    return matched
+
+
+def _adapt(sight: Sight, frame: Frame, at: Match, level: tuple[Array, ...]) -> Match:
+    """One round of adaptive moments; a round that leads nowhere sensible changes nothing, and is the last."""
+    y_low, y_high, x_low, x_high, least = frame
+    window = _template(sight, at)
+    fits = at.y.shape[0]
+    seen = sight.count * window
+    of_one, of_data = _moments(sight, (seen, seen * sight.data), fits)
+    line = _line(*level, of_one[0], *add_up(seen * window, fits=fits), of_data[0])
     sign = jnp.where(line.amplitude < 0, -1, 1)
-    light = jnp.where(weights > 0, sign * (data - line.offset) * window, 0)
-    mass = jnp.sum(light, axis=0)
-    dy, dx = y - blob.y, x - blob.x
-    sy, sx = ratio(jnp.sum(light * dy, axis=0), mass), ratio(jnp.sum(light * dx, axis=0), mass)
+    mass, *rest = (sign * (data - line.offset * one) for one, data in zip(of_one, of_data, strict=True))
+    mass, *rest = jax.lax.optimization_barrier((mass, *rest))
+    sy, sx, yy, xx, yx = (ratio(moment, mass) for moment in rest)
+    yy, xx, yx = yy - sy * sy, xx - sx * sx, yx - sy * sx
+    first_y, first_x = _first(sight, fits)
+    sy, sx = sy - (at.y - first_y), sx - (at.x - first_x)
+    # what several results need is written to memory, or it would be computed again for each
+    mass, sy, sx, yy, xx, yx = jax.lax.optimization_barrier((mass, sy, sx, yy, xx, yx))
     # under a matching window the moments of a Gaussian are half as large
-    yy = 2 * (ratio(jnp.sum(light * dy * dy, axis=0), mass) - sy * sy)
-    xx = 2 * (ratio(jnp.sum(light * dx * dx, axis=0), mass) - sx * sx)
-    yx = 2 * (ratio(jnp.sum(light * dy * dx, axis=0), mass) - sy * sx)
-    new_y, new_x = blob.y + 2 * sy, blob.x + 2 * sx
-    height, width = y_high - y_low, x_high - x_low
-    count = jnp.maximum(jnp.sum(weights > 0, axis=0), 1)
-    least = 0.1 * ratio(height * width, count, 1.0)
+    simple = (at.y + 2 * sy, at.x + 2 * sx, 2 * yy, 2 * xx, 2 * yx)
+    # under any other the inverse moments of window and Gaussian add up: far from a match it is too noisy
+    area = yy * xx - yx * yx
+    a, b, c = ratio(xx, area), ratio(-yx, area), ratio(yy, area)
+    a, b, c = jax.lax.optimization_barrier((a, b, c))
+    own_a, own_b, own_c = a - at.a, b - at.b, c - at.c
+    own_area = own_a * own_c - own_b * own_b
+    own_yy, own_xx, own_yx = ratio(own_c, own_area), ratio(own_a, own_area), ratio(-own_b, own_area)
+    own_yy, own_xx, own_yx = jax.lax.optimization_barrier((own_yy, own_xx, own_yx))
+    ty, tx = a * sy + b * sx, b * sy + c * sx
+    exact = (at.y + own_yy * ty + own_yx * tx, at.x + own_yx * ty + own_xx * tx, own_yy, own_xx, own_yx)
+    near = (area > 0) & (own_a > 0) & (own_area > 0)
+    near &= (own_yy < NEAR * yy) & (NEAR * own_yy > 4 * yy) & (own_xx < NEAR * xx) & (NEAR * own_xx > 4 * xx)
+    y, x, yy, xx, yx = jax.lax.optimization_barrier(
+        tuple(jnp.where(near, e, s) for e, s in zip(exact, simple, strict=True))
+    )
     sane = (
         (mass > 0)
         & (yy > least)
         & (xx > least)
         & (yy * xx > 1.1 * yx * yx)
-        & (yy < height**2)
-        & (xx < width**2)
-        & (new_y >= y_low)
-        & (new_y <= y_high)
-        & (new_x >= x_low)
-        & (new_x <= x_high)
+        & (yy < (y_high - y_low) ** 2)
+        & (xx < (x_high - x_low) ** 2)
+        & (y >= y_low)
+        & (y <= y_high)
+        & (x >= x_low)
+        & (x <= x_high)
     )
-    new = Blob(line.amplitude, new_y, new_x, yy, xx, yx, line.offset)
-    kept: Blob = jax.tree.map(lambda n, old: jnp.where(sane, n, old), new, blob)
-    return kept
+    still = (y - at.y) ** 2 * at.a + (x - at.x) ** 2 * at.c < SETTLED**2
+    still &= (jnp.abs(yy - at.yy) < 2 * SETTLED * yy) & (jnp.abs(xx - at.xx) < 2 * SETTLED * xx)
+    still &= (yx - at.yx) ** 2 < (2 * SETTLED) ** 2 * yy * xx
+    sane, still = jax.lax.optimization_barrier((sane, still))
+    new = Match.of(y, x, yy, xx, yx, still)
+    kept = Match(*(jnp.where(sane, n, old) for n, old in zip(new, at, strict=True)))
+    return kept._replace(settled=still | ~sane)

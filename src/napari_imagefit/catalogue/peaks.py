@@ -27,7 +27,7 @@ OFFSET = Parameter("offset", "data", description="constant background")
 
 
 def _gaussian(coords: Coords, amplitude: Array, x: Array, sigma: Array, offset: Array) -> Array:
-    return amplitude * jnp.exp(-0.5 * ((coords[0] - x) / sigma) ** 2) + offset
+    return amplitude * jnp.exp(-0.5 * ((coords[0] - x) * (1 / sigma)) ** 2) + offset
 
 
 def _guess_gaussian(coords: Coords, data: Array, weights: Array) -> Array:
@@ -46,7 +46,7 @@ gaussian_1d = Model(
 
 
 def _lorentzian(coords: Coords, amplitude: Array, x: Array, gamma: Array, offset: Array) -> Array:
-    return amplitude / (1 + ((coords[0] - x) / gamma) ** 2) + offset
+    return amplitude / (1 + ((coords[0] - x) * (1 / gamma)) ** 2) + offset
 
 
 def _guess_lorentzian(coords: Coords, data: Array, weights: Array) -> Array:

@@ -25,7 +25,7 @@ EQUILIBRIUM = Parameter("amplitude", "data", description="signal at equilibrium,
 def _biexponential(
     coords: Coords, amplitude_1: Array, tau_1: Array, amplitude_2: Array, tau_2: Array, offset: Array
 ) -> Array:
-    return amplitude_1 * jnp.exp(-coords[0] / tau_1) + amplitude_2 * jnp.exp(-coords[0] / tau_2) + offset
+    return amplitude_1 * jnp.exp(-coords[0] * (1 / tau_1)) + amplitude_2 * jnp.exp(-coords[0] * (1 / tau_2)) + offset
 
 
 def _guess_biexponential(coords: Coords, data: Array, weights: Array) -> Array:
@@ -101,7 +101,7 @@ stretched_exponential = Model(
 
 
 def _inversion(coords: Coords, amplitude: Array, t1: Array, efficiency: Array) -> Array:
-    return amplitude * (1 - 2 * efficiency * jnp.exp(-coords[0] / t1))
+    return amplitude * (1 - 2 * efficiency * jnp.exp(-coords[0] * (1 / t1)))
 
 
 def _guess_inversion(coords: Coords, data: Array, weights: Array) -> Array:
@@ -133,7 +133,7 @@ inversion_recovery = Model(
 
 
 def _saturation(coords: Coords, amplitude: Array, t1: Array) -> Array:
-    return -amplitude * jnp.expm1(-coords[0] / t1)
+    return -amplitude * jnp.expm1(-coords[0] * (1 / t1))
 
 
 def _guess_saturation(coords: Coords, data: Array, weights: Array) -> Array:
@@ -158,7 +158,7 @@ saturation_recovery = Model(
 
 
 def _recovery(coords: Coords, amplitude: Array, tau: Array, offset: Array) -> Array:
-    return offset - amplitude * jnp.expm1(-coords[0] / tau)
+    return offset - amplitude * jnp.expm1(-coords[0] * (1 / tau))
 
 
 def _guess_recovery(coords: Coords, data: Array, weights: Array) -> Array:

@@ -106,8 +106,9 @@ def _adapt(coords: Coords, data: Array, weights: Array, low: Array, high: Array,
 
 
 def _round(coords: Coords, amplitude: Array, z: Array, y: Array, x: Array, sigma: Array, offset: Array) -> Array:
-    square = (coords[0] - z) ** 2 + (coords[1] - y) ** 2 + (coords[2] - x) ** 2
-    return amplitude * jnp.exp(-0.5 * square / sigma**2) + offset
+    inverse = 1 / sigma
+    square = ((coords[0] - z) * inverse) ** 2 + ((coords[1] - y) * inverse) ** 2 + ((coords[2] - x) * inverse) ** 2
+    return amplitude * jnp.exp(-0.5 * square) + offset
 
 
 def _guess_round(coords: Coords, data: Array, weights: Array) -> Array:
@@ -137,7 +138,8 @@ def _elliptic(
     sigma_x: Array,
     offset: Array,
 ) -> Array:
-    square = ((coords[0] - z) / sigma_z) ** 2 + ((coords[1] - y) / sigma_y) ** 2 + ((coords[2] - x) / sigma_x) ** 2
+    by_z, by_y, by_x = 1 / sigma_z, 1 / sigma_y, 1 / sigma_x
+    square = ((coords[0] - z) * by_z) ** 2 + ((coords[1] - y) * by_y) ** 2 + ((coords[2] - x) * by_x) ** 2
     return amplitude * jnp.exp(-0.5 * square) + offset
 
 

@@ -61,6 +61,7 @@ def over_blocks(stage: Callable[..., Any]) -> Callable[..., Any]:
         blank = jax.tree.map(lambda s: jnp.zeros((capacity, *s.shape), s.dtype), shapes)
         return jax.tree.map(Own, jax.lax.fori_loop(0, count, work, blank))
 
+    of_blocks.of = f"{stage.__module__}.{stage.__qualname__}"  # type: ignore[attr-defined]
     return of_blocks
 
 

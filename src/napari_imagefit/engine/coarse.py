@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .lattice import LatticeCoordinate
 from .objective import TILE
 from .problem import Problem
 
-# Bins or samples of the smaller problem.
-ENOUGH = 16384
+# Bins or samples of the smaller problem: a 64th of all, within these limits.
+FEWEST, MOST = 4096, 16384
 
 
 def coarsen(problem: Problem) -> Problem:
@@ -22,15 +23,12 @@ def coarsen(problem: Problem) -> Problem:
         None if a is None else np.broadcast_to(a[:, 0], data.shape) for a in (problem.weights, problem.shift)
     )
     if problem.plane is not None:
-        columns = _bin(problem.plane, problem.coords, data, weights, shift)
+        coords, data, weights, shift = _bin(problem.plane, problem.coords, data, weights, shift)
     else:
         chosen = _some(data.size)
-        columns = (
-            tuple(c[chosen] for c in problem.coords),
-            data[chosen],
-            *(None if a is None else a[chosen] for a in (weights, shift)),
-        )
-    coords, data, weights, shift = columns
+        coords = tuple(c[chosen] for c in problem.coords)
+        data = data[chosen]
+        weights, shift = (None if a is None else a[chosen] for a in (weights, shift))
     return replace(
         problem,
         coords=coords,
@@ -43,22 +41,31 @@ def coarsen(problem: Problem) -> Problem:
     )
 
 
+def _enough(count: int) -> int:
+    return min(max(FEWEST, count // 64), MOST)
+
+
 def _some(count: int) -> NDArray[np.intp]:
     """One place out of every so many, at no fixed distance: samples may be those of an image, row by row."""
-    step = -(-count // ENOUGH)
+    step = -(-count // _enough(count))
     first = np.arange(0, count, step)
     inside = np.random.default_rng(0).integers(0, step, first.size)
-    return np.minimum(first + inside, count - 1)
+    chosen: NDArray[np.intp] = np.minimum(first + inside, count - 1)
+    return chosen
 
 
 Column = NDArray[Any]
 
 
 def _bin(
-    plane: tuple[int, ...], coords: tuple[Column, ...], data: Column, weights: Column | None, shift: Column | None
+    plane: tuple[int, ...],
+    coords: tuple[Column | LatticeCoordinate, ...],
+    data: Column,
+    weights: Column | None,
+    shift: Column | None,
 ) -> tuple[tuple[Column, ...], Column, Column | None, Column | None]:
     """Means over blocks; what is left over at the end of an axis does not count."""
-    most = ENOUGH if len(plane) > 1 else TILE
+    most = _enough(data.size) if len(plane) > 1 else TILE
     size = int(np.ceil((data.size / most) ** (1 / len(plane))))
     sizes = [min(size, n) for n in plane]
     kept = tuple(slice(0, n // s * s) for n, s in zip(plane, sizes, strict=True))
@@ -69,9 +76,17 @@ def _bin(
         return values.reshape(plane)[kept].reshape(split)
 
     def mean(values: Column) -> Column:
-        return blocks(values).mean(axis=inner, dtype=np.float64).reshape(-1)
+        found: Column = blocks(values).mean(axis=inner, dtype=np.float64).reshape(-1)
+        return found
 
-    means = tuple(mean(c) for c in coords)
+    def mean_of_axis(c: LatticeCoordinate) -> Column:
+        n, size = plane[c.axis], sizes[c.axis]
+        along = c.values[: n // size * size].reshape(-1, size).mean(axis=1)
+        shape = [-1 if axis == c.axis else 1 for axis in range(len(plane))]
+        full: Column = np.broadcast_to(along.reshape(shape), split[::2]).reshape(-1)
+        return full
+
+    means = tuple(mean_of_axis(c) if isinstance(c, LatticeCoordinate) else mean(c) for c in coords)
     if weights is None and np.isfinite(data.sum(dtype=np.float64)):
         return means, mean(data), None, None if shift is None else mean(shift)
     used = np.isfinite(data) & (True if weights is None else weights > 0)

@@ -132,8 +132,20 @@ def _is_traceable_loss(loss: LossFunction) -> bool:
     return all(row is not None and row.samplewise for row in rows)
 
 
+_smooth: OrderedDict[Hashable, bool] = OrderedDict()
+
+
 def _is_smooth(found: Traced, x: Any, n: int) -> bool:
     """Whether JAX can differentiate it forwards."""
+    key = found.key, n
+    if key not in _smooth:
+        _smooth[key] = _can_differentiate(found, x, n)
+        if len(_smooth) > KEPT:
+            _smooth.popitem(last=False)
+    return _smooth[key]
+
+
+def _can_differentiate(found: Traced, x: Any, n: int) -> bool:
     with jax.enable_x64(True):
         number = jax.ShapeDtypeStruct((), np.float64)
         where = jax.ShapeDtypeStruct(x.shape, np.float64) if isinstance(x, np.ndarray) else None

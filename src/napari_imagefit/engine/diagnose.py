@@ -73,4 +73,7 @@ def residuals_given(kernel: Kernel, samples: Samples, value: Array, slopes: Arra
         raw = jnp.where(used, samples.weighted(value - samples.data), 0)
     # a sample and the next one; the last has none
     pairs = e * jnp.concatenate([e[1:], jnp.zeros_like(e[:1])])
-    return Residuals(*add_up(e * e, jnp.where(used, variance, 0), raw * raw, pairs, pairs * pairs), robust)
+    chi2, expected, squares, products, their_squares = add_up(
+        e * e, jnp.where(used, variance, 0), raw * raw, pairs, pairs * pairs
+    )
+    return Residuals(chi2, expected, squares, products, their_squares, robust)

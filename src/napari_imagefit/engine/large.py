@@ -19,6 +19,7 @@ from . import large_stages
 from .coarse import coarsen
 from .fits import Fits, store
 from .large_stages import PartStatistics
+from .lattice import LatticeCoordinate
 from .loading import padded_length, tolerances_of
 from .many import iter_many
 from .objective import TILE, Samples
@@ -80,7 +81,6 @@ class _LargeFit:
     def __init__(self, problem: Problem, runner: Runner, fits: Fits, index: int) -> None:
         self.problem, self.runner, self.fits, self.index = problem, runner, fits, index
         self.dtype = np.dtype(problem.options.dtype)
-        self.begun = time.perf_counter()
 
     def run(self, should_stop: Callable[[], bool], total: int) -> Generator[Progress, None, None]:
         problem, here = self.problem, Progress(self.index, total)
@@ -91,22 +91,46 @@ class _LargeFit:
         if not ready:
             yield replace(here, compiling=True)
             self._compile(params)
-        start, steps_before = yield from self._find_start(should_stop, here)
+        start, steps = yield from self._find_start(should_stop, here)
         with computing(problem.options):
             seen = self._statistics(start)
+        task, state, begun = yield from self._descend(start, seen, should_stop, here)
+        given = problem.start.astype(self.dtype)
+        if np.isfinite(given).all() and not np.array_equal(given, start) and self._was_far(begun, state, seen):
+            # fewer samples have led away from where all of them lead
+            other = yield from self._descend(given, seen, should_stop, here)
+            steps += int(state.iterations[0])
+            if not float(state.here.cost[0]) <= float(other[1].here.cost[0]):
+                task, state, _ = other
+        with computing(problem.options):
+            self._store(task, state, seen, steps)
+
+    def _descend(
+        self, start: NDArray[Any], seen: Statistics, should_stop: Callable[[], bool], here: Progress
+    ) -> Generator[Progress, None, tuple[Task, State, float]]:
+        """Fit all samples from a start; also returns the cost there."""
+        options = self.problem.options
+        with computing(options):
             task = self._task(start, seen)
             state, trial = self.runner(large_stages.first, task, np.asarray(seen.n_used))
-            tolerances, limit = tolerances_of(problem.options), np.int32(problem.options.max_iterations)
-        told = time.perf_counter()
+            tolerances, limit = tolerances_of(options), np.int32(options.max_iterations)
+        told, begun = time.perf_counter(), np.nan
         while not should_stop() and int(np.asarray(state.status)[0]) >= RUNNING:
-            with computing(problem.options):
+            with computing(options):
                 there = self._sum(large_stages.part_expansion, self._params(start, trial.x))
                 state, trial = self.runner(large_stages.following, task, state, trial, there, tolerances, limit)
+            if np.isnan(begun):
+                begun = float(there.cost[0])
             if time.perf_counter() - told > PATIENCE:
                 told = time.perf_counter()
                 yield here
-        with computing(problem.options):
-            self._store(task, state, seen, steps_before)
+        return task, state, begun
+
+    def _was_far(self, begun: float, state: State, seen: Statistics) -> bool:
+        """Whether the start explained less than 99 % of what the end explains."""
+        end = float(state.here.cost[0])
+        explained = 0.5 * float(np.asarray(seen.spread)[0]) - end
+        return not begun - end <= 0.01 * max(explained, 0)
 
     def _store(self, task: Task, state: State, seen: Statistics, steps_before: int) -> None:
         sums = self._sum(large_stages.part_residuals, self._params(task.params, state.x))
@@ -118,7 +142,7 @@ class _LargeFit:
     def _find_start(
         self, should_stop: Callable[[], bool], here: Progress
     ) -> Generator[Progress, None, tuple[NDArray[Any], int]]:
-        """Where fewer samples lead to, unless the start that was given is better; and the steps it took."""
+        """Where fewer samples lead to, and the steps it took."""
         problem = self.problem
         small = coarsen(problem)
         found = Fits.blank(len(problem.model.names), 1, Status.STOPPED)
@@ -126,63 +150,49 @@ class _LargeFit:
         for progress in iter_many(small, Runner(self.runner.kernel, small.options), found, should_stop):
             yield replace(here, compiling=progress.compiling)
         answered = found.ended[0] >= 0 and np.isfinite(found.solution).all()
-        start = found.solution if answered else found.start
-        if not np.isfinite(start).all():
-            start = np.where(np.isfinite(problem.start), problem.start, 1.0)
-        start = start.astype(self.dtype)
-        given = problem.start.astype(self.dtype)
-        if np.isfinite(given).all() and answered:
-            with computing(problem.options):
-                costs = [float(self._sum(large_stages.part_expansion, p).cost[0]) for p in (given, start)]
-            if not costs[1] <= costs[0]:
-                start = given
-        return start, int(found.n_iterations[0])
+        start = found.solution if answered else np.where(np.isfinite(problem.start), problem.start, found.start)
+        return np.where(np.isfinite(start), start, 1.0).astype(self.dtype), int(found.n_iterations[0])
 
     def _load(self) -> list[Samples]:
         """The samples in parts, on the device, in the narrowest precision that holds them exactly."""
         problem = self.problem
         m = problem.n_samples if problem.lengths is None else int(problem.lengths[0])
         device = find_device(problem.options.device)
-        narrow = self.dtype == np.float32
-
-        def parts_of(array: NDArray[Any] | None, pad: float) -> list[Any]:
-            if array is None:
-                return [None] * -(-m // TILE)
-            single = narrow or array.dtype.type in EXACT_IN_SINGLE or _is_exact(array)
-            dtype = np.float32 if single else np.float64
-            found = []
-            for first in range(0, m, TILE):
-                last = min(first + TILE, m)
-                part = np.full((TILE, 1), pad, dtype)
-                with np.errstate(over="ignore"):
-                    part[: last - first, 0] = array[first:last]
-                found.append(jax.device_put(part, device))
-            return found
 
         def column(array: NDArray[Any] | None) -> NDArray[Any] | None:
-            if array is None:
-                return None
-            return array[:, 0] if array.shape[0] == problem.n_samples else np.broadcast_to(array[:, 0], m)
+            return None if array is None else np.broadcast_to(array[:, 0], problem.n_samples)
 
-        robust = problem.options.criterion.is_robust
-        columns = zip(
-            zip(*(parts_of(c, 1.0) for c in problem.coords), strict=True),
-            parts_of(problem.data[:, 0], np.nan),
-            parts_of(column(problem.weights), 0.0),
-            parts_of(column(problem.shift), 1.0),
-            strict=True,
-        )
-        return [
-            Samples(
-                coords=coords,
-                data=data,
-                weights=weights,
-                length=np.array([min(TILE, m - number * TILE)], np.int32),
-                shift=shift,
-                f_scale=np.asarray(problem.options.f_scale, self.dtype) if robust else None,
+        data, weights, shift = problem.data[:, 0], column(problem.weights), column(problem.shift)
+        precision = {id(c): self._precision(c) for c in (*problem.coords, data, weights, shift) if c is not None}
+        f_scale = np.asarray(problem.options.f_scale, self.dtype) if problem.options.criterion.is_robust else None
+
+        def part_of(first: int) -> Samples:
+            last = min(first + TILE, m)
+
+            def fill(array: Any, pad: float) -> Any:
+                if array is None:
+                    return None
+                part = np.empty((TILE, 1), precision[id(array)])
+                with np.errstate(over="ignore"):
+                    part[: last - first, 0] = array[first:last]
+                part[last - first :] = pad
+                return jax.device_put(part, device)
+
+            return Samples(
+                coords=tuple(fill(c, 1.0) for c in problem.coords),
+                data=fill(data, np.nan),
+                weights=fill(weights, 0.0),
+                length=np.array([last - first], np.int32),
+                shift=fill(shift, 1.0),
+                f_scale=f_scale,
             )
-            for number, (coords, data, weights, shift) in enumerate(columns)
-        ]
+
+        return list(pool().map(part_of, range(0, m, TILE)))
+
+    def _precision(self, array: Any) -> Any:
+        values = array.values if isinstance(array, LatticeCoordinate) else array
+        single = self.dtype == np.float32 or values.dtype.type in EXACT_IN_SINGLE
+        return np.float32 if single or (_is_exact(values[:1024]) and _is_exact(values)) else np.float64
 
     def _sum(self, stage: Any, params: Any) -> Any:
         """What a stage returns for each part, added up in their order."""

@@ -57,12 +57,15 @@ def load(problem: Problem, part: slice, columns: int) -> tuple[Samples, Limits, 
         target[..., : values.shape[-1]] = values
         return target
 
-    return _map_padded(fill, _gather(problem, part))
+    loaded: tuple[Samples, Limits, Array | None] = _map_padded(fill, _gather(problem, part))
+    return loaded
 
 
 def load_blocks(problem: Problem, places: Places, blocks: int, width: int) -> tuple[Samples, Limits, Any]:
     """The fits at these places as blocks: what is theirs is `Own`."""
-    return _map_padded(lambda column: to_blocks(column.values, blocks, width, column.pad), _gather(problem, places))
+    gathered = _gather(problem, places)
+    loaded: tuple[Samples, Limits, Any] = _map_padded(lambda c: to_blocks(c.values, blocks, width, c.pad), gathered)
+    return loaded
 
 
 class Padded(NamedTuple):
@@ -101,7 +104,7 @@ def _gather(problem: Problem, places: Places) -> Any:
     data = take(problem.data if problem.n_fits > 1 else problem.data[:, [0]], np.nan)
     n = len(problem.model.names)
     samples = Samples(
-        coords=tuple(padded(c if c.ndim == 2 else c[:, None]) for c in problem.coords),
+        coords=tuple(padded(c if c.ndim == 2 else c[:, None]) for c in map(np.asarray, problem.coords)),
         data=Padded(data, np.nan),
         weights=None if problem.weights is None else padded(problem.weights, pad=0.0),
         length=Padded(_lengths(problem, places), 0),

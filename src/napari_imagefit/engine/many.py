@@ -184,8 +184,9 @@ class _Work:
         return np.int32(1), samples, limits, found
 
     def is_ready(self) -> bool:
-        """Whether all programs are compiled."""
-        return all(self.runner.is_ready(stage, *args) for stage, args in self._calls())
+        """Whether the programs are compiled; they are compiled together."""
+        with computing(self.problem.options):
+            return self.runner.is_ready(begin, *self._arguments())
 
     def compile(self) -> None:
         """Compile all programs, at the same time."""

@@ -189,9 +189,9 @@ def add_up(*terms: Array) -> tuple[Array, ...]:
     Together they are one loop, in which what the terms have in common is computed once and nothing is written to
     memory but the sums.
     """
-    terms = jnp.broadcast_arrays(*terms)
-    zero = jnp.zeros((), terms[0].dtype)
-    return tuple(jax.lax.reduce(tuple(terms), (zero,) * len(terms), lambda a, b: tuple(map(jnp.add, a, b)), (0,)))
+    alike = tuple(jnp.broadcast_arrays(*terms))
+    zero = jnp.zeros((), alike[0].dtype)
+    return tuple(jax.lax.reduce(alike, (zero,) * len(alike), lambda a, b: tuple(map(jnp.add, a, b)), (0,)))
 
 
 def side_by_side(function: Callable[[Samples, Array], Sums], samples: Samples, params: Array) -> Sums:

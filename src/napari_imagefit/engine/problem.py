@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from .arrays import float_array, real_array
 from .criterion import LOSSES, NOISES, Criterion, Loss, LossFunction, Noise
 from .errors import FitInputError
+from .lattice import LatticeCoordinate
 from .model import Model
 
 DType = Literal["float32", "float64"]
@@ -89,7 +90,7 @@ class Problem:
 
     Attributes
     ----------
-    coords : tuple of `ndim` arrays, each ``(n_samples,)`` or ``(n_samples, n_fits)``
+    coords : tuple of `ndim` arrays, each ``(n_samples,)`` or ``(n_samples, n_fits)``, or of `LatticeCoordinate`
     data : array, ``(n_samples, n_fits)``
         Of any real dtype. Samples that are not finite are left out.
     weights : array or None, ``(n_samples, 1)`` or ``(n_samples, n_fits)``
@@ -119,7 +120,7 @@ class Problem:
     """
 
     model: Model
-    coords: tuple[NDArray[np.float64], ...]
+    coords: tuple[NDArray[np.float64] | LatticeCoordinate, ...]
     data: NDArray[Any]
     weights: NDArray[np.float64] | None
     start: NDArray[np.float64]
@@ -140,7 +141,7 @@ class Problem:
     def build(
         cls,
         model: Model,
-        coords: Sequence[ArrayLike],
+        coords: Sequence[ArrayLike | LatticeCoordinate],
         data: NDArray[Any],
         *,
         weights: NDArray[np.float64] | None = None,
@@ -173,7 +174,7 @@ class Problem:
                 f"the data of a batch of fits have shape {data.shape}; give (n_samples, n_fits), not empty"
             )
         data = real_array(data, "the data")
-        grid = tuple(float_array(c, "a coordinate") for c in coords)
+        grid = tuple(c if isinstance(c, LatticeCoordinate) else float_array(c, "a coordinate") for c in coords)
         if len(grid) != model.ndim:
             raise FitInputError(f"model {model.name!r} takes {model.ndim} coordinates, but {len(grid)} were given")
         for c in grid:
@@ -183,7 +184,7 @@ class Problem:
                     "give one value per sample, or one per sample and fit"
                 )
             # the samples of a single fit may be masked where their coordinates are no numbers
-            if not alone and not np.isfinite(c).all():
+            if not alone and not np.isfinite(c.values if isinstance(c, LatticeCoordinate) else c).all():
                 raise FitInputError("the coordinates hold NaN or infinity; give finite numbers")
         options = options or Options()
         if options.noise == "poisson" and shift is None:

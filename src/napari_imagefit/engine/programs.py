@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from .._lazy import LazyModule
+from . import cache
 from .errors import FitEngineError, FitInputError
 from .objective import Kernel
 from .problem import Options
@@ -95,9 +96,8 @@ class Runner:
                 break
             # one thread compiles for all
             other.wait()
-        kernel = self.kernel
         try:
-            program = _compile(jax.jit(lambda *a: stage(kernel, *a)).lower(*args), find_device(self.options.device))
+            program = self._make(stage, args, key)
             with _lock:
                 _programs[key] = program
                 while len(_programs) > KEPT:
@@ -106,6 +106,18 @@ class Runner:
             with _lock:
                 del _compiling[key]
             mine.set()
+        return program
+
+
+    def _make(self, stage: Stage, args: tuple[Any, ...], key: Any) -> Any:
+        """From the disk, or compiled."""
+        kernel, device = self.kernel, find_device(self.options.device)
+        file = cache.key_of(stage, kernel, (device.platform, device.device_kind, str(key[2:])))
+        if file is not None and (found := cache.load(file)) is not None:
+            return found
+        program = _compile(jax.jit(lambda *a: stage(kernel, *a)).lower(*args), device)
+        if file is not None:
+            cache.keep(file, program)
         return program
 
 

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..engine.arrays import float_array
 from ..engine.errors import FitInputError
+from ..engine.lattice import lattice
 from ..engine.model import Model
 from ..engine.objective import ALONE, TILE
 from ..engine.problem import Options, Problem
@@ -164,7 +165,14 @@ def iter_jobs(
             shift = None if shifts is None else _columns(group, shifts, rows, 1.0)
             # one way for all regions of a call: a fit's last bit must not depend on how many were put together
             alike_pixels = len(regions) == 1 or length >= ALONE
-            own = take(coords, group[0][0].pixels) if alike_pixels else _own_coordinates(group, coords, rows)
+            rectangle = _lattice(group, coords[0].shape)
+            own: Sequence[Any]
+            if rectangle is not None and rows > TILE and (axes := _axes(coords, rectangle, group[0][0].pixels[0])):
+                own = lattice(axes)
+            elif alike_pixels:
+                own = take(coords, group[0][0].pixels)
+            else:
+                own = _own_coordinates(group, coords, rows)
             places = np.concatenate([region.places[part] for region, part in group])
             lengths = [np.full(region.frames[part].size, region.pixels.size, np.int32) for region, part in group]
             problem = Problem.build(
@@ -176,7 +184,7 @@ def iter_jobs(
                 options=options,
                 padded=True,
                 lengths=np.concatenate(lengths),
-                plane=_lattice(group, coords[0].shape),
+                plane=rectangle,
                 **wishes.at(places),
             )
             yield Job(problem, places)
@@ -199,6 +207,20 @@ def _lattice(group: list[Portion], plane: tuple[int, ...]) -> tuple[int, ...] | 
     corner = np.ravel_multi_index(ends[:, 0], plane)
     steps = np.ravel_multi_index(np.indices(shape).reshape(len(shape), -1), plane) if pixels.size > TILE else pixels
     return shape if np.array_equal(pixels, corner + steps) else None
+
+
+def _axes(
+    coords: tuple[NDArray[np.float64], ...], shape: tuple[int, ...], first: int
+) -> list[NDArray[np.float64]] | None:
+    """The coordinates along the axes of a rectangle; None where they bend."""
+    corner = np.unravel_index(first, coords[0].shape)
+    axes = []
+    for axis, values in enumerate(coords):
+        if any(step for other, step in enumerate(values.strides) if other != axis and values.shape[other] > 1):
+            return None
+        along = values[tuple(slice(None) if a == axis else 0 for a in range(values.ndim))]
+        axes.append(along[corner[axis] : corner[axis] + shape[axis]])
+    return axes
 
 
 def _portions(regions: list[Region], length: int) -> Iterator[list[Portion]]:
@@ -228,6 +250,8 @@ def _columns(group: list[Portion], images: NDArray[Any], rows: int, pad: float) 
     """The samples ``(rows, n_fits)`` of a group."""
     if len(group) == 1:
         region, part = group[0]
+        if region.pixels.size == images.shape[1]:
+            return images[region.frames[part]].T if len(images) > 1 else images.T
         return images[region.frames[part][:, None], region.pixels].T
     columns = [images[region.frames[part][:, None], region.pixels] for region, part in group]
     filled = np.full((sum(len(c) for c in columns), rows), pad)
