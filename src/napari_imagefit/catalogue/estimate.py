@@ -411,7 +411,7 @@ def _adapt(sight: Sight, frame: Frame, at: Match, level: tuple[Array, ...]) -> M
     fits = at.y.shape[0]
     seen = sight.count * window
     of_one, of_data = _moments(sight, (seen, seen * sight.data), fits)
-    line = _line(*level, of_one[0], *add_up(seen * window, fits=fits), of_data[0])
+    line = _line(level[0], level[1], of_one[0], add_up(seen * window, fits=fits)[0], of_data[0])
     sign = jnp.where(line.amplitude < 0, -1, 1)
     mass, *rest = (sign * (data - line.offset * one) for one, data in zip(of_one, of_data, strict=True))
     mass, *rest = jax.lax.optimization_barrier((mass, *rest))

@@ -108,7 +108,6 @@ class Runner:
             mine.set()
         return program
 
-
     def _make(self, stage: Stage, args: tuple[Any, ...], key: Any) -> Any:
         """From the disk, or compiled."""
         kernel, device = self.kernel, find_device(self.options.device)

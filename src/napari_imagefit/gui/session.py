@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Iterator
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 # results are tables; loaded while the dock opens, for in a worker its loading would hold up the window for 0.2 s
@@ -15,7 +16,7 @@ from qtpy.QtCore import QTimer
 
 from ..engine.batch import Progress
 from ..imaging.lazy_arrays import is_dask
-from ..layers.inputs import run_any
+from ..layers.inputs import compile_for, run_any
 from ..layers.outputs import put, remove_stale, role, role_of
 from ..layers.request import Outcome, Request
 
@@ -50,6 +51,7 @@ class Session:
         self._request: Request | None = None
         self._begun = 0.0
         self._collector_paused = False
+        self._preparing: Thread | None = None
 
     @property
     def running(self) -> bool:
@@ -71,13 +73,30 @@ class Session:
         worker.returned.connect(lambda outcome: self._on_outcome(generation, outcome))
         worker.errored.connect(lambda error: self._on_error(generation, error))
         self._worker = worker
-        # Tracing allocates so much that Python looks for garbage among all objects of the viewer, which holds every
-        # thread for 0.15 s at a time.
-        self._collector_paused = gc.isenabled()
-        gc.disable()
+        self._pause_collector()
         self.started.emit()
         # first let the window show that it has begun: it competes with the worker for Python from then on
         QTimer.singleShot(HEAD_START, lambda: self._launch(generation))
+
+    def prepare(self, request: Request) -> None:
+        """Compile what a request will need, while the user is still choosing; does nothing while a fit is under way.
+
+        A fit that starts meanwhile waits for the same programs instead of compiling them twice.
+        """
+        if self.running or (self._preparing is not None and self._preparing.is_alive()):
+            return
+        self._pause_collector()
+        self._preparing = Thread(target=self._prepare, args=(request,), name="imagefit-prepare")
+        self._preparing.start()
+
+    def _prepare(self, request: Request) -> None:
+        try:
+            compile_for(request)
+        except Exception:  # noqa: BLE001 - the fit will tell, if it comes to one
+            return
+        finally:
+            if not self.running:
+                self._resume_collector()
 
     def _launch(self, generation: int) -> None:
         if generation == self._generation:
@@ -98,6 +117,13 @@ class Session:
     def _end(self) -> None:
         self._worker = self._request = None
         self._resume_collector()
+
+    def _pause_collector(self) -> None:
+        """Tracing allocates so much that Python looks for garbage among all objects of the viewer, which holds every
+        thread for 0.15 s at a time.
+        """
+        self._collector_paused |= gc.isenabled()
+        gc.disable()
 
     def _resume_collector(self) -> None:
         if self._collector_paused:

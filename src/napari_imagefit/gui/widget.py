@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from ..engine.batch import Progress
@@ -16,7 +17,7 @@ from ..layers.choices import Choices, Row
 from ..layers.geometry import layer_transform, to_data
 from ..layers.inputs import freeze, layer_units
 from ..layers.outputs import shown_roles
-from ..layers.request import Outcome
+from ..layers.request import Outcome, Request
 from .fit_bar import FitBar
 from .parameters import ParameterTable
 from .sections import DataSection, ModelSection, RegionSection
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
 SAMPLE = "napari_imagefit_sample"
+SETTLED = 400  # ms without another choice
 
 
 class ImageFitWidget(QWidget):
@@ -56,6 +58,10 @@ class ImageFitWidget(QWidget):
         self.message.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.MinimumExpanding)
         self.message.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.session = Session(layers)
+        self._settle = QTimer(self)
+        self._settle.setSingleShot(True)
+        self._settle.setInterval(SETTLED)
+        self._settle.timeout.connect(self._prepare)
 
         layout = QVBoxLayout(self)
         for section in (self.data, self.model, self.region, self.parameters, self.fit_bar, self.message):
@@ -101,12 +107,21 @@ class ImageFitWidget(QWidget):
             x=self.data.coordinates() if self.data.job == "voxels" else None,
         )
 
+    def _request(self) -> Request:
+        choices = self.choices()
+        group = "" if choices.image is None else str(choices.image.unique_id)
+        return freeze(choices, shown_roles(self._viewer.layers, group))
+
+    def _prepare(self) -> None:
+        """What is chosen has not changed for a while: compile for it, if it can be fitted at all."""
+        if self._open and self.data.image is not None:
+            with contextlib.suppress(FitInputError):
+                self.session.prepare(self._request())
+
     def fit(self) -> None:
         """Fit what is chosen now; a mistake becomes a sentence in the widget."""
         try:
-            choices = self.choices()
-            group = "" if choices.image is None else str(choices.image.unique_id)
-            request = freeze(choices, shown_roles(self._viewer.layers, group))
+            request = self._request()
         except FitInputError as error:
             self._say(str(error), problem=True)
             return
@@ -123,6 +138,7 @@ class ImageFitWidget(QWidget):
         if not self._open:
             return
         self._open = False
+        self._settle.stop()
         self.session.cancel()
         self.data.layers.disconnect_layers()
         self.region.layers.disconnect_layers()
@@ -149,15 +165,18 @@ class ImageFitWidget(QWidget):
         self._result = None
         self._refresh_units()
         self._show_values()
+        self._settle.start()
 
     def _on_job(self, job: Any) -> None:
         self.model.set_job(job)
         self.region.set_context(job, self.data.image)
+        self._settle.start()
 
     def _on_model(self, _model: object) -> None:
         self._result = None
         self._refresh_units()
         self._show_values()
+        self._settle.start()
 
     def _refresh_units(self) -> None:
         image, model = self.data.image, self.model.model

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..catalogue import models
+from ..engine.batch import MOST_FITS, predict
 from ..engine.errors import FitEngineError, FitInputError
 from ..engine.model import Model
+from ..engine.objective import TILE
 from ..engine.problem import check_parameters
 from ..engine.progress import Progress
 from ..imaging.lazy_arrays import is_dask
@@ -285,6 +287,25 @@ def run_any(request: Request) -> Generator[Progress, None, Outcome]:
         return Outcome(request, refusal=str(error))
     except RuntimeError as error:
         raise FitEngineError(f"{type(error).__name__}: {error}") from error
+
+
+def compile_for(request: Request) -> None:
+    """Compile all programs that `run_any` would meet, and fit nothing."""
+    steps = run_any(request)
+    for progress in steps:
+        if not progress.compiling:
+            break
+    steps.close()
+    # the fitted curves or surfaces, of the same shapes
+    model = models.find(request.model)
+    if request.job == "voxels":
+        length = request.data.shape[request.axis]
+        shapes = [(length, int(np.prod(request.data.shape)) // length)]
+    else:
+        shapes = [(region.pixels.size, region.frames.size) for region in request.regions[:1]]
+    for samples, fits in shapes:
+        somewhere = (np.linspace(1, 2, min(samples, TILE)),) * model.ndim
+        predict(model, somewhere, np.ones((len(model.names), min(fits, MOST_FITS))), request.options)
 
 
 def _lazy_steps(request: Request) -> Run:
