@@ -101,8 +101,8 @@ def test_progress_grows_to_the_total() -> None:
 
 def test_should_stop_returns_what_there_is() -> None:
     rng = np.random.default_rng(0)
-    # 40 000 voxels: five chunks
-    stack = 2 * np.exp(-T[:, None]) + rng.normal(0, 0.05, (32, 40_000))
+    # so many chunks that some have not begun
+    stack = 2 * np.exp(-T[:, None]) + rng.normal(0, 0.05, (32, 400_000))
     done = 0
 
     def note(fits: int, _total: int) -> None:

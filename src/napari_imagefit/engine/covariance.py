@@ -7,9 +7,11 @@ P. J. Huber and E. M. Ronchetti, Robust Statistics, 2009, section 7.6: the covar
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, NamedTuple
 
 from .._lazy import LazyModule
+from . import ldl
 from .criterion import Criterion
 from .diagnose import Residuals, RobustSums
 from .eigen import eigen
@@ -19,12 +21,15 @@ from .subproblem import divide, norm
 from .trust_region import State, Task
 
 if TYPE_CHECKING:
+    import jax
     import jax.numpy as jnp
 else:
-    jnp = LazyModule("jax.numpy")
+    jax, jnp = LazyModule("jax"), LazyModule("jax.numpy")
 
 # A column of J that has shrunk by this much since its largest no longer says anything: rounding of √m sums.
 VANISHED = 1e-14
+# Pivots of a matrix of unit diagonal from which on it is far from singular, in either precision.
+REGULAR = 1e-3
 
 
 class Answer(NamedTuple):
@@ -76,18 +81,44 @@ def answer(criterion: Criterion, task: Task, state: State, residuals: Residuals,
     scale = jnp.where(out, 1, divide(jnp.ones_like(columns), columns))
     scaled = jnp.where(outside, eye, scale[:, None] * gram * scale[None])
     finite = jnp.all(jnp.isfinite(scaled), axis=(0, 1))
-    values, vectors = eigen(jnp.where(finite, scaled, eye))
-    floor = 10 * n * jnp.finfo(gram.dtype).eps * jnp.max(values, axis=0)
-    null = values <= floor
-    inverse = jnp.where(null, 0, divide(jnp.ones_like(values), values))
-    covariance = jnp.sum(vectors[:, None] * inverse[None, None] * vectors[None], axis=2)
+    covariance, vague = _invert(jnp.where(finite, scaled, eye))
     vagueness = jnp.sqrt(jnp.diagonal(covariance).T)
     covariance = factor * covariance * scale[:, None] * scale[None]
-    vague = norm(jnp.moveaxis(vectors * null[None], 1, 0)) > 1e-4
     undetermined = ~held & ~at_lower & ~at_upper & (gone | vague)
     blank = undetermined | out
     covariance = jnp.where(blank[:, None] | blank[None], jnp.nan, covariance)
     return Answer(covariance, undetermined, at_lower, at_upper, vagueness, residuals)
+
+
+def _invert(matrix: Array) -> tuple[Array, Array]:
+    """The inverse of matrices ``(n, n, B)`` of unit diagonal, and which unknowns they do not determine, ``(n, B)``.
+
+    Matrices that are far from singular are inverted straight away; each by itself, whatever the others are like.
+    """
+    n = matrix.shape[0]
+
+    def by_eigenvalues() -> tuple[Array, Array]:
+        values, vectors = eigen(matrix)
+        floor = 10 * n * jnp.finfo(matrix.dtype).eps * jnp.max(values, axis=0)
+        null = values <= floor
+        inverse = jnp.where(null, 0, divide(jnp.ones_like(values), values))
+        found = jnp.sum(vectors[:, None] * inverse[None, None] * vectors[None], axis=2)
+        return found, norm(jnp.moveaxis(vectors * null[None], 1, 0)) > 1e-4
+
+    if n > ldl.MOST:
+        return by_eigenvalues()
+    ones, zero = jnp.ones_like(matrix[0, 0]), jnp.zeros_like(matrix[0, 0])
+    factors = ldl.factorise(matrix, zero, jnp.finfo(matrix.dtype).tiny * ones)
+    regular = functools.reduce(jnp.logical_and, [pivot < 1 / REGULAR for pivot in factors.inverse])
+    straight = jnp.stack([jnp.stack(factors.solve([ones if i == j else zero for i in range(n)])) for j in range(n)])
+
+    def both() -> tuple[Array, Array]:
+        found, vague = by_eigenvalues()
+        return jnp.where(regular, straight, found), vague & ~regular
+
+    nothing = jnp.zeros((n, matrix.shape[2]), bool)
+    inverse, vague = jax.lax.cond(jnp.all(regular), lambda: (straight, nothing), both)
+    return inverse, vague
 
 
 def nearness(criterion: Criterion, length: Array, used: Array) -> Array:

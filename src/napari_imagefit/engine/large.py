@@ -51,11 +51,11 @@ def iter_large(
 ) -> Generator[Progress, None, None]:
     """Fit everything, one fit after the other, and fill in `fits`; yields and ends as `batch.iter_fit` does."""
     for index in range(problem.n_fits):
+        if should_stop():
+            break
         one = _single(problem, index)
         yield from _LargeFit(one, runner, fits, index).run(should_stop, problem.n_fits)
         yield Progress(index + 1, problem.n_fits)
-        if should_stop():
-            break
 
 
 def _single(problem: Problem, index: int) -> Problem:
@@ -225,7 +225,7 @@ class _LargeFit:
 
     def _task(self, start: NDArray[Any], seen: Statistics) -> Task:
         problem, free = self.problem, list(self.problem.free)
-        least = 8 * np.finfo(self.dtype).eps ** 2
+        least = 64 * np.finfo(self.dtype).eps ** 2
         rounding = least * np.asarray(seen.norm)
         if problem.options.noise == "poisson":
             rounding = np.maximum(least * self.counts, 1e-12)

@@ -96,19 +96,20 @@ def _gather(problem: Problem, places: Places) -> Any:
             target[: source.shape[0]] = source
         return target
 
-    def padded(array: NDArray[Any], pad: float = 1.0, rows: int = rows) -> Any:
-        return (
-            np.ascontiguousarray(take(array, pad, rows)) if array.shape[1] == 1 else Padded(take(array, pad, rows), pad)
-        )
+    def padded(array: NDArray[Any], pad: float = 1.0, rows: int = rows, own: bool = False) -> Any:
+        taken = take(array, pad, rows)
+        return Padded(taken, pad) if own or array.shape[1] > 1 else np.ascontiguousarray(taken)
 
-    data = take(problem.data if problem.n_fits > 1 else problem.data[:, [0]], np.nan)
+    # what a single fit has is its own, as it would be among others
+    single = problem.n_fits == 1 and not problem.alone
+    data = take(problem.data, np.nan)
     n = len(problem.model.names)
     samples = Samples(
-        coords=tuple(padded(c if c.ndim == 2 else c[:, None]) for c in map(np.asarray, problem.coords)),
+        coords=tuple(padded(c, own=True) if c.ndim == 2 else padded(c[:, None]) for c in map(np.asarray, problem.coords)),
         data=Padded(data, np.nan),
-        weights=None if problem.weights is None else padded(problem.weights, pad=0.0),
+        weights=None if problem.weights is None else padded(problem.weights, pad=0.0, own=single),
         length=Padded(_lengths(problem, places), 0),
-        shift=None if problem.shift is None else padded(problem.shift),
+        shift=None if problem.shift is None else padded(problem.shift, own=single),
         f_scale=np.asarray(options.f_scale, dtype) if options.criterion.is_robust else None,
         root=None if problem.root is None else _pad_root(problem.root, rows).astype(dtype),
     )

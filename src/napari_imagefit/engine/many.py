@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from .._lazy import LazyModule
 from . import stages
 from .blocks import Own, Tree, is_own, join, over_blocks, to_blocks, to_columns
+from .errors import FitEngineError
 from .fits import Fits, store
 from .loading import Places, load_blocks, padded_length, tolerances_of
 from .model import Array
@@ -32,9 +33,9 @@ else:
     jax = LazyModule("jax")
 
 # Samples in one block; with fewer, calls of the program's parts cost more than the arithmetic, more leave the cache.
-BLOCK_VALUES = int(__import__("os").environ.get("BV", 1 << 14))
+BLOCK_VALUES = 1 << 14
 # Fits in one block, at most.
-MOST_IN_BLOCK = int(__import__("os").environ.get("MB", 512))
+MOST_IN_BLOCK = 256
 # Samples in one chunk: some hundredth of a second.
 CHUNK_VALUES = 1 << 18
 # Trial steps before a chunk is looked at again.
@@ -43,6 +44,8 @@ STEPS = 12
 FEW = 8
 # Seconds between two looks at whether to stop.
 PATIENCE = 0.05
+# What XLA says of an allocation that fails.
+OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"
 
 begin = over_blocks(stages.prepare)
 advance = over_blocks(stages.advance)
@@ -86,6 +89,8 @@ def iter_many(
     problem: Problem, runner: Runner, fits: Fits, should_stop: Callable[[], bool]
 ) -> Generator[Progress, None, None]:
     """Fit everything and fill in `fits`; yields and ends as `batch.iter_fit` does."""
+    if should_stop():
+        return
     work = _Work(problem, runner, fits)
     if not work.is_ready():
         yield Progress(0, problem.n_fits, compiling=True)
@@ -113,6 +118,13 @@ def iter_many(
         wait(running)
 
 
+def _gathered(left: list[Leftover]) -> Leftover | None:
+    if len(left) < 2:
+        return left[0] if left else None
+    trees = jax.tree.map(lambda *a: np.concatenate(a, axis=-1), *[one[1:] for one in left])
+    return Leftover(np.concatenate([one.places for one in left]), *trees)
+
+
 class _Work:
     def __init__(self, problem: Problem, runner: Runner, fits: Fits) -> None:
         self.problem, self.runner, self.fits = problem, runner, fits
@@ -138,23 +150,53 @@ class _Work:
 
     def first(self, part: slice) -> Outcome:
         """A new chunk."""
-        count = part.stop - part.start
-        with computing(self.problem.options):
-            samples, limits, found = load_blocks(self.problem, part, *self.shape)
-            used = np.int32(-(-count // self.shape.width))
-            task, state, statistics = self.runner(begin, used, samples, limits, found)
-            return self._go_on(part, samples, task, state, statistics, count)
+
+        def fit(places: slice, shape: Shape) -> Outcome:
+            count = places.stop - places.start
+            with computing(self.problem.options):
+                samples, limits, found = load_blocks(self.problem, places, *shape)
+                used = np.int32(-(-count // shape.width))
+                task, state, statistics = self.runner(begin, used, samples, limits, found)
+                return self._go_on(places, samples, task, state, statistics, count)
+
+        return self._in_pieces(
+            fit, part.stop - part.start, lambda low, high: slice(part.start + low, part.start + high)
+        )
 
     def again(self, waiting: list[Leftover]) -> Outcome:
         """Fits that have waited."""
-        places = np.concatenate([left.places for left in waiting])
+        every = np.concatenate([left.places for left in waiting])
         blank = Own(np.zeros(0))
         like = jax.tree.map(lambda _: blank, waiting[0][1:], is_leaf=is_own)
         columns = join([left[1:] for left in waiting], like)
-        with computing(self.problem.options):
-            task, state, statistics = jax.tree.map(lambda c: to_blocks(c, *self.shape), columns)
-            samples, _, _ = load_blocks(self.problem, places, *self.shape)
-            return self._go_on(places, samples, task, state, statistics, places.size)
+
+        def fit(chosen: slice, shape: Shape) -> Outcome:
+            places = every[chosen]
+            with computing(self.problem.options):
+                task, state, statistics = jax.tree.map(lambda c: to_blocks(c[..., chosen], *shape), columns)
+                samples, _, _ = load_blocks(self.problem, places, *shape)
+                return self._go_on(places, samples, task, state, statistics, places.size)
+
+        return self._in_pieces(fit, every.size, slice)
+
+    def _in_pieces(
+        self, fit: Callable[[slice, Shape], Outcome], count: int, piece: Callable[[int, int], slice]
+    ) -> Outcome:
+        """Fit at most a chunk at a time; where memory runs out chunks are halved, for all that follows too."""
+        ended, left, low = 0, [], 0
+        while low < count:
+            shape = self.shape
+            high = min(low + shape.fits, count)
+            try:
+                found = fit(piece(low, high), shape)
+            except FitEngineError as error:
+                if OUT_OF_MEMORY not in str(error) or shape.blocks == 1:
+                    raise
+                self.shape = Shape(shape.blocks // 2, shape.width)
+                continue
+            ended, low = ended + found[0], high
+            left += [] if found[1] is None else [found[1]]
+        return ended, _gathered(left)
 
     def _go_on(self, places: Places, samples: Tree, task: Tree, state: Tree, statistics: Tree, count: int) -> Outcome:
         width = self.shape.width

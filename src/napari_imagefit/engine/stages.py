@@ -100,7 +100,7 @@ def start_of(task: Task, kernel: Kernel, n_used: Array) -> State:
 
 def _rounding(kernel: Kernel, samples: Samples, statistics: Statistics) -> Array:
     """A cost that is nothing but the rounding of the data, ``(B,)``; for counts one that means nothing."""
-    least = 8 * jnp.finfo(samples.data.dtype).eps ** 2
+    least = 64 * jnp.finfo(samples.data.dtype).eps ** 2
     used = samples.usable()
     if kernel.criterion.noise == "poisson":
         return jnp.maximum(least * jnp.sum(jnp.where(used, counts(samples.data, samples)[1], 0), axis=0), 1e-12)

@@ -195,7 +195,11 @@ def judge(task: Task, tolerances: Tolerances, limit: Array, state: State, trial:
     # a step of no length would shrink the region to nothing; the test of the step ends such a fit
     radius = jnp.where(radius > 0, radius, state.radius)
 
-    accepted = running & finite & (fresh | (actual > 0))
+    better = fresh | (actual > 0)
+    # where the cost can tell no longer, the gradient still can
+    same = (predicted <= _resolution(state)) & (jnp.abs(actual) <= _resolution(state))
+    better |= same & (_optimality(box, x, there) < _optimality(box, state.x, state.here))
+    accepted = running & finite & better
     new_x = jnp.where(accepted, x, state.x)
     here = jax.tree.map(lambda new, old: jnp.where(accepted, new, old), there, state.here)
     norms = jnp.where(accepted, jnp.maximum(state.column_norms, _norms(here.gram)), state.column_norms)
@@ -262,14 +266,18 @@ def _left_to_gain(state: State, trial: Trial, actual: Array, ratio: Array) -> Ar
     return jnp.maximum(jnp.maximum(actual, actual * following), jnp.maximum(curved, cut))
 
 
+def _resolution(state: State) -> Array:
+    """Changes of the cost that are nothing but rounding, ``(B,)``."""
+    return 10 * jnp.finfo(state.x.dtype).eps * state.here.cost
+
+
 def _settled(state: State, tolerances: Tolerances, trial: Trial, actual: Array, ratio: Array) -> Array:
     """SciPy's tests of cost and step after a trial, the step measured in the parameters' own scale as in MINPACK."""
     cost, step = state.here.cost, trial.step
-    eps = jnp.finfo(step.dtype).eps
     little = _left_to_gain(state, trial, actual, ratio) < tolerances.cost * cost
     little &= ratio > 0.25
     # what is left to gain is below what the cost can resolve
-    little |= (trial.predicted <= 10 * eps * cost) & (jnp.abs(actual) <= 10 * eps * cost)
+    little |= (trial.predicted <= _resolution(state)) & (jnp.abs(actual) <= _resolution(state))
     # in the scale of here and now: the largest norms so far may be those of a bad start
     norms = _norms(state.here.gram)
     still = norm(norms * step) < tolerances.step * norm(norms * state.x)

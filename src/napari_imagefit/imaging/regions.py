@@ -163,8 +163,8 @@ def iter_jobs(
             data = _columns(group, images, rows, np.nan)
             weight = None if weights is None else _columns(group, weights, rows, 0.0)
             shift = None if shifts is None else _columns(group, shifts, rows, 1.0)
-            # one way for all regions of a call: a fit's last bit must not depend on how many were put together
-            alike_pixels = len(regions) == 1 or length >= ALONE
+            # a fit's last bit must not depend on how many were put together
+            alike_pixels = group[0][0].pixels.size == coords[0].size or length >= ALONE
             rectangle = _lattice(group, coords[0].shape)
             own: Sequence[Any]
             if rectangle is not None and rows > TILE and (axes := _axes(coords, rectangle, group[0][0].pixels[0])):
