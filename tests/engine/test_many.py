@@ -65,7 +65,7 @@ def test_less_memory(data: np.ndarray, result: nif.FitResult, monkeypatch: pytes
 
 
 def test_other_failures_are_told(data: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(_self: Any, stage: Any, *_args: Any) -> Any:
+    def broken(*_args: Any) -> Any:
         raise FitEngineError("JAX failed on gpu: INTERNAL: something broke")
 
     monkeypatch.setattr(programs.Runner, "__call__", broken)

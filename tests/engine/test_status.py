@@ -8,7 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from napari_imagefit.engine import many
 from napari_imagefit.engine.model import Model, Parameter
+from napari_imagefit.engine.programs import Runner
 from napari_imagefit.engine.status import Flag, Status
 
 M, FITS = 32, 8
@@ -137,14 +139,25 @@ def test_stopped_before_the_first_step_has_no_answer(fit: Any, data: np.ndarray)
     assert not (fits.flags & ~np.uint16(Flag.MASKED_SAMPLES)).any()
 
 
-def test_stopped_on_the_way_keeps_what_it_has(fit: Any, data: np.ndarray) -> None:
-    asked = iter([False, False, *[True] * 99])
-    limits = {"ftol": 0.0, "xtol": 0.0, "gtol": 0.0, "max_iterations": 10**8}
-    fits = fit(DECAY, (T,), data, should_stop=lambda: next(asked), **limits)
+def test_stopped_on_the_way_keeps_what_it_has(fit: Any, data: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    # asked after every step of a chunk of thousands
+    monkeypatch.setattr(many, "STEPS", 1)
+    monkeypatch.setattr(many, "PATIENCE", 0.001)
+    call, steps = Runner.__call__, []
+
+    def counting(self: Runner, stage: Any, *args: Any) -> Any:
+        steps.extend([0] * (stage is many.advance))
+        return call(self, stage, *args)
+
+    monkeypatch.setattr(Runner, "__call__", counting)
+    fits = fit(DECAY, (T,), np.tile(data, 16384), should_stop=lambda: len(steps) > 2)
     stopped = fits.status == Status.STOPPED
-    assert stopped.any()
-    assert np.isfinite(fits.cost[stopped]).all()
-    assert (fits.n_iterations[stopped] > 0).all()
+    on_the_way = stopped & (fits.n_iterations > 0)
+    assert on_the_way.any()
+    assert np.isfinite(fits.cost[on_the_way]).all()
+    never_begun = stopped & np.isnan(fits.cost)
+    assert never_begun.any()
+    assert np.isnan(fits.params[:, never_begun]).all()
 
 
 def test_at_a_bound(fit: Any, data: np.ndarray) -> None:

@@ -53,9 +53,7 @@ def residuals(kernel: Kernel, samples: Samples, params: Array) -> Residuals:
     return over_tiles(lambda part: side_by_side(tile, part, params), samples)
 
 
-def residuals_given(
-    kernel: Kernel, samples: Samples, value: Array, slopes: Array | None, axis: int = 0
-) -> Residuals:
+def residuals_given(kernel: Kernel, samples: Samples, value: Array, slopes: Array | None, axis: int = 0) -> Residuals:
     """The same from the model's values ``(m, B)`` and, for a robust loss, their derivatives ``(n, m, B)``.
 
     A sample's neighbour is the next one along `axis`.

@@ -38,6 +38,7 @@ else:
 
 # Seconds between two yields.
 PATIENCE = 0.05
+LARGEST_INDEX = np.iinfo(np.uint16).max
 EXACT_IN_SINGLE = (np.float32, np.float16, np.uint8, np.int8, np.uint16, np.int16)
 
 
@@ -191,6 +192,10 @@ class _LargeFit:
 
     def _precision(self, array: Any) -> Any:
         values = array.values if isinstance(array, LatticeCoordinate) else array
+        lattice = isinstance(array, LatticeCoordinate) and array.min() >= 0 and array.max() <= LARGEST_INDEX
+        if lattice and np.array_equal(values, np.rint(values)):
+            # pixel indices take a quarter of the room that numbers do
+            return np.uint16
         single = self.dtype == np.float32 or values.dtype.type in EXACT_IN_SINGLE
         return np.float32 if single or (_is_exact(values[:1024]) and _is_exact(values)) else np.float64
 

@@ -39,8 +39,13 @@ class PartStatistics(NamedTuple):
 
 def _widened(samples: Samples, dtype: jnp.dtype) -> Samples:
     """In the precision in which is computed: parts are kept in the narrowest that holds them exactly."""
-    wide: Samples = jax.tree.map(lambda a: a.astype(dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a, samples)
-    return wide
+
+    def widen(array: Array | None) -> Array | None:
+        return None if array is None else array.astype(dtype)
+
+    coords = tuple(c.astype(dtype) for c in samples.coords)
+    data, weights, shift = samples.data.astype(dtype), widen(samples.weights), widen(samples.shift)
+    return samples._replace(coords=coords, data=data, weights=weights, shift=shift)
 
 
 def statistics(kernel: Kernel, samples: Samples, params: Array) -> PartStatistics:

@@ -105,7 +105,9 @@ def _gather(problem: Problem, places: Places) -> Any:
     data = take(problem.data, np.nan)
     n = len(problem.model.names)
     samples = Samples(
-        coords=tuple(padded(c, own=True) if c.ndim == 2 else padded(c[:, None]) for c in map(np.asarray, problem.coords)),
+        coords=tuple(
+            padded(c, own=True) if c.ndim == 2 else padded(c[:, None]) for c in map(np.asarray, problem.coords)
+        ),
         data=Padded(data, np.nan),
         weights=None if problem.weights is None else padded(problem.weights, pad=0.0, own=single),
         length=Padded(_lengths(problem, places), 0),

@@ -62,7 +62,8 @@ def find_regions(
     n_frames = int(np.prod(frames))
     every = np.arange(n_frames)
     if mask is None:
-        whole = Region(1, np.arange(int(np.prod(plane))), every, every)
+        size = int(np.prod(plane))
+        whole = Region(1, np.arange(size, dtype=np.int32 if size < 1 << 31 else np.int64), every, every)
         return [whole], frames, np.array([1])
     chosen = np.asarray(mask)
     if chosen.shape not in {plane, (*frames, *plane)}:
