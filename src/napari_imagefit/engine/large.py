@@ -188,7 +188,12 @@ class _LargeFit:
                 f_scale=f_scale,
             )
 
-        return list(pool().map(part_of, range(0, m, TILE)))
+        def load(first: int) -> Samples:
+            # precision is chosen thread by thread
+            with computing(problem.options):
+                return part_of(first)
+
+        return list(pool().map(load, range(0, m, TILE)))
 
     def _precision(self, array: Any) -> Any:
         values = array.values if isinstance(array, LatticeCoordinate) else array
