@@ -89,6 +89,27 @@ def test_chunks_do_not_matter(fit: Any, data: np.ndarray, model: Model) -> None:
     same(alone, one, np.array([2]), np.array([0]))
 
 
+@pytest.mark.parametrize("what", ["bounds", "fixed"])
+def test_the_bounds_of_others_do_not_matter(fit: Any, data: np.ndarray, what: str) -> None:
+    # of each fit alone, all of them coincide; of all together, some do, or all of them
+    lower, upper = np.full(FITS, 0.1), np.full(FITS, 1.9)
+    lower[::2] = upper[::2] = 1.0
+
+    def said(part: slice) -> dict[str, Any]:
+        return (
+            {"fixed": {"k": np.ones(FITS)[part]}} if what == "fixed" else {"bounds": {"k": (lower[part], upper[part])}}
+        )
+
+    together = fit(DECAY, (T,), data, **said(slice(None)))
+    for k in range(FITS):
+        alone = fit(DECAY, (T,), data[:, k : k + 1], **said(slice(k, k + 1)))
+        same(together, alone, np.array([k]), np.array([0]))
+    even = fit(DECAY, (T,), data[:, ::2], **said(slice(None, None, 2)))
+    same(together, even, np.arange(0, FITS, 2), np.arange(FITS // 2))
+    assert (together.params[1, ::2] == 1).all()
+    assert (together.status > 0).all()
+
+
 @pytest.mark.parametrize("noise", ["poisson", "huber"])
 def test_other_costs_have_no_neighbours_either(fit: Any, data: np.ndarray, noise: str) -> None:
     said = {"noise": "poisson"} if noise == "poisson" else {"loss": "huber", "f_scale": 0.1}

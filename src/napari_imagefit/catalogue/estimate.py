@@ -147,7 +147,10 @@ class Level(NamedTuple):
         squares = jnp.broadcast_to(weights * weights, data.shape)
         total, product = add_up(squares, squares * data)
         mean = ratio(product, total)
-        return cls(data - mean, squares, total, mean)
+        own = data - mean
+        # data that do not vary differ from their mean by its rounding, which is nothing to explain
+        rounding = 64 * jnp.finfo(data.dtype).eps * jnp.abs(mean)
+        return cls(jnp.where(jnp.abs(own) > rounding, own, 0), squares, total, mean)
 
     def regress(self, basis: Array) -> Line:
         """As `regress`, for a basis function that changes by more than 10⁻³ of itself."""

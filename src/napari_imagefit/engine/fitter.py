@@ -248,7 +248,10 @@ def _foreign(model: FittableModel, data: NDArray[Any], limits: dict[str, Any], o
     starts = inside(calls.guess(data), problem.lower, problem.upper)
     found = to_model(model, calls, starts, problem.lower.min(axis=1), problem.upper.max(axis=1))
     held = problem.lower == problem.upper
-    return replace(problem, model=found, start=np.where(held, problem.start, starts))
+    lower, upper = (np.broadcast_to(a, starts.shape) for a in (problem.lower, problem.upper))
+    return replace(
+        problem, model=found, start=np.where(held, problem.start, starts), lower=lower, upper=upper, each=True
+    )
 
 
 def _names(model: BoundModel | FittableModel) -> tuple[str, ...]:
@@ -267,7 +270,7 @@ def _limits(
     def chosen(name: str, value: ArrayLike) -> Floats:
         array = float_array(value, f"a bound of {name!r}")
         if array.size == 1:
-            return array.reshape(-1)
+            return array.reshape(())
         if array.shape != spatial:
             raise FitInputError(f"a bound of {name!r} has shape {array.shape}; give a number, or shape {spatial}")
         return array.reshape(-1)[places]

@@ -115,12 +115,8 @@ def _gather(problem: Problem, places: Places) -> Any:
         f_scale=np.asarray(options.f_scale, dtype) if options.criterion.is_robust else None,
         root=None if problem.root is None else _pad_root(problem.root, rows).astype(dtype),
     )
-    limits = Limits(
-        padded(problem.start, rows=n),
-        padded(problem.lower, rows=n),
-        padded(problem.upper, rows=n),
-        None if problem.norms is None else problem.norms.astype(dtype),
-    )
+    start, lower, upper = (padded(a, rows=n, own=problem.each) for a in (problem.start, problem.lower, problem.upper))
+    limits = Limits(start, lower, upper, None if problem.norms is None else problem.norms.astype(dtype))
     found = _guess_on_host(problem, *_map_padded(lambda column: column.values, (samples, limits)))
     return samples, limits, None if found is None else Padded(found, 1.0)
 

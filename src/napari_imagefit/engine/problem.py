@@ -117,6 +117,11 @@ class Problem:
         With `padded`, the length to pad shorter samples to.
     plane : tuple of int or None
         The shape of the lattice whose pixels the samples are, row by row; None where they are not all of one.
+    held : frozenset of str
+        The parameters that were fixed for all fits. Those whose bounds, one pair for each fit, happen to coincide are
+        not among them: what a program computes depends on what was said, never on the other fits.
+    each : bool
+        Whether starts, bounds or fixed values were given for each fit, be it for a single one.
     """
 
     model: Model
@@ -136,6 +141,8 @@ class Problem:
     alone: bool = False
     pad_to: int = 0
     plane: tuple[int, ...] | None = None
+    held: frozenset[str] = frozenset()
+    each: bool = False
 
     @classmethod
     def build(
@@ -192,6 +199,9 @@ class Problem:
         start, lower, upper = _parameters(
             model, data.shape[1], init or {}, bounds or {}, fixed or {}, counts=options.noise == "poisson"
         )
+        each = _are_given_for_each(init or {}, bounds or {}, fixed or {})
+        if each:
+            start, lower, upper = (np.broadcast_to(a, (a.shape[0], data.shape[1])) for a in (start, lower, upper))
         problem = cls(
             model,
             grid,
@@ -210,8 +220,10 @@ class Problem:
             alone=alone,
             pad_to=pad_to,
             plane=plane,
+            held=_held(model, bounds or {}, fixed or {}),
+            each=each,
         )
-        if not problem.free:
+        if not problem.free or (lower == upper).all():
             raise FitInputError(f"all parameters of {model.name!r} are fixed; leave at least one free")
         return problem
 
@@ -230,9 +242,20 @@ class Problem:
 
     @property
     def free(self) -> tuple[int, ...]:
-        """The parameters that are not fixed in every fit."""
-        held = np.all(self.lower == self.upper, axis=1)
-        return tuple(int(i) for i in np.flatnonzero(~held))
+        """The parameters that were not fixed for all fits."""
+        return tuple(i for i, name in enumerate(self.model.names) if name not in self.held)
+
+
+def _held(model: Model, bounds: Bounds, fixed: Values) -> frozenset[str]:
+    """The parameters that were fixed, or have one pair of bounds for all fits, which coincide."""
+    pairs = {p.name: bounds.get(p.name, (p.lower, p.upper)) for p in model.parameters}
+    alike = {name for name, (low, high) in pairs.items() if np.ndim(low) == np.ndim(high) == 0 and low == high}
+    return frozenset(alike | set(fixed))
+
+
+def _are_given_for_each(init: Values, bounds: Bounds, fixed: Values) -> bool:
+    values = (*init.values(), *fixed.values(), *(bound for pair in bounds.values() for bound in pair))
+    return any(np.ndim(value) > 0 for value in values)
 
 
 def check_counts(data: NDArray[Any]) -> None:
