@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .._lazy import LazyModule
@@ -29,17 +30,16 @@ def _exponential(coords: Coords, amplitude: Array, tau: Array, offset: Array) ->
 def guess_exponential(coords: Coords, data: Array, weights: Array) -> Array:
     """The best of a row of time constants, amplitude and offset regressed for each."""
     t = coords[0]
-    low, _, span = span_of(t, weights)
     level = Level.of(data, weights)
+    if t.shape[1] == 1 < data.shape[1]:
+        # what the fits have in common must not depend on which samples one of them uses
+        low, _, span = span_of(t, jnp.ones_like(t))
+    else:
+        low, _, span = span_of(t, weights)
     # measured from the first sample, so that no exponential of a large number is needed
     since = (t - low) / span
-    # half the time constant gives the square of the exponential
-    product, fall, terms = level.squares * level.data, jnp.exp(-since / LONGEST), []
-    for _ in range(HALVES):
-        terms += [level.squares * fall, product * fall]
-        fall = fall * fall
-    sums = add_up(*terms, level.squares * fall)
-    gains = [level.line(*(sums[2 * k + i] for i in (0, 2, 1))).gain for k in range(HALVES)]
+    of_weights, of_data = _falls(since, level)
+    gains = [level.line(of_weights[k], of_weights[k + 1], of_data[k]).gain for k in range(HALVES)]
     highest, place = gains[0], jnp.zeros_like(gains[0])
     for k, gain in enumerate(gains):
         # between neighbours the gain is nearly a parabola
@@ -55,6 +55,22 @@ def guess_exponential(coords: Coords, data: Array, weights: Array) -> Array:
     # as far from the first sample as the precision reaches
     most = 0.8 * jnp.log(jnp.finfo(data.dtype).max)
     return jnp.stack([amplitude * jnp.exp(jnp.clip(low / tau, -most, most)), tau, offset])
+
+
+def _falls(since: Array, level: Level) -> tuple[Sequence[Array], Sequence[Array]]:
+    """Sums of weights², and of weights²·data, times each of the row of exponentials."""
+    # half the time constant gives the square of the exponential
+    row = [jnp.exp(-since / LONGEST)]
+    for _ in range(HALVES):
+        row.append(row[-1] * row[-1])
+    product = level.squares * level.data
+    if since.shape[1] == 1 < product.shape[1]:
+        # the fits have their coordinates in common: products of matrices
+        table = jnp.concatenate(row, axis=1).T
+        of_weights, of_data = (jnp.matmul(table, a, precision="highest") for a in (level.squares, product))
+        return list(of_weights), list(of_data)
+    sums = add_up(*(level.squares * fall for fall in row), *(product * fall for fall in row[:-1]))
+    return sums[: HALVES + 1], sums[HALVES + 1 :]
 
 
 exponential_decay = Model(

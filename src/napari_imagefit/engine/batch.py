@@ -87,9 +87,11 @@ def predict(
     m, n_fits = coords[0].shape[0], params.shape[1]
     values = np.empty((m, n_fits))
     if m > TILE:
+        # all pieces alike: a traced function is known at certain lengths only
         for first in range(0, m, TILE):
-            piece = tuple(c[first : first + TILE] for c in coords)
-            values[first : first + TILE] = predict(model, piece, params, options)
+            place = np.minimum(np.arange(first, first + TILE), m - 1)
+            piece = tuple(c[first : first + TILE] if first + TILE <= m else c[place] for c in coords)
+            values[first : first + TILE] = predict(model, piece, params, options)[: m - first]
         return values
     rows = bucket(m)
     width = fits_per_chunk(rows)

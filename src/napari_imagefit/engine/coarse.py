@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .lattice import LatticeCoordinate
-from .objective import TILE
+from .objective import TILE, bucket
 from .problem import Problem
 
 # Bins or samples of the smaller problem: a 64th of all, within these limits.
 FEWEST, MOST = 4096, 16384
+# What these are padded to.
+LENGTHS = tuple(sorted({bucket(FEWEST), bucket(MOST)}))
 
 
 def coarsen(problem: Problem) -> Problem:

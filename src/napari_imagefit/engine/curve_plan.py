@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from .._lazy import LazyModule
 from .batch import predict
+from .coarse import LENGTHS as COARSE_LENGTHS
 from .criterion import Loss, LossFunction
 from .curve_input import CurveInput
 from .errors import FitInputError
@@ -84,7 +85,12 @@ def plan_for(
         padded = np.concatenate([x, np.repeat(x[..., -1:], max(0, rows - length), axis=-1)], axis=-1)[..., :rows]
         found = trace(f, padded, n, np.float64)
         if found is not None and found.samplewise and given.ydata.size in (1, length) and _is_smooth(found, padded, n):
-            return _samplewise(found, x, n, rows)
+            # the start of a fit of many samples comes from fewer
+            sizes = {rows} if rows < TILE else {rows, *COARSE_LENGTHS}
+            traces = {size: found if size == rows else trace(f, padded[..., :size], n, np.float64) for size in sizes}
+            known = {size: other for size, other in traces.items() if other is not None and other.samplewise}
+            if known.keys() == sizes:
+                return _samplewise(known, x, n)
     found = trace(f, x, n, np.float64)
     if found is None:
         return _on_host(f, given, jac, None, early)
@@ -176,15 +182,18 @@ def _no_guess(_coords: Any, data: Array, _weights: Any) -> Array:
     return jnp.ones((1, data.shape[1]))
 
 
-def _samplewise(found: Traced, x: Real, n: int, rows: int) -> Plan:
+def _samplewise(traces: dict[int, Traced], x: Real, n: int) -> Plan:
+    """The plan of a function that was traced at all lengths at which it will be needed."""
+    rows = max(traces)
     leading = x.shape[:-1]
     flat = x.reshape(-1, x.shape[-1])
 
     def function(coords: tuple[Array, ...], *params: Array) -> Array:
-        return found.evaluate(jnp.stack(coords).reshape(*leading, rows), params)
+        length = coords[0].shape[0]
+        return traces[length].evaluate(jnp.stack(coords).reshape(*leading, length), params)
 
     model = _model(
-        ("samplewise", found.key, n),
+        ("samplewise", *(traces[size].key for size in sorted(traces)), n),
         n,
         lambda parameters: Model("f", function, parameters, max(1, len(flat)), _no_guess),
     )
@@ -195,7 +204,7 @@ def _samplewise(found: Traced, x: Real, n: int, rows: int) -> Plan:
             return predict(model, tuple(flat), popt[:, None], Options())[:, 0]
         piece = np.concatenate([x, np.repeat(x[..., -1:], rows - length, axis=-1)], axis=-1)
         with jax.enable_x64(True):
-            return np.asarray(found.evaluate(piece, popt))[:length]
+            return np.asarray(traces[rows].evaluate(piece, popt))[:length]
 
     return Plan(model, tuple(flat), x.shape[-1], False, values, _by_jax(model, tuple(flat), rows))
 

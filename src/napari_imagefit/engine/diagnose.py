@@ -8,7 +8,7 @@ from .._lazy import LazyModule
 from .criterion import counts
 from .gram import Gram
 from .model import Array
-from .objective import Kernel, Samples, add_up, evaluate, jacobian, over_tiles, side_by_side, sum_up
+from .objective import Kernel, Samples, add_up, evaluate, jacobian, over_tiles, sum_up
 
 if TYPE_CHECKING:
     import jax.numpy as jnp
@@ -39,25 +39,18 @@ class Residuals(NamedTuple):
 def residuals(kernel: Kernel, samples: Samples, params: Array) -> Residuals:
     """All sums in one pass over the samples, at parameters ``(n_params, B)``."""
 
-    single = samples.data.shape[1] == 1
-
-    def tile(part: Samples, params: Array) -> Residuals:
-        # the samples of a single fit may stand side by side
-        axis = 1 if single and part.data.shape[1] > 1 else 0
+    def tile(part: Samples) -> Residuals:
         if kernel.criterion.is_robust:
-            return residuals_given(kernel, part, *jacobian(kernel.model, part.coords, params, kernel.free), axis)
-        return residuals_given(kernel, part, evaluate(kernel.model.function, part.coords, params), None, axis)
+            return residuals_given(kernel, part, *jacobian(kernel.model, part.coords, params, kernel.free))
+        return residuals_given(kernel, part, evaluate(kernel.model.function, part.coords, params), None)
 
     if kernel.whole or samples.root is not None:
-        return tile(samples, params)
-    return over_tiles(lambda part: side_by_side(tile, part, params), samples)
+        return tile(samples)
+    return over_tiles(tile, samples)
 
 
-def residuals_given(kernel: Kernel, samples: Samples, value: Array, slopes: Array | None, axis: int = 0) -> Residuals:
-    """The same from the model's values ``(m, B)`` and, for a robust loss, their derivatives ``(n, m, B)``.
-
-    A sample's neighbour is the next one along `axis`.
-    """
+def residuals_given(kernel: Kernel, samples: Samples, value: Array, slopes: Array | None) -> Residuals:
+    """The same from the model's values ``(m, B)`` and, for a robust loss, their derivatives ``(n, m, B)``."""
     criterion = kernel.criterion
     used = samples.usable()
     value = samples.whitened(value)
@@ -79,8 +72,7 @@ def residuals_given(kernel: Kernel, samples: Samples, value: Array, slopes: Arra
         variance = 2 + jnp.where(rate > 0, 1 / jnp.where(rate > 0, rate, 1), 0)
         raw = jnp.where(used, samples.weighted(value - samples.data), 0)
     # a sample and the next one; the last has none
-    rest, first = (e[1:], e[:1]) if axis == 0 else (e[:, 1:], e[:, :1])
-    pairs = e * jnp.concatenate([rest, jnp.zeros_like(first)], axis=axis)
+    pairs = e * jnp.concatenate([e[1:], jnp.zeros_like(e[:1])])
     chi2, expected, squares, products, their_squares = add_up(
         e * e, jnp.where(used, variance, 0), raw * raw, pairs, pairs * pairs
     )

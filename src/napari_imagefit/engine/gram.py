@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
 from .._lazy import LazyModule
 from .model import Array
-from .subproblem import trust_region_step
+from .subproblem import diagonal, trust_region_step
 
 if TYPE_CHECKING:
     import jax.numpy as jnp
@@ -53,7 +53,7 @@ class Dense(NamedTuple):
         return False
 
     def diagonal(self) -> Array:
-        return jnp.diagonal(self.matrix).T
+        return diagonal(self.matrix)
 
     def finite(self) -> Array:
         return jnp.all(jnp.isfinite(self.matrix), axis=(0, 1))

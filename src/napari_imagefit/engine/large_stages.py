@@ -12,9 +12,8 @@ from . import covariance, trust_region
 from .criterion import counts
 from .diagnose import Residuals, residuals
 from .model import Array
-from .objective import Expansion, Kernel, Samples, add_up, expand, side_by_side
-from .stages import start_of
-from .subproblem import divide
+from .objective import Expansion, Kernel, Samples, add_up, expand
+from .stages import level_of, start_of
 from .trust_region import State, Task, Tolerances, Trial
 
 if TYPE_CHECKING:
@@ -53,31 +52,16 @@ def statistics(kernel: Kernel, samples: Samples, params: Array) -> PartStatistic
     samples = _widened(samples, params.dtype)
     wanted = samples.length if samples.weights is None else jnp.sum(samples.weights > 0, axis=0)
 
-    def weights_and_data(part: Samples) -> tuple[Array, Array, Array]:
-        used = part.usable()
-        weight = jnp.where(used, part.weighted(jnp.ones_like(part.data)) ** 2, 0)
-        return used, weight, jnp.where(used, part.data, 0)
-
-    def level(part: Samples, _: Array) -> tuple[Array, ...]:
-        used, weight, data = weights_and_data(part)
-        count = jnp.zeros_like(data)
-        if kernel.criterion.noise == "poisson":
-            count = jnp.where(used, counts(part.data, part)[1], 0)
-        return add_up(used.astype(data.dtype), weight, weight * data, weight * data**2, count)
-
-    n_used, total, moment, norm, count = side_by_side(level, samples, params)
-    mean = divide(moment, total)
-
-    def scatter(part: Samples, mean: Array) -> tuple[Array, ...]:
-        _, weight, data = weights_and_data(part)
-        return add_up(weight * (data - mean[0]) ** 2)
-
-    (spread,) = side_by_side(scatter, samples, mean[None])
-    usual = jnp.zeros_like(mean)
+    level = level_of(samples)
+    count, usual = jnp.zeros_like(level.mean), jnp.zeros_like(level.mean)
+    used = samples.usable()
+    if kernel.criterion.noise == "poisson":
+        (count,) = add_up(jnp.where(used, counts(samples.data, samples)[1], 0))
     if kernel.criterion.is_robust:
-        used, weight, data = weights_and_data(samples)
-        usual = jnp.nan_to_num(jnp.nanmedian(jnp.where(used, weight * data**2, jnp.nan), axis=0))
-    return PartStatistics(n_used.astype(jnp.int32), wanted, total, mean, spread, norm, count, usual)
+        square = jnp.where(used, samples.weighted(samples.data) ** 2, jnp.nan)
+        usual = jnp.nan_to_num(jnp.nanmedian(square, axis=0))
+    n_used = level.n_used.astype(jnp.int32)
+    return PartStatistics(n_used, wanted, level.weight, level.mean, level.spread, level.norm, count, usual)
 
 
 def part_expansion(kernel: Kernel, samples: Samples, params: Array) -> Expansion:

@@ -24,9 +24,6 @@ Sums = TypeVar("Sums")
 
 # Samples of a large image that are looked at in one piece: enough that calls cost little, few enough for a cache.
 TILE = 65536
-# Samples of a single fit that are added up one after the other; the others stand side by side.
-ROWS = 256
-LANES = 256
 # Samples from here on are fitted one by one.
 ALONE = 1024
 
@@ -47,7 +44,7 @@ def bucket(length: int) -> int:
 
 def rows_of(length: int) -> int:
     """The samples that a model sees at once if a single fit has so many, padded."""
-    return length if length < 4 * ALONE or length % ROWS else ROWS
+    return min(length, TILE)
 
 
 class Samples(NamedTuple):
@@ -194,29 +191,6 @@ def add_up(*terms: Array) -> tuple[Array, ...]:
     return tuple(jax.lax.reduce(alike, (zero,) * len(alike), lambda a, b: tuple(map(jnp.add, a, b)), (0,)))
 
 
-def side_by_side(function: Callable[[Samples, Array], Sums], samples: Samples, params: Array) -> Sums:
-    """What sums over the samples of many fits, for one fit: its samples stand side by side, as if they were of many."""
-    m, fits = samples.data.shape
-    rows = rows_of(m)
-    if fits != 1 or rows == m:
-        return function(samples, params)
-    lanes = m // rows
-
-    def fold(array: Array | None) -> Array | None:
-        return array if array is None or array.shape != (m, 1) else array.reshape(rows, lanes)
-
-    folded = samples._replace(
-        coords=tuple(c.reshape(rows, lanes) for c in samples.coords),
-        data=fold(samples.data),
-        weights=fold(samples.weights),
-        shift=fold(samples.shift),
-        used=fold(samples.used),
-    )
-    sums = function(folded, jnp.broadcast_to(params, (params.shape[0], lanes)))
-    total: Sums = jax.tree.map(lambda s: jnp.sum(s, axis=-1, keepdims=True), sums)
-    return total
-
-
 def expand(kernel: Kernel, samples: Samples, params: Array) -> Expansion:
     """Cost, gradient and Gauss–Newton matrix in one pass over the samples.
 
@@ -226,12 +200,12 @@ def expand(kernel: Kernel, samples: Samples, params: Array) -> Expansion:
         All parameters, the fixed ones too.
     """
 
-    def tile(part: Samples, params: Array) -> Expansion:
+    def tile(part: Samples) -> Expansion:
         return expand_given(kernel, part, *jacobian(kernel.model, part.coords, params, kernel.free))
 
     if kernel.whole or samples.root is not None:
-        return tile(samples, params)
-    return over_tiles(lambda part: side_by_side(tile, part, params), samples)
+        return tile(samples)
+    return over_tiles(tile, samples)
 
 
 def expand_given(kernel: Kernel, samples: Samples, value: Array, slopes: Array) -> Expansion:

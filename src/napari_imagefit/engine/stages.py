@@ -15,7 +15,7 @@ from .diagnose import residuals
 from .gram import Dense
 from .host import guess_starts
 from .model import Array
-from .objective import Expansion, Kernel, Samples, evaluate, pick, put, rows_of
+from .objective import Expansion, Kernel, Samples, add_up, evaluate, pick, put
 from .trust_region import State, Task, Tolerances, of_each_fit
 
 if TYPE_CHECKING:
@@ -111,19 +111,41 @@ def _rounding(kernel: Kernel, samples: Samples, statistics: Statistics) -> Array
     return least * statistics.norm
 
 
-def _statistics(samples: Samples) -> Statistics:
+class Level(NamedTuple):
+    """Of the samples that are used, each ``(B,)``."""
+
+    n_used: Array  # their number, not yet an integer
+    weight: Array  # Σw²
+    mean: Array  # weighted
+    norm: Array  # Σw²d²
+    spread: Array  # Σw²(d − mean)²
+
+
+def level_of(samples: Samples) -> Level:
+    """Two passes: integers, and terms that are constant, would keep XLA from making vectorised loops of them."""
     used = samples.usable()
-    n_used = jnp.sum(used, axis=0)
-    weight = jnp.where(used, samples.weighted(jnp.ones_like(samples.data)) ** 2, 0)
+    one = used.astype(samples.data.dtype)
     data = jnp.where(used, samples.data, 0)
-    total = jnp.sum(weight, axis=0)
-    mean = jnp.sum(weight * data, axis=0) / jnp.where(total > 0, total, 1)
+    if samples.weights is None:
+        square: Array = one
+        n_used, moment, norm = add_up(one, data, data * data)
+        weight = n_used
+    else:
+        square = jnp.where(used, samples.weights * samples.weights, 0)
+        n_used, weight, moment, norm = add_up(one, square, square * data, square * data * data)
+    mean = moment / jnp.where(weight > 0, weight, 1)
+    (spread,) = add_up(square * (data - mean) ** 2)
+    return Level(n_used, weight, mean, norm, spread)
+
+
+def _statistics(samples: Samples) -> Statistics:
+    level = level_of(samples)
+    n_used = level.n_used.astype(jnp.int32)
     if samples.weights is not None:
-        wanted = jnp.sum(jnp.broadcast_to(samples.weights > 0, used.shape), axis=0)
+        wanted = jnp.sum(jnp.broadcast_to(samples.weights > 0, samples.data.shape), axis=0)
     else:
         wanted = jnp.asarray(samples.data.shape[0] if samples.length is None else samples.length)
-    spread = jnp.sum(weight * (data - mean) ** 2, axis=0)
-    return Statistics(n_used, wanted - n_used, spread, jnp.sum(weight * data**2, axis=0))
+    return Statistics(n_used, wanted - n_used, level.spread, level.norm)
 
 
 def advance(
@@ -162,10 +184,4 @@ def answer(kernel: Kernel, task: Task, state: State) -> covariance.Answer:
 
 def predict(kernel: Kernel, coords: tuple[Array, ...], params: Array) -> Array:
     """The model's values ``(m, B)``."""
-    m, fits = coords[0].shape[0], params.shape[1]
-    rows = rows_of(m) if fits == 1 else m
-    if rows == m:
-        return evaluate(kernel.model.function, coords, params)
-    folded = tuple(c.reshape(rows, m // rows) for c in coords)
-    wide = jnp.broadcast_to(params, (params.shape[0], m // rows))
-    return evaluate(kernel.model.function, folded, wide).reshape(m, 1)
+    return evaluate(kernel.model.function, coords, params)

@@ -35,6 +35,11 @@ def norm(vector: Array) -> Array:
     return jnp.sqrt(jnp.sum(vector * vector, axis=0))
 
 
+def diagonal(matrix: Array) -> Array:
+    """``(n, B)`` of ``(n, n, B)``; by slices, since XLA gathers the elements of `jnp.diagonal` one by one."""
+    return jnp.stack([matrix[i, i] for i in range(matrix.shape[0])])
+
+
 def divide(numerator: Array, denominator: Array) -> Array:
     """Quotient, 0 where the denominator is 0."""
     zero = denominator == 0
@@ -79,7 +84,7 @@ def trust_region_step(matrix: Array, gradient: Array, radius: Array, alpha: Arra
 
 def _step_by_ldl(matrix: Array, gradient: Array, radius: Array, alpha: Array) -> tuple[Array, Array]:
     n = matrix.shape[0]
-    largest = jnp.max(jnp.diagonal(matrix).T, axis=0)
+    largest = jnp.max(diagonal(matrix), axis=0)
     tiny = jnp.finfo(matrix.dtype).tiny
     least = jnp.maximum(n * jnp.finfo(matrix.dtype).eps * largest, tiny)
     right = list(gradient)

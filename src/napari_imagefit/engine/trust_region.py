@@ -52,6 +52,7 @@ class State(NamedTuple):
     status: Array  # (B,) int32: Status or RUNNING
     iterations: Array  # (B,) int32: trial steps, accepted or not
     gain: Array  # (B,): by how much the last accepted step lowered the cost
+    optimality: Array  # (B,): how far the point is from satisfying the first-order conditions
 
 
 class Task(NamedTuple):
@@ -141,6 +142,7 @@ def begin(task: Task, x: Array, blank: Expansion, enough: Array) -> State:
         status=jnp.where(enough, FRESH, Status.TOO_FEW_SAMPLES).astype(jnp.int32),
         iterations=jnp.zeros(fits, jnp.int32),
         gain=jnp.full(fits, jnp.inf, x.dtype),
+        optimality=zero + 1,
     )
 
 
@@ -198,19 +200,22 @@ def judge(task: Task, tolerances: Tolerances, limit: Array, state: State, trial:
     better = fresh | (actual > 0)
     # where the cost can tell no longer, the gradient still can
     same = (predicted <= _resolution(state)) & (jnp.abs(actual) <= _resolution(state))
-    better |= same & (_optimality(box, x, there) < _optimality(box, state.x, state.here))
+    # it is computed once for each trial: its divisions and roots cost as much as the samples of a small fit
+    optimality = _optimality(box, x, there)
+    better |= same & (optimality < state.optimality)
     accepted = running & finite & better
     new_x = jnp.where(accepted, x, state.x)
     here = jax.tree.map(lambda new, old: jnp.where(accepted, new, old), there, state.here)
+    optimality = jnp.where(accepted, optimality, state.optimality)
     norms = jnp.where(accepted, jnp.maximum(state.column_norms, _norms(here.gram)), state.column_norms)
     iterations = state.iterations + (running & ~fresh)
 
-    flat = (_optimality(box, new_x, here) <= tolerances.gradient) | (here.cost <= task.rounding)
+    flat = (optimality <= tolerances.gradient) | (here.cost <= task.rounding)
     flat &= finite & (fresh | (actual > 0))
     status = jnp.where(flat, Status.GRADIENT, RUNNING)
     settled = _settled(state, tolerances, trial, actual, ratio)
     # steps that shrink to nothing because the model ends here, while the cost still falls, lead to no minimum
-    stuck = ~finite & (settled != RUNNING) & (_optimality(box, state.x, state.here) > 1e-4)
+    stuck = ~finite & (settled != RUNNING) & (state.optimality > 1e-4)
     settled = jnp.where(stuck, Status.NON_FINITE_MODEL, settled)
     status = jnp.where((settled != RUNNING) & ~fresh, settled, status)
     status = jnp.where(fresh & ~finite, Status.NON_FINITE_MODEL, status)
@@ -228,6 +233,7 @@ def judge(task: Task, tolerances: Tolerances, limit: Array, state: State, trial:
         status=keep(status.astype(jnp.int32), state.status),
         iterations=iterations.astype(jnp.int32),
         gain=jnp.where(accepted & ~fresh, actual, state.gain),
+        optimality=optimality,
     )
 
 
@@ -245,7 +251,7 @@ def propose(task: Task, state: State) -> Trial:
     sane = matrix.finite() & jnp.all(jnp.isfinite(gradient), axis=0) & (state.status == RUNNING)
     quadratic = Quadratic(matrix.identity_where(~sane), jnp.where(sane, gradient, 0))
     p, alpha = quadratic.matrix.step(quadratic.gradient, state.radius, state.alpha)
-    theta = jnp.maximum(0.995, 1 - _optimality(box, state.x, here))
+    theta = jnp.maximum(0.995, 1 - state.optimality)
     step, scaled_step, predicted = bounded_step(box, state.x, p, scale, quadratic, state.radius, theta)
     still = (state.status == FRESH) | (task.lower == task.upper)
     x = jnp.where(still, state.x, box.strictly_inside(state.x + step))
