@@ -159,8 +159,10 @@ def advance(
     few: Array,
 ) -> State:
     """Up to `steps` more trial steps for every fit that still runs, until only a few do."""
-    task = task._replace(samples=samples._replace(used=samples.usable()))
-    return trust_region.advance(of_each_fit(kernel), task, tolerances, limit, state, steps, few)
+    samples = samples._replace(used=samples.usable())
+    across = samples.can_turn and not kernel.whole
+    task = task._replace(samples=samples.across() if across else samples)
+    return trust_region.advance(of_each_fit(kernel, across), task, tolerances, limit, state, steps, few)
 
 
 def finish(kernel: Kernel, samples: Samples, task: Task, state: State) -> covariance.Answer:

@@ -81,13 +81,16 @@ class Trial(NamedTuple):
 Landscape = Callable[[Task, Array], Expansion]
 
 
-def of_each_fit(kernel: Kernel) -> Landscape:
-    """Every fit by itself: `expand` at the free parameters, with those whose bounds coincide held still."""
+def of_each_fit(kernel: Kernel, across: bool = False) -> Landscape:
+    """Every fit by itself: `expand` at the free parameters, with those whose bounds coincide held still.
+
+    `across` says how the task's samples lie, see `Samples.across`.
+    """
 
     def landscape(task: Task, x: Array) -> Expansion:
         assert task.samples is not None
         params = put(task.params, kernel.free, x)
-        return hold(task, expand(kernel, task.samples, params))
+        return hold(task, expand(kernel, task.samples, params, across=across))
 
     return landscape
 
