@@ -46,3 +46,33 @@ def test_curves(data_factor: float, coord_factor: float, constant: bool) -> None
     np.testing.assert_array_equal(scaled.n_iterations, one.n_iterations)
     for name, factor in (("amplitude", data_factor), ("tau", coord_factor), ("offset", data_factor)):
         np.testing.assert_allclose(scaled.params[name] / factor, one.params[name], rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("data_factor", [1e-25, 1e-18, 1e18, 1e25])
+def test_units_far_from_one(image: np.ndarray, data_factor: float) -> None:
+    one, scaled = fit_image(image, "thomas_fermi_2d"), fit_image(image * data_factor, "thomas_fermi_2d")
+    np.testing.assert_array_equal(scaled.n_iterations, one.n_iterations)
+    for name in ("y", "x", "radius_y", "radius_x"):
+        np.testing.assert_allclose(scaled.params[name], one.params[name], rtol=1e-7)
+
+
+@pytest.mark.parametrize("data_factor", [1e-9, 1e9])
+def test_single_precision(image: np.ndarray, data_factor: float) -> None:
+    # bounds on some of the parameters, and none on others
+    rng = np.random.default_rng(3)
+    t = np.linspace(0, 10, 30)
+    stack = (50 * np.exp(-t / 2.5) + 5)[:, None] + rng.normal(size=(30, 50))
+    one = fit_voxels(stack, "exponential_decay", x=t)
+    scaled = fit_voxels(stack * data_factor, "exponential_decay", x=t, dtype="float32")
+    assert scaled.converged.all()
+    assert scaled.n_iterations.max() <= one.n_iterations.max() + 1
+    # single precision resolves the minimum to the root of its rounding times the error of a parameter
+    np.testing.assert_allclose(scaled.params["tau"], one.params["tau"], atol=4e-4 * one.stderr["tau"].max())
+    cloud, scaled_cloud = (
+        fit_image(image * factor, "gaussian_2d_elliptic", dtype=dtype)
+        for factor, dtype in ((1.0, "float64"), (data_factor, "float32"))
+    )
+    assert scaled_cloud.converged.all()
+    np.testing.assert_allclose(
+        scaled_cloud.params["sigma_x"], cloud.params["sigma_x"], atol=1e-2 * cloud.stderr["sigma_x"].max()
+    )

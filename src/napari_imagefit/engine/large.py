@@ -27,7 +27,7 @@ from .pool import pool
 from .problem import Problem
 from .programs import Runner, computing, find_device
 from .progress import Progress
-from .stages import Statistics
+from .stages import Statistics, size_of
 from .status import Status
 from .trust_region import RUNNING, State, Task
 
@@ -236,17 +236,21 @@ class _LargeFit:
     def _task(self, start: NDArray[Any], seen: Statistics) -> Task:
         problem, free = self.problem, list(self.problem.free)
         least = 64 * np.finfo(self.dtype).eps ** 2
-        rounding = least * np.asarray(seen.norm)
+        spread, norm = np.asarray(seen.spread), np.asarray(seen.norm)
+        rounding = least * norm
         if problem.options.noise == "poisson":
+            spread = norm = self.counts
             rounding = np.maximum(least * self.counts, 1e-12)
         elif problem.options.criterion.is_robust:
-            rounding = least * np.asarray(seen.n_used) * self.usual
+            spread = norm = np.asarray(seen.n_used) * self.usual
+            rounding = least * norm
         return Task(
             None,
             start,
             problem.lower[free].astype(self.dtype),
             problem.upper[free].astype(self.dtype),
             rounding.astype(self.dtype),
+            np.asarray(size_of(spread, norm), self.dtype),
             None if problem.norms is None else problem.norms[free].astype(self.dtype),
         )
 

@@ -91,7 +91,6 @@ class Samples(NamedTuple):
         solved = jax.scipy.linalg.solve_triangular(self.root, last.reshape(last.shape[0], -1), lower=True)
         return jnp.moveaxis(solved.reshape(last.shape), 0, -2)
 
-
     @property
     def can_turn(self) -> bool:
         """Whether `across` is of use: there are many fits, whose samples are not correlated."""
@@ -211,7 +210,9 @@ def sum_up(cost: Array, residual: Array, slopes: Sequence[Array], axis: int = 0)
     """Reduce one tile: costs, residuals and n slopes, each ``(T, B)``, or ``(B, T)`` with `axis` 1."""
     n = len(slopes)
     pairs = [(i, j) for i in range(n) for j in range(i + 1)]
-    sums = add_up(cost, *(slopes[i] * residual for i in range(n)), *(slopes[i] * slopes[j] for i, j in pairs), axis=axis)
+    sums = add_up(
+        cost, *(slopes[i] * residual for i in range(n)), *(slopes[i] * slopes[j] for i, j in pairs), axis=axis
+    )
     place = {pair: 1 + n + k for k, pair in enumerate(pairs)}
     gram = jnp.stack([jnp.stack([sums[place[max(i, j), min(i, j)]] for j in range(n)]) for i in range(n)])
     return Expansion(sums[0], jnp.stack(sums[1 : n + 1]), Dense(gram))

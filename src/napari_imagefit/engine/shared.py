@@ -118,7 +118,9 @@ def begin(
     still = jnp.where(jnp.isfinite(x), x, 0)
     lower, upper = jnp.where(out, still, lower), jnp.where(out, still, upper)
     rounding = jnp.sum(jnp.where(takes_part, task.rounding, 0))[None]
-    joint = Task(samples, jnp.where(jnp.isfinite(params), params, 0), lower, upper, rounding)
+    size = jnp.sqrt(jnp.sum(jnp.where(takes_part, task.size**2, 0)))[None]
+    size = jnp.where(size > 0, size, 1)
+    joint = Task(samples, jnp.where(jnp.isfinite(params), params, 0), lower, upper, rounding, size)
     blank = _landscape(kernel)(joint, jnp.where(jnp.isfinite(x), x, 0))
     any_left = jnp.any(takes_part)[None]
     state = trust_region.begin(joint, jnp.where(out, still, x), blank, any_left)

@@ -86,7 +86,7 @@ def begin(kernel: Kernel, samples: Samples, limits: Limits, found: Array | None)
     statistics = _statistics(samples)
     rounding = _rounding(kernel, samples, statistics)
     norms = None if limits.norms is None else pick(limits.norms, kernel.free)
-    task = Task(samples, params, lower, upper, rounding, norms)
+    task = Task(samples, params, lower, upper, rounding, _size(kernel, samples, statistics, rounding), norms)
     return task, start_of(task, kernel, statistics.n_used), statistics
 
 
@@ -109,6 +109,23 @@ def _rounding(kernel: Kernel, samples: Samples, statistics: Statistics) -> Array
         usual = jnp.nanmedian(jnp.where(used, samples.weighted(samples.data) ** 2, jnp.nan), axis=0)
         return least * statistics.n_used * jnp.nan_to_num(usual)
     return least * statistics.norm
+
+
+def _size(kernel: Kernel, samples: Samples, statistics: Statistics, rounding: Array) -> Array:
+    """See `Task.size`."""
+    if kernel.criterion.noise == "poisson":
+        total = jnp.sum(jnp.where(samples.usable(), counts(samples.data, samples)[1], 0), axis=0)
+        return size_of(total, total)
+    if kernel.criterion.is_robust:
+        usual = rounding / (64 * jnp.finfo(rounding.dtype).eps ** 2)
+        return size_of(usual, usual)
+    return size_of(statistics.spread, statistics.norm)
+
+
+def size_of(spread: Array, norm: Array) -> Array:
+    """How far data are from their mean, or from 0 if they do not vary; from sums of squares, never 0."""
+    square = jnp.where(spread > 64 * jnp.finfo(norm.dtype).eps ** 2 * norm, spread, norm)
+    return jnp.where(square > 0, jnp.sqrt(square), 1)
 
 
 class Level(NamedTuple):

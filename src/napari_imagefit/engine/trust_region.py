@@ -7,7 +7,7 @@ References
 ----------
 L. R. Hofer, M. Krstajić, R. P. Smith, JAXFit, 2022, algorithms 1 to 3, with the treatment of bounds of SciPy's ``trf``.
 Unlike SciPy's, the tests for the end of a fit do not depend on the units of data or coordinates (see `_optimality` and
-`_settled`).
+`_settled`), nor does the distance to a bound (see `propose`).
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ class Task(NamedTuple):
     lower: Array  # (n, B), of the free parameters
     upper: Array  # (n, B)
     rounding: Array  # (B,): a cost that is nothing but the rounding of the data
+    size: Array  # (B,): the norm of what there is to explain, in the unit of the residuals; positive
     norms: Array | None = None  # (n, 1) or (n, B): the scale of the parameters, 1/size; None: as J has it
 
 
@@ -154,7 +155,7 @@ def first_radius(task: Task, x: Array, here: Expansion) -> Array:
     box = Box(task.lower, task.upper)
     norms = _norms(here.gram) if task.norms is None else jnp.broadcast_to(task.norms, x.shape)
     v, dv = box.distance(x, here.gradient)
-    v = jnp.where(dv == 0, 1, v * jnp.where(norms > 0, norms, 1))
+    v = jnp.where(dv == 0, 1, v * jnp.where(norms > 0, norms, 1) / task.size)
     radius = norm(norms * x / jnp.sqrt(jnp.where(v > 0, v, 1)))
     length = jnp.sqrt(2 * here.cost)
     return jnp.where(radius > 0, radius, jnp.where(length > 0, length, 1))
@@ -246,9 +247,11 @@ def propose(task: Task, state: State) -> Trial:
     norms = state.column_norms if task.norms is None else jnp.broadcast_to(task.norms, state.x.shape)
     norms = jnp.where(norms > 0, norms, 1)
     v, dv = box.distance(state.x, here.gradient)
-    scale = jnp.sqrt(jnp.where(dv == 0, 1, v * norms)) / norms
+    # the distance to a bound is measured by what the model changes on the way, as a part of what there is to explain:
+    # any unit would make the trust region, and in single precision the rounding, depend on that of the data
+    scale = jnp.sqrt(jnp.where(dv == 0, 1, v * norms / task.size)) / norms
     # Coleman and Li's term keeps the quadratic model convex towards a bound
-    matrix = here.gram.scaled(scale, here.gradient * dv / norms)
+    matrix = here.gram.scaled(scale, here.gradient * dv / (norms * task.size))
     gradient = scale * here.gradient
     # fits that have ended, or are about to begin, must not keep the search for a damping busy
     sane = matrix.finite() & jnp.all(jnp.isfinite(gradient), axis=0) & (state.status == RUNNING)
