@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 import napari_imagefit as nif
+from napari_imagefit.catalogue import models
 from napari_imagefit.engine import many, programs
 from napari_imagefit.engine.errors import FitEngineError
+from napari_imagefit.engine.problem import Problem
 
 T = np.linspace(5, 160, 32)
 
@@ -62,6 +64,46 @@ def test_less_memory(data: np.ndarray, result: nif.FitResult, monkeypatch: pytes
     monkeypatch.setattr(programs.Runner, "__call__", little_memory)
     same(nif.fit_voxels(data, "exponential_decay", x=T), result)
     assert min(sizes) == 8
+
+
+class _Gpu:
+    """As JAX describes one."""
+
+    platform = "gpu"
+
+    def __init__(self, free: int | None) -> None:
+        self.free = free
+
+    def memory_stats(self) -> dict[str, int] | None:
+        return None if self.free is None else {"bytes_limit": self.free + 1000, "bytes_in_use": 1000}
+
+
+def test_chunks_follow_the_free_memory(data: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = Problem.build(models["exponential_decay"], (T,), data)
+
+    def shape(free: int | None) -> many.Shape:
+        monkeypatch.setattr(many, "find_device", lambda _: _Gpu(free))
+        return many.shape_of(problem)
+
+    on_cpu = many.shape_of(problem)
+    roomy, unknown = shape(64 << 30), shape(None)
+    assert roomy == many.Shape(many.MOST_BLOCKS, many.MOST_WIDE)
+    assert unknown == many.Shape(1, many.MOST_WIDE)
+    assert on_cpu.width < roomy.width
+    held = [shape(1 << power).fits for power in range(36, 20, -1)]
+    assert held == sorted(held, reverse=True)
+    # a sample takes 8 bytes, and there is one more array of the kind for each of weights, shifts and coordinates
+    assert all(8 * 32 * fits < (1 << power) for power, fits in zip(range(36, 20, -1), held, strict=True))
+    assert shape(1).fits == 1
+
+
+def test_wide_blocks_find_the_same(data: np.ndarray, result: nif.FitResult, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(many, "shape_of", lambda _: many.Shape(2, 4096))
+    wide = nif.fit_voxels(data, "exponential_decay", x=T)
+    np.testing.assert_array_equal(wide.status > 0, result.status > 0)
+    # noise fitted with a decay has many minima, and which is found may depend on the last bit
+    clear = np.arange(data.shape[1]) % 20 != 0
+    np.testing.assert_allclose(wide.params["tau"][clear], result.params["tau"][clear], rtol=1e-6)
 
 
 def test_other_failures_are_told(data: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ another chunk, so that hardly any arithmetic is spent on fits that have ended.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,7 +23,7 @@ from .model import Array
 from .objective import ALONE
 from .pool import cores, pool
 from .problem import Problem
-from .programs import Runner, computing
+from .programs import Runner, computing, find_device
 from .progress import Progress
 from .trust_region import RUNNING
 
@@ -38,6 +38,12 @@ BLOCK_VALUES = 1 << 14
 MOST_IN_BLOCK = 256
 # Samples in one chunk: some hundredth of a second.
 CHUNK_VALUES = 1 << 18
+# Samples, and fits, in one block on a GPU, which works on all of them at once.
+WIDE_VALUES = 1 << 22
+MOST_WIDE = 1 << 16
+# Blocks in one chunk on a GPU at most, and the part of its free memory that chunks may take.
+MOST_BLOCKS = 8
+SHARE = 0.25
 # Trial steps before a chunk is looked at again.
 STEPS = 12
 # A chunk is left when fewer than this part of its fits still run.
@@ -62,6 +68,12 @@ class Shape(NamedTuple):
     def fits(self) -> int:
         return self.blocks * self.width
 
+    def halved(self) -> Shape | None:
+        """With half the fits, None if there is but one; the width, and with it the last bit, is kept while it can be."""
+        if self.blocks > 1:
+            return Shape(self.blocks // 2, self.width)
+        return Shape(1, self.width // 2) if self.width > 1 else None
+
 
 class Leftover(NamedTuple):
     """Fits that still run, as columns."""
@@ -81,8 +93,28 @@ def shape_of(problem: Problem) -> Shape:
     if problem.alone:
         return Shape(1, 1)
     rows = padded_length(problem)
+    device = find_device(problem.options.device)
+    if device.platform != "cpu":
+        return _wide_shape(problem, rows, device.memory_stats())
     width = 1 if rows >= ALONE else min(MOST_IN_BLOCK, 1 << int(np.log2(BLOCK_VALUES // rows)))
     return Shape(max(1, CHUNK_VALUES // (rows * width)), width)
+
+
+def _wide_shape(problem: Problem, rows: int, memory: Mapping[str, int] | None) -> Shape:
+    """For a GPU: wide blocks, as many as a part of its free memory holds for all chunks that are under way."""
+    width = 1 if rows >= ALONE else min(MOST_WIDE, 1 << int(np.log2(WIDE_VALUES // rows)))
+    n = len(problem.model.names)
+    # samples, weights, shifts and coordinates, and what a state and its answers hold, twice: once more for the results
+    numbers = 2 * (rows * (4 + problem.model.ndim) + 4 * n * n + 16 * n)
+    size = numbers * width * np.dtype(problem.options.dtype).itemsize
+    if not memory or "bytes_limit" not in memory:
+        return Shape(1, width)
+    free = memory["bytes_limit"] - memory.get("bytes_in_use", 0)
+    blocks = int(SHARE * free / (2 * cores() * size))
+    shape = Shape(max(1, min(blocks, MOST_BLOCKS)), width)
+    while SHARE * free < 2 * cores() * size * shape.fits / width and (less := shape.halved()):
+        shape = less
+    return shape
 
 
 def iter_many(
@@ -157,7 +189,7 @@ class _Work:
                 samples, limits, found = load_blocks(self.problem, places, *shape)
                 used = np.int32(-(-count // shape.width))
                 task, state, statistics = self.runner(begin, used, samples, limits, found)
-                return self._go_on(places, samples, task, state, statistics, count)
+                return self._go_on(places, shape.width, samples, task, state, statistics, count)
 
         return self._in_pieces(
             fit, part.stop - part.start, lambda low, high: slice(part.start + low, part.start + high)
@@ -175,7 +207,7 @@ class _Work:
             with computing(self.problem.options):
                 task, state, statistics = jax.tree.map(lambda c: to_blocks(c[..., chosen], *shape), columns)
                 samples, _, _ = load_blocks(self.problem, places, *shape)
-                return self._go_on(places, samples, task, state, statistics, places.size)
+                return self._go_on(places, shape.width, samples, task, state, statistics, places.size)
 
         return self._in_pieces(fit, every.size, slice)
 
@@ -190,16 +222,18 @@ class _Work:
             try:
                 found = fit(piece(low, high), shape)
             except FitEngineError as error:
-                if OUT_OF_MEMORY not in str(error) or shape.blocks == 1:
+                less = shape.halved()
+                if OUT_OF_MEMORY not in str(error) or less is None:
                     raise
-                self.shape = Shape(shape.blocks // 2, shape.width)
+                self.shape = less
                 continue
             ended, low = ended + found[0], high
             left += [] if found[1] is None else [found[1]]
         return ended, _gathered(left)
 
-    def _go_on(self, places: Places, samples: Tree, task: Tree, state: Tree, statistics: Tree, count: int) -> Outcome:
-        width = self.shape.width
+    def _go_on(
+        self, places: Places, width: int, samples: Tree, task: Tree, state: Tree, statistics: Tree, count: int
+    ) -> Outcome:
         used = np.int32(-(-count // width))
         # the last ones are worked on to their end
         few = np.int32(0 if count <= width else width // FEW)

@@ -251,7 +251,7 @@ def expand(kernel: Kernel, samples: Samples, params: Array, *, across: bool = Fa
 
 
 def expand_given(kernel: Kernel, samples: Samples, value: Array, slopes: Array, axis: int = 0) -> Expansion:
-    """The same from the model's values ``(m, B)`` and their derivatives ``(n, m, B)``; `axis` is that of the samples."""
+    """The same from the model's values ``(m, B)`` and derivatives ``(n, m, B)``; `axis` is that of the samples."""
     value, slopes = samples.whitened(value), samples.whitened(slopes)
     terms = kernel.criterion.terms(value, samples)
     used = samples.usable()
