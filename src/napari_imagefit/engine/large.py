@@ -164,7 +164,8 @@ class _LargeFit:
             return None if array is None else np.broadcast_to(array[:, 0], problem.n_samples)
 
         data, weights, shift = problem.data[:, 0], column(problem.weights), column(problem.shift)
-        precision = {id(c): self._precision(c) for c in (*problem.coords, data, weights, shift) if c is not None}
+        coords = tuple(self._narrow(c) for c in problem.coords)
+        precision = {id(c): self._precision(c) for c in (*coords, data, weights, shift) if c is not None}
         f_scale = np.asarray(problem.options.f_scale, self.dtype) if problem.options.criterion.is_robust else None
 
         def part_of(first: int) -> Samples:
@@ -173,14 +174,18 @@ class _LargeFit:
             def fill(array: Any, pad: float) -> Any:
                 if array is None:
                     return None
-                part = np.empty((TILE, 1), precision[id(array)])
+                source, wanted = array[first:last], precision[id(array)]
+                if source.size == TILE and source.dtype == wanted:
+                    # JAX copies it, once is enough
+                    return jax.device_put(np.ascontiguousarray(source)[:, None], device)
+                part = np.empty((TILE, 1), wanted)
                 with np.errstate(over="ignore"):
-                    part[: last - first, 0] = array[first:last]
+                    part[: last - first, 0] = source
                 part[last - first :] = pad
                 return jax.device_put(part, device)
 
             return Samples(
-                coords=tuple(fill(c, 1.0) for c in problem.coords),
+                coords=tuple(fill(c, 1.0) for c in coords),
                 data=fill(data, np.nan),
                 weights=fill(weights, 0.0),
                 length=np.array([last - first], np.int32),
@@ -194,6 +199,12 @@ class _LargeFit:
                 return part_of(first)
 
         return list(pool().map(load, range(0, m, TILE)))
+
+    def _narrow(self, coordinate: Any) -> Any:
+        """A coordinate whose axis is converted once, instead of all that is made of it."""
+        if not isinstance(coordinate, LatticeCoordinate):
+            return coordinate
+        return replace(coordinate, values=coordinate.values.astype(self._precision(coordinate)))
 
     def _precision(self, array: Any) -> Any:
         values = array.values if isinstance(array, LatticeCoordinate) else array

@@ -69,7 +69,7 @@ class Shape(NamedTuple):
         return self.blocks * self.width
 
     def halved(self) -> Shape | None:
-        """With half the fits, None if there is but one; the width, and with it the last bit, is kept while it can be."""
+        """With half the fits, None if there is but one; the width, and so the last bit, is kept while it can be."""
         if self.blocks > 1:
             return Shape(self.blocks // 2, self.width)
         return Shape(1, self.width // 2) if self.width > 1 else None
