@@ -21,6 +21,7 @@ from ..engine.result import FitResult, LayerTuple
 from .lazy_arrays import is_dask
 from .maps import voxel_layers
 from .run import Job, Run, Settings, Wishes, drain, run
+from .selection import Selection
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +33,11 @@ class VoxelSource:
     x: NDArray[np.float64]
     options: Options
     wishes: dict[str, Any]
+    select: Selection | None = None
+
+    def usable(self) -> NDArray[np.bool_]:
+        """Which samples counted, of the stack's shape."""
+        return (self.select or Selection()).usable(self.stack, self.x, self.axis)
 
     def fitted(self, result: FitResult) -> NDArray[np.float64]:
         params = np.stack([result.solution[name].ravel() for name in result.model.names])
@@ -56,7 +62,8 @@ class VoxelSource:
         return voxel_layers(result, self)
 
     def recipe(self) -> dict[str, Any]:
-        return {"verb": "fit_voxels", "axis": self.axis, "x": self.x.tolist(), **self.wishes}
+        selected = {} if self.select is None else {"select": self.select.recipe()}
+        return {"verb": "fit_voxels", "axis": self.axis, "x": self.x.tolist(), **selected, **self.wishes}
 
 
 def iter_fit_voxels(
@@ -66,6 +73,7 @@ def iter_fit_voxels(
     x: ArrayLike | None = None,
     axis: int = 0,
     mask: ArrayLike | None = None,
+    select: Selection | None = None,
     settings: Settings | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Run:
@@ -74,7 +82,7 @@ def iter_fit_voxels(
         from .lazy_steps import iter_fit_voxels_lazily
 
         return iter_fit_voxels_lazily(
-            stack, model, x=x, axis=axis, mask=mask, settings=settings, should_stop=should_stop
+            stack, model, x=x, axis=axis, mask=mask, select=select, settings=settings, should_stop=should_stop
         )
     model = models.find(model)
     settings = settings or Settings()
@@ -117,21 +125,34 @@ def iter_fit_voxels(
     wishes = Wishes.of(fitted, grid, places, settings)
     data = settings.level(data)
     weights, shifts = settings.noise(data.shape)
+    source = VoxelSource(data, axis, coordinate, options, settings.recipe(), select)
+    kept = np.ones(length, bool)
+    if select is not None:
+        kept = select.samples(coordinate)
+        data, strong = select.apply(data, coordinate, axis)
+        places = places[strong.ravel()[places]]
+        if not places.size:
+            return run([], grid, places, model, source, settings, ties)
 
     def curves(values: NDArray[Any]) -> NDArray[Any]:
-        flat = np.moveaxis(values, axis, 0).reshape(length, size)
+        # samples that count in no voxel are not there at all: nothing was left out of these fits
+        flat = np.moveaxis(values, axis, 0)[kept].reshape(np.count_nonzero(kept), size)
         return flat if places.size == size else flat[:, places]
 
     problem = Problem.build(
         fitted,
-        (coordinate,),
+        (coordinate[kept],),
         curves(data),
         weights=None if weights is None else curves(weights),
         shift=None if shifts is None else curves(shifts),
         options=options,
         **wishes.at(places),
     )
-    source = VoxelSource(data, axis, coordinate, options, settings.recipe())
+    if problem.n_samples < min(length, len(problem.free)):
+        raise FitInputError(
+            f"{problem.n_samples} of {length} samples are selected, which is too few for the {len(problem.free)} free "
+            f"parameters of {model.name!r}; leave more samples, or fix a parameter"
+        )
     return run(
         [Job(problem, places)],
         grid,
@@ -151,6 +172,7 @@ def fit_voxels(
     x: ArrayLike | None = None,
     axis: int = 0,
     mask: ArrayLike | None = None,
+    select: Selection | None = None,
     init: Values | None = None,
     bounds: Bounds | None = None,
     fixed: Values | None = None,
@@ -187,6 +209,8 @@ def fit_voxels(
         The axis along which the curves run.
     mask : boolean array, optional
         Which voxels to fit, of the stack's shape without `axis`. The others are NaN with `Status.NOT_FITTED`.
+    select : Selection, optional
+        Which samples count, by place or value, and how bright a curve has to be to be fitted.
     init, bounds, fixed : dict, optional
         As in `fit_image`; arrays broadcast to the stack's shape without `axis`.
     sigma : array, optional
@@ -234,11 +258,9 @@ def fit_voxels(
         device=device,
         dtype=dtype,
     )
+    where: dict[str, Any] = {"x": x, "axis": axis, "mask": mask, "select": select}
     if is_dask(stack):
         from .lazy import lazy_fit_voxels
 
-        return lazy_fit_voxels(
-            stack, model, x=x, axis=axis, mask=mask, settings=settings, progress=progress, should_stop=should_stop
-        )
-    steps = iter_fit_voxels(stack, model, x=x, axis=axis, mask=mask, settings=settings, should_stop=should_stop)
-    return drain(steps, progress)
+        return lazy_fit_voxels(stack, model, **where, settings=settings, progress=progress, should_stop=should_stop)
+    return drain(iter_fit_voxels(stack, model, **where, settings=settings, should_stop=should_stop), progress)
