@@ -16,11 +16,12 @@ from ..engine.camera import Camera
 from ..engine.criterion import Loss, Noise
 from ..engine.errors import FitInputError
 from ..engine.model import Model
-from ..engine.problem import Bounds, DType, Options, Problem, Values
+from ..engine.problem import Bounds, DType, Options, Values
 from ..engine.result import FitResult, LayerTuple
 from .lazy_arrays import is_dask
 from .maps import voxel_layers
-from .run import Job, Run, Settings, Wishes, drain, run
+from .run import Run, Settings, drain
+from .voxel_call import VoxelCall
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +33,7 @@ class VoxelSource:
     x: NDArray[np.float64]
     options: Options
     wishes: dict[str, Any]
+    call: VoxelCall | None = None  # by which voxels can be fitted again
 
     def fitted(self, result: FitResult) -> NDArray[np.float64]:
         params = np.stack([result.solution[name].ravel() for name in result.model.names])
@@ -76,9 +78,28 @@ def iter_fit_voxels(
         return iter_fit_voxels_lazily(
             stack, model, x=x, axis=axis, mask=mask, settings=settings, should_stop=should_stop
         )
+    source, call = prepare(stack, model, x=x, axis=axis, mask=mask, settings=settings)
+    return call.all_steps(source, should_stop)
+
+
+def prepare(
+    stack: ArrayLike,
+    model: str | Model,
+    *,
+    x: ArrayLike | None = None,
+    axis: int = 0,
+    mask: ArrayLike | None = None,
+    settings: Settings | None = None,
+) -> tuple[VoxelSource, VoxelCall]:
+    """Check everything that can be wrong with the arguments of `fit_voxels`, for a stack in memory.
+
+    Raises
+    ------
+    FitInputError
+        One sentence about the first thing that is wrong.
+    """
     model = models.find(model)
     settings = settings or Settings()
-    options = settings.options
     data = real_array(stack, "the stack")
     if model.ndim != 1:
         raise FitInputError(
@@ -113,35 +134,9 @@ def iter_fit_voxels(
         if not places.size:
             raise FitInputError("the mask selects no voxel; set at least one")
 
-    fitted, ties = settings.model(model)
-    wishes = Wishes.of(fitted, grid, places, settings)
-    data = settings.level(data)
-    weights, shifts = settings.noise(data.shape)
-
-    def curves(values: NDArray[Any]) -> NDArray[Any]:
-        flat = np.moveaxis(values, axis, 0).reshape(length, size)
-        return flat if places.size == size else flat[:, places]
-
-    problem = Problem.build(
-        fitted,
-        (coordinate,),
-        curves(data),
-        weights=None if weights is None else curves(weights),
-        shift=None if shifts is None else curves(shifts),
-        options=options,
-        **wishes.at(places),
-    )
-    source = VoxelSource(data, axis, coordinate, options, settings.recipe())
-    return run(
-        [Job(problem, places)],
-        grid,
-        places,
-        model,
-        source,
-        settings,
-        ties,
-        should_stop=should_stop,
-    )
+    call = VoxelCall.of(data, axis, coordinate, model, places, settings)
+    source = VoxelSource(call.stack, axis, coordinate, settings.options, settings.recipe(), call)
+    return source, call
 
 
 def fit_voxels(

@@ -1,0 +1,138 @@
+"""A checked call of `fit_voxels`, of which any voxels can be fitted at any time, from any starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..engine.model import Model
+from ..engine.problem import Problem
+from ..engine.result import FitResult, Source
+from ..engine.tied import Ties
+from .run import Job, Run, Settings, Wishes, run
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False)
+class VoxelCall:
+    """What `fit_voxels` was asked for, after every check.
+
+    Attributes
+    ----------
+    stack : array
+        The data, with a camera's differences taken out and NaN where a sample does not count.
+    axis : int
+    x : array, ``(n,)``
+    model : Model
+        The one that the result is about.
+    fitted : Model
+        The one that is fitted: without the parameters that are tied.
+    settings : Settings
+    ties : Ties or None
+    wishes : Wishes
+        Starts, bounds and fixed values on the flat grid.
+    places : int array
+        The flat places of the voxels to fit.
+    weights, shifts : arrays or None
+        Of the stack's shape; see `Problem`.
+    """
+
+    stack: NDArray[Any]
+    axis: int
+    x: Floats
+    model: Model
+    fitted: Model
+    settings: Settings
+    ties: Ties | None
+    wishes: Wishes
+    places: Indices
+    weights: Floats | None
+    shifts: Floats | None
+
+    @classmethod
+    def of(cls, stack: NDArray[Any], axis: int, x: Floats, model: Model, places: Indices, settings: Settings) -> Self:
+        """Check the settings.
+
+        Raises
+        ------
+        FitInputError
+            If they do not go with the model or the stack.
+        """
+        fitted, ties = settings.model(model)
+        grid = tuple(n for a, n in enumerate(stack.shape) if a != axis)
+        wishes = Wishes.of(fitted, grid, places, settings)
+        stack = settings.level(stack)
+        weights, shifts = settings.noise(stack.shape)
+        return cls(stack, axis, x, model, fitted, settings, ties, wishes, places, weights, shifts)
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """The shape of the grid of fits."""
+        return tuple(n for a, n in enumerate(self.stack.shape) if a != self.axis)
+
+    def with_settings(self, settings: Settings) -> VoxelCall:
+        """The same with other starts, bounds or options; what is fixed, tied or said of the noise is the same."""
+        wishes = Wishes.of(self.fitted, self.grid, self.places, settings)
+        return replace(self, settings=settings, wishes=wishes)
+
+    def curves(self, values: NDArray[Any], places: Indices) -> NDArray[Any]:
+        """The samples ``(n, n_places)`` of some voxels."""
+        along = np.moveaxis(values, self.axis, 0)
+        size = int(np.prod(self.grid))
+        if places.size == size:
+            return along.reshape(len(along), size)
+        return along[(slice(None), *np.unravel_index(places, self.grid))]
+
+    def problem(self, places: Indices, starts: Floats | None = None) -> Problem:
+        """The problem of some voxels.
+
+        Parameters
+        ----------
+        starts : array, ``(n_params, n_places)``, optional
+            Of all parameters of `model`, where the caller of `fit_voxels` gave none; NaN where they are to be guessed.
+            They are moved inside the bounds.
+        """
+        problem = Problem.build(
+            self.fitted,
+            (self.x,),
+            self.curves(self.stack, places),
+            weights=None if self.weights is None else self.curves(self.weights, places),
+            shift=None if self.shifts is None else self.curves(self.shifts, places),
+            options=self.settings.options,
+            **self.wishes.at(places),
+        )
+        if starts is None:
+            return problem
+        rows = [self.model.index(name) for name in self.fitted.names]
+        wanted = np.clip(starts[rows], problem.lower, problem.upper)
+        return replace(problem, start=np.where(np.isnan(problem.start), wanted, problem.start))
+
+    def steps(
+        self,
+        places: Indices,
+        source: Source,
+        starts: Floats | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> Run:
+        """Fit some voxels; the result is on the grid ``(n_places,)``, in their order."""
+        every = np.arange(places.size)
+        job = Job(self.problem(places, starts), every)
+        return self._run(job, (places.size,), source, should_stop)
+
+    def all_steps(self, source: Source, should_stop: Callable[[], bool] | None = None) -> Run:
+        """Fit all voxels; the result is on the grid."""
+        return self._run(Job(self.problem(self.places), self.places), self.grid, source, should_stop)
+
+    def _run(self, job: Job, grid: tuple[int, ...], source: Source, should_stop: Callable[[], bool] | None) -> Run:
+        return run([job], grid, job.places, self.model, source, self.settings, self.ties, should_stop=should_stop)
+
+
+def solution_rows(result: FitResult) -> Floats:
+    """Where each fit ended, ``(n_params, n_fits)``."""
+    return np.stack([np.asarray(result.solution[name]).ravel() for name in result.model.names])
