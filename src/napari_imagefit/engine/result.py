@@ -69,6 +69,9 @@ class FitResult:
     n_free, n_shared : int arrays, ``(*grid,)``
         Free parameters of each fit, and those that all fits have in common. Of the latter each fit counts its share
         in the degrees of freedom.
+    attempt : int array, ``(*grid,)``
+        How each fit got its answer: 0 in the first try, 1 from its neighbours, 2 from global starts, 3 within wider
+        bounds; see `napari_imagefit.imaging.second_chance`.
     model : Model
     seconds : float
     device : str
@@ -95,6 +98,7 @@ class FitResult:
     spread: NDArray[np.float64] = field(repr=False)
     squares: NDArray[np.float64] = field(repr=False)
     chi2: NDArray[np.float64]
+    attempt: NDArray[np.int8] = field(repr=False)
     model: Model
     seconds: float
     device: str
@@ -149,6 +153,7 @@ class FitResult:
             spread=lay(fits.spread),
             squares=lay(fits.squares),
             chi2=lay(fits.chi2),
+            attempt=lay(fits.attempt),
             model=model,
             seconds=seconds,
             device=device,
@@ -231,7 +236,19 @@ class FitResult:
         for name in self.model.names:
             columns[name] = self.params[name].ravel()
             columns[f"{name}_stderr"] = self.stderr[name].ravel()
-        for name in ("cost", "chi2", "reduced_chi2", "r2", "aicc", "bic", "n_used", "n_left_out", "n_iterations"):
+        numbers = (
+            "cost",
+            "chi2",
+            "reduced_chi2",
+            "r2",
+            "aicc",
+            "bic",
+            "n_used",
+            "n_left_out",
+            "n_iterations",
+            "attempt",
+        )
+        for name in numbers:
             columns[name] = getattr(self, name).ravel()
         columns["converged"] = self.converged.ravel()
         columns["status"] = self.status.ravel()

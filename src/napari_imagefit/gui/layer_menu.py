@@ -37,7 +37,9 @@ def layer_named(text: str, layers: LayerList) -> Layer:
     name = text.strip()[len(PREFIX) :].strip()
     found = [layer for layer in layers if layer.name == name]
     if not found:
-        raise FitInputError(f"There is no layer {name!r}; type the name of one, or right click on the cell to choose it.")
+        raise FitInputError(
+            f"There is no layer {name!r}; type the name of one, or right click on the cell to choose it."
+        )
     if not holds_numbers(found[0]):
         raise FitInputError(f"Layer {name!r} holds no number for each voxel; choose an image or labels layer.")
     return found[0]

@@ -140,7 +140,9 @@ class ParameterTable(QTableWidget):
         at = self._model.index(row.name)
         for column, value in ((START, row.start), (LOWER, row.lower), (UPPER, row.upper)):
             if value is not None:
-                self.item(at, column).setText(format_bound(value) if isinstance(value, (int, float)) else name_of(value))
+                self.item(at, column).setText(
+                    format_bound(value) if isinstance(value, (int, float)) else name_of(value)
+                )
         self.item(at, TIE).setText(row.tied)
         self.fix_box(at).setChecked(row.fixed)
 

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 FRAMES: dict[Frames, str] = {"all": "all frames", "current": "this frame", "drawn": "where drawn"}
 MEANS: dict[MeanUse, tuple[str, str]] = {
     "no": ("from each voxel", "The start of each voxel's fit is estimated from its own samples"),
-    "start": ("from the mean curve", "The region's mean curve is fitted first, and every voxel starts from what it gave"),
+    "start": (
+        "from the mean curve",
+        "The region's mean curve is fitted first, and every voxel starts from what it gave",
+    ),
     "bounds": (
         "near the mean curve",
         "As before, and each voxel's parameters stay within a factor of the mean curve's",

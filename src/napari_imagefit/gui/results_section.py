@@ -59,7 +59,9 @@ class ResultsSection(QWidget):
         self.keep_button = QPushButton("&Keep")
         self.keep_button.setToolTip("Keep these layers as they are: the next fit makes new ones (Alt+K)")
         self.export_button = QPushButton("E&xport…")
-        self.export_button.setToolTip("Save the maps: OME-TIFF, NIfTI, Zarr, or a table, with the recipe beside (Alt+X)")
+        self.export_button.setToolTip(
+            "Save the maps: OME-TIFF, NIfTI, Zarr, or a table, with the recipe beside (Alt+X)"
+        )
         self.script_button = QPushButton("Copy as P&ython")
         self.script_button.setToolTip("Copy a script that gives the same numbers without napari (Alt+Y)")
 

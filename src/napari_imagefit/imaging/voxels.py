@@ -16,12 +16,13 @@ from ..engine.camera import Camera
 from ..engine.criterion import Loss, Noise
 from ..engine.errors import FitInputError
 from ..engine.model import Model
-from ..engine.problem import Bounds, DType, Options, Problem, Values
+from ..engine.problem import Bounds, DType, Options, Values
 from ..engine.result import FitResult, LayerTuple
 from .lazy_arrays import is_dask
 from .maps import voxel_layers
-from .run import Job, Run, Settings, Wishes, drain, run
+from .run import Run, Settings, drain
 from .selection import Selection
+from .voxel_call import VoxelCall
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +35,7 @@ class VoxelSource:
     options: Options
     wishes: dict[str, Any]
     select: Selection | None = None
+    call: VoxelCall | None = None  # by which voxels can be fitted again
 
     def usable(self) -> NDArray[np.bool_]:
         """Which samples counted, of the stack's shape."""
@@ -84,9 +86,29 @@ def iter_fit_voxels(
         return iter_fit_voxels_lazily(
             stack, model, x=x, axis=axis, mask=mask, select=select, settings=settings, should_stop=should_stop
         )
+    source, call = prepare(stack, model, x=x, axis=axis, mask=mask, select=select, settings=settings)
+    return call.all_steps(source, should_stop)
+
+
+def prepare(
+    stack: ArrayLike,
+    model: str | Model,
+    *,
+    x: ArrayLike | None = None,
+    axis: int = 0,
+    mask: ArrayLike | None = None,
+    select: Selection | None = None,
+    settings: Settings | None = None,
+) -> tuple[VoxelSource, VoxelCall]:
+    """Check everything that can be wrong with the arguments of `fit_voxels`, for a stack in memory.
+
+    Raises
+    ------
+    FitInputError
+        One sentence about the first thing that is wrong.
+    """
     model = models.find(model)
     settings = settings or Settings()
-    options = settings.options
     data = real_array(stack, "the stack")
     if model.ndim != 1:
         raise FitInputError(
@@ -121,48 +143,9 @@ def iter_fit_voxels(
         if not places.size:
             raise FitInputError("the mask selects no voxel; set at least one")
 
-    fitted, ties = settings.model(model)
-    wishes = Wishes.of(fitted, grid, places, settings)
-    data = settings.level(data)
-    weights, shifts = settings.noise(data.shape)
-    source = VoxelSource(data, axis, coordinate, options, settings.recipe(), select)
-    kept = np.ones(length, bool)
-    if select is not None:
-        kept = select.samples(coordinate)
-        data, strong = select.apply(data, coordinate, axis)
-        places = places[strong.ravel()[places]]
-        if not places.size:
-            return run([], grid, places, model, source, settings, ties)
-
-    def curves(values: NDArray[Any]) -> NDArray[Any]:
-        # samples that count in no voxel are not there at all: nothing was left out of these fits
-        flat = np.moveaxis(values, axis, 0)[kept].reshape(np.count_nonzero(kept), size)
-        return flat if places.size == size else flat[:, places]
-
-    problem = Problem.build(
-        fitted,
-        (coordinate[kept],),
-        curves(data),
-        weights=None if weights is None else curves(weights),
-        shift=None if shifts is None else curves(shifts),
-        options=options,
-        **wishes.at(places),
-    )
-    if problem.n_samples < min(length, len(problem.free)):
-        raise FitInputError(
-            f"{problem.n_samples} of {length} samples are selected, which is too few for the {len(problem.free)} free "
-            f"parameters of {model.name!r}; leave more samples, or fix a parameter"
-        )
-    return run(
-        [Job(problem, places)],
-        grid,
-        places,
-        model,
-        source,
-        settings,
-        ties,
-        should_stop=should_stop,
-    )
+    call = VoxelCall.of(data, axis, coordinate, model, places, settings, select)
+    source = VoxelSource(call.data, axis, coordinate, settings.options, settings.recipe(), select, call)
+    return source, call
 
 
 def fit_voxels(

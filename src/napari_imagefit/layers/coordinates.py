@@ -118,9 +118,7 @@ def read_columns(path: str | Path) -> Mapping[str, tuple[float, ...]]:
     table = pd.DataFrame(cells, columns=titles).map(_number)
     if not titled and len(table) == 1:
         return {"row 1": tuple(table.iloc[0])}
-    found = {
-        str(title): tuple(table.iloc[:, i]) for i, title in enumerate(titles) if table.iloc[:, i].notna().all()
-    }
+    found = {str(title): tuple(table.iloc[:, i]) for i, title in enumerate(titles) if table.iloc[:, i].notna().all()}
     if not found or table.empty:
         raise FitInputError(f"{name} has no column of numbers only; choose another file.")
     return found

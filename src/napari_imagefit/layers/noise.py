@@ -66,7 +66,9 @@ def _sigma(choices: Choices, image: Image) -> Any:
     whole = axis is None or grid_shape(sigma) == shape
     values = values_on_grid(sigma, image, None if whole else axis)
     if not (values > 0).any():
-        raise FitInputError(f"Layer {sigma.name!r} holds no value above 0, and so no standard deviation; choose another.")
+        raise FitInputError(
+            f"Layer {sigma.name!r} holds no value above 0, and so no standard deviation; choose another."
+        )
     # without a σ a sample does not count
     values[~(values > 0)] = np.inf
     return values if whole or axis is None else np.expand_dims(values, axis)

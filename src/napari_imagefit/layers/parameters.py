@@ -81,9 +81,7 @@ def parameter_wishes(
     return {"init": init, "bounds": bounds, "fixed": fixed, "tied": tied}
 
 
-def _from_layer(
-    row: Row, layer: Layer, lookup: Lookup | None, chosen: NDArray[np.bool_] | None
-) -> NDArray[np.float64]:
+def _from_layer(row: Row, layer: Layer, lookup: Lookup | None, chosen: NDArray[np.bool_] | None) -> NDArray[np.float64]:
     if lookup is None:
         raise FitInputError(
             f"{row.name!r} is to be taken from layer {layer.name!r}, which is for voxels; type a number, or fit voxels."
