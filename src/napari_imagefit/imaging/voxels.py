@@ -177,7 +177,7 @@ def fit_voxels(
     """Fit one curve per voxel along an axis of a stack.
 
     Minimises ½Σ((data − model)/σ)² within the bounds by a trust-region method, or a robust loss of the residuals, or
-    the deviance of counts.
+    the deviance of counts or magnitudes.
 
     Parameters
     ----------
