@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QMenu, QWidget
@@ -51,15 +52,18 @@ def holds_numbers(layer: Layer) -> bool:
 
 
 def layer_menu(parent: QWidget, name: str, layers: LayerList, take: Callable[[str, bool], None]) -> QMenu:
-    """Offers to start a parameter from a layer, or to fix it to one; `take` gets the cell's text, and whether to fix."""
+    """Offers layers to fix a parameter to or start it from; `take` gets the cell's text, and whether to fix."""
     menu = QMenu(parent)
     offered = [layer for layer in reversed(layers) if holds_numbers(layer)]
     for title, fixed in ((f"Fix {name} to layer", True), (f"Start {name} from layer", False)):
         part = menu.addMenu(title)
         part.setEnabled(bool(offered))
         for layer in offered:
-            action = part.addAction(layer.name)
-            action.triggered.connect(lambda _=False, text=name_of(layer), fix=fixed: take(text, fix))
+            part.addAction(layer.name).triggered.connect(partial(_take, take, name_of(layer), fixed))
     back = menu.addAction(f"Estimate {name} from the data")
     back.triggered.connect(lambda: take("", False))
     return menu
+
+
+def _take(take: Callable[[str, bool], None], text: str, fixed: bool, _checked: bool = False) -> None:
+    take(text, fixed)

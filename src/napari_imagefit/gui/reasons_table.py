@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from psygnal import Signal
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QColor, QIcon, QPixmap
+from qtpy.QtGui import QColor, QIcon, QPixmap, QResizeEvent
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
 from ..layers.reasons import Reason
@@ -59,7 +59,7 @@ class ReasonsTable(QTableWidget):
         height = self.horizontalHeader().sizeHint().height() + 2 * self.frameWidth()
         self.setFixedHeight(height + sum(self.rowHeight(row) for row in range(rows)))
 
-    def resizeEvent(self, event: object) -> None:
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
         """Words wrap otherwise in another width."""
         super().resizeEvent(event)
         self.fit_height()

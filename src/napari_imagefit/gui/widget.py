@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,16 +14,30 @@ from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 from ..engine.batch import Progress
 from ..engine.errors import FitInputError
 from ..engine.result import FitResult
-from ..engine.status import Flag
 from ..layers.choices import Choices, Row
-from ..layers.geometry import layer_transform, to_data
+from ..layers.coordinates import resolve
+from ..layers.geometry import to_data
 from ..layers.inputs import freeze, layer_units
 from ..layers.outputs import shown_roles
+from ..layers.paint import find_paint
+from ..layers.parameters import parameter_units
 from ..layers.request import Outcome, Request
+from ..layers.voxel_tasks import run_mean
+from .column import Column
+from .data_section import DataSection
+from .drawing import add_shapes, show_plane
 from .fit_bar import FitBar
+from .follow_ups import FollowUps
+from .forms import Fold
+from .model_section import ModelSection
+from .options_section import OptionsSection, options_fold
 from .parameters import ParameterTable
-from .sections import DataSection, ModelSection, RegionSection
+from .region_section import RegionSection
+from .results_section import ResultsSection
+from .samples_section import SamplesSection, samples_fold
 from .session import Session
+from .values import values_shown
+from .words import describe, describe_mean, headline, left_out
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -47,9 +63,16 @@ class ImageFitWidget(QWidget):
         self._open = True
         layers = self._viewer.layers
         self.data = DataSection(layers)
+        self.samples = SamplesSection()
+        self.samples_fold = samples_fold(self.samples)
         self.model = ModelSection()
         self.region = RegionSection(layers)
-        self.parameters = ParameterTable()
+        self.parameters = ParameterTable(layers)
+        self.options = OptionsSection(layers)
+        self.options_fold = options_fold(self.options)
+        self.results = ResultsSection()
+        self.results_fold = Fold("Results", self.results, "What became of the fits, and what can be done next")
+        self.results_fold.hide()
         self.fit_bar = FitBar()
         self.message = QLabel()
         self.message.setWordWrap(True)
@@ -58,32 +81,47 @@ class ImageFitWidget(QWidget):
         self.message.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.MinimumExpanding)
         self.message.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.session = Session(layers)
+        self.follow_ups = FollowUps(self._viewer, self.results, self.session)
         self._settle = QTimer(self)
         self._settle.setSingleShot(True)
         self._settle.setInterval(SETTLED)
         self._settle.timeout.connect(self._prepare)
 
+        self.column = Column(
+            self.data,
+            self.samples_fold,
+            self.model,
+            self.region,
+            self.parameters,
+            self.options_fold,
+            self.results_fold,
+        )
         layout = QVBoxLayout(self)
-        for section in (self.data, self.model, self.region, self.parameters, self.fit_bar, self.message):
-            layout.addWidget(section)
-        layout.addStretch()
+        # what is pressed, and what comes of it, is always in sight
+        layout.addWidget(self.column, 1)
+        layout.addWidget(self.fit_bar)
+        layout.addWidget(self.message)
 
         self.data.layer_chosen.connect(self._on_image)
         self.data.job_chosen.connect(self._on_job)
-        self.data.axis_chosen.connect(self._refresh_units)
+        self.data.axis_chosen.connect(self._on_axis)
+        self.samples.changed.connect(self._settle.start)
+        self.options.changed.connect(self._settle.start)
         self.model.model_chosen.connect(self._on_model)
         self.region.draw.connect(self._draw)
+        self.region.fit_mean.connect(self.fit_mean)
         self.fit_bar.fit.clicked.connect(lambda: self.fit())
         self.fit_bar.cancel.clicked.connect(lambda: self.cancel())
         self.session.started.connect(self._on_started)
         self.session.progressed.connect(self._on_progress)
         self.session.finished.connect(self._on_finished)
         self.session.failed.connect(self._on_failed)
+        self.follow_ups.said.connect(lambda text, problem: self._say(text, problem=problem))
         layers.events.inserted.connect(self._on_inserted)
         layers.events.removed.connect(self._on_removed)
         self._viewer.dims.events.current_step.connect(self._show_values)
 
-        self.model.set_job(self.data.job)
+        self._on_job(self.data.job)
         self._on_image(self.data.image)
 
     def choices(self) -> Choices:
@@ -95,7 +133,7 @@ class ImageFitWidget(QWidget):
             If something typed is no number.
         """
         image = self.data.image
-        return Choices(
+        common = Choices(
             image=image,
             job=self.data.job,
             model=self.model.model.name,
@@ -103,8 +141,21 @@ class ImageFitWidget(QWidget):
             region=self.region.layer,
             frames=self.region.frame_choice,
             current=() if image is None else self._index_on_screen(image),
-            axis=self.data.axis.currentData() or 0,
-            x=self.data.coordinates() if self.data.job == "voxels" else None,
+            noise=self.options.noise_choice(),
+            computing=self.options.computing(),
+        )
+        if self.data.job != "voxels" or image is None:
+            return common
+        factor, outcome = self.region.factor.number(), self.follow_ups.outcome
+        return replace(
+            common,
+            axis=self.data.chosen_axis,
+            coordinates=self.data.coordinates.coordinates(),
+            select=self.samples.selection(),
+            mean=self.region.mean_use,
+            factor=3.0 if factor is None else factor,
+            paint=find_paint(self._viewer.layers, str(image.unique_id)),
+            derived=() if outcome is None else outcome.request.derived,
         )
 
     def _request(self) -> Request:
@@ -120,15 +171,30 @@ class ImageFitWidget(QWidget):
 
     def fit(self) -> None:
         """Fit what is chosen now; a mistake becomes a sentence in the widget."""
-        try:
+        with self._said():
+            self.session.start(self._request())
+
+    def fit_mean(self) -> None:
+        """Fit the mean curve of the region alone."""
+        with self._said():
             request = self._request()
+            self.session.start(request, partial(run_mean, request))
+
+    @contextlib.contextmanager
+    def _said(self) -> Any:
+        try:
+            yield
         except FitInputError as error:
             self._say(str(error), problem=True)
-            return
-        self.session.start(request)
 
     def cancel(self, why: str = "Cancelled; the layers are as they were.") -> None:
-        """Drop the fit under way, if there is one, and say why."""
+        """Stop the fit under way: a map that has begun to fill in is kept, marked as unfinished; anything else goes."""
+        if self.session.stop():
+            self.fit_bar.set_busy("stopping…")
+        else:
+            self._drop(why)
+
+    def _drop(self, why: str) -> None:
         if self.session.cancel():
             self.fit_bar.set_idle()
             self._say(why)
@@ -140,11 +206,12 @@ class ImageFitWidget(QWidget):
         self._open = False
         self._settle.stop()
         self.session.cancel()
-        self.data.layers.disconnect_layers()
-        self.region.layers.disconnect_layers()
+        for combo in (self.data.layers, self.region.layers, self.options.sigma_layer):
+            combo.disconnect_layers()
         self._viewer.layers.events.inserted.disconnect(self._on_inserted)
         self._viewer.layers.events.removed.disconnect(self._on_removed)
         self._viewer.dims.events.current_step.disconnect(self._show_values)
+        self.follow_ups.forget()
         self._result = None
 
     def changeEvent(self, event: QEvent | None) -> None:
@@ -162,17 +229,25 @@ class ImageFitWidget(QWidget):
         if image is not None and "job" in image.metadata.get(SAMPLE, {}):
             self._set_up(image, image.metadata[SAMPLE])
         self.region.set_context(self.data.job, image)
-        self._result = None
-        self._refresh_units()
-        self._show_values()
-        self._settle.start()
+        self.follow_ups.forget()
+        self.results_fold.hide()
+        self._clear_values()
 
     def _on_job(self, job: Any) -> None:
         self.model.set_job(job)
+        self.samples_fold.setVisible(job == "voxels")
+        self.options.set_job(job)
         self.region.set_context(job, self.data.image)
         self._settle.start()
 
+    def _on_axis(self) -> None:
+        self._refresh_units()
+        self._settle.start()
+
     def _on_model(self, _model: object) -> None:
+        self._clear_values()
+
+    def _clear_values(self) -> None:
         self._result = None
         self._refresh_units()
         self._show_values()
@@ -180,9 +255,13 @@ class ImageFitWidget(QWidget):
 
     def _refresh_units(self) -> None:
         image, model = self.data.image, self.model.model
-        axes = [self.data.axis.currentData() or 0] if self.data.job == "voxels" else [-2, -1]
-        typed = self.data.job == "voxels" and bool(self.data.x_values.text().strip())
-        units = {} if image is None or typed else layer_units(image, model, axes)
+        units: dict[str, str] = {}
+        if image is not None and self.data.job == "region":
+            units = layer_units(image, model, [-2, -1])
+        elif image is not None and self.data.chosen_axis < image.ndim:
+            with contextlib.suppress(FitInputError):
+                _, unit = resolve(self.data.coordinates.coordinates(), image, self.data.chosen_axis)
+                units = parameter_units(model, [unit])
         self.parameters.set_model(model, units)
 
     def _set_up(self, image: Image, sample: dict[str, Any]) -> None:
@@ -190,7 +269,7 @@ class ImageFitWidget(QWidget):
         self.data.set_job(sample["job"])
         self.model.set_model(sample["model"])
         if sample.get("axis") is not None:
-            self.data.axis.setCurrentIndex(self.data.axis.findData(sample["axis"]))
+            self.data.set_axis(sample["axis"])
         for row in sample.get("rows", ()):
             self.parameters.set_row(Row(**row))
         drawn = [
@@ -199,39 +278,22 @@ class ImageFitWidget(QWidget):
         if drawn:
             self.region.layers.choose(drawn[0])
         elif sample.get("region") is not None:
-            shapes = self._add_shapes(image, [np.asarray(sample["region"], dtype=float)])
+            shapes = add_shapes(self._viewer, image, [np.asarray(sample["region"], dtype=float)], None)
             shapes.metadata = {SAMPLE: {"region_of": image.name}}
+            self.region.layers.choose(shapes)
 
     def _draw(self) -> None:
         image = self.data.image
         if image is None:
             self._say("There is no image to draw on; open one, or a sample from File → Open Sample.", problem=True)
             return
-        layer = self._add_shapes(image, [])
+        axis = self.data.chosen_axis if self.data.job == "voxels" else None
+        layer = add_shapes(self._viewer, image, [], axis)
+        if axis is not None and show_plane(self._viewer, image, axis):
+            self._viewer.reset_view()
+        self.region.layers.choose(layer)
         layer.mode = "add_rectangle"
         self._say("Drag a rectangle over the image, or choose another shape from the layer's controls; then click Fit.")
-
-    def _add_shapes(self, image: Image, rectangles: list[Any]) -> Any:
-        """A Shapes layer over the image's plane, chosen as region."""
-        leading = range(image.ndim - 2)
-        try:
-            transform = layer_transform(image, drop=leading)
-        except ValueError:
-            # rotated out of its slices: the layer must have all axes
-            transform = layer_transform(image)
-        ndim = len(transform["scale"])
-        shapes = self._viewer.add_shapes(
-            rectangles or None,
-            ndim=ndim,
-            shape_type="rectangle",
-            name="ROI",
-            edge_color="#F0E442",
-            face_color="transparent",
-            edge_width=max(0.5, 0.003 * max(image.data.shape[-2:])),
-            **transform,
-        )
-        self.region.layers.choose(shapes)
-        return shapes
 
     def _index_on_screen(self, image: Image) -> tuple[int, ...]:
         dims = self._viewer.dims
@@ -247,7 +309,7 @@ class ImageFitWidget(QWidget):
     def _on_removed(self, event: Any) -> None:
         request = self.session.request
         if request is not None and str(event.value.unique_id) == request.group:
-            self.cancel(f"Layer {event.value.name!r} was removed while it was being fitted; the fit was stopped.")
+            self._drop(f"Layer {event.value.name!r} was removed while it was being fitted; the fit was stopped.")
 
     def _on_started(self) -> None:
         self.fit_bar.set_busy("preparing…")
@@ -262,56 +324,35 @@ class ImageFitWidget(QWidget):
 
     def _on_finished(self, outcome: Outcome) -> None:
         self.fit_bar.set_idle()
-        self._result = outcome.result
-        if outcome.result is not None:
-            self._say(describe(outcome.result))
+        if outcome.result is None:
+            if outcome.mean is not None:
+                self._result = outcome.mean.result
+                self._say(describe_mean(outcome.mean))
+            self._show_values()
+            return
+        self._result = outcome.result if outcome.result.model.name == self.model.model.name else None
+        voxels = outcome.request.job == "voxels"
+        lines = [headline(outcome.result), *left_out(outcome.result)] if voxels else [describe(outcome.result)]
+        self._say("\n".join([*([outcome.note] if outcome.note else []), *lines]))
         self._show_values()
+        first = not self.results_fold.isVisible()
+        self.results_fold.show()
+        self.follow_ups.take(outcome)
+        if first:
+            self.results_fold.set_open(voxels)
+        image = self.data.image
+        if voxels and image is not None:
+            show_plane(self._viewer, image, outcome.request.axis)
 
     def _show_values(self, _event: object = None) -> None:
-        result, image = self._result, self.data.image
-        if result is None or image is None:
+        image = self.data.image
+        if self._result is None or image is None:
             self.parameters.show_values({})
             return
-        index: tuple[int, ...] | None = None
-        title = "Value ± error"
-        if self.data.job == "region" and result.shape[-1] == 1:
-            index = (*self._index_on_screen(image)[: len(result.shape) - 1], 0)
-            index = tuple(min(max(i, 0), n - 1) for i, n in zip(index, result.shape, strict=True))
-        elif result.status.size > 1:
-            title = "Median ± error"
-        names = result.model.names
-        if index is None:
-            values = {name: (_median(result.params[name]), _median(result.stderr[name])) for name in names}
-        else:
-            values = {name: (float(result.params[name][index]), float(result.stderr[name][index])) for name in names}
-        self.parameters.show_values(values, title)
+        current = self._index_on_screen(image) if self.data.job == "region" else None
+        self.parameters.show_values(*values_shown(self._result, current))
 
     def _say(self, text: str, *, problem: bool = False) -> None:
         # not by colour alone: a sign stands before it
         self.message.setText(f"⚠ {text}" if problem else text)
         self.message.setStyleSheet("color: #ff9d5c" if problem else "")
-
-
-def _median(values: Any) -> float:
-    finite = values[np.isfinite(values)]
-    return float(np.median(finite)) if finite.size else float("nan")
-
-
-def describe(result: FitResult) -> str:
-    """The result in a line, and a line for each reason why fits have no answer, or are to be looked at twice."""
-    counts = result.counts()
-    total = sum(counts.values())
-    converged = sum(n for status, n in counts.items() if status.converged)
-    kind = "voxel" if result.model.ndim == 1 else "fit"
-    share = f"{converged} converged" if total < 1000 else f"{100 * converged / total:.1f} % converged"
-    number = f"{total:,}".replace(",", "\u202f")
-    lines = [f"{number} {kind}{'' if total == 1 else 's'} · {result.seconds:.2g} s · {share} · {result.device}"]
-    lines += [f"{n} × {status.message}" for status, n in counts.items() if not status.converged]
-    left_out = int(result.n_left_out.sum())
-    if left_out:
-        lines.append(f"{left_out} samples that are NaN or infinite were left out")
-    for flag in (Flag.AT_LOWER, Flag.AT_UPPER, Flag.POORLY_DETERMINED):
-        n = int(np.count_nonzero((result.flags & np.uint16(flag)).astype(bool) & result.converged))
-        if n:
-            lines.append(f"{n} × {flag.message}")
-    return "\n".join(lines)

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..engine.result import FitResult
-from ..engine.status import Flag
+from ..engine.status import Flag, Status
+from ..layers.request import MeanFit
 
 
 def describe(result: FitResult) -> str:
@@ -44,3 +45,15 @@ def median(values: Any) -> float:
     """The median of what is finite, NaN if nothing is."""
     finite = values[np.isfinite(values)]
     return float(np.median(finite)) if finite.size else float("nan")
+
+
+def describe_mean(mean: MeanFit) -> str:
+    """The fit of a region's mean curve in a line."""
+    result = mean.result
+    status = Status(int(result.status.flat[0]))
+    voxels = int(mean.n.max(initial=0))
+    number = f"{voxels:,}".replace(",", "\u202f")
+    words = f"Mean curve of {number} voxels, {int(np.isfinite(mean.values).sum())} samples"
+    if not status.converged:
+        return f"{words}: {status.message}"
+    return f"{words} · reduced χ² {float(result.reduced_chi2.flat[0]):.3g} · {status.message}"

@@ -48,7 +48,7 @@ def resolve(coordinates: Coordinates, image: Image, axis: int) -> tuple[NDArray[
                 f"The coordinates start at {coordinates.start:g} in steps of {coordinates.step:g}; "
                 "give a step that is not 0."
             )
-        return coordinates.start + coordinates.step * np.arange(length), coordinates.unit
+        return coordinates.start + coordinates.step * np.arange(length, dtype=np.float64), coordinates.unit
     came = "typed" if coordinates.kind == "typed" else "in the column"
     values = np.asarray(coordinates.values, dtype=float)
     if not values.size:

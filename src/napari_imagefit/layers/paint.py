@@ -56,6 +56,6 @@ def painted(layer: Labels, grid: tuple[int, ...]) -> NDArray[np.integer[Any]]:
     data = np.asarray(layer.data)
     if data.size != int(np.prod(grid)):
         raise FitInputError(
-            f"Layer {layer.name!r} has shape {data.shape}, but there are {grid} voxels to fit; remove it and paint anew."
+            f"Layer {layer.name!r} has shape {data.shape}, but {grid} voxels are fitted; remove it and paint anew."
         )
     return data.reshape(grid)

@@ -122,8 +122,8 @@ class MeanFit:
 
     Attributes
     ----------
-    x, values, errors : array, ``(n,)``
-        The samples' coordinates, their mean over the region, and its standard error.
+    x, values, errors, n : array, ``(n,)``
+        The samples' coordinates, their mean over the region, its standard error, and the voxels that made it.
     result : FitResult
         Of a single fit.
     """
@@ -131,6 +131,7 @@ class MeanFit:
     x: NDArray[np.float64]
     values: NDArray[np.float64]
     errors: NDArray[np.float64]
+    n: NDArray[np.int64]
     result: FitResult
 
 

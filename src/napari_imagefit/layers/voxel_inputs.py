@@ -73,7 +73,7 @@ def _voxel_mask(choices: Choices, shape: tuple[int, ...], axis: int) -> NDArray[
     mask = _in_region(choices, shape, axis)
     if choices.paint is None:
         return mask
-    left = painted(choices.paint, tuple(n for a, n in enumerate(shape) if a != axis)) == LEAVE_OUT
+    left: NDArray[np.bool_] = painted(choices.paint, tuple(n for a, n in enumerate(shape) if a != axis)) == LEAVE_OUT
     if not left.any():
         return mask
     mask = ~left if mask is None else mask & ~left

@@ -94,11 +94,11 @@ def _refit(
     history: tuple[Any, ...],
     should_stop: Stop | None,
 ) -> Task:
-    from ..imaging.second_chance import iter_refit
+    from ..imaging.second_chance import iter_refit, places_to_refit
 
     steps = iter_refit(before, places=places, should_stop=should_stop)
     result, shown = yield from _showing(outcome.request, steps)
-    tried = np.count_nonzero(_failed(before) if places is None else places)
+    tried = np.count_nonzero(places_to_refit(before) if places is None else places)
     solved = np.count_nonzero(result.converged & ~before.converged)
     note = f"{tried} voxels fitted again: {solved} more converged."
     outputs = outputs_of(outcome.request, result, shown)
@@ -214,7 +214,7 @@ def _mean_steps(request: Request, data: NDArray[Any], settings: Settings) -> Gen
     where = {"axis": request.axis, "mask": request.mask, "select": request.select}
     curve = mean_curve(data, request.coords[0], **where)
     result = fit_mean_curve(data, request.model, x=request.coords[0], **where, settings=settings)
-    return MeanFit(curve.x, curve.mean, curve.sem, result)
+    return MeanFit(curve.x, curve.mean, curve.sem, curve.n, result)
 
 
 def _seeded(request: Request, mean: MeanFit, settings: Settings) -> Settings:
@@ -227,11 +227,6 @@ def _seeded(request: Request, mean: MeanFit, settings: Settings) -> Settings:
             "from each voxel."
         )
     return seed(settings, mean.result, bounds_factor=request.factor if request.mean == "bounds" else None)
-
-
-def _failed(result: FitResult) -> NDArray[np.bool_]:
-    spared = (Status.NOT_FITTED, Status.TOO_FEW_SAMPLES)
-    return ~result.converged & ~np.isin(result.status, spared)
 
 
 def _result(outcome: Outcome) -> FitResult:
