@@ -1,0 +1,102 @@
+"""Which of two tries of the same fit is the better answer, and a result that takes the better ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..engine.result import FitResult
+from ..engine.status import Flag, Status
+from .lazy_records import stored_maps
+from .neighbours import ENOUGH, lower_quartile_around
+
+Booleans = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+Indices = NDArray[np.intp]
+
+# Costs that differ by less, relative to themselves or to what there was to explain, are the same.
+RELATIVE = 1e-6
+OF_THE_SPREAD = 1e-12
+# χ² scatters by √(2/n) of itself; so many times more than that above the better of the neighbours is too large.
+SIGMAS = 3.0
+
+
+def copy(result: FitResult) -> FitResult:
+    """A result whose maps can be written to, each laid out in C order."""
+
+    def own(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: own(one) for name, one in value.items()}
+        return np.array(value, order="C") if isinstance(value, np.ndarray) else value
+
+    return replace(result, **{name: own(value) for name, value in vars(result).items()})
+
+
+def put(whole: FitResult, places: Indices, piece: FitResult, rows: Booleans | None = None) -> None:
+    """Copy the fits of a piece ``(n,)``, or some of its rows, to their flat places in the whole."""
+    chosen: Any = slice(None) if rows is None else rows
+    for (_, target), (_, own) in zip(stored_maps(whole), stored_maps(piece), strict=True):
+        # maps of a copied result are contiguous, so that this is a view
+        flat = target.reshape((whole.status.size, *target.shape[whole.status.ndim :]))
+        flat[places[chosen]] = own[chosen]
+
+
+def is_better(new: FitResult, old: FitResult, places: Indices) -> Booleans:
+    """Where the new fits ``(n,)`` are better answers than those at these places of the old result.
+
+    An answer that has converged gives way only to one with a smaller cost that has converged too. Where the old one has
+    not, the new one counts if its cost is no larger, or the old one has none.
+    """
+
+    def before(values: NDArray[Any]) -> NDArray[Any]:
+        return values.ravel()[places]
+
+    cost, margin = before(old.cost), OF_THE_SPREAD * np.nan_to_num(new.spread)
+    smaller = new.cost < cost * (1 - RELATIVE) - margin
+    no_larger = new.cost <= cost * (1 + RELATIVE) + margin
+    reached = np.isfinite(new.cost) & (new.status != Status.STOPPED)
+    had = before(old.converged)
+    better = np.where(had, new.converged & smaller, np.where(new.converged, no_larger, smaller) | np.isnan(cost))
+    return reached & np.asarray(better, dtype=bool)
+
+
+def failed(result: FitResult) -> Booleans:
+    """Fits that ended without an answer though there were samples for one, ``(*grid,)``."""
+    return (result.status <= 0) & ~np.isin(result.status, (Status.NOT_FITTED, Status.TOO_FEW_SAMPLES))
+
+
+def suspect(result: FitResult, among: Booleans | None = None) -> Booleans:
+    """Fits that have converged, but may lie in a minimum that is not the lowest, ``(*grid,)``.
+
+    Their reduced χ² exceeds the lower quartile of those around them by more than three times its own scatter,
+    √(2/degrees of freedom); or that of the whole map, and their residuals show that something is wrong too.
+
+    Parameters
+    ----------
+    among : boolean array, optional
+        Which to judge; all if not given.
+    """
+    places = np.flatnonzero(result.converged if among is None else result.converged & among)
+    found = np.zeros(result.status.size, bool)
+    if places.size:
+        chi2 = result.reduced_chi2
+        own = chi2.ravel()[places]
+        freedom = np.maximum((result.n_used - result.n_free).ravel()[places], 1)
+        scatter = 1 + SIGMAS * np.sqrt(2 / freedom)
+        noise = OF_THE_SPREAD * result.spread.ravel()[places] / freedom
+        around = lower_quartile_around(chi2, result.converged, places)
+        overall = chi2[result.converged & np.isfinite(chi2)]
+        usual = np.percentile(overall, 25) if overall.size >= ENOUGH else np.nan
+        # a whole region may be in the wrong minimum, but the noise may also differ from region to region
+        flagged = (result.flags.ravel()[places] & np.uint16(Flag.STRUCTURED_RESIDUAL | Flag.LARGE_CHI2)) != 0
+        with np.errstate(invalid="ignore"):
+            found[places] = (own > around * scatter + noise) | (flagged & (own > usual * scatter + noise))
+    return found.reshape(result.shape)
+
+
+def at_a_bound(result: FitResult) -> Booleans:
+    """Fits with a parameter at a bound, ``(*grid,)``."""
+    return (result.flags & np.uint16(Flag.AT_LOWER | Flag.AT_UPPER)) != 0
