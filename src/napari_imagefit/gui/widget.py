@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QEvent, Qt, QTimer
-from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from ..engine.batch import Progress
 from ..engine.errors import FitInputError
@@ -19,6 +19,7 @@ from ..layers.inputs import freeze, layer_units
 from ..layers.outputs import shown_roles
 from ..layers.request import Outcome, Request
 from .fit_bar import FitBar
+from .inspection import Inspection
 from .parameters import ParameterTable
 from .sections import DataSection, ModelSection, RegionSection
 from .session import Session
@@ -57,6 +58,9 @@ class ImageFitWidget(QWidget):
         self.message.setAccessibleName("Result")
         self.message.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.MinimumExpanding)
         self.message.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.inspection = Inspection(self._viewer)
+        self.inspect_button = QPushButton("Inspec&t")
+        self.inspect_button.setToolTip("Show the fit under the pointer below the canvas (Alt+T)")
         self.session = Session(layers)
         self._settle = QTimer(self)
         self._settle.setSingleShot(True)
@@ -66,6 +70,7 @@ class ImageFitWidget(QWidget):
         layout = QVBoxLayout(self)
         for section in (self.data, self.model, self.region, self.parameters, self.fit_bar, self.message):
             layout.addWidget(section)
+        layout.addWidget(self.inspect_button, alignment=Qt.AlignmentFlag.AlignLeft)
         layout.addStretch()
 
         self.data.layer_chosen.connect(self._on_image)
@@ -75,6 +80,7 @@ class ImageFitWidget(QWidget):
         self.region.draw.connect(self._draw)
         self.fit_bar.fit.clicked.connect(lambda: self.fit())
         self.fit_bar.cancel.clicked.connect(lambda: self.cancel())
+        self.inspect_button.clicked.connect(lambda: self.inspection.open())
         self.session.started.connect(self._on_started)
         self.session.progressed.connect(self._on_progress)
         self.session.finished.connect(self._on_finished)
@@ -140,6 +146,7 @@ class ImageFitWidget(QWidget):
         self._open = False
         self._settle.stop()
         self.session.cancel()
+        self.inspection.close()
         self.data.layers.disconnect_layers()
         self.region.layers.disconnect_layers()
         self._viewer.layers.events.inserted.disconnect(self._on_inserted)
@@ -265,6 +272,7 @@ class ImageFitWidget(QWidget):
         self._result = outcome.result
         if outcome.result is not None:
             self._say(describe(outcome.result))
+            self.inspection.feed(outcome)
         self._show_values()
 
     def _show_values(self, _event: object = None) -> None:

@@ -16,6 +16,7 @@ from ..engine.objective import TILE
 from ..engine.problem import check_parameters
 from ..engine.progress import Progress
 from ..imaging.lazy_arrays import is_dask
+from ..imaging.ready import compile_curve
 from ..imaging.regions import Region, find_regions
 from ..imaging.run import Run, Settings
 from .choices import Choices, Row
@@ -301,6 +302,7 @@ def compile_for(request: Request) -> None:
     if request.job == "voxels":
         length = request.data.shape[request.axis]
         shapes = [(length, int(np.prod(request.data.shape)) // length)]
+        compile_curve(model, length, request.options)
     else:
         shapes = [(region.pixels.size, region.frames.size) for region in request.regions[:1]]
     for samples, fits in shapes:

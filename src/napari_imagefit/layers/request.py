@@ -16,6 +16,7 @@ from ..engine.problem import Options
 from ..engine.result import FitResult
 from ..imaging.image import ImageSource, iter_fit_regions
 from ..imaging.maps import image_layers, voxel_layers
+from ..imaging.ready import make_ready
 from ..imaging.regions import Region
 from ..imaging.run import Run, Settings
 from ..imaging.voxels import VoxelSource, iter_fit_voxels
@@ -95,6 +96,7 @@ def run_request(request: Request) -> Generator[Progress, None, Outcome]:
     """
     try:
         result = yield from _steps(request)
+        make_ready(result)
         source = result.source
         if isinstance(source, ImageSource):
             layers = image_layers(result, source, request.units, request.region_names)
