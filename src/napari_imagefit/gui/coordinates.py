@@ -55,7 +55,7 @@ class CoordinatesEdit(QWidget):
         self.values.setPlaceholderText("5, 10, 20, 40 …")
         self.values.setAccessibleName("Coordinates of the samples")
         self.values.setToolTip("One number for each sample, separated by commas, spaces or lines")
-        self.file_button = QPushButton("Choose &file…")
+        self.file_button = QPushButton("&Browse…")
         self.file_button.setToolTip("Choose a CSV or text file with the coordinates in a column")
         self.column = QComboBox()
         self.column.setToolTip("The column that holds the coordinates")
@@ -130,7 +130,7 @@ class CoordinatesEdit(QWidget):
         try:
             self._columns = dict(read_columns(path))
         except FitInputError as error:
-            self.file_button.setText("Choose &file…")
+            self.file_button.setText("&Browse…")
             self.preview.setText(f"⚠ {error}")
             return
         self.column.addItems(list(self._columns))

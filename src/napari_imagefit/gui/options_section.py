@@ -107,7 +107,7 @@ class OptionsSection(QWidget):
         rows.addRow(label("Noise", self.noise), self.noise)
         rows.addRow(label("σ", self.sigma), self._sigma)
         rows.addRow(label("Camera", self.gain), self._camera)
-        rows.addRow(label("O&utliers", self.loss), loss)
+        rows.addRow(label("Outliers", self.loss), loss)
         rows.addRow(label("Iterations", self.iterations), steps)
         rows.addRow(label("Precision", self.precision), where)
         self._form = rows

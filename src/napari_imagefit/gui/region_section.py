@@ -57,8 +57,8 @@ class RegionSection(QWidget):
         self.means.setToolTip("Where the fits of the voxels start, if the table below does not say it")
         self.factor = NumberEdit("The factor", "How far a voxel's parameters may be from the mean curve's", "× 3")
         self.factor.setMaximumWidth(60)
-        self.mean_button = QPushButton("Fit mea&n")
-        self.mean_button.setToolTip("Fit the region's mean curve alone, and show its values in the table (Alt+N)")
+        self.mean_button = QPushButton("Fit mean c&urve")
+        self.mean_button.setToolTip("Fit the region's mean curve alone, and show its values in the table (Alt+U)")
 
         row = QHBoxLayout()
         row.addWidget(self.layers, 1)

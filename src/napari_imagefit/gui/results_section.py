@@ -17,7 +17,13 @@ NEEDS_MEMORY = "For stacks that are in memory; this layer's data are a Dask arra
 
 
 class ResultsSection(QWidget):
-    """Counts by reason, second chances, further maps, comparison, and ways out."""
+    """Counts by reason, second chances, further maps, comparison, and ways out.
+
+    Parameters
+    ----------
+    inspect_button : QPushButton
+        Stands beside the ways out.
+    """
 
     refit = Signal()
     go_on = Signal()
@@ -29,7 +35,7 @@ class ResultsSection(QWidget):
     export = Signal()
     copy_script = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, inspect_button: QPushButton, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.reasons = ReasonsTable()
         self.refit_button = QPushButton("R&efit failed from neighbours")
@@ -39,22 +45,22 @@ class ResultsSection(QWidget):
         )
         self.go_on_button = QPushButton("&Go on")
         self.go_on_button.setToolTip("Fit the voxels that a cancelled fit has left (Alt+G)")
-        self.paint_button = QPushButton("Paint &voxels")
+        self.paint_button = QPushButton("Pai&nt voxels")
         self.paint_button.setToolTip(
-            "Make a layer to paint in: 1 is to be fitted again, 2 is to be left out, of the next fits too (Alt+V)"
+            "Make a layer to paint in: 1 is to be fitted again, 2 is to be left out, of the next fits too (Alt+N)"
         )
-        self.painted_button = QPushButton("Refit painte&d")
-        self.painted_button.setToolTip("Fit again what is painted with 1, and leave out what is painted with 2 (Alt+D)")
+        self.painted_button = QPushButton("Refit painted")
+        self.painted_button.setToolTip("Fit again what is painted with 1, and leave out what is painted with 2")
         self.expression = QLineEdit()
         self.expression.setPlaceholderText("such as 1/tau")
         self.expression.setToolTip(
             "An expression of the parameters; its map, and that of its error, are computed with all covariances"
         )
-        self.map_button = QPushButton("Add ma&p")
-        self.map_button.setToolTip("Make the map of the expression; later fits make it again (Alt+P)")
+        self.map_button = QPushButton("Add map")
+        self.map_button.setToolTip("Make the map of the expression; later fits make it again (Enter)")
         self.other = QComboBox()
         self.other.setToolTip("Another model, to be fitted to the same samples of the same voxels")
-        self.compare_button = QPushButton("Com&pare")
+        self.compare_button = QPushButton("Compare")
         self.compare_button.setToolTip("Fit the other model, and map ΔAICc, ΔBIC and which of the two is better")
         self.keep_button = QPushButton("&Keep")
         self.keep_button.setToolTip("Keep these layers as they are: the next fit makes new ones (Alt+K)")
@@ -76,16 +82,16 @@ class ResultsSection(QWidget):
         more = QGridLayout(self._voxels)
         more.setContentsMargins(0, 0, 0, 0)
         more.addLayout(buttons, 0, 0, 1, 3)
-        more.addWidget(label("Ma&p", self.expression), 1, 0)
+        more.addWidget(label("Map", self.expression), 1, 0)
         more.addWidget(self.expression, 1, 1)
         more.addWidget(self.map_button, 1, 2)
-        more.addWidget(label("Compare &with", self.other), 2, 0)
+        more.addWidget(label("Compare with", self.other), 2, 0)
         more.addWidget(self.other, 2, 1)
         more.addWidget(self.compare_button, 2, 2)
         more.setColumnStretch(1, 1)
         ways_out = QHBoxLayout()
-        for button in (self.keep_button, self.export_button, self.script_button):
-            ways_out.addWidget(button, 1)
+        for button in (inspect_button, self.keep_button, self.export_button, self.script_button):
+            ways_out.addWidget(button)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.reasons)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QEvent, Qt, QTimer
-from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from ..engine.batch import Progress
 from ..engine.errors import FitInputError
@@ -29,6 +29,7 @@ from .drawing import add_shapes, show_plane
 from .fit_bar import FitBar
 from .follow_ups import FollowUps
 from .forms import Fold
+from .inspection import Inspection
 from .model_section import ModelSection
 from .options_section import OptionsSection, options_fold
 from .parameters import ParameterTable
@@ -70,7 +71,10 @@ class ImageFitWidget(QWidget):
         self.parameters = ParameterTable(layers)
         self.options = OptionsSection(layers)
         self.options_fold = options_fold(self.options)
-        self.results = ResultsSection()
+        self.inspection = Inspection(self._viewer)
+        self.inspect_button = QPushButton("Inspec&t")
+        self.inspect_button.setToolTip("Show the fit under the pointer below the canvas (Alt+T)")
+        self.results = ResultsSection(self.inspect_button)
         self.results_fold = Fold("Results", self.results, "What became of the fits, and what can be done next")
         self.results_fold.hide()
         self.fit_bar = FitBar()
@@ -112,6 +116,7 @@ class ImageFitWidget(QWidget):
         self.region.fit_mean.connect(self.fit_mean)
         self.fit_bar.fit.clicked.connect(lambda: self.fit())
         self.fit_bar.cancel.clicked.connect(lambda: self.cancel())
+        self.inspect_button.clicked.connect(lambda: self.inspection.open())
         self.session.started.connect(self._on_started)
         self.session.progressed.connect(self._on_progress)
         self.session.finished.connect(self._on_finished)
@@ -206,6 +211,7 @@ class ImageFitWidget(QWidget):
         self._open = False
         self._settle.stop()
         self.session.cancel()
+        self.inspection.close()
         for combo in (self.data.layers, self.region.layers, self.options.sigma_layer):
             combo.disconnect_layers()
         self._viewer.layers.events.inserted.disconnect(self._on_inserted)
@@ -334,6 +340,7 @@ class ImageFitWidget(QWidget):
         voxels = outcome.request.job == "voxels"
         lines = [headline(outcome.result), *left_out(outcome.result)] if voxels else [describe(outcome.result)]
         self._say("\n".join([*([outcome.note] if outcome.note else []), *lines]))
+        self.inspection.feed(outcome)
         self._show_values()
         first = not self.results_fold.isVisible()
         self.results_fold.show()

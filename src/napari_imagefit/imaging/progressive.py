@@ -21,6 +21,7 @@ from .better import copy, failed, is_better, put, suspect
 from .lazy_arrays import is_dask
 from .neighbours import SPATIAL, is_good
 from .run import Run, Settings
+from .selection import Selection
 from .voxel_call import VoxelCall, solution_rows
 from .voxels import VoxelSource, iter_fit_voxels, prepare
 
@@ -46,6 +47,7 @@ def iter_fit_voxels_progressively(
     x: ArrayLike | None = None,
     axis: int = 0,
     mask: ArrayLike | None = None,
+    select: Selection | None = None,
     settings: Settings | None = None,
     should_stop: Callable[[], bool] | None = None,
     resume: FitResult | None = None,
@@ -61,7 +63,7 @@ def iter_fit_voxels_progressively(
 
     Parameters
     ----------
-    stack, model, x, axis, mask, settings, should_stop
+    stack, model, x, axis, mask, select, settings, should_stop
         As in `iter_fit_voxels`.
     resume : FitResult, optional
         What an earlier call returned that was stopped, with the same arguments otherwise: only voxels with
@@ -101,8 +103,10 @@ def iter_fit_voxels_progressively(
     if is_dask(stack) or (settings is not None and settings.shared):
         if resume is not None:
             raise FitInputError("only fits of a stack in memory that share no parameter can go on; leave resume out")
-        return iter_fit_voxels(stack, model, x=x, axis=axis, mask=mask, settings=settings, should_stop=should_stop)
-    source, call = prepare(stack, model, x=x, axis=axis, mask=mask, settings=settings)
+        return iter_fit_voxels(
+            stack, model, x=x, axis=axis, mask=mask, select=select, settings=settings, should_stop=should_stop
+        )
+    source, call = prepare(stack, model, x=x, axis=axis, mask=mask, select=select, settings=settings)
     if resume is not None:
         _check(resume, call)
     return _Progressive(source, call, resume, should_stop or (lambda: False)).steps()

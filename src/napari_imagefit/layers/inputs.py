@@ -14,6 +14,7 @@ from ..engine.errors import FitInputError
 from ..engine.model import Model
 from ..engine.objective import TILE
 from ..imaging.lazy_arrays import is_dask
+from ..imaging.ready import compile_curve
 from ..imaging.regions import Region, find_regions
 from ..imaging.run import Run
 from .choices import Choices
@@ -200,6 +201,7 @@ def compile_for(request: Request) -> None:
     if request.job == "voxels":
         length = request.data.shape[request.axis]
         shapes = [(length, int(np.prod(request.data.shape)) // length)]
+        compile_curve(model, length, request.options)
     else:
         shapes = [(region.pixels.size, region.frames.size) for region in request.regions[:1]]
     for samples, fits in shapes:

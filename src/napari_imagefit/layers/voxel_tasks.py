@@ -15,6 +15,7 @@ from ..engine.model import Model
 from ..engine.result import FitResult, LayerTuple
 from ..engine.status import Status
 from ..imaging.leave_out import without
+from ..imaging.ready import make_ready
 from ..imaging.run import Run, Settings
 from ..imaging.voxels import VoxelSource
 from .outputs import Output, place_maps, role
@@ -33,7 +34,7 @@ def run_voxels(request: Request, should_stop: Stop | None = None, resume: Outcom
 
     With `resume` only the voxels that it left are fitted.
     """
-    from ..imaging.coarse import iter_fit_voxels_progressively
+    from ..imaging.progressive import iter_fit_voxels_progressively
 
     data = np.asarray(request.data)
     if not np.isfinite(data).any():
@@ -56,6 +57,7 @@ def run_voxels(request: Request, should_stop: Stop | None = None, resume: Outcom
         resume=None if resume is None else resume.result,
     )
     result, shown = yield from _showing(request, steps)
+    make_ready(result)
     history = () if resume is None else (*resume.history, ("resume",))
     outputs = outputs_of(request, result, shown)
     return Outcome(request, result, outputs, mean=mean, history=history)

@@ -1,0 +1,35 @@
+"""Compile what looking at single fits needs, so that the first look does not have to wait for it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..engine.band import predict_with_error
+from ..engine.model import Model
+from ..engine.problem import Options
+from ..engine.result import FitResult
+from .cuts import surface_cuts
+from .facts import Place
+from .inspect import FINE, voxel_curve
+from .places import FitGrid
+
+
+def make_ready(result: FitResult) -> None:
+    """Look at one fit of a result of `fit_voxels` or `fit_image`; does nothing where there is no answer to look at.
+
+    Meant for the worker thread that has just fitted.
+    """
+    answered = np.isfinite(result.solution[result.model.names[0]])
+    if not answered.any() or result.model.ndim > 2:
+        return
+    place: Place = tuple(int(i) for i in np.unravel_index(int(np.argmax(answered)), result.shape))
+    if FitGrid.of(result).axis is not None:
+        voxel_curve(result, place)
+    else:
+        surface_cuts(result, place)
+
+
+def compile_curve(model: Model, n_samples: int, options: Options) -> None:
+    """The same before there is a result, for curves of that many samples."""
+    n = len(model.names)
+    predict_with_error(model, (np.linspace(1, 2, n_samples + FINE),), np.ones(n), np.zeros((n, n)), options)
