@@ -70,7 +70,7 @@ class FollowUps:
         """There is no outcome any more, or not of what is chosen."""
         self.outcome = None
 
-    def _start(self, task: Callable[[Outcome], Callable[[Stop], Task]]) -> None:
+    def _start(self, task: Callable[[Outcome], Callable[[Stop], Task]], *, stoppable: bool = True) -> None:
         """Run a task on the last outcome, whose layers may have come or gone since."""
         if self.outcome is None:
             return
@@ -81,7 +81,7 @@ class FollowUps:
         except FitInputError as error:
             self.said.emit(str(error), True)
             return
-        self._session.start(outcome.request, steps)
+        self._session.start(outcome.request, steps, stoppable=stoppable)
 
     def _on_map(self, expression: str) -> None:
         def task(outcome: Outcome) -> Callable[[Stop], Task]:
@@ -91,7 +91,8 @@ class FollowUps:
         self._start(task)
 
     def _on_compare(self, name: str) -> None:
-        self._start(lambda outcome: partial(compare_with, outcome, models.find(name)))
+        # half a comparison is none
+        self._start(lambda outcome: partial(compare_with, outcome, models.find(name)), stoppable=False)
 
     def _on_painted(self) -> None:
         def task(outcome: Outcome) -> Callable[[Stop], Task]:

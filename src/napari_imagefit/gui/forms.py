@@ -14,7 +14,7 @@ from ..engine.errors import FitInputError
 def label(text: str, buddy: QWidget | None = None) -> QLabel:
     """A row's label, as wide as the widest of all sections, so that their fields stand in one column."""
     made = QLabel(text)
-    made.setMinimumWidth(made.fontMetrics().horizontalAdvance("Coordinates "))
+    made.setMinimumWidth(made.fontMetrics().horizontalAdvance("Compare with mm"))
     if buddy is not None:
         made.setBuddy(buddy)
         made.setToolTip(buddy.toolTip())

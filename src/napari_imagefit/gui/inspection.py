@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QMainWindow
+
 from ..layers.request import Outcome
 from .inspector import Inspector
 
@@ -11,6 +14,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
 TITLE = "Inspect"
+HEIGHT = 240  # pixels, at least; a third of the window
 
 
 class Inspection:
@@ -45,7 +49,11 @@ class Inspection:
             inspector = Inspector(self._viewer)
             # offered once: whoever closes it does not want it back with the next fit
             self._offered = True
-            self._viewer.window.add_dock_widget(inspector, name=TITLE, area="bottom", add_vertical_stretch=False)
+            dock = self._viewer.window.add_dock_widget(inspector, name=TITLE, area="bottom", add_vertical_stretch=False)
+            window = dock.window()
+            if isinstance(window, QMainWindow):
+                # plots would take as much as they can get, and leave little of the picture
+                window.resizeDocks([dock], [max(HEIGHT, window.height() // 3)], Qt.Orientation.Vertical)
             if self.outcome is not None:
                 inspector.show_result(self.outcome)
             return inspector

@@ -73,8 +73,8 @@ class ResultsSection(QWidget):
 
         buttons = QGridLayout()
         buttons.addWidget(self.refit_button, 0, 0)
-        buttons.addWidget(self.go_on_button, 0, 1)
-        buttons.addWidget(self.paint_button, 1, 0)
+        buttons.addWidget(self.paint_button, 0, 1)
+        buttons.addWidget(self.go_on_button, 1, 0)
         buttons.addWidget(self.painted_button, 1, 1)
         buttons.setColumnStretch(0, 3)
         buttons.setColumnStretch(1, 2)

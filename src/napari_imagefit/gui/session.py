@@ -52,7 +52,8 @@ class Session:
         self._worker: Any = None
         self._stop = Event()
         self._turn = 0  # of what is being put into the viewer
-        self._shown_roles: frozenset[str] = frozenset()
+        self._stoppable = self._has_some = False
+        self._unseen: list[Any] = []  # layers that are there, and to be made visible
         self._request: Request | None = None
         self._begun = 0.0
         self._collector_paused = False
@@ -68,12 +69,19 @@ class Session:
         """What is being fitted."""
         return self._request
 
-    def start(self, request: Request, task: Callable[[Stop], Task] | None = None) -> None:
-        """Fit in a worker thread, or do another task of that request; an earlier fit is dropped."""
+    def start(
+        self, request: Request, task: Callable[[Stop], Task] | None = None, *, stoppable: bool | None = None
+    ) -> None:
+        """Fit in a worker thread, or do another task of that request; an earlier fit is dropped.
+
+        `stoppable` says whether what it has when it is stopped is worth having; that of voxels is.
+        """
         self.cancel()
+        self._stoppable = request.job == "voxels" if stoppable is None else stoppable
         generation, stop = self._generation, Event()
         self._request, self._stop, self._begun = request, stop, time.perf_counter()
-        self._shown_roles = frozenset()
+        self._has_some = False
+        self._unseen = []
         worker = create_worker(_run, request, task or partial(run_any, request), stop.is_set)
         worker.yielded.connect(lambda progress: self._on_progress(generation, progress))
         worker.returned.connect(lambda outcome: self._on_outcome(generation, outcome))
@@ -109,8 +117,8 @@ class Session:
             self._worker.start()
 
     def stop(self) -> bool:
-        """Ask the fit under way to end with what it has, if it has shown anything yet; returns whether it has."""
-        if self._worker is None or not self._shown_roles or self._stop.is_set():
+        """Ask the fit under way to end with what it has, if it has anything yet; returns whether it has."""
+        if self._worker is None or not self._stoppable or not self._has_some or self._stop.is_set():
             return False
         self._stop.set()
         return True
@@ -150,8 +158,8 @@ class Session:
             seconds = time.perf_counter() - self._begun
             if seconds > COMPILED:
                 self._resume_collector()
+            self._has_some |= progress.done > 0
             if isinstance(progress, Showing) and not self._stop.is_set():
-                self._shown_roles |= {role(output.data) for output in progress.outputs}
                 self._take_turns(generation, self._next_turn(), self._shows_so_far(progress.outputs))
             self.progressed.emit(progress, seconds)
 
@@ -210,8 +218,12 @@ class Session:
         """A new layer is shown in a step of its own: drawing takes as long again."""
         for output in outputs:
             layer = put(self._layers, output)
-            yield
             if layer is output.layer and output.visible:
+                self._unseen.append(layer)
+            yield
+            # it may have been put there by a showing that was overtaken before it came to this
+            if layer in self._unseen:
+                self._unseen.remove(layer)
                 layer.visible = True
                 yield
 

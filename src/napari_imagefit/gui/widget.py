@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QEvent, Qt, QTimer
-from qtpy.QtWidgets import QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import QLabel, QMainWindow, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from ..engine.batch import Progress
 from ..engine.errors import FitInputError
@@ -109,8 +110,8 @@ class ImageFitWidget(QWidget):
         self.data.layer_chosen.connect(self._on_image)
         self.data.job_chosen.connect(self._on_job)
         self.data.axis_chosen.connect(self._on_axis)
-        self.samples.changed.connect(self._settle.start)
-        self.options.changed.connect(self._settle.start)
+        self.samples.changed.connect(self._on_changed)
+        self.options.changed.connect(self._on_changed)
         self.model.model_chosen.connect(self._on_model)
         self.region.draw.connect(self._draw)
         self.region.fit_mean.connect(self.fit_mean)
@@ -220,6 +221,14 @@ class ImageFitWidget(QWidget):
         self.follow_ups.forget()
         self._result = None
 
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Beside a dock below the canvas this one keeps its whole height."""
+        super().showEvent(event)
+        window = self.window()
+        if isinstance(window, QMainWindow):
+            window.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
+            window.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
+
     def changeEvent(self, event: QEvent | None) -> None:
         """A dock that is closed lets go of its widget without closing it: that is the time to stop."""
         super().changeEvent(event)
@@ -248,6 +257,9 @@ class ImageFitWidget(QWidget):
 
     def _on_axis(self) -> None:
         self._refresh_units()
+        self._settle.start()
+
+    def _on_changed(self) -> None:
         self._settle.start()
 
     def _on_model(self, _model: object) -> None:
@@ -342,11 +354,11 @@ class ImageFitWidget(QWidget):
         self._say("\n".join([*([outcome.note] if outcome.note else []), *lines]))
         self.inspection.feed(outcome)
         self._show_values()
-        first = not self.results_fold.isVisible()
-        self.results_fold.show()
         self.follow_ups.take(outcome)
-        if first:
+        if self.results_fold.isHidden():
+            self.results_fold.show()
             self.results_fold.set_open(voxels)
+            QTimer.singleShot(0, lambda: self.column.reveal(self.results_fold))
         image = self.data.image
         if voxels and image is not None:
             show_plane(self._viewer, image, outcome.request.axis)

@@ -20,11 +20,14 @@ WINNER_COLOURS = {None: "transparent", 0: "transparent", 1: "#E69F00", 2: "#0072
 MOST_LOOKED_AT = 100_000  # values from which a contrast is judged while a fit is under way
 
 
-def unfinished_layers(result: FitResult, units: Units | None = None) -> list[LayerTuple]:
-    """Maps of the parameters and the status of a fit that is under way: what a person looks at meanwhile."""
+def unfinished_layers(result: FitResult, units: Units | None = None, *, status: bool) -> list[LayerTuple]:
+    """Maps of the parameters of a fit that is under way: what a person looks at meanwhile.
+
+    With `status` that map, too; without, nothing covers what has not been fitted yet.
+    """
     shown = _main_parameter(result)
     fixed = result.source.recipe()["fixed"]
-    layers = [_status_layer(result, status_labels(result.status))]
+    layers = [_status_layer(result, status_labels(result.status))] if status else []
     # the one that is shown comes last, on top
     names = [name for name in result.model.names if name not in fixed and name != shown] + [shown]
     for name in names:

@@ -171,6 +171,7 @@ def fit_voxels(
     max_iterations: int = 100,
     device: str | None = None,
     dtype: DType | None = None,
+    coarse_to_fine: bool = False,
     progress: Callable[[int, int], object] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> FitResult:
@@ -202,6 +203,9 @@ def fit_voxels(
         As in `fit_image`.
     ftol, xtol, gtol, max_iterations, dtype, device
         See `Options`.
+    coarse_to_fine : bool
+        Fit a sparse grid of voxels first, and the others from starts between them, see `imaging.progressive`; of a
+        Dask array each chunk is fitted as usual.
     progress, should_stop : callable, optional
         As in `fit_image`.
 
@@ -246,4 +250,7 @@ def fit_voxels(
         from .lazy import lazy_fit_voxels
 
         return lazy_fit_voxels(stack, model, **where, settings=settings, progress=progress, should_stop=should_stop)
-    return drain(iter_fit_voxels(stack, model, **where, settings=settings, should_stop=should_stop), progress)
+    iterate = iter_fit_voxels
+    if coarse_to_fine:
+        from .progressive import iter_fit_voxels_progressively as iterate  # it imports this module
+    return drain(iterate(stack, model, **where, settings=settings, should_stop=should_stop), progress)

@@ -24,6 +24,7 @@ from .choices import Job, MeanUse
 from .outputs import Output, place_maps, role
 
 Stop = Callable[[], bool]
+MANY_VALUES = 1 << 20  # samples from which on a map is shown while it is fitted
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +85,12 @@ class Request:
     def settings(self) -> Settings:
         """As the verbs take them."""
         return Settings(**self.wishes)
+
+    @property
+    def coarse_to_fine(self) -> bool:
+        """Whether the maps of curves are to appear from a sparse grid on: not where they are there at once anyway."""
+        fits = np.count_nonzero(self.mask) if self.mask is not None else np.prod(self.data.shape) // self.coords[0].size
+        return self.job == "voxels" and int(fits) * self.coords[0].size >= MANY_VALUES
 
     @property
     def options(self) -> Options:

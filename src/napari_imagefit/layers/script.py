@@ -190,7 +190,7 @@ def _fit_voxels(script: Script, outcome: Outcome) -> None:
         factor = repr(request.factor) if request.mean == "bounds" else "None"
         script.lines.append(f"seeded = seed(settings, mean, bounds_factor={factor})")
         settings |= {"init": "seeded.init", "bounds": "seeded.bounds"}
-    _call(script, "result", "nif.fit_voxels", model, {**where, **settings, "coarse_to_fine": "True"})
+    _call(script, "result", "nif.fit_voxels", model, {**where, **settings, **_order(request)})
     for step, *given in outcome.history:
         if step == "refit":
             script.imports.add("from napari_imagefit.imaging.second_chance import refit")
@@ -205,6 +205,10 @@ def _fit_voxels(script: Script, outcome: Outcome) -> None:
     for i, expression in enumerate(request.derived, start=1):
         script.imports.add("from napari_imagefit.imaging.derived import derive")
         script.lines.append(f"derived_{i} = derive(result, {expression!r}, {units!r})  # .values, .stderr, .unit")
+
+
+def _order(request: Request) -> dict[str, str]:
+    return {"coarse_to_fine": "True"} if request.coarse_to_fine else {}
 
 
 def _fit_image(script: Script, request: Request) -> None:

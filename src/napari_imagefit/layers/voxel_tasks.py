@@ -17,7 +17,7 @@ from ..engine.status import Status
 from ..imaging.leave_out import without
 from ..imaging.ready import make_ready
 from ..imaging.run import Run, Settings
-from ..imaging.voxels import VoxelSource
+from ..imaging.voxels import VoxelSource, iter_fit_voxels
 from .outputs import Output, place_maps, role
 from .request import MeanFit, Outcome, Request, Showing, Stop, Task
 
@@ -45,17 +45,20 @@ def run_voxels(request: Request, should_stop: Stop | None = None, resume: Outcom
         if mean is None:
             mean = yield from _mean_steps(request, data, settings)
         settings = _seeded(request, mean, settings)
-    steps = iter_fit_voxels_progressively(
-        data,
-        request.model,
-        x=request.coords[0],
-        axis=request.axis,
-        mask=request.mask,
-        select=request.select,
-        settings=settings,
-        should_stop=should_stop,
-        resume=None if resume is None else resume.result,
-    )
+    arguments: dict[str, Any] = {
+        "x": request.coords[0],
+        "axis": request.axis,
+        "mask": request.mask,
+        "select": request.select,
+        "settings": settings,
+        "should_stop": should_stop,
+    }
+    if resume is not None:
+        steps = iter_fit_voxels_progressively(data, request.model, **arguments, resume=resume.result)
+    elif request.coarse_to_fine:
+        steps = iter_fit_voxels_progressively(data, request.model, **arguments)
+    else:
+        steps = iter_fit_voxels(data, request.model, **arguments)
     result, shown = yield from _showing(request, steps)
     make_ready(result)
     history = () if resume is None else (*resume.history, ("resume",))
@@ -124,8 +127,6 @@ def compare_with(outcome: Outcome, model: Model, should_stop: Stop | None = None
     """Fit another model to the same samples of the same voxels, and map which of the two explains them better."""
     from ..imaging.compare import compare
     from ..imaging.voxel_maps import comparison_layers
-    from ..imaging.voxels import iter_fit_voxels
-
     request, result = outcome.request, _result(outcome)
     wishes = dict(request.wishes)
     # what is fixed in both is the same in both; all else is the other model's own
@@ -203,7 +204,7 @@ def _showing(request: Request, steps: Run) -> Generator[Progress, None, tuple[Fi
             yield replace(progress, partial=None)
             continue
         told = now
-        outputs = _outputs(request, unfinished_layers(progress.partial, request.units), shown)
+        outputs = _outputs(request, unfinished_layers(progress.partial, request.units, status="status" in request.shown), shown)
         shown |= {role(output.data) for output in outputs}
         yield Showing(progress.done, progress.total, progress.compiling, outputs=outputs)
 
