@@ -127,6 +127,7 @@ def compare_with(outcome: Outcome, model: Model, should_stop: Stop | None = None
     """Fit another model to the same samples of the same voxels, and map which of the two explains them better."""
     from ..imaging.compare import compare
     from ..imaging.voxel_maps import comparison_layers
+
     request, result = outcome.request, _result(outcome)
     wishes = dict(request.wishes)
     # what is fixed in both is the same in both; all else is the other model's own
@@ -204,7 +205,9 @@ def _showing(request: Request, steps: Run) -> Generator[Progress, None, tuple[Fi
             yield replace(progress, partial=None)
             continue
         told = now
-        outputs = _outputs(request, unfinished_layers(progress.partial, request.units, status="status" in request.shown), shown)
+        outputs = _outputs(
+            request, unfinished_layers(progress.partial, request.units, status="status" in request.shown), shown
+        )
         shown |= {role(output.data) for output in outputs}
         yield Showing(progress.done, progress.total, progress.compiling, outputs=outputs)
 
