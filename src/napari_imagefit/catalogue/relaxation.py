@@ -10,7 +10,7 @@ import numpy as np
 from .._lazy import LazyModule
 from ..engine.model import Array, Model, Parameter
 from .curves import Coords, guess_exponential
-from .estimate import best_of, ratio, regress
+from .estimate import best_of, extent, ratio, regress
 from .separable import centred, falling, mean, reach_of, regress_alone, regress_pair, span_of
 
 if TYPE_CHECKING:
@@ -28,21 +28,28 @@ def _biexponential(
     return amplitude_1 * jnp.exp(-coords[0] * (1 / tau_1)) + amplitude_2 * jnp.exp(-coords[0] * (1 / tau_2)) + offset
 
 
+# Factors between the time constants of closer looks, each about a root of the one before.
+CLOSER = (1.26, 1.12, 1.06)
+
+
 def _guess_biexponential(coords: Coords, data: Array, weights: Array) -> Array:
-    """The best pair of a row of time constants, the shorter first."""
+    """The best pair of a row of time constants, the shorter first; then closer looks around it."""
     t = coords[0]
     low, _, span = span_of(t, weights)
     target = centred(data, weights)
 
-    def attempt(fractions: Array) -> tuple[Array, tuple[Array, ...]]:
-        tau_1, tau_2 = fractions[0] * span, fractions[1] * span
+    def attempt(tau_1: Array, tau_2: Array) -> tuple[Array, tuple[Array, ...]]:
         short, long = jnp.exp(-(t - low) / tau_1), jnp.exp(-(t - low) / tau_2)
         pair = regress_pair(centred(short, weights), centred(long, weights), target, weights)
         model = pair.first * short + pair.second * long
         return pair.gain, (pair.first, tau_1, pair.second, tau_2, mean(data - model, weights))
 
-    grid = jnp.asarray(list(combinations(np.geomspace(0.015, 3, 13), 2)), data.dtype)
-    a, tau_1, b, tau_2, offset = best_of(grid, attempt)[1]
+    grid = jnp.asarray(list(combinations(np.geomspace(0.012, 5, 14), 2)), data.dtype)
+    found = best_of(grid, lambda c: attempt(c[0] * span, c[1] * span))[1]
+    for step in CLOSER:
+        near = jnp.asarray([(step**i, step**j) for i in (-1, 0, 1) for j in (-1, 0, 1)], data.dtype)
+        found = best_of(near, lambda c, at=found: attempt(c[0] * at[1], c[1] * at[3]))[1]  # type: ignore[misc]
+    a, tau_1, b, tau_2, offset = found
     most = 0.8 * jnp.log(jnp.finfo(data.dtype).max)
     a, b = (c * jnp.exp(jnp.clip(low / tau, -most, most)) for c, tau in ((a, tau_1), (b, tau_2)))
     return jnp.stack([a, tau_1, b, tau_2, offset])
@@ -186,23 +193,33 @@ def _ivim(coords: Coords, s0: Array, f: Array, d_star: Array, d: Array) -> Array
 
 
 def _guess_ivim(coords: Coords, data: Array, weights: Array) -> Array:
-    """The best of some pairs of diffusion coefficients, with the fraction that regression gives, kept sensible."""
+    """The best pair of a row of coefficients, with the fraction that regression gives, kept sensible; then closer looks.
+
+    The row begins where the signal hardly falls, and ends where it has gone before the second sample.
+    """
     b = coords[0]
     reach = reach_of(b, weights)
+    first = extent(b, weights)[0]
+    gap = jnp.min(jnp.where((weights > 0) & (b > first), b - first, jnp.inf), axis=0)
+    slowest = 0.05 / reach
+    # in logarithms; of more than a thousand falls within the reach none is told from the others
+    row = jnp.log(jnp.clip(3 * reach / gap, 50, 1000) / (slowest * reach))
 
     def attempt(d_star: Array, d: Array) -> tuple[Array, tuple[Array, ...]]:
         fast, slow = falling(b, d_star), falling(b, d)
         pair = regress_pair(fast, slow, data, weights)
-        f = jnp.clip(ratio(pair.first, pair.first + pair.second), 0.02, 0.9)
+        f = jnp.clip(ratio(pair.first, pair.first + pair.second), 0.02, 0.98)
         s0, gain = regress_alone(f * fast + (1 - f) * slow, data, weights)
         return gain, (s0, f, d_star, d)
 
-    coarse = [(times * rate, rate) for times in (3, 6, 12, 25) for rate in np.geomspace(0.05, 6, 12)]
-    found = best_of(jnp.asarray(coarse, data.dtype), lambda c: attempt(c[0] / reach, c[1] / reach))[1]
-    # of a faster fall only the first sample would be left, which says nothing about its rate
-    near = jnp.asarray([(fast, slow) for fast in (0.5, 0.7, 1, 1.4) for slow in (0.8, 0.9, 1, 1.12, 1.25)], data.dtype)
-    for _ in range(2):
-        found = best_of(near, lambda c, at=found: attempt(jnp.minimum(c[0] * at[2], 30 * at[3]), c[1] * at[3]))[1]  # type: ignore[misc]
+    coarse = jnp.asarray([(i, j) for i, j in combinations(np.linspace(1, 0, 14), 2)], data.dtype)
+    found = best_of(coarse, lambda c: attempt(slowest * jnp.exp(c[0] * row), slowest * jnp.exp(c[1] * row)))[1]
+    for part in (0.5, 0.25, 0.125):
+        near = jnp.asarray([(i * part / 13, j * part / 13) for i in (-1, 0, 1) for j in (-1, 0, 1)], data.dtype)
+        found = best_of(
+            near,
+            lambda c, at=found: attempt(at[2] * jnp.exp(c[0] * row), at[3] * jnp.exp(c[1] * row)),  # type: ignore[misc]
+        )[1]
     return jnp.stack(found)
 
 
