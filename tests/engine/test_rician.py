@@ -140,9 +140,7 @@ def test_fits_are_the_most_likely(sigma: float) -> None:
     rng = np.random.default_rng(3)
     truth = np.stack([rng.uniform(80, 120, 10), rng.uniform(20, 60, 10)])
     data = magnitudes(truth[0] * np.exp(-T[:, None] / truth[1]), sigma, rng)
-    result = nif.fit_voxels(
-        data, "exponential_decay", x=T, noise="rician", sigma=sigma, fixed={"offset": 0}, **TIGHT
-    )
+    result = nif.fit_voxels(data, "exponential_decay", x=T, noise="rician", sigma=sigma, fixed={"offset": 0}, **TIGHT)
     assert result.converged.all(), result.summary()
     for i in range(10):
 

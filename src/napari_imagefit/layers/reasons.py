@@ -87,9 +87,10 @@ def go_to(viewer: ViewerModel, layer: Layer, index: tuple[int, ...]) -> None:
     for axis, value in zip(range(dims.ndim - layer.ndim, dims.ndim), world, strict=True):
         if axis not in dims.displayed:
             dims.set_point(axis, value)
-    centre = list(viewer.camera.center)
+    camera = viewer.scene.camera
+    centre = list(camera.center)
     shown = dims.displayed[-len(centre) :]
     for place, axis in zip(range(len(centre) - len(shown), len(centre)), shown, strict=True):
         if axis >= dims.ndim - layer.ndim:
             centre[place] = float(world[axis - (dims.ndim - layer.ndim)])
-    viewer.camera.center = tuple(centre)
+    camera.center = tuple(centre)
