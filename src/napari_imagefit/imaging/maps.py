@@ -14,6 +14,10 @@ from numpy.typing import NDArray
 from ..engine.result import FitResult, LayerTuple
 from ..engine.status import Status
 from .outlines import ellipse_vertices, find_ellipses
+from .reasons import CONVERGED_LABEL as CONVERGED_LABEL
+from .reasons import REASONS as REASONS
+from .reasons import reason_labels, reasons, worth_a_look
+from .reasons import status_labels as status_labels
 
 if TYPE_CHECKING:
     from .image import ImageSource
@@ -21,16 +25,6 @@ if TYPE_CHECKING:
 
 Units = Mapping[str, str]
 
-# Label and colour of every reason in a status layer. Converged is there, but lets what is below shine through; colours
-# from Okabe and Ito's palette, told apart by the colour blind too.
-REASONS: dict[Status, tuple[int, str]] = {
-    Status.ITERATION_LIMIT: (2, "#E69F00"),
-    Status.TOO_FEW_SAMPLES: (3, "#999999"),
-    Status.NON_FINITE_MODEL: (4, "#D55E00"),
-    Status.SINGULAR: (5, "#CC79A7"),
-    Status.STOPPED: (6, "#56B4E9"),
-}
-CONVERGED_LABEL = 1
 # Outlines: the σ of a Gaussian, the edge of a Thomas–Fermi profile, and any of a fit that did not converge.
 COLOURS = {"sigma": "#56B4E9", "gamma": "#56B4E9", "radius": "#2EE6A6"}
 FAILED = "#E69F00"
@@ -58,7 +52,7 @@ def voxel_layers(result: FitResult, source: VoxelSource, units: Units | None = N
     return [
         *_pictures(result, source.stack, fitted, residual, units),
         *_maps(result, units or {}),
-        _status_layer(result, status_labels(result.status)),
+        _status_layer(result, reason_labels(result), remarks=True),
     ]
 
 
@@ -143,14 +137,6 @@ def _robust_limits(values: NDArray[np.float64], low: float | None) -> tuple[floa
     return float(first), float(last)
 
 
-def status_labels(status: NDArray[np.int8]) -> NDArray[np.uint8]:
-    """Status codes as labels: 0 not fitted, 1 converged, from 2 on the reasons in `REASONS`."""
-    labels = np.where(status > 0, CONVERGED_LABEL, 0).astype(np.uint8)
-    for reason, (label, _) in REASONS.items():
-        labels[status == reason] = label
-    return labels
-
-
 def _paint(result: FitResult, source: ImageSource) -> NDArray[np.uint8]:
     """The label of each region's status on its pixels."""
     plane = source.coords[0].shape
@@ -161,18 +147,15 @@ def _paint(result: FitResult, source: ImageSource) -> NDArray[np.uint8]:
     return canvas.reshape(source.image.shape)
 
 
-def _status_layer(result: FitResult, labels: NDArray[np.uint8]) -> LayerTuple:
-    counts = result.counts()
-    converged = sum(n for status, n in counts.items() if status.converged)
-    failed = {status: counts.get(status, 0) for status in REASONS}
+def _status_layer(result: FitResult, labels: NDArray[np.uint8], *, remarks: bool = False) -> LayerTuple:
+    found = reasons(result, remarks=remarks)
     features = {
-        "index": [0, CONVERGED_LABEL, *(label for label, _ in REASONS.values())],
-        "reason": [Status.NOT_FITTED.message, "converged", *(status.message for status in REASONS)],
-        "fits": [int(np.count_nonzero(result.status == Status.NOT_FITTED)), converged, *failed.values()],
+        "index": [reason.label for reason in found],
+        "reason": [reason.words for reason in found],
+        "fits": [reason.fits for reason in found],
     }
-    colours: dict[int | None, str] = {None: "transparent", 0: "transparent", CONVERGED_LABEL: "transparent"}
-    colours |= dict(REASONS.values())
-    options = {"features": features, "colormap": colours, "opacity": 0.6, "visible": any(failed.values())}
+    colours: dict[int | None, str] = {None: "transparent", **{reason.label: reason.colour for reason in found}}
+    options = {"features": features, "colormap": colours, "opacity": 0.6, "visible": worth_a_look(found)}
     return labels, {**_named("status", "status", result), **options}, "labels"
 
 
