@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Generator
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -53,9 +54,9 @@ def iter_fit_voxels_progressively(
     """`fit_voxels` as a generator, from a sparse grid of voxels to all of them.
 
     Every eighth, fourth or second voxel along each axis is fitted first, from the model's guess. The others start from
-    the good ones of these, interpolated linearly, unless `init` says where. A voxel whose fit then fails, or looks wrong
-    beside its neighbours, is fitted from the model's guess as well, and the better answer counts; so each minimum is the
-    one that `fit_voxels` finds, or a lower one.
+    the good ones of these, interpolated linearly, unless `init` says where. A voxel whose fit then fails, or has a
+    remark that few have, or a χ² above its neighbours', is fitted from the model's guess as well, and the better answer
+    counts. So the minima are those that `fit_voxels` finds, but for data that leave two of almost the same cost.
 
     A stack that Dask holds, or fits that share parameters, are fitted as by `iter_fit_voxels`.
 
@@ -125,6 +126,7 @@ class _Progressive:
     ) -> None:
         self.source, self.call, self.should_stop = source, call, should_stop
         self.whole = copy(_blank(source, call) if resume is None else resume)
+        self.interpolated = np.zeros(call.grid, bool)  # which voxels have started from others
         self.batch = max(FEWEST, BATCH_VALUES // max(1, call.x.size))
         self.partials = _Partials(0.0 if resume is None else resume.seconds)
         given = call.settings.init or {}
@@ -148,7 +150,7 @@ class _Progressive:
         """Fit what is left of a grid of voxels, from the coarser one."""
         places = np.flatnonzero((self.whole.status == Status.STOPPED) & on_grid(self.call.grid, step))
         good = is_good(self.whole)
-        first, interpolated = 0, np.zeros(self.whole.status.size, bool)
+        first = 0
         while first < places.size and not self.should_stop():
             begun = time.perf_counter()
             part = places[first : first + self.batch]
@@ -156,13 +158,17 @@ class _Progressive:
             yield from self._fit(part, starts)
             if starts is not None:
                 own = part[np.isfinite(starts).all(axis=0)]
-                interpolated[own] = True
+                self.interpolated.ravel()[own] = True
                 yield from self._retry(own[_doubtful(self.whole, own)])
             first += part.size
             seconds = time.perf_counter() - begun
             self.batch = int(np.clip(part.size * SECONDS / seconds, self.batch, 4 * self.batch))
-        if interpolated.any() and not self.should_stop():
-            yield from self._retry(np.flatnonzero(suspect(self.whole, interpolated.reshape(self.whole.shape))))
+        if coarser is not None and not self.should_stop():
+            # before others start from them; beside their neighbours on this grid
+            cut = _every(self.call.grid, step)
+            wrong = np.zeros_like(self.interpolated)
+            wrong[cut] = suspect(_thinned(self.whole, cut), self.interpolated[cut])
+            yield from self._retry(np.flatnonzero(wrong))
 
     def _fit(self, places: Indices, starts: Floats | None) -> Generator[Progress, None, FitResult]:
         """Fit voxels for the first time; those that do not come to their end are left as they were."""
@@ -251,9 +257,24 @@ def coarse_steps(grid: tuple[int, ...]) -> list[int]:
 def on_grid(grid: tuple[int, ...], step: int) -> Booleans:
     """The voxels at every so many along each axis of space, ``(*grid,)``."""
     found = np.zeros(grid, bool)
-    leading = max(0, len(grid) - SPATIAL)
-    found[tuple(slice(None) if axis < leading else slice(None, None, step) for axis in range(len(grid)))] = True
+    found[_every(grid, step)] = True
     return found
+
+
+def _every(grid: tuple[int, ...], step: int) -> tuple[slice, ...]:
+    leading = max(0, len(grid) - SPATIAL)
+    return tuple(slice(None) if axis < leading else slice(None, None, step) for axis in range(len(grid)))
+
+
+def _thinned(result: FitResult, cut: tuple[slice, ...]) -> FitResult:
+    """The fits of a coarser grid."""
+
+    def own(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: own(one) for name, one in value.items()}
+        return value[cut] if isinstance(value, np.ndarray) else value
+
+    return replace(result, **{name: own(value) for name, value in vars(result).items()})
 
 
 def interpolate(result: FitResult, good: Booleans, places: Indices, step: int) -> Floats:
