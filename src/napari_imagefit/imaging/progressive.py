@@ -38,6 +38,8 @@ BETWEEN, SHARE = 0.5, 0.1
 # What tells that a fit may be wrong, unless it says so of more than this share of all fits.
 REMARKS = (Flag.POORLY_DETERMINED, Flag.STRUCTURED_RESIDUAL, Flag.LARGE_CHI2, Flag.AT_LOWER, Flag.AT_UPPER)
 COMMON = 0.2
+# Of each grid so many voxels are fitted both ways; the guess is the better start where it wins this share of them.
+CONTROLS, TOO_MANY = 256, 0.01
 
 
 def iter_fit_voxels_progressively(
@@ -56,7 +58,8 @@ def iter_fit_voxels_progressively(
     Every eighth, fourth or second voxel along each axis is fitted first, from the model's guess. The others start from
     the good ones of these, interpolated linearly, unless `init` says where. A voxel whose fit then fails, or has a
     remark that few have, or a χ² above its neighbours', is fitted from the model's guess as well, and the better answer
-    counts. So the minima are those that `fit_voxels` finds, but for data that leave two of almost the same cost.
+    counts. Some are in any case: where the guess proves better, all are. So the minima are those that `fit_voxels` finds,
+    but for data that leave two of almost the same cost.
 
     A stack that Dask holds, or fits that share parameters, are fitted as by `iter_fit_voxels`.
 
@@ -130,7 +133,7 @@ class _Progressive:
         self.batch = max(FEWEST, BATCH_VALUES // max(1, call.x.size))
         self.partials = _Partials(0.0 if resume is None else resume.seconds)
         given = call.settings.init or {}
-        self.told = all(name in given for name in call.fitted.names)
+        self.guessing = all(name in given for name in call.fitted.names)
 
     @property
     def done(self) -> int:
@@ -140,13 +143,13 @@ class _Progressive:
     def steps(self) -> Run:
         coarser = None
         for step in [*coarse_steps(self.call.grid), 1]:
-            yield from self._level(step, None if self.told else coarser)
+            yield from self._level(step, coarser)
             coarser = step
             if self.should_stop():
                 break
         return self.partials.finish(self.whole, self.source)
 
-    def _level(self, step: int, coarser: int | None) -> Generator[Progress]:
+    def _level(self, step: int, coarser: int | None) -> Generator[Progress, None, None]:
         """Fit what is left of a grid of voxels, from the coarser one."""
         places = np.flatnonzero((self.whole.status == Status.STOPPED) & on_grid(self.call.grid, step))
         good = is_good(self.whole)
@@ -154,16 +157,20 @@ class _Progressive:
         while first < places.size and not self.should_stop():
             begun = time.perf_counter()
             part = places[first : first + self.batch]
-            starts = None if coarser is None else interpolate(self.whole, good, part, coarser)
+            starts = None
+            if coarser is not None and not self.guessing:
+                starts = interpolate(self.whole, good, part, coarser)
             yield from self._fit(part, starts)
             if starts is not None:
                 own = part[np.isfinite(starts).all(axis=0)]
                 self.interpolated.ravel()[own] = True
                 yield from self._retry(own[_doubtful(self.whole, own)])
+                if first == 0:
+                    yield from self._try_out(own)
             first += part.size
             seconds = time.perf_counter() - begun
             self.batch = int(np.clip(part.size * SECONDS / seconds, self.batch, 4 * self.batch))
-        if coarser is not None and not self.should_stop():
+        if self.interpolated.any() and not self.should_stop():
             # before others start from them; beside their neighbours on this grid
             cut = _every(self.call.grid, step)
             wrong = np.zeros_like(self.interpolated)
@@ -179,16 +186,27 @@ class _Progressive:
         yield Progress(self.done, self.call.places.size, partial=self.partials.take(self.whole, self.source))
         return found
 
-    def _retry(self, places: Indices) -> Generator[Progress]:
-        """Fit voxels from the model's own guess too, and keep the better answers."""
+    def _try_out(self, places: Indices) -> Generator[Progress, None, None]:
+        """Whether starts from other voxels are any good, by a few of them; if not, all of them are fitted again."""
+        controls = np.random.default_rng(0).permutation(places)[:CONTROLS]
+        better = yield from self._retry(controls)
+        if better > TOO_MANY * controls.size:
+            self.guessing = True
+            yield from self._retry(np.flatnonzero(self.interpolated))
+            self.interpolated[...] = False
+
+    def _retry(self, places: Indices) -> Generator[Progress, None, int]:
+        """Fit voxels from the model's own guess too, and keep the better answers; returns how many there were."""
         if not places.size:
-            return
+            return 0
         found = yield from self._run(self.call.steps(places, self.source, None, self.should_stop), None)
-        put(self.whole, places, found, is_better(found, self.whole, places))
+        better = is_better(found, self.whole, places)
+        put(self.whole, places, found, better)
         self.partials.fresh = True
         # a failure that might have been none is not known to be one
         open_ = places[(found.status == Status.STOPPED) & failed(self.whole).ravel()[places]]
         put(self.whole, open_, _blank(self.source, self.call, open_.size))
+        return int(np.count_nonzero(better))
 
     def _run(self, steps: Run, before: int | None) -> Run:
         while True:
@@ -314,6 +332,6 @@ def _doubtful(result: FitResult, places: Indices) -> Booleans:
     doubtful = failed(result).ravel()[places] & (result.status.ravel()[places] != Status.STOPPED)
     for flag in REMARKS:
         flagged = (flags & np.uint16(flag)) != 0
-        if flagged.mean() <= COMMON:
+        if np.count_nonzero(flagged) <= COMMON * places.size:
             doubtful |= flagged
     return np.asarray(doubtful)
