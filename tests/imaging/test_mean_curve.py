@@ -100,9 +100,7 @@ def test_a_map_starts_from_it_and_stays_near_it() -> None:
     for name in mean.model.names:
         assert (result.start[name][REGION] == float(mean.params[name])).all()
 
-    tight = drain(
-        iter_fit_voxels(STACK, "exponential_decay", x=T, settings=seed(Settings(), mean, bounds_factor=1.05))
-    )
+    tight = drain(iter_fit_voxels(STACK, "exponential_decay", x=T, settings=seed(Settings(), mean, bounds_factor=1.05)))
     tau = tight.solution["tau"][tight.converged]
     at = float(mean.params["tau"])
     assert ((tau >= at / 1.05) & (tau <= at * 1.05)).all()

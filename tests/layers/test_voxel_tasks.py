@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
+import pandas as pd
 import pytest
+import tifffile
 from napari.components import ViewerModel
 from napari.layers import Image
 
-from napari_imagefit import Status, fit_voxels, models
+from napari_imagefit import Selection, Status, fit_voxels, models
 from napari_imagefit.engine.errors import FitInputError
 from napari_imagefit.layers import request as requests
 from napari_imagefit.layers.choices import Choices, Row
+from napari_imagefit.layers.export import formats_for, write_outcome
 from napari_imagefit.layers.geometry import to_data
 from napari_imagefit.layers.inputs import freeze, run_any
 from napari_imagefit.layers.outputs import keep, put, remove_stale, role, role_of, shown_roles
-from napari_imagefit.layers.reasons import go_to, reasons_of
+from napari_imagefit.layers.reasons import go_to, places_of, reasons_of
 from napari_imagefit.layers.request import Outcome, Request, Showing, Task, answer
 from napari_imagefit.layers.script import as_python
 from napari_imagefit.layers.voxel_tasks import (
@@ -26,6 +32,7 @@ from napari_imagefit.layers.voxel_tasks import (
     compare_with,
     refit,
     refit_painted,
+    run_mean,
     run_voxels,
 )
 
@@ -120,10 +127,10 @@ def test_refit_and_reasons(image: Image) -> None:
     first, _ = drive(run_any(replace(request, wishes=limited)))
     assert first.result is not None
     reasons = {reason.words: reason for reason in reasons_of(first.result)}
-    failed = 62 - reasons["converged"].count
+    failed = 62 - reasons["converged"].fits
     assert failed > 10
-    assert reasons[Status.TOO_FEW_SAMPLES.message].count == 1
-    assert np.argwhere(reasons[Status.TOO_FEW_SAMPLES.message].places(first.result)).tolist() == [[0, 0]]
+    assert reasons[Status.TOO_FEW_SAMPLES.message].fits == 1
+    assert np.argwhere(places_of(first.result, reasons[Status.TOO_FEW_SAMPLES.message])).tolist() == [[0, 0]]
     again, _ = drive(refit(first))
     assert again.result is not None
     assert again.history == (("refit", None),)
@@ -249,6 +256,62 @@ def test_a_mistake_found_while_fitting_is_a_refusal(image: Image) -> None:
     assert "tau" in refused.refusal
 
 
+@pytest.mark.parametrize("use", ["start", "bounds"])
+def test_a_map_near_its_mean_curve(image: Image, use: Any) -> None:
+    select = Selection(skip_first=2)
+    request = request_for(image, select=select, mean=use, factor=1.2)
+    only, _ = drive(run_mean(request))
+    assert only.mean is not None
+    assert only.result is None
+    np.testing.assert_array_equal(np.isfinite(only.mean.values), T >= 2)
+    curve = np.nanmean(np.where(np.arange(63).reshape(7, 9) > 0, STACK, np.nan), axis=(1, 2))
+    np.testing.assert_allclose(only.mean.values[2:], curve[2:], rtol=1e-12)
+    assert (only.mean.n[2:] == 62).all()
+
+    outcome, _ = drive(run_any(request))
+    assert outcome.result is not None
+    assert outcome.mean is not None
+    mean = float(outcome.mean.result.params["tau"])
+    assert mean == float(only.mean.result.params["tau"])
+    tau, start = outcome.result.params["tau"], outcome.result.start["tau"]
+    np.testing.assert_allclose(start.ravel()[1:], mean, rtol=1e-12)
+    if use == "bounds":
+        np.testing.assert_allclose(np.nanmin(tau), mean / 1.2, rtol=1e-9)
+        np.testing.assert_allclose(np.nanmax(tau), mean * 1.2, rtol=1e-9)
+    else:
+        free = fit_voxels(image.data, DECAY, x=T, select=select)
+        np.testing.assert_allclose(tau, free.params["tau"], rtol=1e-5)
+
+
+def test_a_mean_curve_without_an_answer_starts_nothing(image: Image) -> None:
+    image.data = np.full(image.data.shape, 3.0)
+    outcome, _ = drive(run_any(request_for(image, mean="start")))
+    assert outcome.refusal.startswith("The region's mean curve gives no start for the map (")
+
+
+def test_export_keeps_scale_units_and_affine(fitted: Outcome, image: Image, tmp_path: Path) -> None:
+    outcome, _ = drive(add_map(fitted, "1/tau"))
+    assert formats_for(outcome) == ("ome-tiff", "nifti", "zarr", "csv", "parquet")
+    written = write_outcome(outcome, str(tmp_path / "maps.ome.tif"), "ome-tiff", image)
+    assert [path.name for path in written] == ["maps.ome.tif", "maps.recipe.json"]
+    with tifffile.TiffFile(written[0]) as file:
+        assert 'PhysicalSizeX="2.0" PhysicalSizeXUnit="µm"' in (file.ome_metadata or "")
+        assert "1/tau in 1/ms" in (file.ome_metadata or "")
+    affine = np.diag([2.0, 2.0, 3.0, 1.0])
+    affine[:3, 3] = -7, 4, 1
+    image.metadata["affine"] = affine
+    files = write_outcome(outcome, str(tmp_path / "maps.nii.gz"), "nifti", image)
+    tau = nibabel.load(next(path for path in files if path.name == "maps_tau.nii.gz"))
+    np.testing.assert_array_equal(tau.affine, affine)
+    assert fitted.result is not None
+    np.testing.assert_allclose(np.squeeze(tau.get_fdata()), fitted.result.params["tau"], rtol=1e-6)
+    assert json.loads(files[-1].read_text())["verb"] == "fit_voxels"
+    # again, over what is there
+    assert write_outcome(outcome, str(tmp_path / "maps.csv"), "csv", None)
+    table = pd.read_csv(write_outcome(outcome, str(tmp_path / "maps.csv"), "csv", None)[0])
+    np.testing.assert_allclose(table["1/tau [1/ms]"], 1 / table["tau [ms]"])
+
+
 def run_script(text: str, folder: Any, monkeypatch: pytest.MonkeyPatch, data: np.ndarray) -> dict[str, Any]:
     monkeypatch.chdir(folder)
     np.save("data.npy", data)
@@ -264,7 +327,6 @@ def test_the_script_gives_the_same_numbers(
     background = Image(np.linspace(0.9, 1.1, 63).reshape(7, 9), name="background", scale=(2, 2), units=("um", "um"))
     from napari.layers import Labels
 
-    from napari_imagefit import Selection
     from napari_imagefit.layers.choices import Computing, NoiseChoice
 
     region = np.zeros((7, 9), int)

@@ -15,9 +15,10 @@ from qtpy.QtGui import QGuiApplication
 from ..catalogue import models
 from ..engine.errors import FitInputError
 from ..engine.result import FitResult
+from ..imaging.reasons import CONVERGED_LABEL, Reason
 from ..layers.outputs import keep, role_of, shown_roles
 from ..layers.paint import LEAVE_OUT, NAMES, REFIT, find_paint, paint_layer, painted
-from ..layers.reasons import Reason, go_to
+from ..layers.reasons import go_to, places_of
 from ..layers.request import Outcome, Stop, Task
 from ..layers.script import as_python
 from ..layers.voxel_tasks import add_map, check_expression, compare_with, refit, refit_painted, run_voxels
@@ -141,19 +142,19 @@ class FollowUps:
         if self.outcome is None or self.outcome.result is None:
             return
         try:
-            written = export(self._section, self.outcome)
-        except (FitInputError, OSError) as error:
+            written = export(self._section, self.outcome, self._fitted_layer())
+        except FitInputError as error:
             self.said.emit(f"Nothing was exported: {error}", True)
             return
         if written:
-            self.said.emit(f"Exported to {written}", False)
+            others = f" and {len(written) - 1} more" if len(written) > 1 else ""
+            self.said.emit(f"Exported to {written[0]}{others}, the recipe beside.", False)
 
     def _copy(self) -> None:
         if self.outcome is None:
             return
-        layer = next((a for a in self._viewer.layers if str(a.unique_id) == self.outcome.request.group), None)
         try:
-            script = as_python(self.outcome, layer)
+            script = as_python(self.outcome, self._fitted_layer())
         except FitInputError as error:
             self.said.emit(str(error), True)
             return
@@ -163,11 +164,10 @@ class FollowUps:
     def _go_to(self, reason: Reason) -> None:
         result = None if self.outcome is None else self.outcome.result
         layer = self._status_layer()
-        if result is None or layer is None or not reason.count:
+        if result is None or layer is None:
             return
-        if reason.label:
-            layer.visible = True
-            layer.selected_label = reason.label
+        layer.selected_label = reason.label
+        layer.visible = layer.visible or reason.label != CONVERGED_LABEL
         index = self._next_place(reason, result)
         if len(index) < layer.ndim:
             assert self.outcome is not None
@@ -175,12 +175,19 @@ class FollowUps:
         go_to(self._viewer, layer, index[-layer.ndim :])
 
     def _next_place(self, reason: Reason, result: FitResult) -> tuple[int, ...]:
-        places = np.flatnonzero(reason.places(result))
+        places = np.flatnonzero(places_of(result, reason))
         number = self._visited.get(reason.words, -1) + 1
         self._visited[reason.words] = number
         # far apart, so that each click tells something new
         stride = max(1, round(places.size * 0.381966))
         return tuple(int(i) for i in np.unravel_index(places[number * stride % places.size], result.shape))
+
+    def _fitted_layer(self) -> Layer | None:
+        """The layer that was fitted, if it is still there."""
+        if self.outcome is None:
+            return None
+        group = self.outcome.request.group
+        return next((layer for layer in self._viewer.layers if str(layer.unique_id) == group), None)
 
     def _status_layer(self) -> Layer | None:
         if self.outcome is None:

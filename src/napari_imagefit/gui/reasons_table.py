@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QIcon, QPixmap, QResizeEvent
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
-from ..layers.reasons import Reason
+from ..imaging.reasons import Reason
 
 MOST_ROWS = 7
 TIP = "Click, or press Enter, to go to a voxel of this kind; again for the next one"
@@ -45,7 +45,7 @@ class ReasonsTable(QTableWidget):
             words = QTableWidgetItem(reason.words)
             words.setToolTip(f"{reason.words[0].upper()}{reason.words[1:]}. {TIP}")
             words.setIcon(_swatch(reason.colour))
-            count = QTableWidgetItem(f"{reason.count:,}".replace(",", "\u202f"))
+            count = QTableWidgetItem(f"{reason.fits:,}".replace(",", "\u202f"))
             count.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
             count.setToolTip(TIP)
             self.setItem(row, 0, words)
@@ -70,5 +70,5 @@ class ReasonsTable(QTableWidget):
 
 def _swatch(colour: str) -> QIcon:
     picture = QPixmap(14, 14)
-    picture.fill(QColor(colour) if colour else Qt.GlobalColor.transparent)
+    picture.fill(QColor(colour))
     return QIcon(picture)

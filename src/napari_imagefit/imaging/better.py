@@ -20,8 +20,9 @@ Indices = NDArray[np.intp]
 # Costs that differ by less, relative to themselves or to what there was to explain, are the same.
 RELATIVE = 1e-6
 OF_THE_SPREAD = 1e-12
-# χ² scatters by √(2/n) of itself; so many times more than that above the better of the neighbours is too large.
-SIGMAS = 3.0
+# χ² scatters by √(2/n) of itself; so many times more than that above the better of the neighbours is too large. Of fits
+# in the right minimum about 1 in 300 is.
+SIGMAS = 5.0
 
 
 def copy(result: FitResult) -> FitResult:
@@ -71,7 +72,7 @@ def failed(result: FitResult) -> Booleans:
 def suspect(result: FitResult, among: Booleans | None = None) -> Booleans:
     """Fits that have converged, but may lie in a minimum that is not the lowest, ``(*grid,)``.
 
-    Their reduced χ² exceeds the lower quartile of those around them by more than three times its own scatter,
+    Their reduced χ² exceeds the lower quartile of those around them by more than five times its own scatter,
     √(2/degrees of freedom); or that of the whole map, and their residuals show that something is wrong too.
 
     Parameters

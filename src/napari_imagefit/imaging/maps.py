@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 
 Units = Mapping[str, str]
 
+# Colours of how a fit got its answer; the first try, 0, lets what is below shine through.
+ATTEMPTS: dict[int, tuple[str, str]] = {
+    1: ("from its neighbours", "#009E73"),
+    2: ("from global starts", "#0072B2"),
+    3: ("within wider bounds", "#F0E442"),
+}
 # Outlines: the σ of a Gaussian, the edge of a Thomas–Fermi profile, and any of a fit that did not converge.
 COLOURS = {"sigma": "#56B4E9", "gamma": "#56B4E9", "radius": "#2EE6A6"}
 FAILED = "#E69F00"
@@ -45,7 +51,7 @@ def image_layers(
 
 
 def voxel_layers(result: FitResult, source: VoxelSource, units: Units | None = None) -> list[LayerTuple]:
-    """Maps of every parameter, its standard error and the reduced χ², fitted and residual stack, reasons of failure."""
+    """Maps of every parameter, its standard error and goodness, fitted and residual stack, reasons of failure."""
     fitted = source.fitted(result)
     residual = source.stack - fitted
     residual[~np.isfinite(residual)] = np.nan
@@ -102,10 +108,14 @@ def _maps(result: FitResult, units: Units) -> list[LayerTuple]:
     maps: list[LayerTuple] = []
     shown = _main_parameter(result)
 
-    def add(values: NDArray[np.float64], name: str, role: str, unit: str, *, visible: bool) -> None:
+    def add(values: NDArray[Any], name: str, role: str, unit: str, *, visible: bool) -> None:
         options = {"contrast_limits": _robust_limits(values, None), "colormap": "viridis", "visible": visible}
         maps.append((values, {**_named(name, role, result, unit), **options}, "image"))
 
+    if result.attempt.any():
+        maps.append(_attempt_layer(result))
+    add(result.n_used.astype(np.int32), "samples used", "n_used", "", visible=False)
+    add(result.r2, "R²", "r2", "", visible=False)
     add(result.reduced_chi2, "reduced χ²", "reduced_chi2", "", visible=False)
     # the one that is shown comes last, on top; one that is fixed has no maps
     fixed = result.recipe()["fixed"]
@@ -123,7 +133,7 @@ def _main_parameter(result: FitResult) -> str:
     return next((p.name for p in free if p.unit.startswith("coord")), free[0].name)
 
 
-def _robust_limits(values: NDArray[np.float64], low: float | None) -> tuple[float, float]:
+def _robust_limits(values: NDArray[Any], low: float | None) -> tuple[float, float]:
     """Limits that hold 99 % of the finite values, never equal."""
     finite = values[np.isfinite(values)]
     if not finite.size:
@@ -157,6 +167,19 @@ def _status_layer(result: FitResult, labels: NDArray[np.uint8], *, remarks: bool
     colours: dict[int | None, str] = {None: "transparent", **{reason.label: reason.colour for reason in found}}
     options = {"features": features, "colormap": colours, "opacity": 0.6, "visible": worth_a_look(found)}
     return labels, {**_named("status", "status", result), **options}, "labels"
+
+
+def _attempt_layer(result: FitResult) -> LayerTuple:
+    labels = result.attempt.astype(np.uint8)
+    features = {
+        "index": [0, *ATTEMPTS],
+        "attempt": ["first try", *(words for words, _ in ATTEMPTS.values())],
+        "fits": [int(np.count_nonzero((labels == number) & result.converged)) for number in (0, *ATTEMPTS)],
+    }
+    colours: dict[int | None, str] = {None: "transparent", 0: "transparent"}
+    colours |= {number: colour for number, (_, colour) in ATTEMPTS.items()}
+    options = {"features": features, "colormap": colours, "opacity": 0.6, "visible": False}
+    return labels, {**_named("attempt", "attempt", result), **options}, "labels"
 
 
 def _outline_layer(result: FitResult, source: ImageSource, units: Units, names: Sequence[str]) -> LayerTuple:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Generator
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -38,6 +39,8 @@ BETWEEN, SHARE = 0.5, 0.1
 # What tells that a fit may be wrong, unless it says so of more than this share of all fits.
 REMARKS = (Flag.POORLY_DETERMINED, Flag.STRUCTURED_RESIDUAL, Flag.LARGE_CHI2, Flag.AT_LOWER, Flag.AT_UPPER)
 COMMON = 0.2
+# Of each grid so many voxels are fitted both ways; the guess is the better start where it wins this share of them.
+CONTROLS, TOO_MANY = 256, 0.01
 
 
 def iter_fit_voxels_progressively(
@@ -55,9 +58,10 @@ def iter_fit_voxels_progressively(
     """`fit_voxels` as a generator, from a sparse grid of voxels to all of them.
 
     Every eighth, fourth or second voxel along each axis is fitted first, from the model's guess. The others start from
-    the good ones of these, interpolated linearly, unless `init` says where. A voxel whose fit then fails, or looks wrong
-    beside its neighbours, is fitted from the model's guess as well, and the better answer counts; so each minimum is the
-    one that `fit_voxels` finds, or a lower one.
+    the good ones of these, interpolated linearly, unless `init` says where. A voxel whose fit then fails, or has a
+    remark that few have, or a χ² above its neighbours', is fitted from the model's guess as well, and the better answer
+    counts. Some are in any case: where the guess proves better, all are. So the minima are those that `fit_voxels` finds,
+    but for data that leave two of almost the same cost.
 
     A stack that Dask holds, or fits that share parameters, are fitted as by `iter_fit_voxels`.
 
@@ -129,10 +133,11 @@ class _Progressive:
     ) -> None:
         self.source, self.call, self.should_stop = source, call, should_stop
         self.whole = copy(_blank(source, call) if resume is None else resume)
+        self.interpolated = np.zeros(call.grid, bool)  # which voxels have started from others
         self.batch = max(FEWEST, BATCH_VALUES // max(1, call.x.size))
         self.partials = _Partials(0.0 if resume is None else resume.seconds)
         given = call.settings.init or {}
-        self.told = all(name in given for name in call.fitted.names)
+        self.guessing = all(name in given for name in call.fitted.names)
 
     @property
     def done(self) -> int:
@@ -142,31 +147,39 @@ class _Progressive:
     def steps(self) -> Run:
         coarser = None
         for step in [*coarse_steps(self.call.grid), 1]:
-            yield from self._level(step, None if self.told else coarser)
+            yield from self._level(step, coarser)
             coarser = step
             if self.should_stop():
                 break
         return self.partials.finish(self.whole, self.source)
 
-    def _level(self, step: int, coarser: int | None) -> Generator[Progress]:
+    def _level(self, step: int, coarser: int | None) -> Generator[Progress, None, None]:
         """Fit what is left of a grid of voxels, from the coarser one."""
         places = np.flatnonzero((self.whole.status == Status.STOPPED) & on_grid(self.call.grid, step))
         good = is_good(self.whole)
-        first, interpolated = 0, np.zeros(self.whole.status.size, bool)
+        first = 0
         while first < places.size and not self.should_stop():
             begun = time.perf_counter()
             part = places[first : first + self.batch]
-            starts = None if coarser is None else interpolate(self.whole, good, part, coarser)
+            starts = None
+            if coarser is not None and not self.guessing:
+                starts = interpolate(self.whole, good, part, coarser)
             yield from self._fit(part, starts)
             if starts is not None:
                 own = part[np.isfinite(starts).all(axis=0)]
-                interpolated[own] = True
+                self.interpolated.ravel()[own] = True
                 yield from self._retry(own[_doubtful(self.whole, own)])
+                if first == 0:
+                    yield from self._try_out(own)
             first += part.size
             seconds = time.perf_counter() - begun
             self.batch = int(np.clip(part.size * SECONDS / seconds, self.batch, 4 * self.batch))
-        if interpolated.any() and not self.should_stop():
-            yield from self._retry(np.flatnonzero(suspect(self.whole, interpolated.reshape(self.whole.shape))))
+        if self.interpolated.any() and not self.should_stop():
+            # before others start from them; beside their neighbours on this grid
+            cut = _every(self.call.grid, step)
+            wrong = np.zeros_like(self.interpolated)
+            wrong[cut] = suspect(_thinned(self.whole, cut), self.interpolated[cut])
+            yield from self._retry(np.flatnonzero(wrong))
 
     def _fit(self, places: Indices, starts: Floats | None) -> Generator[Progress, None, FitResult]:
         """Fit voxels for the first time; those that do not come to their end are left as they were."""
@@ -177,16 +190,27 @@ class _Progressive:
         yield Progress(self.done, self.call.places.size, partial=self.partials.take(self.whole, self.source))
         return found
 
-    def _retry(self, places: Indices) -> Generator[Progress]:
-        """Fit voxels from the model's own guess too, and keep the better answers."""
+    def _try_out(self, places: Indices) -> Generator[Progress, None, None]:
+        """Whether starts from other voxels are any good, by a few of them; if not, all of them are fitted again."""
+        controls = np.random.default_rng(0).permutation(places)[:CONTROLS]
+        better = yield from self._retry(controls)
+        if better > TOO_MANY * controls.size:
+            self.guessing = True
+            yield from self._retry(np.flatnonzero(self.interpolated))
+            self.interpolated[...] = False
+
+    def _retry(self, places: Indices) -> Generator[Progress, None, int]:
+        """Fit voxels from the model's own guess too, and keep the better answers; returns how many there were."""
         if not places.size:
-            return
+            return 0
         found = yield from self._run(self.call.steps(places, self.source, None, self.should_stop), None)
-        put(self.whole, places, found, is_better(found, self.whole, places))
+        better = is_better(found, self.whole, places)
+        put(self.whole, places, found, better)
         self.partials.fresh = True
         # a failure that might have been none is not known to be one
         open_ = places[(found.status == Status.STOPPED) & failed(self.whole).ravel()[places]]
         put(self.whole, open_, _blank(self.source, self.call, open_.size))
+        return int(np.count_nonzero(better))
 
     def _run(self, steps: Run, before: int | None) -> Run:
         while True:
@@ -255,9 +279,24 @@ def coarse_steps(grid: tuple[int, ...]) -> list[int]:
 def on_grid(grid: tuple[int, ...], step: int) -> Booleans:
     """The voxels at every so many along each axis of space, ``(*grid,)``."""
     found = np.zeros(grid, bool)
-    leading = max(0, len(grid) - SPATIAL)
-    found[tuple(slice(None) if axis < leading else slice(None, None, step) for axis in range(len(grid)))] = True
+    found[_every(grid, step)] = True
     return found
+
+
+def _every(grid: tuple[int, ...], step: int) -> tuple[slice, ...]:
+    leading = max(0, len(grid) - SPATIAL)
+    return tuple(slice(None) if axis < leading else slice(None, None, step) for axis in range(len(grid)))
+
+
+def _thinned(result: FitResult, cut: tuple[slice, ...]) -> FitResult:
+    """The fits of a coarser grid."""
+
+    def own(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: own(one) for name, one in value.items()}
+        return value[cut] if isinstance(value, np.ndarray) else value
+
+    return replace(result, **{name: own(value) for name, value in vars(result).items()})
 
 
 def interpolate(result: FitResult, good: Booleans, places: Indices, step: int) -> Floats:
@@ -297,6 +336,6 @@ def _doubtful(result: FitResult, places: Indices) -> Booleans:
     doubtful = failed(result).ravel()[places] & (result.status.ravel()[places] != Status.STOPPED)
     for flag in REMARKS:
         flagged = (flags & np.uint16(flag)) != 0
-        if flagged.mean() <= COMMON:
+        if np.count_nonzero(flagged) <= COMMON * places.size:
             doubtful |= flagged
     return np.asarray(doubtful)

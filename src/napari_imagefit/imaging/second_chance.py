@@ -28,12 +28,6 @@ Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
 FIRST, NEIGHBOURS, GLOBAL, WIDER = range(4)
-ATTEMPTS = {
-    FIRST: "first try",
-    NEIGHBOURS: "from its neighbours",
-    GLOBAL: "from global starts",
-    WIDER: "within wider bounds",
-}
 # A second chance is not spoilt by a limit that may be why the first try failed.
 FEWEST_ITERATIONS = 100
 # How often voxels that have just been solved help those next to them, and how many global starts are tried.

@@ -64,7 +64,8 @@ def parameter_wishes(
                 f"The lower bound {lower:g} of {row.name!r} is not below its upper bound {upper:g}; "
                 "change one of them, or tick Fix to hold the parameter."
             )
-        bounds[row.name] = (lower, upper)
+        if (lower, upper) != (own[row.name].lower, own[row.name].upper):
+            bounds[row.name] = (lower, upper)
         if value is not None:
             init[row.name] = value
     fitted, _ = Settings(tied=tied).model(model)

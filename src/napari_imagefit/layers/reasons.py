@@ -1,16 +1,14 @@
-"""Why fits have no answer, or are to be looked at twice: in words, with the colours of the status layer, and where."""
+"""What became of the fits, as the status layer has it, and where in the viewer."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.result import FitResult
-from ..engine.status import Flag, Status
-from ..imaging.maps import CONVERGED_LABEL, REASONS
+from ..imaging.reasons import Reason, reason_labels, reasons, status_labels
 from .geometry import unit_factors
 
 if TYPE_CHECKING:
@@ -18,40 +16,8 @@ if TYPE_CHECKING:
     from napari.viewer import ViewerModel
 
 
-@dataclass(frozen=True)
-class Reason:
-    """One line of the table of reasons.
-
-    Attributes
-    ----------
-    words : str
-    count : int
-        How many fits it holds for.
-    label : int
-        In the status layer; 0 where it has none.
-    colour : str
-        Of the label; empty where it has none.
-    statuses : tuple of Status
-    flag : Flag or None
-        A remark on fits that have an answer, instead of a status.
-    """
-
-    words: str
-    count: int
-    label: int = 0
-    colour: str = ""
-    statuses: tuple[Status, ...] = ()
-    flag: Flag | None = None
-
-    def places(self, result: FitResult) -> NDArray[np.bool_]:
-        """Where it holds, ``(*grid,)``."""
-        if self.flag is not None:
-            return (result.flags & np.uint16(self.flag)).astype(bool) & result.converged
-        return np.isin(result.status, self.statuses)
-
-
 def reasons_of(result: FitResult) -> list[Reason]:
-    """What became of the fits: converged, the reasons of failure, then remarks on those that converged.
+    """The labels that the status layer of a result has, with their words, colours and counts; none that no fit has.
 
     Examples
     --------
@@ -60,22 +26,20 @@ def reasons_of(result: FitResult) -> list[Reason]:
     >>> t = np.arange(8.0)[:, None]
     >>> stack = np.exp(-t / np.array([2.0, 3.0]))
     >>> stack[2:, 1] = np.nan
-    >>> [(reason.words, reason.count) for reason in reasons_of(fit_voxels(stack, "exponential_decay"))]
+    >>> [(reason.words, reason.fits) for reason in reasons_of(fit_voxels(stack, "exponential_decay"))]
     [('converged', 1), ('not fitted: fewer usable samples than free parameters', 1)]
     """
-    counts = result.counts()
-    good = tuple(status for status in Status if status.converged)
-    found = [Reason("converged", sum(counts.get(s, 0) for s in good), CONVERGED_LABEL, "", good)]
-    for status, n in counts.items():
-        if not status.converged:
-            label, colour = REASONS.get(status, (0, ""))
-            found.append(Reason(status.message, n, label, colour, (status,)))
-    for flag in Flag:
-        reason = Reason(flag.message, 0, flag=flag)
-        n = int(np.count_nonzero(reason.places(result)))
-        if n:
-            found.append(Reason(flag.message, n, flag=flag))
-    return found
+    return [reason for reason in reasons(result, remarks=_has_remarks(result)) if reason.label and reason.fits]
+
+
+def places_of(result: FitResult, reason: Reason) -> NDArray[np.bool_]:
+    """Where a reason holds, ``(*grid,)``."""
+    labels = reason_labels(result) if _has_remarks(result) else status_labels(result.status)
+    return np.asarray(labels == reason.label)
+
+
+def _has_remarks(result: FitResult) -> bool:
+    return result.model.ndim == 1
 
 
 def go_to(viewer: ViewerModel, layer: Layer, index: tuple[int, ...]) -> None:

@@ -217,7 +217,7 @@ def _mean_steps(request: Request, data: NDArray[Any], settings: Settings) -> Gen
     from ..imaging.mean_curve import fit_mean_curve, mean_curve
 
     yield Progress(0, 1)
-    where = {"axis": request.axis, "mask": request.mask, "select": request.select}
+    where: dict[str, Any] = {"axis": request.axis, "mask": request.mask, "select": request.select}
     curve = mean_curve(data, request.coords[0], **where)
     result = fit_mean_curve(data, request.model, x=request.coords[0], **where, settings=settings)
     return MeanFit(curve.x, curve.mean, curve.sem, curve.n, result)
