@@ -160,7 +160,8 @@ def test_a_map_fills_in_is_stopped_and_goes_on(
     monkeypatch.setattr(voxel_maps, "unfinished_layers", make_when_clicked)
 
     def on_showing() -> None:
-        seen.append(int(np.isfinite(named(viewer, "tau [ms]").data).sum()))
+        assert named(viewer, "tau [ms]").name.endswith("(so far)")
+        seen.append(np.unique(named(viewer, "tau [ms]").data).size)
         if len(seen) == 1:
             qtbot.mouseClick(widget.fit_bar.cancel, LEFT)
             assert widget.fit_bar.note.text() == "stopping…"
@@ -173,6 +174,7 @@ def test_a_map_fills_in_is_stopped_and_goes_on(
     assert 0 < seen[0] < 116
     assert left.any()
     assert tau.visible
+    assert tau.name == "tau [ms] · exponential_decay"
     assert np.isnan(tau.data[left]).all()
     assert np.isfinite(tau.data[status.data == 1]).all()
 

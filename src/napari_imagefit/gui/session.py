@@ -65,6 +65,11 @@ class Session:
         return self._request is not None
 
     @property
+    def stopping(self) -> bool:
+        """Whether the fit under way has been asked to end."""
+        return self._worker is not None and self._stop.is_set()
+
+    @property
     def request(self) -> Request | None:
         """What is being fitted."""
         return self._request

@@ -198,7 +198,7 @@ class ImageFitWidget(QWidget):
         if self.session.stop():
             self.fit_bar.set_busy("stopping…")
         else:
-            self._drop(why)
+            self._drop("Cancelled; what the maps show is unfinished." if self.session.stopping else why)
 
     def _drop(self, why: str) -> None:
         if self.session.cancel():

@@ -8,7 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.result import FitResult, LayerTuple
+from ..engine.status import Status
 from .maps import Units, _main_parameter, _named, _robust_limits, _status_layer, status_labels
+from .neighbours import SPATIAL
+from .progressive import LARGEST_STEP
 
 if TYPE_CHECKING:
     from .compare import Comparison
@@ -23,7 +26,8 @@ MOST_LOOKED_AT = 100_000  # values from which a contrast is judged while a fit i
 def unfinished_layers(result: FitResult, units: Units | None = None, *, status: bool) -> list[LayerTuple]:
     """Maps of the parameters of a fit that is under way: what a person looks at meanwhile.
 
-    With `status` that map, too; without, nothing covers what has not been fitted yet.
+    Voxels whose turn has not come show the value of the coarse grid's voxel before them, and the names of the layers
+    say that this is how it stands so far. With `status` that map, too; without, nothing covers them.
     """
     shown = _main_parameter(result)
     fixed = result.source.recipe()["fixed"]
@@ -31,13 +35,36 @@ def unfinished_layers(result: FitResult, units: Units | None = None, *, status: 
     # the one that is shown comes last, on top
     names = [name for name in result.model.names if name not in fixed and name != shown] + [shown]
     for name in names:
-        values = result.params[name]
+        values = coarse_map(result.params[name], result.status)
         limits = _robust_limits(values.ravel()[:: max(1, values.size // MOST_LOOKED_AT)], None)
         options = {"contrast_limits": limits, "colormap": "viridis", "visible": name == shown}
-        layers.append(
-            (values, {**_named(name, f"param:{name}", result, (units or {}).get(name, "")), **options}, "image")
-        )
+        said = _named(name, f"param:{name}", result, (units or {}).get(name, ""))
+        layers.append((values, {**said, **options, "name": f"{said['name']} (so far)"}, "image"))
     return layers
+
+
+def coarse_map(values: NDArray[np.float64], status: NDArray[np.int8]) -> NDArray[np.float64]:
+    """A map in which voxels that wait for their fit have the value of the finest grid's voxel that is known there.
+
+    Examples
+    --------
+    >>> waiting = np.full((2, 4), Status.STOPPED)
+    >>> waiting[0, 0], waiting[0, 2] = 1, 1
+    >>> coarse_map(np.array([[5, np.nan, 7, np.nan], 4 * [np.nan]]), waiting)
+    array([[5., 5., 7., 7.],
+           [5., 5., 7., 7.]])
+    """
+    found = values.copy()
+    waiting = status == Status.STOPPED
+    step = 2
+    while step <= LARGEST_STEP:
+        block = values
+        for axis in range(max(0, values.ndim - SPATIAL), values.ndim):
+            nearest = np.arange(values.shape[axis]) // step * step
+            block = np.take(block, nearest, axis=axis)
+        np.copyto(found, block, where=waiting & np.isnan(found))
+        step *= 2
+    return found
 
 
 def derived_layers(result: FitResult, derived: DerivedMap) -> list[LayerTuple]:
