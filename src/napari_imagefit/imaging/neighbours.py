@@ -44,14 +44,24 @@ def around(places: Indices, grid: tuple[int, ...], radius: int) -> Iterator[tupl
     grid = grid or (1,)
     leading = len(grid) - min(len(grid), SPATIAL)
     ranges = [range(1)] * leading + [range(-radius, radius + 1)] * (len(grid) - leading)
-    steps = np.array([step for step in product(*ranges) if any(step)], dtype=np.intp).reshape(-1, len(grid))
+    steps = [step for step in product(*ranges) if any(step)]
+    strides = [int(np.prod(grid[axis + 1 :])) for axis in range(len(grid))]
     width = max(1, AT_A_TIME // max(1, len(steps)))
     for first in range(0, places.size, width):
-        part = slice(first, min(first + width, places.size))
-        at = np.stack(np.unravel_index(places[part], grid), axis=-1)[:, None] + steps
-        inside = ((at >= 0) & (at < np.array(grid, dtype=np.intp))).all(axis=-1)
-        found = np.ravel_multi_index(tuple(np.moveaxis(at, -1, 0)), grid, mode="clip")
-        yield part, np.asarray(found), inside
+        own = places[first : first + width]
+        at = np.unravel_index(own, grid)
+        there = [
+            {by: (at[axis] + by >= 0) & (at[axis] + by < grid[axis]) for by in ranges[axis]}
+            for axis in range(len(grid))
+        ]
+        found = np.repeat(own[:, None], len(steps), axis=1)
+        inside = np.ones(found.shape, bool)
+        for column, step in enumerate(steps):
+            for axis, by in enumerate(step):
+                if by:
+                    inside[:, column] &= there[axis][by]
+            found[:, column] += inside[:, column] * int(np.dot(step, strides))
+        yield slice(first, first + own.size), found, inside
 
 
 def any_around(where: Booleans, places: Indices, radius: int) -> Booleans:
@@ -116,13 +126,13 @@ def weighted_median(values: Floats, weights: Floats, use: Booleans) -> Floats:
 
 def lower_quartile_around(values: Floats, use: Booleans, places: Indices) -> Floats:
     """The lower quartile of a map in the cube around some voxels, ``(n_places,)``; NaN with too few neighbours."""
-    flat, usable = values.ravel(), use.ravel() & np.isfinite(values).ravel()
+    flat = np.where(use & np.isfinite(values), values, np.inf).ravel()
     quartiles = np.full(places.size, np.nan)
     radius = 1 if min(values.ndim, SPATIAL) == SPATIAL else 2
     for part, found, inside in around(places, values.shape, radius):
-        counted = inside & usable[found]
-        ordered = np.sort(np.where(counted, flat[found], np.inf), axis=1)
-        count = counted.sum(axis=1)
+        ordered = np.where(inside, flat[found], np.inf)
+        ordered.sort(axis=1)
+        count = np.count_nonzero(ordered < np.inf, axis=1)
         at = np.take_along_axis(ordered, (np.maximum(count - 1, 0) // 4)[:, None], axis=1)[:, 0]
         quartiles[part] = np.where(count >= ENOUGH, at, np.nan)
     return quartiles
