@@ -107,7 +107,7 @@ class CursorFollower:
             self._timer.start(int(1000 * wait))
 
     def _tell(self) -> None:
-        if self._latest is not None:
+        if self._latest is not None and self.enabled():
             begun = time.perf_counter()
             self.moved.emit(self._latest)
             self._took = time.perf_counter() - begun

@@ -26,7 +26,7 @@ class Shown:
 
 def style_of(who: str, colours: Colours) -> Style:
     """The cursor's is the colour of text."""
-    return STYLES[who] if who in STYLES else Style(colours.text.name(), "o", "disc")
+    return STYLES[who] if who in STYLES else Style(colours.text.name(), "o", "disc", "●")
 
 
 class CurvePlot:
@@ -36,14 +36,23 @@ class CurvePlot:
     ----------
     layout : pyqtgraph.GraphicsLayoutWidget
     column : int
-    left, bottom : str
-        What the axes show.
+    left : tuple of str
+        What the left axes show, of the upper plot and the lower one.
+    bottom : str
     legend : bool
     """
 
-    def __init__(self, layout: Any, column: int, *, left: str = "data", bottom: str = "", legend: bool = True) -> None:
-        self.upper = new_plot(layout, 0, column, left=left, name="data and fit")
-        self.lower = new_plot(layout, 1, column, left="residual", bottom=bottom, name="residuals")
+    def __init__(
+        self,
+        layout: Any,
+        column: int,
+        *,
+        left: tuple[str, str] = ("data", "residual"),
+        bottom: str = "",
+        legend: bool = True,
+    ) -> None:
+        self.upper = new_plot(layout, 0, column, left=left[0], name="data and fit")
+        self.lower = new_plot(layout, 1, column, left=left[1], bottom=bottom, name="residuals")
         self.lower.setXLink(self.upper)
         self.upper.getAxis("bottom").setStyle(showValues=False)
         layout.ci.layout.setRowStretchFactor(0, 5)
@@ -114,8 +123,7 @@ class _Items:
         faint.setAlpha(60)
         paler.setAlpha(150)
         self.line.setPen(pg.mkPen(colour, width=2))
-        # told from samples of the same colour by a rim
-        self.line.setShadowPen(pg.mkPen(colours.background, width=5))
+        self._rim = pg.mkPen(colours.background, width=5)
         self.centre.setPen(pg.mkPen(paler, style=Qt.PenStyle.DotLine))
         self.band.setBrush(pg.mkBrush(faint))
         self.band.setPen(pg.mkPen(None))
@@ -137,6 +145,8 @@ class _Items:
         used, known = curve.used, np.isfinite(curve.data)
         for scatter in (self.points, self.left_out, self.residuals):
             scatter.setSize(SIZE if curve.x.size <= MANY else SMALL)
+        # told by a rim from samples that lie as close as a line
+        self.line.setShadowPen(self._rim if curve.x.size > MANY else None)
         self.points.setData(curve.x[used & known], curve.data[used & known])
         self.left_out.setData(curve.x[~used & known], curve.data[~used & known])
         left = used & np.isfinite(curve.residual)

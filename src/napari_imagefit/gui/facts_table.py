@@ -13,7 +13,7 @@ from ..imaging.facts import FitFacts, ParameterFacts
 from .numbers import format_value
 
 WORDS = ("status", "remarks", "steps · samples", "reduced χ² · R²", "found by")
-COLUMN, HEADER = 190, 116  # pixels: a value with its error and start in one line
+COLUMN, HEADER = 205, 116  # pixels: a value with its error and start in one line
 TIPS = {
     "status": "How the fit ended",
     "remarks": "What is to be remarked of the answer",
@@ -34,7 +34,7 @@ class FactsTable(QTableWidget):
         self.setSelectionMode(QAbstractItemView.SelectionMode.ContiguousSelection)
         self.setTabKeyNavigation(False)
         self.setWordWrap(True)
-        self.setMinimumWidth(HEADER + COLUMN)
+        self.setMinimumWidth(240)
         self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         self.horizontalHeader().setMinimumSectionSize(COLUMN)
         self.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
@@ -48,7 +48,6 @@ class FactsTable(QTableWidget):
         words = WORDS if any(one.how for one in found) else WORDS[:-1]
         titles = [f"{name} [{units[name]}]" if units.get(name) else name for name in names] + list(words)
         self._set_shape(titles if found else [], list(columns))
-        self.setMinimumWidth(HEADER + COLUMN * min(max(len(columns), 1), 3))
         for column, one in enumerate(found):
             texts = [_value(p) for p in one.parameters] + _words(one)[: len(words)]
             for row, text in enumerate(texts):
@@ -56,6 +55,10 @@ class FactsTable(QTableWidget):
                 if item.text() != text:
                     item.setText(text)
                     item.setToolTip(text)
+
+    def wanted_width(self) -> int:
+        """The width at which every column is seen whole, up to three of them."""
+        return HEADER + COLUMN * min(max(self.columnCount(), 1), 3) + 24
 
     def column_of(self, title: str) -> dict[str, str]:
         """What stands in a column, by the titles of the rows."""

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
 NOTHING = "Nothing has been fitted yet: open Plugins → Image Fit, choose data and click Fit."
+HISTOGRAM_WIDTH = 320
 HINT = "Move the pointer over the fit; a click pins what is under it."
 
 
@@ -85,7 +86,7 @@ class Inspector(QWidget):
         self.plots = QStackedWidget()
         self.plots.addWidget(self.curve_graphics)
         self.plots.addWidget(self.surface_graphics)
-        self.plots.setMinimumSize(240, 190)
+        self.plots.setMinimumSize(280, 190)
         self.table = FactsTable()
         self.histogram = HistogramPanel(self._viewer.layers, colours)
         self.histogram.setVisible(False)
@@ -112,7 +113,7 @@ class Inspector(QWidget):
         self.where.returnPressed.connect(self._on_typed)
         self.pin_button.clicked.connect(self._on_pin_button)
         self.clear_button.clicked.connect(self.clear_pins)
-        self.histogram_button.toggled.connect(self.histogram.setVisible)
+        self.histogram_button.toggled.connect(self._on_histogram)
         QShortcut(QKeySequence(Qt.Key.Key_Escape), self, self.clear_pins).setContext(
             Qt.ShortcutContext.WidgetWithChildrenShortcut
         )
@@ -171,7 +172,10 @@ class Inspector(QWidget):
         else:
             self.surfaces.draw({who: _cuts(request, result, place) for who, place in places.items()}, colours)
         found = {f"{who} · {place_title(request, place)}": facts(result, place) for who, place in places.items()}
+        before = self.table.columnCount()
         self.table.show_facts(found, request.units)
+        if self.table.columnCount() != before:
+            self._share_width()
         self.histogram.mark(places)
         if self._place is None:
             self.note.setText(HINT if not self.pins.items else f"{HINT} Esc lets go of the pins.")
@@ -284,6 +288,17 @@ class Inspector(QWidget):
             )
             return
         self.pin(place)
+
+    def _on_histogram(self, shown: bool) -> None:
+        self.histogram.setVisible(shown)
+        self._share_width()
+
+    def _share_width(self) -> None:
+        """The table as wide as it wants to be, unless the plots would get too narrow."""
+        width = self.splitter.width()
+        counts = HISTOGRAM_WIDTH if self.histogram_button.isChecked() else 0
+        plots = max(width - counts - self.table.wanted_width(), int(0.45 * width))
+        self.splitter.setSizes([plots, max(width - counts - plots, 0), counts])
 
     def _on_escape(self, _viewer: object) -> None:
         self.clear_pins()

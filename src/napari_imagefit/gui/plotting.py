@@ -19,7 +19,7 @@ sys.excepthook, threading.excepthook = _hooks
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
-__all__ = ["STYLES", "Colours", "Style", "colour_plot", "colours_of", "new_plot", "pg"]
+__all__ = ["STYLES", "Colours", "Style", "adopt_menu", "colour_plot", "colours_of", "new_plot", "pg"]
 
 
 @dataclass(frozen=True)
@@ -29,15 +29,16 @@ class Style:
     colour: str
     symbol: str  # pyqtgraph's name of it
     napari_symbol: str
+    sign: str
 
 
 STYLES = {
-    "A": Style("#E69F00", "s", "square"),
-    "B": Style("#56B4E9", "t1", "triangle_up"),
-    "C": Style("#2EB886", "d", "diamond"),
-    "D": Style("#CC79A7", "star", "star"),
-    "E": Style("#D55E00", "t", "triangle_down"),
-    "F": Style("#8C8CFF", "+", "cross"),
+    "A": Style("#E69F00", "s", "square", "■"),
+    "B": Style("#56B4E9", "t1", "triangle_up", "▲"),
+    "C": Style("#2EB886", "d", "diamond", "◆"),
+    "D": Style("#CC79A7", "star", "star", "★"),
+    "E": Style("#D55E00", "t", "triangle_down", "▼"),
+    "F": Style("#8C8CFF", "+", "cross", "✚"),
 }
 
 
@@ -66,7 +67,8 @@ def colours_of(viewer: Viewer) -> Colours:
 
 def new_plot(layout: Any, row: int, column: int, *, left: str, bottom: str = "", name: str = "") -> Any:
     """A plot whose axes never change the unit of what they show, and keep their width."""
-    plot = layout.addPlot(row=row, col=column)
+    plot = layout.addPlot(row=row, col=column, enableMenu=False)
+    adopt_menu(plot, layout)
     for side, text in (("left", left), ("bottom", bottom)):
         axis = plot.getAxis(side)
         axis.enableAutoSIPrefix(False)
@@ -74,9 +76,13 @@ def new_plot(layout: Any, row: int, column: int, *, left: str, bottom: str = "",
             axis.setLabel(text)
     plot.getAxis("left").setWidth(64)
     plot.hideButtons()
-    plot.setMenuEnabled(False)
     plot.setObjectName(name)
     return plot
+
+
+def adopt_menu(plot: Any, owner: Any) -> None:
+    """Let a plot's menu, which is made whether it is wanted or not, go with the window; nobody else takes it away."""
+    plot.ctrlMenu.setParent(owner)
 
 
 def colour_plot(plot: Any, colours: Colours) -> None:
@@ -88,3 +94,5 @@ def colour_plot(plot: Any, colours: Colours) -> None:
     plot.titleLabel.setText(plot.titleLabel.text, color=colours.text)
     if plot.legend is not None:
         plot.legend.setLabelTextColor(colours.text)
+        for _, label in plot.legend.items:
+            label.setText(label.text, color=colours.text)

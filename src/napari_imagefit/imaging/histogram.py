@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..engine.result import FitResult
 from ..engine.status import Status
 
-BINS = 96
+BINS, FEW = 96, 8
 # Of this many values in a million the quantiles are as good as those of all.
 ENOUGH = 1_000_000
 COUNTS = {"n_used": "samples used", "n_iterations": "steps", "attempt": "attempt"}
@@ -48,6 +48,8 @@ def histogram(values: NDArray[Any], *, robust: bool = True, whole: bool = False,
         Whether they are whole numbers, each of which then has a bin, or shares it with equally many.
     robust : bool
         Leave out what lies far from everything else: beyond the 0.5 and 99.5 % quantiles by more than their distance.
+    bins : int
+        The most there may be; few values have fewer.
 
     Examples
     --------
@@ -59,6 +61,7 @@ def histogram(values: NDArray[Any], *, robust: bool = True, whole: bool = False,
     finite = finite[np.isfinite(finite)]
     if not finite.size:
         return Histogram(np.zeros(1, np.int64), np.array([0.0, 1.0]), 0, 0)
+    bins = min(bins, max(FEW, int(2 * np.sqrt(finite.size))))
     low, high = float(finite.min()), float(finite.max())
     if robust:
         first, last = np.percentile(finite[:: max(1, finite.size // ENOUGH)], [0.5, 99.5])

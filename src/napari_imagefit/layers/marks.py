@@ -64,8 +64,7 @@ def show_pins(layers: LayerList, request: Request, grid: FitGrid, pins: Sequence
             points,
             name=f"pins · {request.layer_name}",
             size=1,
-            border_color="black",
-            border_width=0.1,
+            border_width=0,
             # as large on screen at every zoom, to hold the letter
             canvas_size_limits=(20, 20),
             features={"pin": [pin.letter for pin in pins]},
@@ -80,7 +79,8 @@ def show_pins(layers: LayerList, request: Request, grid: FitGrid, pins: Sequence
         layer.name = f"pins · {request.layer_name}"
         layer.metadata = {**layer.metadata, MARK: {"what": PINS, "group": request.group}}
     layer.selected_data = set()
-    layer.face_color = [pin.colour for pin in pins]
+    # napari draws a border of no width as well where a point is kept large on screen
+    layer.face_color = layer.border_color = [pin.colour for pin in pins]
     layer.symbol = [pin.symbol for pin in pins]
     _place(layer, where)
     return layer
@@ -135,8 +135,9 @@ def _place(layer: Layer, where: Any) -> None:
 
 
 def _add(layers: LayerList, layer: Layer) -> None:
-    """On top; what is selected stays so: a click selects points where they are."""
+    """On top, but for pins; what is selected stays so."""
     selected = layers.selection.active
-    layers.append(layer)
+    pins = find_mark(layers, PINS)
+    layers.insert(len(layers) if pins is None else layers.index(pins), layer)
     if selected is not None:
         layers.selection.active = selected
