@@ -131,7 +131,17 @@ def page() -> str:
     agree = both & (apart < ALIKE)
     bound_here = np.any([result.at_bound[n] != 0 for n in NAMES], axis=0)
     lower, higher = both & (relative > SAME_COST), both & (relative < -SAME_COST)
-    head = ["", "voxels", "both answer", "agree", "equal cost", "ours lower", "osipy's lower", "only ours", "only osipy's"]
+    head = [
+        "",
+        "voxels",
+        "both answer",
+        "agree",
+        "equal cost",
+        "ours lower",
+        "osipy's lower",
+        "only ours",
+        "only osipy's",
+    ]
     rows: list[list[Any]] = [head]
     for name, where in regions.items():
         counts = (where, both, agree, both & ~lower & ~higher, lower, higher, ours.valid & ~theirs.valid)

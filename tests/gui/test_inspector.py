@@ -19,10 +19,10 @@ from napari_imagefit.gui.inspection import Inspection
 from napari_imagefit.gui.inspector import Inspector
 from napari_imagefit.gui.plotting import STYLES
 from napari_imagefit.layers.choices import Choices, Row
-from napari_imagefit.layers.inputs import freeze
+from napari_imagefit.layers.inputs import freeze, run_any
 from napari_imagefit.layers.marks import CHOSEN, PINS, find_mark
 from napari_imagefit.layers.outputs import put, role_of
-from napari_imagefit.layers.request import Outcome, run_request
+from napari_imagefit.layers.request import Outcome
 
 pytestmark = pytest.mark.filterwarnings("ignore:Non-orthogonal slicing:UserWarning")
 SHAPE = (6, 8, 10)
@@ -41,7 +41,7 @@ def lines(seed: int = 0) -> np.ndarray:
 def fit(viewer: Any, image: Any, region: Any = None) -> Outcome:
     """The same that the widget's worker does, without waiting for a thread."""
     rows = tuple(Row(name) for name in models["linear"].names)
-    steps = run_request(freeze(Choices(image, "voxels", "linear", rows, region=region, axis=0)))
+    steps = run_any(freeze(Choices(image, "voxels", "linear", rows, region=region, axis=0)))
     while True:
         try:
             next(steps)
@@ -164,7 +164,7 @@ def test_from_every_layer_of_the_fit(inspected: tuple[Any, Inspector, Outcome]) 
         for other in viewer.layers:
             other.visible = other is layer
         viewer.layers.selection.active = layer
-        place = (2 + number % 5, 9 - number)
+        place = (2 + number % 5, 9 - number % 10)
         move(viewer, viewer.layers["lines"].data_to_world((0, *place)))
         assert_shows(inspector, outcome, CURSOR, place)
 
@@ -434,7 +434,7 @@ def test_a_region_is_shown_by_cuts_through_its_centre(viewer: Any) -> None:
     data = np.exp(-((y - 11) ** 2 + (x - 14) ** 2) / 30) + np.random.default_rng(0).normal(0, 0.02, (2, 24, 30))
     image = viewer.add_image(data, name="clouds", scale=(1, 2, 2), units=("s", "um", "um"))
     rows = tuple(Row(name) for name in models["gaussian_2d"].names)
-    steps = run_request(freeze(Choices(image, "region", "gaussian_2d", rows)))
+    steps = run_any(freeze(Choices(image, "region", "gaussian_2d", rows)))
     while True:
         try:
             next(steps)

@@ -15,6 +15,7 @@ from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFileDialog
 
 from napari_imagefit import Status, fit_voxels
+from napari_imagefit.gui.curve_plot import MEAN
 from napari_imagefit.gui.parameters import VALUE
 from napari_imagefit.gui.widget import ImageFitWidget
 from napari_imagefit.imaging import voxel_maps
@@ -64,6 +65,11 @@ def test_maps_and_what_is_done_with_them(
     assert said.startswith("Mean curve of 116 voxels, 16 samples")
     assert widget.parameters.horizontalHeaderItem(VALUE).text() == "Mean curve ± error"
     assert not [layer for layer in viewer.layers if is_output(layer)]
+    (inspector,) = widget.inspection.inspectors()
+    drawn = inspector.curves.drawn(MEAN)
+    assert drawn is not None
+    np.testing.assert_allclose(drawn.points.getData()[1], np.nanmean(DECAYS, axis=(1, 2)))
+    assert drawn.line.isVisible()
 
     assert click(qtbot, widget, widget.fit_bar.fit).startswith("120 voxels · ")
     assert results.isVisible()

@@ -12,20 +12,22 @@ from qtpy.QtCore import Qt
 from ..imaging.inspect import Curve
 from .plotting import STYLES, Colours, Style, colour_plot, new_plot, pg
 
-CURSOR = "cursor"
+CURSOR, MEAN = "cursor", "mean"
 SIZE, SMALL, MANY = 7, 4, 64  # pixels of a symbol, those of many samples, and how many are many
 
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """A curve to be drawn, by the pin's letter or `CURSOR`."""
+    """A curve to be drawn, by the pin's letter, `CURSOR`, or `MEAN` for that of a region."""
 
     who: str
     curve: Curve
 
 
 def style_of(who: str, colours: Colours) -> Style:
-    """The cursor's is the colour of text."""
+    """The cursor's is the colour of text, and so is that of a mean, which has other symbols."""
+    if who == MEAN:
+        return Style(colours.text.name(), "h", "hbar", "⬢")
     return STYLES[who] if who in STYLES else Style(colours.text.name(), "o", "disc", "●")
 
 

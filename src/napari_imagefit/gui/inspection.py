@@ -42,6 +42,14 @@ class Inspection:
         for inspector in found:
             inspector.show_result(outcome)
 
+    def feed_mean(self, outcome: Outcome) -> None:
+        """The mean curve of a region is fitted: show it in the same way."""
+        found = self.inspectors()
+        if not found and not self._offered:
+            found = [self.open()]
+        for inspector in found:
+            inspector.show_mean(outcome)
+
     def open(self) -> Inspector:
         """Show the dock, and make it if there is none."""
         found = self.inspectors()

@@ -27,9 +27,9 @@ from ..imaging.places import FitGrid
 from ..layers.marks import CHOSEN, MARK, PINS, show_pins
 from ..layers.naming import axis_titles, place_title
 from ..layers.pick import Sight, pick
-from ..layers.request import Outcome, Request
+from ..layers.request import Outcome, Request, mean_as_curve
 from .cursor import CursorFollower
-from .curve_plot import CURSOR, CurvePlot, Shown
+from .curve_plot import CURSOR, MEAN, CurvePlot, Shown
 from .facts_table import FactsTable
 from .histogram import HistogramPanel
 from .pins import Pins
@@ -61,6 +61,7 @@ class Inspector(QWidget):
         self._outcome: Outcome | None = None
         self._grid: FitGrid | None = None
         self._place: Place | None = None
+        self._mean: Outcome | None = None
         self._open = True
         self.pins = Pins()
         colours = colours_of(self._viewer)
@@ -149,6 +150,7 @@ class Inspector(QWidget):
         else:
             self.pins.move_to(grid)
         self._outcome, self._grid = outcome, grid
+        self._mean = outcome if outcome.mean is not None else None
         if self._place is not None and not _on_grid(self._place, grid.grid):
             self._place = None
         titles = axis_titles(outcome.request)
@@ -160,18 +162,45 @@ class Inspector(QWidget):
         self.histogram.show_result(outcome, grid)
         self._show_pins()
 
+    def show_mean(self, outcome: Outcome) -> None:
+        """Show the mean curve of a region and its fit, until the next result comes."""
+        if not self._open or outcome.mean is None:
+            return
+        self._mean = outcome
+        self.plots.setCurrentIndex(0)
+        self.curves.set_labels("data", axis_titles(outcome.request)[0])
+        self.refresh()
+
+    def _mean_shown(self) -> dict[str, Curve]:
+        return {} if self._mean is None or self._mean.mean is None else {MEAN: mean_as_curve(self._mean.mean)}
+
+    def _refresh_mean_alone(self) -> None:
+        if self._mean is None or self._mean.mean is None:
+            return
+        curves = self._mean_shown()
+        self.curves.draw([Shown(who, curve) for who, curve in curves.items()], colours_of(self._viewer))
+        self.table.show_facts({MEAN: facts(self._mean.mean.result, ())}, self._mean.request.units)
+        self._share_width()
+        self.note.setText("The mean curve of the region; fit the map to look at single voxels.")
+
     def refresh(self) -> None:
         """Compute and draw everything that is shown."""
         if self._outcome is None or self._outcome.result is None or self._grid is None:
+            self._refresh_mean_alone()
             return
         places = self.shown_places()
         result, request = self._outcome.result, self._outcome.request
         colours = colours_of(self._viewer)
         if self._grid.axis is not None:
-            self.curves.draw([Shown(who, _curve(request, result, place)) for who, place in places.items()], colours)
+            curves = {who: _curve(request, result, place) for who, place in places.items()} | self._mean_shown()
+            self.curves.draw([Shown(who, curve) for who, curve in curves.items()], colours)
         else:
             self.surfaces.draw({who: _cuts(request, result, place) for who, place in places.items()}, colours)
         found = {f"{who} · {place_title(request, place)}": facts(result, place) for who, place in places.items()}
+        if self._mean is not None and self._mean.mean is not None:
+            mean = self._mean.mean.result
+            if mean.model.names == result.model.names:
+                found[MEAN] = facts(mean, ())
         before = self.table.columnCount()
         self.table.show_facts(found, request.units)
         if self.table.columnCount() != before:
@@ -217,7 +246,7 @@ class Inspector(QWidget):
         self._viewer.events.theme.disconnect(self._on_theme)
         if self._escape_bound:
             self._viewer.bind_key("Escape", None)
-        self._outcome = self._grid = self._place = None
+        self._outcome = self._grid = self._place = self._mean = None
 
     def changeEvent(self, event: QEvent | None) -> None:
         """A dock that is closed lets go of its widget without closing it: that is the time to stop."""

@@ -346,6 +346,7 @@ class ImageFitWidget(QWidget):
             if outcome.mean is not None:
                 self._result = outcome.mean.result
                 self._say(describe_mean(outcome.mean))
+                self.inspection.feed_mean(outcome)
             self._show_values()
             return
         self._result = outcome.result if outcome.result.model.name == self.model.model.name else None

@@ -14,6 +14,7 @@ from ..engine.result import FitResult
 from .facts import Place, covariance_at, solution_at
 from .lazy_plan import VoxelPlan
 from .lazy_result import LazySource
+from .selection import Selection
 from .voxels import VoxelSource
 
 # Points of a drawn curve.
@@ -81,10 +82,10 @@ def voxel_curve(result: FitResult, place: Place, raw: Any = None, sigma: ArrayLi
     >>> curve.used.all(), curve.fine[[0, -1]].round(6)
     (np.True_, array([ 1., 22.]))
     """
-    stack, axis, x, options = _stack_of(result)
+    stack, axis, x, options, select = _stack_of(result)
     line: Any = (*place[:axis], slice(None), *place[axis:])
     samples = np.asarray(stack[line], dtype=float)
-    used = np.isfinite(samples)
+    used = (select or Selection()).usable(samples, x)
     data = samples
     if raw is not None and raw is not stack and raw.shape == stack.shape:
         data = np.where(used, samples, np.asarray(raw[line], dtype=float))
@@ -115,11 +116,11 @@ def line_through(
     return values[:n], values[n:], error[n:]
 
 
-def _stack_of(result: FitResult) -> tuple[Any, int, FloatArray, Options]:
+def _stack_of(result: FitResult) -> tuple[Any, int, FloatArray, Options, Selection | None]:
     source = result.source
     if isinstance(source, VoxelSource):
-        return source.stack, source.axis, source.x, source.options
+        return source.stack, source.axis, source.x, source.options, source.select
     plan = source.plan if isinstance(source, LazySource) else None
     if isinstance(source, LazySource) and isinstance(plan, VoxelPlan):
-        return source.data, plan.axis, plan.x, plan.settings.options
+        return source.data, plan.axis, plan.x, plan.settings.options, plan.select
     raise TypeError(f"a result of {type(source).__name__} has no curves")

@@ -15,6 +15,7 @@ from ..engine.model import Model
 from ..engine.problem import Options
 from ..engine.result import FitResult
 from ..imaging.image import ImageSource, iter_fit_regions
+from ..imaging.inspect import Curve, voxel_curve
 from ..imaging.maps import image_layers
 from ..imaging.ready import make_ready
 from ..imaging.regions import Region
@@ -141,6 +142,13 @@ class MeanFit:
     errors: NDArray[np.float64]
     n: NDArray[np.int64]
     result: FitResult
+
+
+def mean_as_curve(mean: MeanFit) -> Curve:
+    """As the inspector draws it: errors are standard errors of the mean, where they are known of every sample."""
+    used = np.isfinite(mean.values)
+    known = bool(np.isfinite(mean.errors[used]).all())
+    return voxel_curve(mean.result, (), None, np.where(used, mean.errors, np.inf) if known else None)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
 MOST_TEXT = 400_000  # characters of one array
+# where the samples of File → Open Sample come from
+SAMPLES = {
+    "clouds": ("simulate", "cold_clouds"),
+    "phantom": ("simulate", "multi_echo_phantom"),
+    "trouble": ("phantom", "troubled_phantom"),
+}
 MOST_NUMBERS = 200  # of one array that is written out
 UNPACK = '''
 def unpack(text, shape, dtype):
@@ -64,7 +70,13 @@ class Script:
         FitInputError
             If it is too long for a script.
         """
-        if values.dtype != bool and values.size <= MOST_NUMBERS and values.ndim == 1 and np.isfinite(values).all():
+        if values.dtype != bool and values.size <= # where the samples of File → Open Sample come from
+SAMPLES = {
+    "clouds": ("simulate", "cold_clouds"),
+    "phantom": ("simulate", "multi_echo_phantom"),
+    "trouble": ("phantom", "troubled_phantom"),
+}
+MOST_NUMBERS and values.ndim == 1 and np.isfinite(values).all():
             return f"np.array({values.tolist()!r})"
         small = values.astype(np.uint8) if values.dtype == bool else np.ascontiguousarray(values)
         text = base64.b85encode(zlib.compress(small.tobytes(), 9)).decode()
@@ -118,12 +130,10 @@ def _load(script: Script, request: Request, layer: Layer | None) -> None:
     source = None if layer is None else layer.source
     path = "" if source is None or source.path is None else str(source.path)
     sample = None if source is None else source.sample
-    if sample == ("napari-imagefit", "phantom"):
-        script.imports.add("from napari_imagefit.imaging.simulate import multi_echo_phantom")
-        script.lines.append("data = multi_echo_phantom().data")
-    elif sample == ("napari-imagefit", "clouds"):
-        script.imports.add("from napari_imagefit.imaging.simulate import cold_clouds")
-        script.lines.append("data = cold_clouds().data")
+    if sample is not None and sample[0] == "napari-imagefit" and sample[1] in SAMPLES:
+        module, function = SAMPLES[sample[1]]
+        script.imports.add(f"from napari_imagefit.imaging.{module} import {function}")
+        script.lines.append(f"data = {function}().data")
     elif path.lower().endswith((".tif", ".tiff")):
         script.imports.add("import tifffile")
         script.lines.append(f"data = tifffile.imread({path!r})")
