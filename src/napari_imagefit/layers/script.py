@@ -70,13 +70,7 @@ class Script:
         FitInputError
             If it is too long for a script.
         """
-        if values.dtype != bool and values.size <= # where the samples of File → Open Sample come from
-SAMPLES = {
-    "clouds": ("simulate", "cold_clouds"),
-    "phantom": ("simulate", "multi_echo_phantom"),
-    "trouble": ("phantom", "troubled_phantom"),
-}
-MOST_NUMBERS and values.ndim == 1 and np.isfinite(values).all():
+        if values.dtype != bool and values.size <= MOST_NUMBERS and values.ndim == 1 and np.isfinite(values).all():
             return f"np.array({values.tolist()!r})"
         small = values.astype(np.uint8) if values.dtype == bool else np.ascontiguousarray(values)
         text = base64.b85encode(zlib.compress(small.tobytes(), 9)).decode()
