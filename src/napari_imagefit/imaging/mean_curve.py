@@ -92,7 +92,9 @@ def mean_curve(
     grid = tuple(n for a, n in enumerate(data.shape) if a != axis)
     region = np.ones(grid, bool) if mask is None else np.asarray(mask) != 0
     if region.shape != grid:
-        raise FitInputError(f"the mask has shape {region.shape}; give one of the stack's shape without the axis, {grid}")
+        raise FitInputError(
+            f"the mask has shape {region.shape}; give one of the stack's shape without the axis, {grid}"
+        )
     if not region.any():
         raise FitInputError("the region holds no voxel; draw one over the data")
 
