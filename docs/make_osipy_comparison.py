@@ -31,10 +31,10 @@ HEAD = """# Beside osipy
 
 Written by `docs/make_osipy_comparison.py`; change it there.
 
-osipy {osipy} fits maps by a Levenberg–Marquardt method over all voxels at once. Here it and `fit_voxels` fit the same phantom
-(`napari_imagefit.imaging.phantom`: {voxels} voxels, 32 echoes, `exponential_decay`) within the same bounds, in double
-precision, each with its default tolerance and at most 100 iterations. osipy gets an analytic Jacobian, and starts from
-a straight line through the logarithms; ours starts from its own estimate. An answer is a fit that converged: osipy's
+osipy {osipy} fits maps by a Levenberg–Marquardt method over all voxels at once. Here it and `fit_voxels` fit the same
+phantom (`napari_imagefit.imaging.phantom`: {voxels} voxels, 32 echoes, `exponential_decay`) within the same bounds, in
+double precision, each with its default tolerance and at most 100 iterations. osipy gets an analytic Jacobian, and
+starts from a straight line through the logarithms; ours starts from its own estimate. An answer is a fit that converged: osipy's
 `fit_batch` says so, its `fit_image` drops it and calls every voxel of the mask valid.
 
 """
@@ -131,18 +131,8 @@ def page() -> str:
     agree = both & (apart < ALIKE)
     bound_here = np.any([result.at_bound[n] != 0 for n in NAMES], axis=0)
     lower, higher = both & (relative > SAME_COST), both & (relative < -SAME_COST)
-    head = [
-        "",
-        "voxels",
-        "both answer",
-        "agree",
-        "equal cost",
-        "ours lower",
-        "osipy's lower",
-        "only ours",
-        "only osipy's",
-    ]
-    rows: list[list[Any]] = [head]
+    head = ["", "voxels", "both answer", "agree", "equal cost", "ours lower", "osipy's lower"]
+    rows: list[list[Any]] = [[*head, "only ours", "only osipy's"]]
     for name, where in regions.items():
         counts = (where, both, agree, both & ~lower & ~higher, lower, higher, ours.valid & ~theirs.valid)
         rows.append([name, *(np.count_nonzero(where & c) for c in (*counts, theirs.valid & ~ours.valid))])
@@ -176,13 +166,13 @@ def explained(ours: Answers, theirs: Answers, agree: Any, at_bound: Any, relativ
     ]
     if others.any():
         lines.append(
-            f"- In the other {np.count_nonzero(others)}, osipy's cost is higher by {np.median(relative[others]):.1e} of "
-            "itself in the median: it ends where two accepted points differ by less than 10⁻⁶ in their cost."
+            f"- In the other {np.count_nonzero(others)}, osipy's cost is higher by {np.median(relative[others]):.1e} "
+            "of itself in the median: it ends where two accepted points differ by less than 10⁻⁶ in their cost."
         )
     if cut.any():
         lines.append(
-            f"- In {np.count_nonzero(cut)} voxels the data want a parameter beyond its bound. osipy computes its step as "
-            "if there were none and cuts it there, so that the other parameters are not where the cost is least along "
+            f"- In {np.count_nonzero(cut)} voxels the data want a parameter beyond its bound. osipy computes its step "
+            "as if there were none and cuts it there, so that the other parameters are not where the cost is least along "
             f"the bound: its cost is higher by {100 * np.median(relative[cut]):.0f} % in the median. Ours treats the "
             "bound within the step."
         )
@@ -192,12 +182,12 @@ def explained(ours: Answers, theirs: Answers, agree: Any, at_bound: Any, relativ
     alone = theirs.valid & ~ours.valid
     if alone.any():
         lines.append(
-            f"- {np.count_nonzero(alone)} voxels converge there and have no answer here: zeros, which determine no decay "
-            "time, whatever value the iteration happens to end at."
+            f"- {np.count_nonzero(alone)} voxels converge there and have no answer here: zeros, which determine no "
+            "decay time, whatever value the iteration happens to end at."
         )
     lines.append(
-        "- Of a block that is saturated or follows another model osipy says nothing: it has neither standard errors nor "
-        "a test of the residuals here. Ours names each."
+        "- Of a block that is saturated or follows another model osipy says nothing: it has neither standard errors "
+        "nor a test of the residuals here. Ours names each."
     )
     return lines
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import dask.array as da
@@ -126,6 +127,18 @@ def test_a_recipe_is_the_same(selected: FitResult) -> None:
         except StopIteration as end:
             same(end.value, selected)
             break
+
+
+def test_the_command_is_the_same(selected: FitResult, tmp_path: Path) -> None:
+    zarr = pytest.importorskip("zarr")
+    from napari_imagefit.command_line.run import run_recipe
+
+    np.save(tmp_path / "stack.npy", STACK)
+    (tmp_path / "recipe.json").write_text(json.dumps(selected.recipe()))
+    run_recipe(tmp_path / "recipe.json", str(tmp_path / "stack.npy"), tmp_path / "out", None, 5, lambda _: None)
+    group = zarr.open_group(str(tmp_path / "out"), mode="r")
+    np.testing.assert_array_equal(group["status"][:], selected.status)
+    np.testing.assert_array_equal(group["params/tau"][:], selected.params["tau"])
 
 
 @pytest.mark.parametrize(

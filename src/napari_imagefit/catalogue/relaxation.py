@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +10,7 @@ from .._lazy import LazyModule
 from ..engine.model import Array, Model, Parameter
 from .curves import Coords, guess_exponential
 from .estimate import best_of, extent, ratio, regress
+from .pairs import Sums, falling_row, find_pair
 from .separable import centred, falling, mean, reach_of, regress_alone, regress_pair, span_of
 
 if TYPE_CHECKING:
@@ -29,7 +29,12 @@ def _biexponential(
 
 
 # Factors between the time constants of closer looks, each about a root of the one before.
-CLOSER = (1.26, 1.12, 1.06)
+CLOSER = (1.19, 1.09, 1.04)
+
+
+def _explained(sums: Sums, _: Array) -> Array:
+    first, second = sums.factors()
+    return first * sums.ay + second * sums.by
 
 
 def _guess_biexponential(coords: Coords, data: Array, weights: Array) -> Array:
@@ -44,8 +49,12 @@ def _guess_biexponential(coords: Coords, data: Array, weights: Array) -> Array:
         model = pair.first * short + pair.second * long
         return pair.gain, (pair.first, tau_1, pair.second, tau_2, mean(data - model, weights))
 
-    grid = jnp.asarray(list(combinations(np.geomspace(0.012, 5, 14), 2)), data.dtype)
-    found = best_of(grid, lambda c: attempt(c[0] * span, c[1] * span))[1]
+    # from five times the span on, in steps of √2
+    row = falling_row(t - low, 0.2 / span, octaves=9, parts=2)
+    squares = weights * weights
+    row = row - ratio(jnp.sum(squares * row, axis=1), jnp.sum(squares, axis=0))[:, None]
+    fast, slow = find_pair(row, target, weights, _explained)
+    found = attempt(5 * span * 2 ** (-0.5 * fast), 5 * span * 2 ** (-0.5 * slow))[1]
     for step in CLOSER:
         near = jnp.asarray([(step**i, step**j) for i in (-1, 0, 1) for j in (-1, 0, 1)], data.dtype)
         found = best_of(near, lambda c, at=found: attempt(c[0] * at[1], c[1] * at[3]))[1]  # type: ignore[misc]
@@ -192,18 +201,19 @@ def _ivim(coords: Coords, s0: Array, f: Array, d_star: Array, d: Array) -> Array
     return s0 * (f * jnp.exp(-coords[0] * d_star) + (1 - f) * jnp.exp(-coords[0] * d))
 
 
-def _guess_ivim(coords: Coords, data: Array, weights: Array) -> Array:
-    """The best pair of a row of coefficients, with the fraction that regression gives, kept sensible; then closer looks.
+# The least fall within the reach of the b-values that is looked for.
+SLOWEST = 0.05
 
-    The row begins where the signal hardly falls, and ends where it has gone before the second sample.
+
+def _guess_ivim(coords: Coords, data: Array, weights: Array) -> Array:
+    """The best pair of a row of coefficients, with the fraction that regression gives, kept sensible.
+
+    Closer looks around it follow. The row begins where the signal hardly falls, and ends where it has gone before the second sample.
     """
     b = coords[0]
     reach = reach_of(b, weights)
     first = extent(b, weights)[0]
     gap = jnp.min(jnp.where((weights > 0) & (b > first), b - first, jnp.inf), axis=0)
-    slowest = 0.05 / reach
-    # in logarithms; of more than a thousand falls within the reach none is told from the others
-    row = jnp.log(jnp.clip(3 * reach / gap, 50, 1000) / (slowest * reach))
 
     def attempt(d_star: Array, d: Array) -> tuple[Array, tuple[Array, ...]]:
         fast, slow = falling(b, d_star), falling(b, d)
@@ -212,14 +222,21 @@ def _guess_ivim(coords: Coords, data: Array, weights: Array) -> Array:
         s0, gain = regress_alone(f * fast + (1 - f) * slow, data, weights)
         return gain, (s0, f, d_star, d)
 
-    coarse = jnp.asarray([(i, j) for i, j in combinations(np.linspace(1, 0, 14), 2)], data.dtype)
-    found = best_of(coarse, lambda c: attempt(slowest * jnp.exp(c[0] * row), slowest * jnp.exp(c[1] * row)))[1]
-    for part in (0.5, 0.25, 0.125):
-        near = jnp.asarray([(i * part / 13, j * part / 13) for i in (-1, 0, 1) for j in (-1, 0, 1)], data.dtype)
-        found = best_of(
-            near,
-            lambda c, at=found: attempt(at[2] * jnp.exp(c[0] * row), at[3] * jnp.exp(c[1] * row)),  # type: ignore[misc]
-        )[1]
+    # of more than a thousand falls within the reach none is told from the others
+    fastest = jnp.log2(jnp.clip(3 * reach / gap, 50, 1000) / SLOWEST)
+
+    def explained(sums: Sums, place: Array) -> Array:
+        first, second = sums.factors()
+        f = jnp.clip(ratio(first, first + second), 0.02, 0.98)
+        both = f**2 * sums.aa + 2 * f * (1 - f) * sums.ab + (1 - f) ** 2 * sums.bb
+        product = f * sums.ay + (1 - f) * sums.by
+        return jnp.where(place <= fastest, ratio(product * jnp.maximum(product, 0), both), -1)
+
+    places = find_pair(falling_row(b, SLOWEST / reach, octaves=14, parts=1), data, weights, explained)
+    found = attempt(*(SLOWEST / reach * 2**place for place in places))[1]
+    for step in (1.41, 1.19, 1.09):
+        near = jnp.asarray([(step**i, step**j) for i in (-1, 0, 1) for j in (-1, 0, 1)], data.dtype)
+        found = best_of(near, lambda c, at=found: attempt(c[0] * at[2], c[1] * at[3]))[1]  # type: ignore[misc]
     return jnp.stack(found)
 
 

@@ -48,9 +48,9 @@ def answer(criterion: Criterion, task: Task, state: State, residuals: Residuals,
 
     `used` is how many samples each fit has, ``(B,)``.
 
-    It is JᵀJ for least squares, Fisher's information for counts and magnitudes. A robust loss has Huber's covariance of an
-    M-estimate, K²·[Σψ²/(n − p)]/(mean ψ')²·(JᵀJ)⁻¹ with K = 1 + (p/n)·var(ψ')/(mean ψ')², which measures the
-    noise by itself.
+    It is JᵀJ for least squares, Fisher's information for counts and magnitudes. A robust loss has Huber's covariance of
+    an M-estimate, K²·[Σψ²/(n − p)]/(mean ψ')²·(JᵀJ)⁻¹ with K = 1 + (p/n)·var(ψ')/(mean ψ')², which measures the noise
+    by itself.
 
     A parameter is *at a bound* if the cost still falls towards the bound and the bound is nearer than a hundredth of
     the parameter's own (conditional) standard deviation; it then counts as fixed there. A parameter is *undetermined*

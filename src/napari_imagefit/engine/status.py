@@ -79,8 +79,8 @@ class Flag(IntFlag):
     MASKED_SAMPLES = (
         8,
         "samples were left out",
-        "NaN or infinite samples do not count, nor do those that a selection leaves out by their value (below the noise "
-        "floor, saturated); `n_left_out` says how many there were.",
+        "NaN or infinite samples do not count, nor do those that a selection leaves out by their value (below the "
+        "noise floor, saturated); `n_left_out` says how many there were.",
     )
     CENTRE_OUTSIDE = (
         16,

@@ -47,7 +47,7 @@ def troubled_phantom(shape: tuple[int, int] = (256, 256), echoes: int = 32, seed
     """
     if min(shape) < 48 or echoes < 4:
         raise FitInputError(
-            f"a phantom of {shape} voxels and {echoes} echoes holds no blocks; take 48 × 48 and 4 or more"
+            f"a phantom of {shape} voxels and {echoes} echoes has no room for blocks; take 48 × 48 and 4, or more"
         )
     rng = np.random.default_rng(seed)
     y, x = np.meshgrid(*(np.linspace(0, 1, n) for n in shape), indexing="ij")

@@ -68,10 +68,11 @@ class Selection:
                 raise FitInputError(f"the excluded range from {low:g} to {high:g} runs backwards; exchange its ends")
             ranges.append((low, high))
         object.__setattr__(self, "exclude", tuple(ranges))
-        if None not in (self.noise_floor, self.saturation) and not self.noise_floor < self.saturation:  # type: ignore[operator]
+        low_end, high_end = self.noise_floor, self.saturation
+        if low_end is not None and high_end is not None and not low_end < high_end:
             raise FitInputError(
-                f"noise_floor={self.noise_floor:g} is not below saturation={self.saturation:g}, "
-                "so that no sample would count; move one of them"
+                f"noise_floor={low_end:g} is not below saturation={high_end:g}, so that no sample would count; "
+                "move one of them"
             )
 
     def samples(self, x: ArrayLike) -> NDArray[np.bool_]:
