@@ -270,7 +270,7 @@ def test_mistakes(result: FitResult, tmp_path: Path) -> None:
 def test_fits_that_make_no_map(tmp_path: Path) -> None:
     single = make(())
     y, x = np.mgrid[:12, :12]
-    image = fit_image(np.exp(-((y - 5.0) ** 2 + (x - 6.0) ** 2) / 8), "gaussian_2d")
+    image = fit_image(np.exp(-((y - 5.0) ** 2 + (x - 6.0) ** 2) / 8), "gaussian_2d", should_stop=lambda: True)
     for other, said in ((single, "a single fit"), (image, "not of voxels")):
         with pytest.raises(FitInputError, match=said):
             write(other, tmp_path / "maps.ome.tif")

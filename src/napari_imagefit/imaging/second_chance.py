@@ -34,6 +34,8 @@ FEWEST_ITERATIONS = 100
 PASSES = 50
 STARTS = 4
 LATER = STARTS + 4  # rounds after the passes, at most
+# A voxel that looks wrong, but has an answer to which so many tries lead back, is left with it.
+CONFIRMED = 3
 
 
 def places_to_refit(result: FitResult) -> Booleans:
@@ -183,6 +185,7 @@ class _Refit:
         # who asks for a voxel that has an answer wants more than one other look at it
         self.asked = self.targets & result.converged & ~suspect(result, self.targets)
         self.good = is_good(result) & ~self.targets
+        self.in_vain = np.zeros(result.shape, np.int8)  # tries of a voxel with an answer that have found no better one
 
     def steps(self, should_stop: Callable[[], bool], told: bool) -> Run:
         begun = time.perf_counter()
@@ -214,6 +217,8 @@ class _Refit:
     def _take(self, places: Indices, found: FitResult, attempt: int) -> None:
         better = is_better(found, self.whole, places)
         found.attempt[:] = attempt
+        vain = self.in_vain.ravel()
+        vain[places] = np.where(better | ~self.whole.converged.ravel()[places], 0, vain[places] + 1)
         put(self.whole, places, found, better)
         tried = np.zeros_like(self.targets)
         tried.ravel()[places] = True
@@ -255,7 +260,8 @@ class _Refit:
     def _unsolved(self, among: Booleans | None = None) -> Booleans:
         """The voxels that still need a try."""
         judged = self.targets if among is None else self.targets & among
-        return judged & (failed(self.whole) | suspect(self.whole, judged) | self.asked)
+        doubtful = suspect(self.whole, judged & (self.in_vain < CONFIRMED))
+        return judged & (failed(self.whole) | doubtful | self.asked)
 
     def _next_to(self, fresh: Booleans) -> Booleans:
         """Voxels that have new neighbours to start from."""
