@@ -46,7 +46,9 @@ def test_a_parameter_is_itself(many: FitResult) -> None:
     np.testing.assert_allclose(own.stderr, many.stderr["tau"], rtol=1e-12)
 
 
-@pytest.mark.parametrize("text", ["amplitude*tau", "amplitude/tau + offset", "log(amplitude) - offset**2", "exp(-1/tau)"])
+@pytest.mark.parametrize(
+    "text", ["amplitude*tau", "amplitude/tau + offset", "log(amplitude) - offset**2", "exp(-1/tau)"]
+)
 def test_the_scatter_is_the_error(many: FitResult, text: str) -> None:
     found = derive(many, text)
     scatter, error = np.nanstd(found.values), np.nanmedian(found.stderr)

@@ -145,9 +145,7 @@ def test_nifti_from_scale_and_translate(result: FitResult, rate: DerivedMap, tmp
     # x, y, z of napari's z, y, x, in millimetres
     np.testing.assert_allclose(np.diag(image.affine), [0.25e-3, 0.5e-3, 2e-3, 1], rtol=1e-6)
     np.testing.assert_allclose(image.affine[:3, 3], [30e-3, 20e-3, 10e-3], rtol=1e-6)
-    np.testing.assert_array_equal(
-        np.asarray(image.dataobj), result.params["tau"].astype(np.float32).transpose(2, 1, 0)
-    )
+    np.testing.assert_array_equal(np.asarray(image.dataobj), result.params["tau"].astype(np.float32).transpose(2, 1, 0))
     assert tmp_path / "exponential_decay_1_tau.nii.gz" in written
 
 
@@ -208,7 +206,7 @@ def test_csv(result: FitResult, rate: DerivedMap, tmp_path: Path) -> None:
 
 
 def test_parquet(result: FitResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(export.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(FitInputError, match="pip install pyarrow, or write csv"):
         write(result, tmp_path / "table.parquet")
     monkeypatch.undo()
@@ -239,9 +237,9 @@ def test_a_failure_leaves_nothing(
     really: Callable[..., None] = getattr(export, function)
     calls = [0]
 
-    def fail(path: Path, *rest: Any) -> None:
+    def fail(path: Path, *rest: Any, **named: Any) -> None:
         calls[0] += 1
-        really(path, *rest)
+        really(path, *rest, **named)
         if function != "write_nifti" or calls[0] == 3:
             raise OSError(28, "No space left on device")
 

@@ -8,7 +8,9 @@ import pytest
 from napari_imagefit.imaging.neighbours import any_around, around, lower_quartile_around, weighted_median
 
 
-@pytest.mark.parametrize(("grid", "radius"), [((7,), 1), ((5, 6), 1), ((5, 6), 2), ((3, 4, 5), 1), ((2, 3, 4, 5), 1), ((), 1)])
+@pytest.mark.parametrize(
+    ("grid", "radius"), [((7,), 1), ((5, 6), 1), ((5, 6), 2), ((3, 4, 5), 1), ((2, 3, 4, 5), 1), ((), 1)]
+)
 def test_all_neighbours_and_no_others(grid: tuple[int, ...], radius: int) -> None:
     size = int(np.prod(grid))
     places = np.arange(size)

@@ -163,9 +163,7 @@ def test_masks_fixed_maps_and_sigma(stack: np.ndarray) -> None:
 
 def test_starts_that_were_given_go_first(stack: np.ndarray) -> None:
     given = {"tau": np.full(GRID, 1.25), "amplitude": 1.5, "offset": 0.25}
-    result, _ = drain(
-        iter_fit_voxels_progressively(stack, "exponential_decay", x=T, settings=Settings.of(init=given))
-    )
+    result, _ = drain(iter_fit_voxels_progressively(stack, "exponential_decay", x=T, settings=Settings.of(init=given)))
     begun = np.isfinite(result.start["tau"])
     assert (result.start["tau"][begun] == 1.25).all()
     some, _ = drain(

@@ -219,9 +219,7 @@ def test_samples_that_are_left_out_stay_out(decays: np.ndarray) -> None:
     second = refit(fit_voxels(holes, "exponential_decay", x=T, init=poor_starts()))
     assert second.n_used[2, 3] == T.size - 4
     assert second.converged[2, 3]
-    np.testing.assert_allclose(
-        second.cost[2, 3], fit_voxels(holes, "exponential_decay", x=T).cost[2, 3], rtol=1e-8
-    )
+    np.testing.assert_allclose(second.cost[2, 3], fit_voxels(holes, "exponential_decay", x=T).cost[2, 3], rtol=1e-8)
 
 
 def test_a_curve_that_cannot_be_fitted_stays_without_an_answer(decays: np.ndarray) -> None:
@@ -278,10 +276,7 @@ def test_stopping_keeps_what_is_better(first: FitResult) -> None:
 
 
 def test_progress(first: FitResult) -> None:
-    steps, seen = iter_refit(first, places=BAD), []
-    with pytest.raises(StopIteration):
-        while True:
-            seen.append(next(steps))
+    seen = list(iter_refit(first, places=BAD))
     assert {step.total for step in seen} == {5}
     assert [step.done for step in seen] == sorted(step.done for step in seen)
     assert seen[-1].done == 5

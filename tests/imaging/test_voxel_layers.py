@@ -15,7 +15,9 @@ T = np.arange(8.0)
 
 @pytest.fixture(scope="module")
 def result() -> FitResult:
-    stack = 3 * np.exp(-T[:, None, None] / np.array([[2.0, 3.0, 4.0]])) + np.random.default_rng(0).normal(0, 0.01, (8, 2, 3))
+    stack = 3 * np.exp(-T[:, None, None] / np.array([[2.0, 3.0, 4.0]])) + np.random.default_rng(0).normal(
+        0, 0.01, (8, 2, 3)
+    )
     stack[2, 1, 1] = np.nan
     return fit_voxels(stack, "exponential_decay", x=T)
 

@@ -236,7 +236,18 @@ class FitResult:
         for name in self.model.names:
             columns[name] = self.params[name].ravel()
             columns[f"{name}_stderr"] = self.stderr[name].ravel()
-        numbers = ("cost", "chi2", "reduced_chi2", "r2", "aicc", "bic", "n_used", "n_left_out", "n_iterations", "attempt")
+        numbers = (
+            "cost",
+            "chi2",
+            "reduced_chi2",
+            "r2",
+            "aicc",
+            "bic",
+            "n_used",
+            "n_left_out",
+            "n_iterations",
+            "attempt",
+        )
         for name in numbers:
             columns[name] = getattr(self, name).ravel()
         columns["converged"] = self.converged.ravel()

@@ -61,12 +61,13 @@ def is_better(new: FitResult, old: FitResult, places: Indices) -> Booleans:
     reached = np.isfinite(new.cost) & (new.status != Status.STOPPED)
     had = before(old.converged)
     better = np.where(had, new.converged & smaller, np.where(new.converged, no_larger, smaller) | np.isnan(cost))
-    return reached & np.asarray(better, dtype=bool)
+    return np.asarray(reached & better, dtype=bool)
 
 
 def failed(result: FitResult) -> Booleans:
     """Fits that ended without an answer though there were samples for one, ``(*grid,)``."""
-    return (result.status <= 0) & ~np.isin(result.status, (Status.NOT_FITTED, Status.TOO_FEW_SAMPLES))
+    hopeless = np.isin(result.status, (Status.NOT_FITTED, Status.TOO_FEW_SAMPLES))
+    return np.asarray((result.status <= 0) & ~hopeless)
 
 
 def suspect(result: FitResult, among: Booleans | None = None) -> Booleans:
@@ -100,8 +101,3 @@ def suspect(result: FitResult, among: Booleans | None = None) -> Booleans:
                 anywhere &= own > usual * scatter + rounding
         found[places] = there | anywhere
     return found.reshape(result.shape)
-
-
-def at_a_bound(result: FitResult) -> Booleans:
-    """Fits with a parameter at a bound, ``(*grid,)``."""
-    return (result.flags & np.uint16(Flag.AT_LOWER | Flag.AT_UPPER)) != 0

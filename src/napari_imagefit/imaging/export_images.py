@@ -103,9 +103,7 @@ def write_nifti(path: Path, one: Map, axes: Sequence[Axis], affine: NDArray[np.f
     nibabel.save(image, path)
 
 
-def write_zarr(
-    path: Path, maps: Sequence[Map], axes: Sequence[Axis], name: str, attributes: Mapping[str, Any]
-) -> None:
+def write_zarr(path: Path, maps: Sequence[Map], axes: Sequence[Axis], name: str, attributes: Mapping[str, Any]) -> None:
     """A group in the layout of OME-Zarr 0.5: one image of one level, a channel of float32 for each map."""
     zarr = need("zarr", "writing Zarr")
     group = zarr.create_group(str(path), zarr_format=3)

@@ -1,4 +1,4 @@
-"""A second chance for voxels whose fit has failed: from their neighbours, from all over the map, within wider bounds."""
+"""A second chance for voxels whose fit failed: from their neighbours, from all over the map, within wider bounds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..engine.problem import Bounds
 from ..engine.progress import Progress
 from ..engine.result import FitResult
 from ..engine.status import Status
-from .better import at_a_bound, copy, failed, is_better, put, suspect
+from .better import copy, failed, is_better, put, suspect
 from .global_starts import best_for, collect
 from .neighbours import any_around, is_good, neighbour_starts
 from .run import Run, Settings, drain
@@ -83,8 +83,8 @@ def refit(
     places : boolean array, ``(*grid,)``, optional
         The voxels to fit again; those of `places_to_refit` if not given. Voxels that were not fitted stay so.
     settings : Settings, optional
-        Other starts, bounds, tolerances or iterations. Noise, loss, and what is fixed, tied or shared must be as before.
-        If not given they are those of `result`, with at least 100 iterations and without its starts.
+        Other starts, bounds, tolerances or iterations. Noise, loss and what is fixed or tied must be as before. If not
+        given they are those of `result`, with at least 100 iterations and without its starts.
     progress, should_stop : callable, optional
         As in `fit_voxels`.
 
@@ -292,8 +292,8 @@ class _Refit:
 
     def _confined(self, wider: Bounds) -> Booleans:
         """Those without an answer, and those at a bound that gives way."""
-        at_one = np.logical_or.reduce([self.whole.at_bound[name] != 0 for name in wider])
-        return self.targets & (failed(self.whole) | (at_one & at_a_bound(self.whole)))
+        at_one = np.any([self.whole.at_bound[name] != 0 for name in wider], axis=0)
+        return np.asarray(self.targets & (failed(self.whole) | at_one))
 
     def _guess(self, places: Indices) -> Floats:
         return np.full((len(self.whole.model.names), places.size), np.nan)
