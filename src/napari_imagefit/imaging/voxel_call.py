@@ -87,7 +87,9 @@ class VoxelCall:
         size = int(np.prod(self.grid))
         if places.size == size:
             return along.reshape(len(along), size)
-        return along[(slice(None), *np.unravel_index(places, self.grid))]
+        where: tuple[Any, ...] = (slice(None), *np.unravel_index(places, self.grid))
+        chosen: NDArray[Any] = along[where]
+        return chosen
 
     def problem(self, places: Indices, starts: Floats | None = None) -> Problem:
         """The problem of some voxels.
