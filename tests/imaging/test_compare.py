@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from napari_imagefit import FitResult, fit_voxels
+from napari_imagefit.engine.criterion import Criterion
 from napari_imagefit.engine.errors import FitInputError
 from napari_imagefit.imaging.compare import compare
 
@@ -80,8 +83,9 @@ def test_what_cannot_be_compared(stack: np.ndarray, line: FitResult, decay: FitR
         (fit_voxels(stack[:, :5], "linear", x=T), "grids of shape"),
         (fit_voxels(holes, "linear", x=T), r"at \(25,\) used 40 and 39 samples"),
         (fit_voxels(stack + np.sin(T)[:, None], "linear", x=T), "different data"),
-        (fit_voxels(stack, "linear", x=T, sigma=0.1), "different noise"),
-        (fit_voxels(stack, "linear", x=T, loss="huber"), "no likelihood"),
+        (replace(line, known_sigma=True), "different noise"),
+        (replace(line, criterion=Criterion("poisson")), "different noise"),
+        (replace(line, criterion=Criterion("gaussian", "huber")), "no likelihood"),
     ):
         with pytest.raises(FitInputError, match=said):
             compare(decay, other)

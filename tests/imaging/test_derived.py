@@ -101,6 +101,7 @@ def test_what_is_free_without_an_error_has_none() -> None:
     assert np.isnan(derive(exact, "1/tau").stderr).all()
 
 
+@pytest.mark.slow
 def test_tied_parameters_count_with_what_they_follow_from() -> None:
     result = fit_voxels(STACK, "exponential_decay", x=T, tied={"offset": "0.2*amplitude"})
     both = derive(result, "amplitude + offset")

@@ -206,7 +206,7 @@ def test_csv(result: FitResult, rate: DerivedMap, tmp_path: Path) -> None:
 
 
 def test_parquet(result: FitResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(export.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(FitInputError, match="pip install pyarrow, or write csv"):
         write(result, tmp_path / "table.parquet")
     monkeypatch.undo()
@@ -237,9 +237,9 @@ def test_a_failure_leaves_nothing(
     really: Callable[..., None] = getattr(export, function)
     calls = [0]
 
-    def fail(path: Path, *rest: Any) -> None:
+    def fail(path: Path, *rest: Any, **named: Any) -> None:
         calls[0] += 1
-        really(path, *rest)
+        really(path, *rest, **named)
         if function != "write_nifti" or calls[0] == 3:
             raise OSError(28, "No space left on device")
 
@@ -268,7 +268,7 @@ def test_mistakes(result: FitResult, tmp_path: Path) -> None:
 def test_fits_that_make_no_map(tmp_path: Path) -> None:
     single = make(())
     y, x = np.mgrid[:12, :12]
-    image = fit_image(np.exp(-((y - 5.0) ** 2 + (x - 6.0) ** 2) / 8), "gaussian_2d")
+    image = fit_image(np.exp(-((y - 5.0) ** 2 + (x - 6.0) ** 2) / 8), "gaussian_2d", should_stop=lambda: True)
     for other, said in ((single, "a single fit"), (image, "not of voxels")):
         with pytest.raises(FitInputError, match=said):
             write(other, tmp_path / "maps.ome.tif")

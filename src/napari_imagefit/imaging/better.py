@@ -61,19 +61,21 @@ def is_better(new: FitResult, old: FitResult, places: Indices) -> Booleans:
     reached = np.isfinite(new.cost) & (new.status != Status.STOPPED)
     had = before(old.converged)
     better = np.where(had, new.converged & smaller, np.where(new.converged, no_larger, smaller) | np.isnan(cost))
-    return reached & np.asarray(better, dtype=bool)
+    return np.asarray(reached & better, dtype=bool)
 
 
 def failed(result: FitResult) -> Booleans:
     """Fits that ended without an answer though there were samples for one, ``(*grid,)``."""
-    return (result.status <= 0) & ~np.isin(result.status, (Status.NOT_FITTED, Status.TOO_FEW_SAMPLES))
+    hopeless = np.isin(result.status, (Status.NOT_FITTED, Status.TOO_FEW_SAMPLES))
+    return np.asarray((result.status <= 0) & ~hopeless)
 
 
 def suspect(result: FitResult, among: Booleans | None = None) -> Booleans:
     """Fits that have converged, but may lie in a minimum that is not the lowest, ``(*grid,)``.
 
-    Their reduced χ² exceeds the lower quartile of those around them by more than five times its own scatter,
-    √(2/degrees of freedom); or that of the whole map, and their residuals show that something is wrong too.
+    What they leave unexplained, both by itself (the reduced χ²) and as a share of what there was to explain (1 − R²),
+    exceeds the lower quartile of those around them by more than five times the scatter of χ², √(2/degrees of freedom);
+    or that of the whole map, and their residuals show that something is wrong too.
 
     Parameters
     ----------
@@ -83,21 +85,19 @@ def suspect(result: FitResult, among: Booleans | None = None) -> Booleans:
     places = np.flatnonzero(result.converged if among is None else result.converged & among)
     found = np.zeros(result.status.size, bool)
     if places.size:
-        chi2 = result.reduced_chi2
-        own = chi2.ravel()[places]
         freedom = np.maximum((result.n_used - result.n_free).ravel()[places], 1)
         scatter = 1 + SIGMAS * np.sqrt(2 / freedom)
-        noise = OF_THE_SPREAD * result.spread.ravel()[places] / freedom
-        around = lower_quartile_around(chi2, result.converged, places)
-        overall = chi2[result.converged & np.isfinite(chi2)]
-        usual = np.percentile(overall, 25) if overall.size >= ENOUGH else np.nan
         # a whole region may be in the wrong minimum, but the noise may also differ from region to region
         flagged = (result.flags.ravel()[places] & np.uint16(Flag.STRUCTURED_RESIDUAL | Flag.LARGE_CHI2)) != 0
-        with np.errstate(invalid="ignore"):
-            found[places] = (own > around * scatter + noise) | (flagged & (own > usual * scatter + noise))
+        # more is left of brighter curves where a model is not quite right, and a larger share of fainter ones
+        there, anywhere = np.ones(places.size, bool), flagged
+        spread = result.spread.ravel()[places]
+        for left, rounding in ((result.reduced_chi2, OF_THE_SPREAD * spread / freedom), (1 - result.r2, OF_THE_SPREAD)):
+            own, around = left.ravel()[places], lower_quartile_around(left, result.converged, places)
+            known = left[result.converged & np.isfinite(left)]
+            usual = np.percentile(known, 25) if known.size >= ENOUGH else np.nan
+            with np.errstate(invalid="ignore"):
+                there &= own > around * scatter + rounding
+                anywhere &= own > usual * scatter + rounding
+        found[places] = there | anywhere
     return found.reshape(result.shape)
-
-
-def at_a_bound(result: FitResult) -> Booleans:
-    """Fits with a parameter at a bound, ``(*grid,)``."""
-    return (result.flags & np.uint16(Flag.AT_LOWER | Flag.AT_UPPER)) != 0

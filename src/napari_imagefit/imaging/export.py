@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -43,7 +44,7 @@ def write(
     result: FitResult,
     path: str | os.PathLike[str],
     *,
-    format: Format | None = None,  # noqa: A002
+    format: Format | None = None,
     transform: Mapping[str, Any] | None = None,
     units: Mapping[str, str] | None = None,
     affine: ArrayLike | None = None,
@@ -152,7 +153,7 @@ def _images(
         files = _unique([_as_file_name(one.name) for one in maps])
         targets = [stem.with_name(f"{stem.name}_{name}{suffix}") for name in files]
         return [
-            (path, lambda to, one=one: write_nifti(to, one, axes, matrix))
+            (path, partial(write_nifti, one=one, axes=axes, affine=matrix))
             for path, one in zip(targets, maps, strict=True)
         ]
     if kind == "ome-tiff":

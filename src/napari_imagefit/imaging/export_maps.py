@@ -110,7 +110,7 @@ def axes_of(result: FitResult, transform: Mapping[str, Any] | None) -> tuple[Axi
         raise FitInputError(f"the grid of fits has {count} axes, but files hold at most {len(AXES)}; write a table")
     transform = transform or {}
     names = AXES[len(AXES) - count :]
-    columns = {
+    columns: dict[str, list[Any]] = {
         "scale": [float(v) for v in transform.get("scale", [1.0] * count)],
         "translate": [float(v) for v in transform.get("translate", [0.0] * count)],
         "units": [_unit(v) for v in transform.get("units") or [""] * count],

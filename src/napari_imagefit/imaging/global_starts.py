@@ -95,7 +95,7 @@ def best_for(call: VoxelCall, places: Indices, pool: Floats, count: int) -> Sequ
     count = min(count, pool.shape[1])
     found = np.full((count, len(pool), places.size), np.nan)
     if not count:
-        return found
+        return []
     in_data = np.array([p.unit.startswith("data") for p in call.model.parameters])
     for first in range(0, places.size, AT_A_TIME):
         part = slice(first, first + AT_A_TIME)

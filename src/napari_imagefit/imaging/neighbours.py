@@ -27,7 +27,7 @@ ENOUGH = 3
 
 def is_good(result: FitResult) -> Booleans:
     """Which fits can be trusted as starts for others, ``(*grid,)``: converged, and all is determined."""
-    return result.converged & ((result.flags & np.uint16(Flag.POORLY_DETERMINED)) == 0)
+    return np.asarray(result.converged & ((result.flags & np.uint16(Flag.POORLY_DETERMINED)) == 0))
 
 
 def around(places: Indices, grid: tuple[int, ...], radius: int) -> Iterator[tuple[slice, Indices, Booleans]]:

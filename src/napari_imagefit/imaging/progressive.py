@@ -60,8 +60,8 @@ def iter_fit_voxels_progressively(
     Every eighth, fourth or second voxel along each axis is fitted first, from the model's guess. The others start from
     the good ones of these, interpolated linearly, unless `init` says where. A voxel whose fit then fails, or has a
     remark that few have, or a χ² above its neighbours', is fitted from the model's guess as well, and the better answer
-    counts. Some are in any case: where the guess proves better, all are. So the minima are those that `fit_voxels` finds,
-    but for data that leave two of almost the same cost.
+    counts. Some are in any case: where the guess proves better, all are. So the minima are those that `fit_voxels`
+    finds, but for data that leave two of almost the same cost.
 
     A stack that Dask holds, or fits that share parameters, are fitted as by `iter_fit_voxels`.
 
@@ -267,7 +267,7 @@ def _blank(source: VoxelSource, call: VoxelCall, count: int | None = None) -> Fi
 
 def coarse_steps(grid: tuple[int, ...]) -> list[int]:
     """The steps of the grids before the full one, the coarsest first; none where there are few voxels."""
-    steps = []
+    steps: list[int] = []
     step = LARGEST_STEP
     while step > 1:
         if steps or int(np.count_nonzero(on_grid(grid, step))) >= FEWEST:

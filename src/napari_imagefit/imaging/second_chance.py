@@ -1,4 +1,4 @@
-"""A second chance for voxels whose fit has failed: from their neighbours, from all over the map, within wider bounds."""
+"""A second chance for voxels whose fit failed: from their neighbours, from all over the map, within wider bounds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..engine.problem import Bounds
 from ..engine.progress import Progress
 from ..engine.result import FitResult
 from ..engine.status import Status
-from .better import at_a_bound, copy, failed, is_better, put, suspect
+from .better import copy, failed, is_better, put, suspect
 from .global_starts import best_for, collect
 from .neighbours import any_around, is_good, neighbour_starts
 from .run import Run, Settings, drain
@@ -34,6 +34,8 @@ FEWEST_ITERATIONS = 100
 PASSES = 50
 STARTS = 4
 LATER = STARTS + 4  # rounds after the passes, at most
+# A voxel that looks wrong, but has an answer to which so many tries lead back, is left with it.
+CONFIRMED = 3
 
 
 def places_to_refit(result: FitResult) -> Booleans:
@@ -81,8 +83,8 @@ def refit(
     places : boolean array, ``(*grid,)``, optional
         The voxels to fit again; those of `places_to_refit` if not given. Voxels that were not fitted stay so.
     settings : Settings, optional
-        Other starts, bounds, tolerances or iterations. Noise, loss, and what is fixed, tied or shared must be as before.
-        If not given they are those of `result`, with at least 100 iterations and without its starts.
+        Other starts, bounds, tolerances or iterations. Noise, loss and what is fixed or tied must be as before. If not
+        given they are those of `result`, with at least 100 iterations and without its starts.
     progress, should_stop : callable, optional
         As in `fit_voxels`.
 
@@ -183,6 +185,7 @@ class _Refit:
         # who asks for a voxel that has an answer wants more than one other look at it
         self.asked = self.targets & result.converged & ~suspect(result, self.targets)
         self.good = is_good(result) & ~self.targets
+        self.in_vain = np.zeros(result.shape, np.int8)  # tries of a voxel with an answer that have found no better one
 
     def steps(self, should_stop: Callable[[], bool], told: bool) -> Run:
         begun = time.perf_counter()
@@ -214,6 +217,8 @@ class _Refit:
     def _take(self, places: Indices, found: FitResult, attempt: int) -> None:
         better = is_better(found, self.whole, places)
         found.attempt[:] = attempt
+        vain = self.in_vain.ravel()
+        vain[places] = np.where(better | ~self.whole.converged.ravel()[places], 0, vain[places] + 1)
         put(self.whole, places, found, better)
         tried = np.zeros_like(self.targets)
         tried.ravel()[places] = True
@@ -255,7 +260,8 @@ class _Refit:
     def _unsolved(self, among: Booleans | None = None) -> Booleans:
         """The voxels that still need a try."""
         judged = self.targets if among is None else self.targets & among
-        return judged & (failed(self.whole) | suspect(self.whole, judged) | self.asked)
+        doubtful = suspect(self.whole, judged & (self.in_vain < CONFIRMED))
+        return judged & (failed(self.whole) | doubtful | self.asked)
 
     def _next_to(self, fresh: Booleans) -> Booleans:
         """Voxels that have new neighbours to start from."""
@@ -286,8 +292,8 @@ class _Refit:
 
     def _confined(self, wider: Bounds) -> Booleans:
         """Those without an answer, and those at a bound that gives way."""
-        at_one = np.logical_or.reduce([self.whole.at_bound[name] != 0 for name in wider])
-        return self.targets & (failed(self.whole) | (at_one & at_a_bound(self.whole)))
+        at_one = np.any([self.whole.at_bound[name] != 0 for name in wider], axis=0)
+        return np.asarray(self.targets & (failed(self.whole) | at_one))
 
     def _guess(self, places: Indices) -> Floats:
         return np.full((len(self.whole.model.names), places.size), np.nan)

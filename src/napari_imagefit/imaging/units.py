@@ -22,7 +22,7 @@ class _Underivable(Exception):
 def _registry() -> Any:
     import pint
 
-    return pint.get_application_registry()
+    return pint.get_application_registry()  # type: ignore[no-untyped-call]
 
 
 def unit_of(expression: str, units: Mapping[str, str]) -> str:
