@@ -50,11 +50,6 @@ class Colours:
     text: Any
     faint: Any
 
-    @property
-    def dark(self) -> bool:
-        """Whether light stands on dark."""
-        return bool(pg.mkColor(self.background).lightness() < 128)
-
 
 def colours_of(viewer: Viewer) -> Colours:
     """Of the viewer's theme."""
