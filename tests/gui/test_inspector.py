@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QMenu
 
 from napari_imagefit import models
 from napari_imagefit.gui.curve_plot import CURSOR
@@ -307,6 +308,11 @@ def test_a_slider_moves_the_slice_under_the_pointer(inspected: tuple[Any, Inspec
     viewer.dims.set_current_step(1, 5)
     QTest.qWait(120)
     assert_shows(inspector, outcome, CURSOR, (5, 7))
+
+
+def test_nothing_lies_over_the_plots(inspected: tuple[Any, Inspector, Outcome]) -> None:
+    _, inspector, _ = inspected
+    assert not [menu for menu in inspector.findChildren(QMenu) if menu.isVisible()]
 
 
 def test_a_place_can_be_typed(inspected: tuple[Any, Inspector, Outcome], qtbot: Any) -> None:
