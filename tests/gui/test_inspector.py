@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QMenu
 
 from napari_imagefit import models
 from napari_imagefit.gui.curve_plot import CURSOR
@@ -309,6 +310,11 @@ def test_a_slider_moves_the_slice_under_the_pointer(inspected: tuple[Any, Inspec
     assert_shows(inspector, outcome, CURSOR, (5, 7))
 
 
+def test_nothing_lies_over_the_plots(inspected: tuple[Any, Inspector, Outcome]) -> None:
+    _, inspector, _ = inspected
+    assert not [menu for menu in inspector.findChildren(QMenu) if menu.isVisible()]
+
+
 def test_a_place_can_be_typed(inspected: tuple[Any, Inspector, Outcome], qtbot: Any) -> None:
     _, inspector, outcome = inspected
     inspector.where.setFocus()
@@ -322,7 +328,7 @@ def test_a_place_can_be_typed(inspected: tuple[Any, Inspector, Outcome], qtbot: 
     assert "'8 1' is no place on the grid of 8 × 10 fits" in inspector.note.text()
     qtbot.keyClick(inspector.where, Qt.Key.Key_Escape)
     assert not inspector.pins.items
-    for control in (inspector.where, inspector.pin_button, inspector.clear_button, inspector.histogram_button):
+    for control in (inspector.where, inspector.bar.pin, inspector.bar.clear, inspector.bar.histogram):
         assert control.toolTip()
 
 
@@ -330,7 +336,7 @@ def test_the_histogram_selects_and_is_marked(inspected: tuple[Any, Inspector, Ou
     viewer, inspector, outcome = inspected
     assert outcome.result is not None
     panel = inspector.histogram
-    qtbot.mouseClick(inspector.histogram_button, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(inspector.bar.histogram, Qt.MouseButton.LeftButton)
     assert panel.isVisible()
     panel.maps.setCurrentIndex(panel.maps.findData("param:slope"))
     slopes = outcome.result.params["slope"]

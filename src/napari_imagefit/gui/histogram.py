@@ -42,6 +42,7 @@ class HistogramPanel(QWidget):
         self._grid: FitGrid | None = None
         self._values: NDArray[Any] = np.empty(0)
         self._histogram: Histogram | None = None
+        self._due = False
         self._marked: dict[str, Place] = {}
         self._lines: dict[str, Any] = {}
         self.maps = QComboBox()
@@ -121,7 +122,7 @@ class HistogramPanel(QWidget):
     def mark(self, places: Mapping[str, Place]) -> None:
         """Mark the values of these fits, by the pin's letter or "cursor"."""
         self._marked = dict(places)
-        if self._outcome is None or not self.isVisible():
+        if self._outcome is None or self._due or not self.isVisible():
             return
         for who in [who for who in self._lines if who not in places]:
             self.plot.removeItem(self._lines.pop(who))
@@ -162,6 +163,8 @@ class HistogramPanel(QWidget):
     def showEvent(self, event: Any) -> None:
         """What was not drawn while nobody saw it."""
         super().showEvent(event)
+        if self._due:
+            self._count()
         self.mark(self._marked)
 
     def _colour_line(self, who: str) -> None:
@@ -171,6 +174,10 @@ class HistogramPanel(QWidget):
 
     def _count(self, _chosen: object = None, *, keep_range: bool = False) -> None:
         if self._outcome is None or self._outcome.result is None or not self.key:
+            return
+        # counting a million values takes a moment: not before anybody sees it
+        self._due = not (self.isVisible() or self.select.isChecked())
+        if self._due:
             return
         self._values = map_values(self._outcome.result, self.key)
         robust, whole = not self.everything.isChecked(), self.key in COUNTS

@@ -8,11 +8,6 @@ import numpy as np
 from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import (
-    QHBoxLayout,
-    QLabel,
-    QLineEdit,
-    QPushButton,
-    QSizePolicy,
     QSplitter,
     QStackedWidget,
     QVBoxLayout,
@@ -32,6 +27,7 @@ from .cursor import CursorFollower
 from .curve_plot import CURSOR, MEAN, CurvePlot, Shown
 from .facts_table import FactsTable
 from .histogram import HistogramPanel
+from .inspect_bar import InspectBar
 from .pins import Pins
 from .plotting import STYLES, colours_of, pg
 from .surface_plot import SurfacePlot
@@ -65,22 +61,9 @@ class Inspector(QWidget):
         self._open = True
         self.pins = Pins()
         colours = colours_of(self._viewer)
-        self.note = QLabel(NOTHING)
-        self.note.setWordWrap(True)
-        self.note.setAccessibleName("What is inspected")
-        self.note.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        self.where = QLineEdit()
-        self.where.setPlaceholderText("index, e.g. 12, 34")
-        self.where.setAccessibleName("Place of the fit")
-        self.where.setToolTip("The fit's index on the grid of fits; type one and press Enter to pin it")
-        self.where.setMaximumWidth(130)
-        self.pin_button = QPushButton("&Pin")
-        self.pin_button.setToolTip("Pin the fit under the pointer, or let go of it (Alt+P; or a click on the canvas)")
-        self.clear_button = QPushButton("Clear pins")
-        self.clear_button.setToolTip("Let go of all pinned fits (Esc)")
-        self.histogram_button = QPushButton("&Histogram")
-        self.histogram_button.setCheckable(True)
-        self.histogram_button.setToolTip("Show or hide the histogram of a map (Alt+H)")
+        self.bar = InspectBar()
+        self.note, self.where = self.bar.note, self.bar.where
+        self.note.setText(NOTHING)
         self.curve_graphics, self.surface_graphics = pg.GraphicsLayoutWidget(), pg.GraphicsLayoutWidget()
         self.curves = CurvePlot(self.curve_graphics, 0)
         self.surfaces = SurfacePlot(self.surface_graphics)
@@ -92,10 +75,6 @@ class Inspector(QWidget):
         self.histogram = HistogramPanel(self._viewer.layers, colours)
         self.histogram.setVisible(False)
 
-        row = QHBoxLayout()
-        row.addWidget(self.note, 1)
-        for control in (self.where, self.pin_button, self.clear_button, self.histogram_button):
-            row.addWidget(control)
         self.splitter = QSplitter(Qt.Orientation.Horizontal)
         self.splitter.setChildrenCollapsible(False)
         shares: tuple[tuple[QWidget, int], ...] = ((self.plots, 5), (self.table, 4), (self.histogram, 4))
@@ -104,7 +83,7 @@ class Inspector(QWidget):
             self.splitter.setStretchFactor(index, share)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 2, 6, 2)
-        layout.addLayout(row)
+        layout.addWidget(self.bar)
         layout.addWidget(self.splitter, 1)
 
         self.follower = CursorFollower(self._viewer, self)
@@ -112,9 +91,9 @@ class Inspector(QWidget):
         self.follower.moved.connect(self._on_moved)
         self.follower.clicked.connect(self._on_clicked)
         self.where.returnPressed.connect(self._on_typed)
-        self.pin_button.clicked.connect(self._on_pin_button)
-        self.clear_button.clicked.connect(self.clear_pins)
-        self.histogram_button.toggled.connect(self._on_histogram)
+        self.bar.pin.clicked.connect(self._on_pin_button)
+        self.bar.clear.clicked.connect(self.clear_pins)
+        self.bar.histogram.toggled.connect(self._on_histogram)
         QShortcut(QKeySequence(Qt.Key.Key_Escape), self, self.clear_pins).setContext(
             Qt.ShortcutContext.WidgetWithChildrenShortcut
         )
@@ -325,7 +304,7 @@ class Inspector(QWidget):
     def _share_width(self) -> None:
         """The table as wide as it wants to be, unless the plots would get too narrow."""
         width = self.splitter.width()
-        counts = HISTOGRAM_WIDTH if self.histogram_button.isChecked() else 0
+        counts = HISTOGRAM_WIDTH if self.bar.histogram.isChecked() else 0
         plots = max(width - counts - self.table.wanted_width(), int(0.45 * width))
         self.splitter.setSizes([plots, max(width - counts - plots, 0), counts])
 
@@ -350,10 +329,7 @@ class Inspector(QWidget):
 
     def _enable(self) -> None:
         """Offer what can be done."""
-        ready = self._grid is not None
-        for widget in (self.where, self.pin_button, self.histogram_button):
-            widget.setEnabled(ready)
-        self.clear_button.setEnabled(bool(self.pins.items))
+        self.bar.offer(ready=self._grid is not None, pinned=bool(self.pins.items))
 
 
 def _curve(request: Request, result: FitResult, place: Place) -> Curve:

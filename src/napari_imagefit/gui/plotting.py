@@ -50,11 +50,6 @@ class Colours:
     text: Any
     faint: Any
 
-    @property
-    def dark(self) -> bool:
-        """Whether light stands on dark."""
-        return bool(pg.mkColor(self.background).lightness() < 128)
-
 
 def colours_of(viewer: Viewer) -> Colours:
     """Of the viewer's theme."""
@@ -82,7 +77,8 @@ def new_plot(layout: Any, row: int, column: int, *, left: str, bottom: str = "",
 
 def adopt_menu(plot: Any, owner: Any) -> None:
     """Let a plot's menu, which is made whether it is wanted or not, go with the window; nobody else takes it away."""
-    plot.ctrlMenu.setParent(owner)
+    # with its flags: without them it would be a part of the owner, and show
+    plot.ctrlMenu.setParent(owner, plot.ctrlMenu.windowFlags())
 
 
 def colour_plot(plot: Any, colours: Colours) -> None:

@@ -102,6 +102,11 @@ def surface_cuts(result: FitResult, place: Place, sigma: ArrayLike | None = None
     return Cuts((curves[0], curves[1]), at is not None, patch, limit or 1.0, _extent(kept))
 
 
+def thinned(length: int) -> slice:
+    """Which of so many rows or columns are drawn."""
+    return slice(None, None, -(-length // PATCH))
+
+
 def _image_of(result: FitResult) -> ImageSource:
     source = result.source
     if isinstance(source, LazySource) and isinstance(source.plan, ImagePlan) and source.plan.regions is not None:
@@ -165,7 +170,7 @@ def _patch(
     inside: NDArray[np.bool_],
     coords: tuple[FloatArray, FloatArray],
 ) -> tuple[FloatArray, tuple[FloatArray, FloatArray]]:
-    thin = tuple(slice(None, None, -(-n // PATCH)) for n in data.shape)
+    thin = tuple(thinned(n) for n in data.shape)
     params = solution_at(result, place)
     kept = coords[0][thin], coords[1][thin]
     if params is None:

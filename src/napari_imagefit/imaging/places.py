@@ -91,11 +91,10 @@ class FitGrid:
         flat = int(np.ravel_multi_index(place, self.grid))
         region = next(r for r in self.regions if flat in r.places)
         frame = int(region.frames[int(np.flatnonzero(region.places == flat)[0])])
-        n_frames = self.shape[:-2]
         pixels = np.stack(np.unravel_index(region.pixels, self.shape[-2:]), axis=1)
         target = pixels.mean(axis=0) if inside is None or not np.isfinite(inside).all() else np.asarray(inside)
         nearest = pixels[int(np.argmin(((pixels - target) ** 2).sum(axis=1)))]
-        leading = tuple(int(i) for i in np.unravel_index(frame, n_frames)) if n_frames else ()
+        leading = tuple(int(i) for i in np.unravel_index(frame, self.shape[:-2])) if len(self.shape) > 2 else ()
         return (*leading, int(nearest[0]), int(nearest[1]))
 
     def paint(self, chosen: NDArray[np.bool_]) -> NDArray[np.uint8]:

@@ -14,7 +14,7 @@ from ..engine.errors import FitInputError
 from ..engine.model import Model
 from ..engine.objective import TILE
 from ..imaging.lazy_arrays import is_dask
-from ..imaging.ready import compile_curve
+from ..imaging.ready import compile_curve, compile_surface
 from ..imaging.regions import Region, find_regions
 from ..imaging.run import Run
 from .choices import Choices
@@ -204,6 +204,9 @@ def compile_for(request: Request) -> None:
         compile_curve(model, length, request.options)
     else:
         shapes = [(region.pixels.size, region.frames.size) for region in request.regions[:1]]
+        for region in request.regions[:1]:
+            places = np.unravel_index(region.pixels, request.data.shape[-2:])
+            compile_surface(model, tuple(int(np.ptp(along)) + 1 for along in places), request.options)
     for samples, fits in shapes:
         somewhere = (np.linspace(1, 2, min(samples, TILE)),) * model.ndim
         predict(model, somewhere, np.ones((len(model.names), min(fits, MOST_FITS))), request.options)

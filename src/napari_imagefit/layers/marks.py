@@ -78,11 +78,11 @@ def show_pins(layers: LayerList, request: Request, grid: FitGrid, pins: Sequence
         layer.features = {"pin": [pin.letter for pin in pins]}
         layer.name = f"pins · {request.layer_name}"
         layer.metadata = {**layer.metadata, MARK: {"what": PINS, "group": request.group}}
+        _place(layer, where)
     layer.selected_data = set()
     # napari draws a border of no width as well where a point is kept large on screen
     layer.face_color = layer.border_color = [pin.colour for pin in pins]
     layer.symbol = [pin.symbol for pin in pins]
-    _place(layer, where)
     return layer
 
 
@@ -110,10 +110,15 @@ def show_chosen(
         layer = Labels(painted, name=f"selected · {name}", colormap=colours, opacity=0.6, metadata=made, **where)
         _add(layers, layer)
     else:
-        layer.data = painted
+        if layer.data.shape == painted.shape:
+            # new data are looked through for their range, which takes as long as drawing a million of them
+            layer.data[...] = painted
+            layer.refresh(extent=False)
+        else:
+            layer.data = painted
         layer.name = f"selected · {name}"
         layer.metadata = {**layer.metadata, **made}
-    _place(layer, where)
+        _place(layer, where)
     return layer
 
 
@@ -131,7 +136,10 @@ def _point(pin: Pin, grid: FitGrid, ndim: int) -> tuple[float, ...]:
 
 def _place(layer: Layer, where: Any) -> None:
     for name in TRANSFORM:
-        setattr(layer, name, where[name])
+        now = layer.affine.affine_matrix if name == "affine" else getattr(layer, name)
+        # each draws the layer anew
+        if np.shape(now) != np.shape(where[name]) or not np.all(np.asarray(now) == np.asarray(where[name])):
+            setattr(layer, name, where[name])
 
 
 def _add(layers: LayerList, layer: Layer) -> None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from ..imaging.facts import Place
-from .geometry import _default_labels
 from .request import Request
 
 
 def axis_title(request: Request, axis: int) -> str:
     """The name of a data axis, with the unit of the coordinates that the fit had along it."""
-    label = request.transform["axis_labels"][axis]
-    ndim = len(request.transform["axis_labels"])
-    name = f"axis {axis % ndim}" if label in _default_labels(ndim) else str(label)
+    labels = request.transform["axis_labels"]
+    label = str(labels[axis])
+    # napari calls an axis that nobody has named "-1", "-2"…
+    name = f"axis {axis % len(labels)}" if label.lstrip("-").isdigit() else label
     unit = _unit(request, axis)
     return f"{name} [{unit}]" if unit else name
 
