@@ -22,7 +22,7 @@ from napari_imagefit.gui.demo import PATIENCE, open_sample
 from napari_imagefit.gui.widget import ImageFitWidget
 
 IMAGES = Path(__file__).parent / "images"
-COLOURS = 128  # of a picture: enough for a window, and a third of the bytes
+COLOURS = 256  # of a picture: enough for a window, and a third of the bytes
 LEFT = Qt.MouseButton.LeftButton
 
 
@@ -115,7 +115,7 @@ def _difference(a: QPoint, b: QPoint) -> tuple[int, int]:
 def save(viewer: Any, path: Path) -> None:
     """The window in few colours."""
     shown = viewer.screenshot(canvas_only=False, flash=False)
-    picture = Image.fromarray(shown[..., :3]).quantize(COLOURS, dither=Image.Dither.NONE)
+    picture = Image.fromarray(shown[..., :3]).quantize(COLOURS, kmeans=1, dither=Image.Dither.NONE)
     picture.save(path, optimize=True)
 
 
@@ -155,7 +155,7 @@ def walk(folder: Path) -> None:
     spin = widget.options.iterations
     person.widget.column.reveal(spin)
     spin.lineEdit().selectAll()
-    QTest.keyClicks(spin.lineEdit(), "6")
+    QTest.keyClicks(spin.lineEdit(), "3")
     QTest.keyClick(spin.lineEdit(), Qt.Key.Key_Return)
     person.click(widget.options_fold.button)
     print("fit:", person.click(widget.fit_bar.fit))
@@ -173,9 +173,9 @@ def walk(folder: Path) -> None:
     viewer.reset_view()
     person.choose(widget.results.other, "biexponential_decay")
     print("compare:", person.click(widget.results.compare_button))
+    person.picture("walkthrough_4_compare")
     person.write(widget.results.expression, "1/tau")
     person.wait()
-    person.picture("walkthrough_4_compare")
 
     answer_dialog(folder / "decays.ome.tif", "OME-TIFF")
     print("export:", person.click(widget.results.export_button))
@@ -214,9 +214,13 @@ def diffusion(path: Path) -> None:
 
 
 def _side_by_side(viewer: Any) -> None:
-    """The time constants of both models, in one row of the grid."""
+    """The time constants of both models: the kept map is moved to the left of the other."""
     for layer in viewer.layers:
-        layer.visible = layer.name.startswith("tau") or layer.name.startswith("beta")
+        layer.visible = layer.name.startswith("tau")
+        if layer.visible and layer.name.endswith("(kept)"):
+            shift = np.zeros(layer.ndim)
+            shift[viewer.dims.displayed[-1]] = layer.data.shape[viewer.dims.displayed[-1]] + 1
+            layer.translate = layer.translate - shift
     viewer.reset_view()
 
 

@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from qtpy.QtCore import QEvent, Qt, QTimer
-from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QLabel, QMainWindow, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from ..engine.batch import Progress
 from ..engine.errors import FitInputError
 from ..engine.result import FitResult
-from ..layers.choices import Choices, Row
-from ..layers.coordinates import resolve
-from ..layers.geometry import to_data
-from ..layers.inputs import freeze, layer_units
+from ..layers.choices import Choices
+from ..layers.inputs import freeze
 from ..layers.outputs import shown_roles
-from ..layers.paint import find_paint
-from ..layers.parameters import parameter_units
 from ..layers.request import Outcome, Request
 from ..layers.voxel_tasks import run_mean
 from .column import Column
 from .data_section import DataSection
-from .drawing import add_shapes, show_plane
+from .docked import Docked
+from .drawing import show_plane
 from .fit_bar import FitBar
 from .follow_ups import FollowUps
 from .forms import Fold
+from .gathering import SAMPLE, begin_drawing, choices_of, index_on_screen, set_up, units_of
 from .inspection import Inspection
 from .model_section import ModelSection
 from .options_section import OptionsSection, options_fold
@@ -39,17 +34,16 @@ from .results_section import ResultsSection
 from .samples_section import SamplesSection, samples_fold
 from .session import Session
 from .values import values_shown
-from .words import describe, describe_mean, headline, left_out
+from .words import describe_mean, describe_outcome
 
 if TYPE_CHECKING:
     from napari.layers import Image
     from napari.viewer import Viewer
 
-SAMPLE = "napari_imagefit_sample"
 SETTLED = 400  # ms without another choice
 
 
-class ImageFitWidget(QWidget):
+class ImageFitWidget(Docked):
     """Choose data, model, region and bounds; click Fit; the results come back as layers.
 
     Parameters
@@ -138,31 +132,7 @@ class ImageFitWidget(QWidget):
         FitInputError
             If something typed is no number.
         """
-        image = self.data.image
-        common = Choices(
-            image=image,
-            job=self.data.job,
-            model=self.model.model.name,
-            rows=self.parameters.rows(),
-            region=self.region.layer,
-            frames=self.region.frame_choice,
-            current=() if image is None else self._index_on_screen(image),
-            noise=self.options.noise_choice(),
-            computing=self.options.computing(),
-        )
-        if self.data.job != "voxels" or image is None:
-            return common
-        factor, outcome = self.region.factor.number(), self.follow_ups.outcome
-        return replace(
-            common,
-            axis=self.data.chosen_axis,
-            coordinates=self.data.coordinates.coordinates(),
-            select=self.samples.selection(),
-            mean=self.region.mean_use,
-            factor=3.0 if factor is None else factor,
-            paint=find_paint(self._viewer.layers, str(image.unique_id)),
-            derived=() if outcome is None else outcome.request.derived,
-        )
+        return choices_of(self, self._viewer)
 
     def _request(self) -> Request:
         choices = self.choices()
@@ -221,28 +191,9 @@ class ImageFitWidget(QWidget):
         self.follow_ups.forget()
         self._result = None
 
-    def showEvent(self, event: QShowEvent | None) -> None:
-        """Beside a dock below the canvas this one keeps its whole height."""
-        super().showEvent(event)
-        window = self.window()
-        if isinstance(window, QMainWindow):
-            window.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
-            window.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
-
-    def changeEvent(self, event: QEvent | None) -> None:
-        """A dock that is closed lets go of its widget without closing it: that is the time to stop."""
-        super().changeEvent(event)
-        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.shut_down()
-
-    def closeEvent(self, event: Any) -> None:
-        """Stop with the window."""
-        self.shut_down()
-        super().closeEvent(event)
-
     def _on_image(self, image: Image | None) -> None:
         if image is not None and "job" in image.metadata.get(SAMPLE, {}):
-            self._set_up(image, image.metadata[SAMPLE])
+            set_up(self, self._viewer, image)
         self.region.set_context(self.data.job, image)
         self.follow_ups.forget()
         self.results_fold.hide()
@@ -272,50 +223,13 @@ class ImageFitWidget(QWidget):
         self._settle.start()
 
     def _refresh_units(self) -> None:
-        image, model = self.data.image, self.model.model
-        units: dict[str, str] = {}
-        if image is not None and self.data.job == "region":
-            units = layer_units(image, model, [-2, -1])
-        elif image is not None and self.data.chosen_axis < image.ndim:
-            with contextlib.suppress(FitInputError):
-                _, unit = resolve(self.data.coordinates.coordinates(), image, self.data.chosen_axis)
-                units = parameter_units(model, [unit])
-        self.parameters.set_model(model, units)
-
-    def _set_up(self, image: Image, sample: dict[str, Any]) -> None:
-        """Set the widget up for one of the plugin's samples."""
-        self.data.set_job(sample["job"])
-        self.model.set_model(sample["model"])
-        if sample.get("axis") is not None:
-            self.data.set_axis(sample["axis"])
-        for row in sample.get("rows", ()):
-            self.parameters.set_row(Row(**row))
-        drawn = [
-            layer for layer in self._viewer.layers if layer.metadata.get(SAMPLE, {}).get("region_of") == image.name
-        ]
-        if drawn:
-            self.region.layers.choose(drawn[0])
-        elif sample.get("region") is not None:
-            shapes = add_shapes(self._viewer, image, [np.asarray(sample["region"], dtype=float)], None)
-            shapes.metadata = {SAMPLE: {"region_of": image.name}}
-            self.region.layers.choose(shapes)
+        self.parameters.set_model(self.model.model, units_of(self))
 
     def _draw(self) -> None:
-        image = self.data.image
-        if image is None:
-            self._say("There is no image to draw on; open one, or a sample from File → Open Sample.", problem=True)
-            return
-        axis = self.data.chosen_axis if self.data.job == "voxels" else None
-        layer = add_shapes(self._viewer, image, [], axis)
-        if axis is not None and show_plane(self._viewer, image, axis):
-            self._viewer.reset_view()
-        self.region.layers.choose(layer)
-        layer.mode = "add_rectangle"
-        self._say("Drag a rectangle over the image, or choose another shape from the layer's controls; then click Fit.")
-
-    def _index_on_screen(self, image: Image) -> tuple[int, ...]:
-        dims = self._viewer.dims
-        return tuple(int(i) for i in np.rint(to_data(image, dims.point, dims.units)))
+        try:
+            self._say(begin_drawing(self, self._viewer))
+        except FitInputError as error:
+            self._say(str(error), problem=True)
 
     def _on_inserted(self, event: Any) -> None:
         layer = event.value
@@ -351,8 +265,7 @@ class ImageFitWidget(QWidget):
             return
         self._result = outcome.result if outcome.result.model.name == self.model.model.name else None
         voxels = outcome.request.job == "voxels"
-        lines = [headline(outcome.result), *left_out(outcome.result)] if voxels else [describe(outcome.result)]
-        self._say("\n".join([*([outcome.note] if outcome.note else []), *lines]))
+        self._say(describe_outcome(outcome))
         self.inspection.feed(outcome)
         self._show_values()
         self.follow_ups.take(outcome)
@@ -369,7 +282,7 @@ class ImageFitWidget(QWidget):
         if self._result is None or image is None:
             self.parameters.show_values({})
             return
-        current = self._index_on_screen(image) if self.data.job == "region" else None
+        current = index_on_screen(self._viewer, image) if self.data.job == "region" else None
         self.parameters.show_values(*values_shown(self._result, current))
 
     def _say(self, text: str, *, problem: bool = False) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..engine.result import FitResult
 from ..engine.status import Flag, Status
-from ..layers.request import MeanFit
+from ..layers.request import MeanFit, Outcome
 
 
 def describe(result: FitResult) -> str:
@@ -22,6 +22,15 @@ def describe(result: FitResult) -> str:
         if n:
             lines.append(f"{n} × {flag.message}")
     return "\n".join(lines)
+
+
+def describe_outcome(outcome: Outcome) -> str:
+    """What a task has found; for voxels the table of reasons says why some have no answer."""
+    result = outcome.result
+    if result is None:
+        return outcome.note
+    lines = [headline(result), *left_out(result)] if outcome.request.job == "voxels" else [describe(result)]
+    return "\n".join([outcome.note, *lines] if outcome.note else lines)
 
 
 def headline(result: FitResult) -> str:
