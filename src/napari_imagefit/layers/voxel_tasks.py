@@ -126,6 +126,7 @@ def add_map(outcome: Outcome, expression: str, should_stop: Stop | None = None) 
 def compare_with(outcome: Outcome, model: Model, should_stop: Stop | None = None) -> Task:
     """Fit another model to the same samples of the same voxels, and map which of the two explains them better."""
     from ..imaging.compare import compare
+    from ..imaging.second_chance import FEWEST_ITERATIONS
     from ..imaging.voxel_maps import comparison_layers
 
     request, result = outcome.request, _result(outcome)
@@ -133,6 +134,9 @@ def compare_with(outcome: Outcome, model: Model, should_stop: Stop | None = None
     # what is fixed in both is the same in both; all else is the other model's own
     wishes["fixed"] = {name: value for name, value in wishes["fixed"].items() if name in model.names}
     wishes["init"], wishes["bounds"], wishes["tied"] = {}, {}, {}
+    # not to lose for want of steps
+    options = wishes["options"]
+    wishes["options"] = replace(options, max_iterations=max(options.max_iterations, FEWEST_ITERATIONS))
     other = yield from iter_fit_voxels(
         np.asarray(request.data),
         model,
