@@ -6,7 +6,10 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QPushButton, QSizePol
 
 
 class InspectBar(QWidget):
-    """A sentence, a field for a fit's place, and three buttons."""
+    """A sentence, a field for a fit's place, and three buttons.
+
+    The letters of the buttons are ones that neither napari's menus nor the dock "Image Fit" take.
+    """
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -19,13 +22,13 @@ class InspectBar(QWidget):
         self.where.setAccessibleName("Place of the fit")
         self.where.setToolTip("The fit's index on the grid of fits; type one and press Enter to pin it")
         self.where.setMaximumWidth(130)
-        self.pin = QPushButton("&Pin")
-        self.pin.setToolTip("Pin the fit under the pointer, or let go of it (Alt+P; or a click on the canvas)")
+        self.pin = QPushButton("Pi&n")
+        self.pin.setToolTip("Pin the fit under the pointer, or let go of it (Alt+N; or a click on the canvas)")
         self.clear = QPushButton("Clear pins")
         self.clear.setToolTip("Let go of all pinned fits (Esc)")
-        self.histogram = QPushButton("&Histogram")
+        self.histogram = QPushButton("Histo&gram")
         self.histogram.setCheckable(True)
-        self.histogram.setToolTip("Show or hide the histogram of a map (Alt+H)")
+        self.histogram.setToolTip("Show or hide the histogram of a map (Alt+G)")
 
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

@@ -326,6 +326,7 @@ class Inspector(QWidget):
         self.curves.set_colours(colours)
         self.surfaces.set_colours(colours)
         self.histogram.set_colours(colours)
+        self.refresh()
 
     def _enable(self) -> None:
         """Offer what can be done."""
