@@ -17,13 +17,14 @@ from napari.layers import Image
 
 from napari_imagefit import Selection, Status, fit_voxels, models
 from napari_imagefit.engine.errors import FitInputError
+from napari_imagefit.imaging.reasons import reason_labels
 from napari_imagefit.layers import request as requests
 from napari_imagefit.layers.choices import Choices, Row
 from napari_imagefit.layers.export import formats_for, write_outcome
 from napari_imagefit.layers.geometry import to_data
 from napari_imagefit.layers.inputs import freeze, run_any
 from napari_imagefit.layers.outputs import keep, put, remove_stale, role, role_of, shown_roles
-from napari_imagefit.layers.reasons import go_to, places_of, reasons_of
+from napari_imagefit.layers.reasons import go_to, reasons_of
 from napari_imagefit.layers.request import Outcome, Request, Showing, Task, answer
 from napari_imagefit.layers.script import as_python
 from napari_imagefit.layers.voxel_tasks import (
@@ -133,7 +134,9 @@ def test_refit_and_reasons(image: Image) -> None:
     assert failed > 10
     assert sum(reason.fits for reason in reasons.values()) == 63
     assert reasons[Status.TOO_FEW_SAMPLES.message].fits == 1
-    assert np.argwhere(places_of(first.result, reasons[Status.TOO_FEW_SAMPLES.message])).tolist() == [[0, 0]]
+    assert np.argwhere(reason_labels(first.result) == reasons[Status.TOO_FEW_SAMPLES.message].label).tolist() == [
+        [0, 0]
+    ]
     again, _ = drive(refit(first))
     assert again.result is not None
     assert again.history == (("refit", None),)

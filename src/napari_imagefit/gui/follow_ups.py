@@ -14,11 +14,10 @@ from qtpy.QtGui import QGuiApplication
 
 from ..catalogue import models
 from ..engine.errors import FitInputError
-from ..engine.result import FitResult
 from ..imaging.reasons import CONVERGED_LABEL, Reason
 from ..layers.outputs import keep, role_of, shown_roles
 from ..layers.paint import LEAVE_OUT, NAMES, REFIT, find_paint, paint_layer, painted
-from ..layers.reasons import go_to, places_of
+from ..layers.reasons import go_to
 from ..layers.request import Outcome, Stop, Task
 from ..layers.script import as_python
 from ..layers.voxel_tasks import add_map, check_expression, compare_with, refit, refit_painted, run_voxels
@@ -29,6 +28,8 @@ from .session import Session
 if TYPE_CHECKING:
     from napari.layers import Layer
     from napari.viewer import Viewer
+
+GOLDEN = 0.381966  # of a whole: steps of it visit everything, no two next to each other
 
 
 class FollowUps:
@@ -45,7 +46,7 @@ class FollowUps:
 
     def __init__(self, viewer: Viewer, section: ResultsSection, session: Session) -> None:
         self._viewer, self._section, self._session = viewer, section, session
-        self._visited: dict[str, int] = {}
+        self._visited: dict[int, int] = {}
         self.outcome: Outcome | None = None
 
         section.refit.connect(lambda: self._start(lambda outcome: partial(refit, outcome)))
@@ -162,25 +163,19 @@ class FollowUps:
         self.said.emit("A script that gives these numbers without napari is in the clipboard.", False)
 
     def _go_to(self, reason: Reason) -> None:
-        result = None if self.outcome is None else self.outcome.result
         layer = self._status_layer()
-        if result is None or layer is None:
+        if layer is None:
+            return
+        places = np.flatnonzero(np.asarray(layer.data) == reason.label)
+        if not places.size:
             return
         layer.selected_label = reason.label
         layer.visible = layer.visible or reason.label != CONVERGED_LABEL
-        index = self._next_place(reason, result)
-        if len(index) < layer.ndim:
-            assert self.outcome is not None
-            index = (*index[: self.outcome.request.axis], 0, *index[self.outcome.request.axis :])
-        go_to(self._viewer, layer, index[-layer.ndim :])
-
-    def _next_place(self, reason: Reason, result: FitResult) -> tuple[int, ...]:
-        places = np.flatnonzero(places_of(result, reason))
-        number = self._visited.get(reason.words, -1) + 1
-        self._visited[reason.words] = number
+        number = self._visited[reason.label] = self._visited.get(reason.label, -1) + 1
         # far apart, so that each click tells something new
-        stride = max(1, round(places.size * 0.381966))
-        return tuple(int(i) for i in np.unravel_index(places[number * stride % places.size], result.shape))
+        stride = max(1, round(places.size * GOLDEN))
+        place = places[number * stride % places.size]
+        go_to(self._viewer, layer, tuple(int(i) for i in np.unravel_index(place, layer.data.shape)))
 
     def _fitted_layer(self) -> Layer | None:
         """The layer that was fitted, if it is still there."""

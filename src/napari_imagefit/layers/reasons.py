@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..engine.result import FitResult
-from ..imaging.reasons import Reason, reason_labels, reasons, status_labels
+from ..imaging.reasons import Reason, reasons
 from .geometry import unit_factors
 
 if TYPE_CHECKING:
@@ -29,17 +28,7 @@ def reasons_of(result: FitResult) -> list[Reason]:
     >>> [(reason.words, reason.fits) for reason in reasons_of(fit_voxels(stack, "exponential_decay"))]
     [('converged', 1), ('not fitted: fewer usable samples than free parameters', 1)]
     """
-    return [reason for reason in reasons(result, remarks=_has_remarks(result)) if reason.label and reason.fits]
-
-
-def places_of(result: FitResult, reason: Reason) -> NDArray[np.bool_]:
-    """Where a reason holds, ``(*grid,)``."""
-    labels = reason_labels(result) if _has_remarks(result) else status_labels(result.status)
-    return np.asarray(labels == reason.label)
-
-
-def _has_remarks(result: FitResult) -> bool:
-    return result.model.ndim == 1
+    return [reason for reason in reasons(result, remarks=result.model.ndim == 1) if reason.label and reason.fits]
 
 
 def go_to(viewer: ViewerModel, layer: Layer, index: tuple[int, ...]) -> None:
