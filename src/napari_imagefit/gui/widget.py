@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
 SETTLED = 400  # ms without another choice
+ROOM = 150  # ms in which a section that has just opened takes its place
 
 
 class ImageFitWidget(Docked):
@@ -272,10 +273,14 @@ class ImageFitWidget(Docked):
         if self.results_fold.isHidden():
             self.results_fold.show()
             self.results_fold.set_open(voxels)
-            QTimer.singleShot(0, lambda: self.column.reveal(self.results_fold))
+            QTimer.singleShot(ROOM, self._reveal_results)
         image = self.data.image
         if voxels and image is not None:
             show_plane(self._viewer, image, outcome.request.axis)
+
+    def _reveal_results(self) -> None:
+        if self._open:
+            self.column.reveal(self.results_fold)
 
     def _show_values(self, _event: object = None) -> None:
         image = self.data.image
