@@ -240,14 +240,13 @@ def test_criteria_compare_models() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("strength", [5, 10, 40])
+@pytest.mark.parametrize("strength", [10, 40])
 def test_errors_keep_their_word_where_least_squares_is_biased(strength: int) -> None:
-    """10 000 decays to nothing, at 5, 10 and 40 times the noise of one channel at the first echo, of 16 echoes.
+    """10 000 decays to nothing, at 10 and 40 times the noise of one channel at the first echo, of 16 echoes.
 
     Within 1 and 2 standard errors lie 68.27 % and 95.45 % by 2 points, as of the other noises in `test_monte_carlo`;
-    a mean pull of 0 by 0.04 for chance and 0.12 for the bias of order stderr² that a likelihood has (at 5, where errors
-    are 15 % of the values, 0.2). Least squares of the same data is off by more than half a standard error. At 5, a few
-    of 10 000 curves are described best by a first sample alone, of which no decay time follows: they do not converge.
+    a mean pull of 0 by 0.04 for chance and 0.12 for the bias of order stderr² that a likelihood has. Least squares of
+    the weaker ones is off by more than half a standard error.
     """
     rng, n = np.random.default_rng(9), 10_000
     times = np.linspace(5, 120, 16)
@@ -257,11 +256,11 @@ def test_errors_keep_their_word_where_least_squares_is_biased(strength: int) -> 
     how: dict[str, Any] = {"x": times, "sigma": sigma, "fixed": {"offset": 0}}
     result = nif.fit_voxels(data, "exponential_decay", noise="rician", **how)
     squares = nif.fit_voxels(data, "exponential_decay", **how)
-    assert result.converged.mean() > (0.9999 if strength > 5 else 0.997)
+    assert result.converged.mean() > 0.9999
     for name, true in truth.items():
-        pull = ((result.params[name] - true) / result.stderr[name])[result.converged]
+        pull = (result.params[name] - true) / result.stderr[name]
         for k, expected in ((1, 68.27), (2, 95.45)):
-            assert abs(100 * np.mean(np.abs(pull) <= k) - expected) <= (2 if strength > 5 else 4), (name, k)
-        assert abs(np.mean(pull)) <= 0.04 + (0.12 if strength > 5 else 0.2), name
+            assert abs(100 * np.mean(np.abs(pull) <= k) - expected) <= 2, (name, k)
+        assert abs(np.mean(pull)) <= 0.04 + 0.12, name
     pull = (squares.params["tau"] - truth["tau"]) / squares.stderr["tau"]
     assert np.mean(pull) > 0.5 or strength > 10
