@@ -80,22 +80,42 @@ def test_helium_cooling_to_a_condensate() -> None:
         assert np.abs(ratio - 1).max() < 0.17, (name, ratio)
 
 
+def decay(b: Floats, amplitude: float, tau: float) -> Floats:
+    return np.asarray(amplitude * np.exp(-b / tau))
+
+
+def decay_above_a_level(b: Floats, amplitude: float, tau: float, offset: float) -> Floats:
+    return np.asarray(amplitude * np.exp(-b / tau) + offset)
+
+
+def stretched(b: Floats, amplitude: float, tau: float, beta: float) -> Floats:
+    return np.asarray(amplitude * np.exp(-((b / tau) ** beta)))
+
+
+DIFFUSION: list[tuple[str, Callable[..., Floats], dict[str, float]]] = [
+    ("exponential_decay", decay, {"offset": 0.0}),
+    ("exponential_decay", decay_above_a_level, {}),
+    ("stretched_exponential", stretched, {"offset": 0.0}),
+]
+
+
 @pytest.mark.slow
-def test_diffusion_of_water_in_the_brain() -> None:
-    """600 voxels of a diffusion MRI: SciPy's minimum in each."""
+@pytest.mark.parametrize(("model", "function", "fixed"), DIFFUSION, ids=lambda of: getattr(of, "__name__", None))
+def test_diffusion_of_water_in_the_brain(model: str, function: Callable[..., Floats], fixed: dict[str, float]) -> None:
+    """600 voxels of a diffusion MRI: SciPy's minimum in each, of decays and of stretched ones."""
     with np.load(data_file("diffusion_mri/small_101D.npz")) as archive:
         signal, b = archive["signal"], archive["bvalues"]
-    result = nif.fit_voxels(signal, "exponential_decay", x=b, axis=-1, fixed={"offset": 0})
+    result = nif.fit_voxels(signal, model, x=b, axis=-1, fixed=fixed)
     assert result.shape == (6, 10, 10)
-    assert result.params["tau"].shape == (6, 10, 10)
-    assert result.converged.all(), result.summary()
-    assert (result.params["offset"] == 0).all()
-
-    def decay(t: Floats, amplitude: float, tau: float) -> Floats:
-        return np.asarray(amplitude * np.exp(-t / tau))
-
-    lower, upper = np.array([-np.inf, 0.0]), np.array([np.inf, np.inf])
-    for place in np.ndindex(result.shape):
-        start = np.array([result.start[name][place] for name in ("amplitude", "tau")])
-        reference = scipy_cost(decay, b, signal[place].astype(float), start, lower, upper)
+    answered = result.status >= 0
+    # an offset is not determined where the signal has hardly fallen at the largest b
+    assert np.mean(result.converged) > 0.99 if fixed else np.mean(answered) > 0.9, result.summary()
+    free = [name for name in result.model.names if name not in fixed]
+    for name, value in fixed.items():
+        assert (result.params[name][answered] == value).all()
+    places = [result.model.names.index(name) for name in free]
+    lower, upper = result.model.lower[places], result.model.upper[places]
+    for place in zip(*np.nonzero(result.converged), strict=True):
+        start = np.array([result.start[name][place] for name in free])
+        reference = scipy_cost(function, b, signal[place].astype(float), start, lower, upper)
         assert result.cost[place] <= (1 + 1e-6) * reference, place

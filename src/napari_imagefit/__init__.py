@@ -20,6 +20,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "engine.result": ["FitResult"],
         "engine.status": ["Flag", "Status"],
         "imaging.image": ["fit_image"],
+        "imaging.selection": ["Selection"],
         "imaging.spots": ["fit_spots"],
         "imaging.voxels": ["fit_voxels"],
     },

@@ -9,6 +9,7 @@ from .engine.result import FitResult as FitResult
 from .engine.status import Flag as Flag
 from .engine.status import Status as Status
 from .imaging.image import fit_image as fit_image
+from .imaging.selection import Selection as Selection
 from .imaging.spots import fit_spots as fit_spots
 from .imaging.voxels import fit_voxels as fit_voxels
 

@@ -14,9 +14,9 @@ from npe2 import PluginManifest
 
 import napari_imagefit as nif
 from napari_imagefit.gui import sample_data
-from napari_imagefit.gui.sample_data import make_clouds, make_hubble, make_phantom
+from napari_imagefit.gui.sample_data import make_clouds, make_hubble, make_phantom, make_trouble
 
-MAKERS = [make_clouds, make_phantom, make_hubble]
+MAKERS = [make_clouds, make_phantom, make_trouble, make_hubble]
 
 
 @pytest.mark.parametrize("make", MAKERS)
@@ -90,5 +90,6 @@ def test_manifest_names_the_samples() -> None:
     assert {key: targets[command].rpartition(":")[2] for key, command in named.items()} == {
         "clouds": "make_clouds",
         "phantom": "make_phantom",
+        "trouble": "make_trouble",
         "hubble": "make_hubble",
     }

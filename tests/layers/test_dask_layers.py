@@ -13,7 +13,7 @@ from napari.layers import Image, Shapes
 
 from napari_imagefit import Status, fit_image, fit_voxels, models
 from napari_imagefit.engine.batch import Progress
-from napari_imagefit.layers.choices import Choices, Row
+from napari_imagefit.layers.choices import Choices, Coordinates, Row
 from napari_imagefit.layers.inputs import freeze, run_any
 from napari_imagefit.layers.request import Outcome, Request
 
@@ -71,7 +71,9 @@ def test_voxels_of_a_dask_layer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("napari_imagefit.imaging.lazy_arrays.MOST_FITS", 7)
     stack, watch = watched(STACK, 16, 1, 7)
     layer = Image(stack, contrast_limits=(0, 4), cache=False)
-    request = freeze(choices(layer, "voxels", "exponential_decay", axis=0, x=tuple(T)))
+    request = freeze(
+        choices(layer, "voxels", "exponential_decay", axis=0, coordinates=Coordinates("typed", values=tuple(T)))
+    )
     watch.loaded = watch.most = 0
     outcome, told = finish(request)
     assert outcome.result is not None

@@ -11,7 +11,7 @@ from napari.layers import Image, Labels, Shapes
 
 from napari_imagefit import models
 from napari_imagefit.engine.errors import FitInputError
-from napari_imagefit.layers.choices import Choices, Row
+from napari_imagefit.layers.choices import Choices, Coordinates, Row
 from napari_imagefit.layers.inputs import freeze, layer_units
 from napari_imagefit.layers.request import Request
 
@@ -78,7 +78,15 @@ def test_coordinates_are_the_layers_own() -> None:
     curve = freeze(Choices(scaled, "voxels", "exponential_decay", rows("exponential_decay"), axis=0))
     np.testing.assert_allclose(curve.coords[0], [8, 16, 24, 32, 40])
     assert curve.units == {"amplitude": "", "tau": "ms", "offset": ""}
-    typed = freeze(Choices(scaled, "voxels", "exponential_decay", rows("exponential_decay"), axis=0, x=(0, 1, 2, 3, 4)))
+    typed = freeze(
+        Choices(
+            scaled,
+            "voxels",
+            "exponential_decay",
+            rows("exponential_decay"),
+            coordinates=Coordinates("typed", values=(0, 1, 2, 3, 4)),
+        )
+    )
     assert typed.units["tau"] == ""
     assert typed.coords[0].tolist() == [0, 1, 2, 3, 4]
 
@@ -141,7 +149,13 @@ def test_a_voxel_mask_is_the_union_of_shapes(image: Image, square: Shapes) -> No
             "all parameters of 'gaussian_2d' are fixed; leave at least one free",
         ),
         (
-            lambda c: Choices(c.image, "voxels", "exponential_decay", rows("exponential_decay"), x=(1.0, 2.0)),
+            lambda c: Choices(
+                c.image,
+                "voxels",
+                "exponential_decay",
+                rows("exponential_decay"),
+                coordinates=Coordinates("typed", values=(1.0, 2.0)),
+            ),
             "2 coordinates were typed, but the stack has 4 samples",
         ),
         (

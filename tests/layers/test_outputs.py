@@ -11,17 +11,17 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels, Shapes
 
 from napari_imagefit import FitResult, Status, fit_image, fit_voxels, models
-from napari_imagefit.layers.choices import Choices, Row
+from napari_imagefit.layers.choices import Choices, Coordinates, Row
 from napari_imagefit.layers.geometry import data_to_world
-from napari_imagefit.layers.inputs import freeze
+from napari_imagefit.layers.inputs import freeze, run_any
 from napari_imagefit.layers.outputs import Output, is_output, map_transform, put, remove_stale, role, shown_roles
-from napari_imagefit.layers.request import Outcome, Request, run_request
+from napari_imagefit.layers.request import Outcome, Request
 
 pytestmark = pytest.mark.filterwarnings("ignore:Non-orthogonal slicing:UserWarning")
 
 
 def run(request: Request) -> Outcome:
-    steps: Generator[Any, None, Outcome] = run_request(request)
+    steps: Generator[Any, None, Outcome] = run_any(request)
     while True:
         try:
             next(steps)
@@ -164,7 +164,16 @@ def test_maps_lie_on_their_stack_whatever_the_axis(viewer: ViewerModel, axis: in
         curves, scale=(2, 0.5, 0.25), translate=(1, 2, 3), rotate=(0, 0, 30) if axis == 0 else None
     )
     outcome = run(
-        freeze(Choices(stack, "voxels", "exponential_decay", rows("exponential_decay"), axis=axis, x=tuple(range(16))))
+        freeze(
+            Choices(
+                stack,
+                "voxels",
+                "exponential_decay",
+                rows("exponential_decay"),
+                axis=axis,
+                coordinates=Coordinates("index"),
+            )
+        )
     )
     shown = show(viewer, outcome)
     assert outcome.result is not None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +9,8 @@ import numpy as np
 from .._lazy import LazyModule
 from ..engine.model import Array, Model, Parameter
 from .curves import Coords, guess_exponential
-from .estimate import best_of, ratio, regress
+from .estimate import best_of, extent, ratio, regress
+from .pairs import Sums, falling_row, find_pair
 from .separable import centred, falling, mean, reach_of, regress_alone, regress_pair, span_of
 
 if TYPE_CHECKING:
@@ -28,21 +28,37 @@ def _biexponential(
     return amplitude_1 * jnp.exp(-coords[0] * (1 / tau_1)) + amplitude_2 * jnp.exp(-coords[0] * (1 / tau_2)) + offset
 
 
+# Factors between the time constants of closer looks, each about a root of the one before.
+CLOSER = (1.19, 1.09, 1.04)
+
+
+def _explained(sums: Sums, _: Array) -> Array:
+    first, second = sums.factors()
+    return first * sums.ay + second * sums.by
+
+
 def _guess_biexponential(coords: Coords, data: Array, weights: Array) -> Array:
-    """The best pair of a row of time constants, the shorter first."""
+    """The best pair of a row of time constants, the shorter first; then closer looks around it."""
     t = coords[0]
     low, _, span = span_of(t, weights)
     target = centred(data, weights)
 
-    def attempt(fractions: Array) -> tuple[Array, tuple[Array, ...]]:
-        tau_1, tau_2 = fractions[0] * span, fractions[1] * span
+    def attempt(tau_1: Array, tau_2: Array) -> tuple[Array, tuple[Array, ...]]:
         short, long = jnp.exp(-(t - low) / tau_1), jnp.exp(-(t - low) / tau_2)
         pair = regress_pair(centred(short, weights), centred(long, weights), target, weights)
         model = pair.first * short + pair.second * long
         return pair.gain, (pair.first, tau_1, pair.second, tau_2, mean(data - model, weights))
 
-    grid = jnp.asarray(list(combinations(np.geomspace(0.015, 3, 13), 2)), data.dtype)
-    a, tau_1, b, tau_2, offset = best_of(grid, attempt)[1]
+    # from five times the span on, in steps of √2
+    row = falling_row(t - low, 0.2 / span, octaves=9, parts=2)
+    squares = weights * weights
+    row = row - ratio(jnp.sum(squares * row, axis=1), jnp.sum(squares, axis=0))[:, None]
+    fast, slow = find_pair(row, target, weights, _explained)
+    found = attempt(5 * span * 2 ** (-0.5 * fast), 5 * span * 2 ** (-0.5 * slow))[1]
+    for step in CLOSER:
+        near = jnp.asarray([(step**i, step**j) for i in (-1, 0, 1) for j in (-1, 0, 1)], data.dtype)
+        found = best_of(near, lambda c, at=found: attempt(c[0] * at[1], c[1] * at[3]))[1]  # type: ignore[misc]
+    a, tau_1, b, tau_2, offset = found
     most = 0.8 * jnp.log(jnp.finfo(data.dtype).max)
     a, b = (c * jnp.exp(jnp.clip(low / tau, -most, most)) for c, tau in ((a, tau_1), (b, tau_2)))
     return jnp.stack([a, tau_1, b, tau_2, offset])
@@ -185,24 +201,42 @@ def _ivim(coords: Coords, s0: Array, f: Array, d_star: Array, d: Array) -> Array
     return s0 * (f * jnp.exp(-coords[0] * d_star) + (1 - f) * jnp.exp(-coords[0] * d))
 
 
+# The least fall within the reach of the b-values that is looked for.
+SLOWEST = 0.05
+
+
 def _guess_ivim(coords: Coords, data: Array, weights: Array) -> Array:
-    """The best of some pairs of diffusion coefficients, with the fraction that regression gives, kept sensible."""
+    """The best pair of a row of coefficients, with the fraction that regression gives, kept sensible.
+
+    Closer looks around it follow. The row begins where the signal hardly falls, and ends where it has gone before the second sample.
+    """
     b = coords[0]
     reach = reach_of(b, weights)
+    first = extent(b, weights)[0]
+    gap = jnp.min(jnp.where((weights > 0) & (b > first), b - first, jnp.inf), axis=0)
 
     def attempt(d_star: Array, d: Array) -> tuple[Array, tuple[Array, ...]]:
         fast, slow = falling(b, d_star), falling(b, d)
         pair = regress_pair(fast, slow, data, weights)
-        f = jnp.clip(ratio(pair.first, pair.first + pair.second), 0.02, 0.9)
+        f = jnp.clip(ratio(pair.first, pair.first + pair.second), 0.02, 0.98)
         s0, gain = regress_alone(f * fast + (1 - f) * slow, data, weights)
         return gain, (s0, f, d_star, d)
 
-    coarse = [(times * rate, rate) for times in (3, 6, 12, 25) for rate in np.geomspace(0.05, 6, 12)]
-    found = best_of(jnp.asarray(coarse, data.dtype), lambda c: attempt(c[0] / reach, c[1] / reach))[1]
-    # of a faster fall only the first sample would be left, which says nothing about its rate
-    near = jnp.asarray([(fast, slow) for fast in (0.5, 0.7, 1, 1.4) for slow in (0.8, 0.9, 1, 1.12, 1.25)], data.dtype)
-    for _ in range(2):
-        found = best_of(near, lambda c, at=found: attempt(jnp.minimum(c[0] * at[2], 30 * at[3]), c[1] * at[3]))[1]  # type: ignore[misc]
+    # of more than a thousand falls within the reach none is told from the others
+    fastest = jnp.log2(jnp.clip(3 * reach / gap, 50, 1000) / SLOWEST)
+
+    def explained(sums: Sums, place: Array) -> Array:
+        first, second = sums.factors()
+        f = jnp.clip(ratio(first, first + second), 0.02, 0.98)
+        both = f**2 * sums.aa + 2 * f * (1 - f) * sums.ab + (1 - f) ** 2 * sums.bb
+        product = f * sums.ay + (1 - f) * sums.by
+        return jnp.where(place <= fastest, ratio(product * jnp.maximum(product, 0), both), -1)
+
+    places = find_pair(falling_row(b, SLOWEST / reach, octaves=14, parts=1), data, weights, explained)
+    found = attempt(*(SLOWEST / reach * 2**place for place in places))[1]
+    for step in (1.41, 1.19, 1.09):
+        near = jnp.asarray([(step**i, step**j) for i in (-1, 0, 1) for j in (-1, 0, 1)], data.dtype)
+        found = best_of(near, lambda c, at=found: attempt(c[0] * at[2], c[1] * at[3]))[1]  # type: ignore[misc]
     return jnp.stack(found)
 
 

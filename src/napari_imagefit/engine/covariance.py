@@ -48,9 +48,9 @@ def answer(criterion: Criterion, task: Task, state: State, residuals: Residuals,
 
     `used` is how many samples each fit has, ``(B,)``.
 
-    It is JᵀJ for least squares, Fisher's information for Poisson counts. A robust loss has Huber's covariance of an
-    M-estimate, K²·[Σψ²/(n − p)]/(mean ψ')²·(JᵀJ)⁻¹ with K = 1 + (p/n)·var(ψ')/(mean ψ')², which measures the
-    noise by itself.
+    It is JᵀJ for least squares, Fisher's information for counts and magnitudes. A robust loss has Huber's covariance of
+    an M-estimate, K²·[Σψ²/(n − p)]/(mean ψ')²·(JᵀJ)⁻¹ with K = 1 + (p/n)·var(ψ')/(mean ψ')², which measures the noise
+    by itself.
 
     A parameter is *at a bound* if the cost still falls towards the bound and the bound is nearer than a hundredth of
     the parameter's own (conditional) standard deviation; it then counts as fixed there. A parameter is *undetermined*
@@ -122,8 +122,8 @@ def _invert(matrix: Array) -> tuple[Array, Array]:
 
 
 def nearness(criterion: Criterion, length: Array, used: Array) -> Array:
-    """A hundredth of the noise: of counts it is 1 by definition, otherwise as the residuals have it."""
-    return 0.01 * (jnp.ones_like(length) if criterion.noise == "poisson" else length / jnp.sqrt(used))
+    """A hundredth of the noise: of a likelihood it is 1 by definition, otherwise as the residuals have it."""
+    return 0.01 * (length / jnp.sqrt(used) if criterion.noise == "gaussian" else jnp.ones_like(length))
 
 
 def _matrix(gram: Gram) -> Array:

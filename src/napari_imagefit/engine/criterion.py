@@ -1,4 +1,4 @@
-"""What a fit minimises: the cost of each sample, for Gaussian noise, robust losses and Poisson counts.
+"""What a fit minimises: the cost of each sample, for Gaussian noise, robust losses, Poisson counts and magnitudes.
 
 References
 ----------
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from .._lazy import LazyModule
+from . import rician
 from .model import Array
 
 if TYPE_CHECKING:
@@ -22,11 +23,11 @@ if TYPE_CHECKING:
 else:
     jnp = LazyModule("jax.numpy")
 
-Noise = Literal["gaussian", "poisson"]
+Noise = Literal["gaussian", "poisson", "rician"]
 Loss = Literal["linear", "soft_l1", "huber", "cauchy", "arctan"]
 # ρ(z), ρ'(z), ρ''(z) along the first axis, as SciPy wants it
 LossFunction = Callable[[Array], Array]
-NOISES: tuple[Noise, ...] = ("gaussian", "poisson")
+NOISES: tuple[Noise, ...] = ("gaussian", "poisson", "rician")
 LOSSES: tuple[Loss, ...] = ("linear", "soft_l1", "huber", "cauchy", "arctan")
 
 
@@ -58,6 +59,8 @@ class Criterion:
     - Gaussian noise: ½C²ρ((r/C)²), where C is `f_scale` and ρ the loss (ρ(z) = z if linear);
     - Poisson counts: half the deviance, μ − d + d·ln(d/μ). Where the data are an affine function of counts (a camera),
       weights and shifts turn both μ and d into counts.
+    - Rician magnitudes: minus the logarithm of the likelihood, less a number that depends on the datum only (see
+      `rician`); σ is the noise of one channel, and |μ| the magnitude without noise.
     """
 
     noise: Noise = "gaussian"
@@ -72,6 +75,8 @@ class Criterion:
         """The terms of each sample; those that are not usable give numbers of no meaning."""
         if self.noise == "poisson":
             return _poisson(*counts(value, samples), samples)
+        if self.noise == "rician":
+            return _rician(samples.weighted(value), samples.weighted(samples.data), samples)
         residual = samples.weighted(value - samples.data)
         slope = samples.weighted(jnp.ones_like(value))
         if not self.is_robust:
@@ -93,6 +98,9 @@ class Criterion:
         if self.noise == "poisson":
             rate, count = counts(value, samples)
             return (count - rate) / jnp.sqrt(jnp.where(rate > 0, rate, 1))
+        if self.noise == "rician":
+            mean, deviation = rician.moments(samples.weighted(value))
+            return (samples.weighted(samples.data) - mean) / deviation
         return samples.weighted(samples.data - value)
 
     def _loss(self, residual: Array, samples: Samples) -> tuple[Array, Array, Array]:
@@ -153,6 +161,13 @@ def _poisson(rate: Array, count: Array, samples: Samples) -> Terms:
     residual = jnp.where(positive, (rate - count) / root, 0)
     slope = samples.weighted(jnp.where(positive, 1 / root, 0))
     return Terms(jnp.where(impossible, jnp.inf, cost), residual, slope)
+
+
+def _rician(signal: Array, datum: Array, samples: Samples) -> Terms:
+    m = jnp.abs(signal)
+    # the expected curvature, which is never negative; both have a factor m, so that nothing is divided by it
+    root = jnp.sqrt(rician.information(m))
+    return Terms(rician.cost(m, datum), rician.score(m, datum) / root, samples.weighted(signal * root))
 
 
 def _half_deviance(rate: Array, count: Array) -> Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from .._lazy import LazyModule
+from . import rician
 from .criterion import counts
 from .gram import Gram
 from .model import Array
@@ -26,7 +27,10 @@ class RobustSums(NamedTuple):
 
 
 class Residuals(NamedTuple):
-    """Sums over the residuals e = (d − μ)/σ, with σ² = μ for counts; each ``(B,)``."""
+    """Sums over the residuals e, each ``(B,)``.
+
+    They are (d − μ)/σ, with σ² = μ for counts; for magnitudes μ and σ are mean and standard deviation of the datum.
+    """
 
     chi2: Array  # Σe²
     chi2_variance: Array  # what its variance is if the model is right
@@ -71,6 +75,11 @@ def residuals_given(kernel: Kernel, samples: Samples, value: Array, slopes: Arra
         rate, _ = counts(value, samples)
         variance = 2 + jnp.where(rate > 0, 1 / jnp.where(rate > 0, rate, 1), 0)
         raw = jnp.where(used, samples.weighted(value - samples.data), 0)
+    elif criterion.noise == "rician":
+        signal = samples.weighted(value)
+        raw = jnp.where(used, samples.weighted(samples.data) - rician.moments(signal)[0], 0)
+        # Rayleigh's distribution has a kurtosis of 3.245, and that of a strong signal is normal
+        variance = 2 + 0.25 * jnp.exp(-signal * signal)
     # a sample and the next one; the last has none
     pairs = e * jnp.concatenate([e[1:], jnp.zeros_like(e[:1])])
     chi2, expected, squares, products, their_squares = add_up(

@@ -43,6 +43,7 @@ class Fits:
     spread: NDArray[np.float64]  # (N,): Σw²(d − d̄)²
     chi2: NDArray[np.float64]  # (N,): Σ(d − μ)²/variance
     squares: NDArray[np.float64]  # (N,): Σw²(d − μ)²
+    attempt: NDArray[np.int8]  # (N,): which try it comes from, 0 for the first
 
     @classmethod
     def blank(cls, n_params: int, n_fits: int, status: Status) -> Fits:
@@ -72,6 +73,7 @@ class Fits:
             spread=nan(n_fits),
             chi2=nan(n_fits),
             squares=nan(n_fits),
+            attempt=np.zeros(n_fits, np.int8),
         )
 
     def raise_flag(self, flag: Flag, part: Places, where: NDArray[np.bool_]) -> None:
@@ -96,6 +98,7 @@ class Fits:
             "spread",
             "chi2",
             "squares",
+            "attempt",
         ):
             getattr(self, name)[where] = getattr(other, name)
 
@@ -170,5 +173,6 @@ def store(
         spread=host(statistics.spread).astype(np.float64),
         chi2=np.where(solved, host(ends.residuals.chi2), np.nan),
         squares=np.where(solved, host(ends.residuals.squares), np.nan),
+        attempt=fits.attempt[part],
     )
     fits.put(part, own)

@@ -37,8 +37,8 @@ class Options:
         Precision in which is computed. In float32 no tolerance is taken below 8 units of its rounding, about 1e-6.
     device : str, optional
         ``"cpu"``, ``"gpu"``… ; JAX's first choice if not given.
-    noise : {"gaussian", "poisson"}
-        Least squares, or the maximum likelihood of counts.
+    noise : {"gaussian", "poisson", "rician"}
+        Least squares, or the maximum likelihood of counts or of magnitudes, whose σ must be known.
     loss : {"linear", "soft_l1", "huber", "cauchy", "arctan"} or callable
         What outliers count, as in `scipy.optimize.least_squares`; for Gaussian noise only.
     f_scale : float
@@ -70,12 +70,12 @@ class Options:
         if self.dtype not in ("float32", "float64"):
             raise FitInputError(f"dtype={self.dtype!r} is not a precision; give 'float64' or 'float32'")
         if self.noise not in NOISES:
-            raise FitInputError(f"noise={self.noise!r} is not known; give 'gaussian' or 'poisson'")
+            raise FitInputError(f"noise={self.noise!r} is not known; choose from {', '.join(NOISES)}")
         if self.loss not in LOSSES and not callable(self.loss):
             raise FitInputError(f"loss={self.loss!r} is not known; choose from {', '.join(LOSSES)}")
         if not isinstance(self.f_scale, Real) or not 0 < float(self.f_scale) < math.inf:
             raise FitInputError(f"f_scale={self.f_scale} is no size of a residual; give a number above 0")
-        if self.noise == "poisson" and self.loss != "linear":
+        if self.noise != "gaussian" and self.loss != "linear":
             raise FitInputError(f"loss={self.loss!r} is for Gaussian noise; leave it out, or give sigma instead")
 
     @property
@@ -196,6 +196,8 @@ class Problem:
         options = options or Options()
         if options.noise == "poisson" and shift is None:
             check_counts(data)
+        if options.noise == "rician":
+            check_magnitudes(data, weights)
         start, lower, upper = _parameters(
             model, data.shape[1], init or {}, bounds or {}, fixed or {}, counts=options.noise == "poisson"
         )
@@ -270,6 +272,26 @@ def check_counts(data: NDArray[Any]) -> None:
         raise FitInputError(
             f"the data hold {negative.flat[0]:g}, but noise='poisson' takes counts from 0 on; "
             "give noise=Camera(offset=...), or sigma"
+        )
+
+
+def check_magnitudes(data: NDArray[Any], weights: NDArray[np.float64] | None) -> None:
+    """Magnitudes are not negative, and their noise is known.
+
+    Raises
+    ------
+    FitInputError
+        If one is, or it is not.
+    """
+    if weights is None:
+        raise FitInputError(
+            "noise='rician' needs sigma, the noise of one channel; give it (where there is no signal, the root of half "
+            "the mean of the squared data)"
+        )
+    if (negative := data[np.isfinite(data) & (data < 0)]).size:
+        raise FitInputError(
+            f"the data hold {negative.flat[0]:g}, but noise='rician' takes magnitudes from 0 on; "
+            "give noise='gaussian' for signed data"
         )
 
 

@@ -61,14 +61,19 @@ class FitResult:
     start : dict of str to array, ``(*grid,)``
         Where each fit began.
     cost : array, ``(*grid,)``
-        What was minimised: ½Σρ(r²), with ``r = (data − fitted)/σ``; for counts half the deviance.
+        What was minimised: ½Σρ(r²), with ``r = (data − fitted)/σ``; for counts half the deviance, for magnitudes minus
+        the logarithm of the likelihood, less a number that depends on the data only.
     chi2 : array, ``(*grid,)``
-        Σr², in units of the data squared where no σ was given; for counts Pearson's Σ(data − fitted)²/fitted.
+        Σr², in units of the data squared where no σ was given; for counts Pearson's Σ(data − fitted)²/fitted,
+        for magnitudes Σ((data − their mean)/their standard deviation)².
     n_used, n_left_out, n_iterations : int arrays, ``(*grid,)``
-        Samples used, samples left out because they are not finite, and trial steps.
+        Samples used, samples left out because they are not finite or not selected by their value, and trial steps.
     n_free, n_shared : int arrays, ``(*grid,)``
         Free parameters of each fit, and those that all fits have in common. Of the latter each fit counts its share
         in the degrees of freedom.
+    attempt : int array, ``(*grid,)``
+        How each fit got its answer: 0 in the first try, 1 from its neighbours, 2 from global starts, 3 within wider
+        bounds; see `napari_imagefit.imaging.second_chance`.
     model : Model
     seconds : float
     device : str
@@ -95,6 +100,7 @@ class FitResult:
     spread: NDArray[np.float64] = field(repr=False)
     squares: NDArray[np.float64] = field(repr=False)
     chi2: NDArray[np.float64]
+    attempt: NDArray[np.int8] = field(repr=False)
     model: Model
     seconds: float
     device: str
@@ -149,6 +155,7 @@ class FitResult:
             spread=lay(fits.spread),
             squares=lay(fits.squares),
             chi2=lay(fits.chi2),
+            attempt=lay(fits.attempt),
             model=model,
             seconds=seconds,
             device=device,
@@ -176,7 +183,8 @@ class FitResult:
     def r2(self) -> NDArray[np.float64]:
         """1 − Σ((d − fitted)/σ)²/Σ((d − d̄)/σ)²: the share of the data's variance that the fit explains, ``(*grid,)``.
 
-        With counts all samples weigh the same.
+        With counts all samples weigh the same; with magnitudes their mean, which lies above a weak signal, stands for
+        what is fitted.
         """
         return 1 - _quotient(self.squares, self.spread)
 
@@ -231,7 +239,19 @@ class FitResult:
         for name in self.model.names:
             columns[name] = self.params[name].ravel()
             columns[f"{name}_stderr"] = self.stderr[name].ravel()
-        for name in ("cost", "chi2", "reduced_chi2", "r2", "aicc", "bic", "n_used", "n_left_out", "n_iterations"):
+        numbers = (
+            "cost",
+            "chi2",
+            "reduced_chi2",
+            "r2",
+            "aicc",
+            "bic",
+            "n_used",
+            "n_left_out",
+            "n_iterations",
+            "attempt",
+        )
+        for name in numbers:
             columns[name] = getattr(self, name).ravel()
         columns["converged"] = self.converged.ravel()
         columns["status"] = self.status.ravel()

@@ -30,7 +30,7 @@ class Status(IntEnum):
     STEP = 3, "converged: the parameters no longer change"
     COST_AND_STEP = 4, "converged: neither the cost nor the parameters change any more"
     ITERATION_LIMIT = 0, "stopped at the iteration limit before it converged"
-    NOT_FITTED = -1, "not fitted: outside the mask"
+    NOT_FITTED = -1, "not fitted: outside the mask, or too weak a signal"
     TOO_FEW_SAMPLES = -2, "not fitted: fewer usable samples than free parameters"
     NON_FINITE_MODEL = -3, "no answer: the model is not finite at the start values, or next to where the fit got"
     SINGULAR = -4, "singular: the data do not determine every parameter"
@@ -78,8 +78,9 @@ class Flag(IntFlag):
     )
     MASKED_SAMPLES = (
         8,
-        "samples that are not finite were left out",
-        "NaN or infinite samples do not count; `n_left_out` says how many there were.",
+        "samples were left out",
+        "NaN or infinite samples do not count, nor do those that a selection leaves out by their value (below the "
+        "noise floor, saturated); `n_left_out` says how many there were.",
     )
     CENTRE_OUTSIDE = (
         16,

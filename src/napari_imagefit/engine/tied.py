@@ -91,7 +91,7 @@ class Ties:
             if name not in ("params", "solution", "start", "at_bound", "covariance"):
                 getattr(whole, name)[...] = values
         for name in ("params", "solution", "start"):
-            getattr(whole, name)[...] = self._values(getattr(fits, name))
+            getattr(whole, name)[...] = self.values(getattr(fits, name))
         whole.at_bound[list(self.kept)] = fits.at_bound
         slopes = self._slopes(fits.solution)
         certain = np.isnan(fits.covariance) & ~np.isnan(fits.params.T)[:, :, None] & ~np.isnan(fits.params.T)[:, None]
@@ -105,7 +105,8 @@ class Ties:
         whole.covariance[...] = covariance
         return whole
 
-    def _values(self, params: NDArray[np.float64]) -> NDArray[np.float64]:
+    def values(self, params: NDArray[np.float64]) -> NDArray[np.float64]:
+        """All parameters ``(n_full, N)`` by those that are fitted, ``(n, N)``."""
         with jax.enable_x64(True):
             rows = self.complete([jnp.asarray(row) for row in params])
             return np.stack([np.broadcast_to(np.asarray(row), params.shape[1:]) for row in rows])

@@ -1,13 +1,12 @@
-"""The parameter table: start, bounds and fix for each parameter, and after a fit its value."""
+"""The parameter table: start, bounds, fix and tie for each parameter, and after a fit its value."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from psygnal import Signal
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, Qt
 from qtpy.QtGui import QBrush, QColor, QGuiApplication, QKeyEvent, QKeySequence
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -21,31 +20,46 @@ from qtpy.QtWidgets import (
 
 from ..engine.errors import FitInputError
 from ..engine.model import Model
+from ..imaging.run import Settings
 from ..layers.choices import Row
+from .layer_menu import layer_menu, layer_named, name_of, names_layer
+from .numbers import AUTO, format_bound, format_value, parse_number
 
-NAME, START, LOWER, UPPER, FIX, VALUE = range(6)
-TITLES = ("Parameter", "Start", "Min", "Max", "Fix", "Value ± error")
+if TYPE_CHECKING:
+    from napari.components import LayerList
+    from napari.layers import Layer
+
+NAME, START, LOWER, UPPER, FIX, TIE, VALUE = range(7)
+TITLES = ("Parameter", "Start", "Min", "Max", "Fix", "Tie to", "Value ± error")
 TIPS = (
     "The model's parameters, with their units",
-    "Where the fit begins; empty or 'auto': estimated from the data. The value itself if Fix is ticked",
+    "Where the fit begins; empty or 'auto': estimated from the data. The value itself if Fix is ticked. "
+    "'layer:NAME' takes each voxel's from a layer (right click offers them)",
     "Lower bound; empty: the model's own",
     "Upper bound; empty: the model's own",
-    "Hold the parameter at its start",
+    "Hold the parameter at its start: a number for all, or 'layer:NAME' for each voxel",
+    "An expression of other parameters that gives this one, such as 2*tau_1; empty: it is fitted",
     "What the last fit found",
 )
-AUTO = "auto"
+TYPED = (START, LOWER, UPPER, TIE)
 
 
 class ParameterTable(QTableWidget):
     """One row per parameter of the chosen model.
 
     Numbers are typed into the cells; a cell that holds no number turns red and says why in its tooltip.
+
+    Parameters
+    ----------
+    layers : LayerList
+        From which starts and fixed values may be taken.
     """
 
     edited = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, layers: LayerList, parent: QWidget | None = None) -> None:
         super().__init__(0, len(TITLES), parent)
+        self._layers = layers
         self._model: Model | None = None
         self.setAccessibleName("Parameters")
         self.setHorizontalHeaderLabels(TITLES)
@@ -61,7 +75,10 @@ class ParameterTable(QTableWidget):
         self.setMinimumWidth(400)  # name, start, bounds, fix and a value with its error, side by side
         self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
 
+        self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+
         self.cellChanged.connect(self._on_cell_changed)
+        self.customContextMenuRequested.connect(self._offer_layers)
 
     def set_model(self, model: Model, units: Mapping[str, str]) -> None:
         """Show another model's parameters, or the same ones in other units; what was typed stays if the model does."""
@@ -78,8 +95,9 @@ class ParameterTable(QTableWidget):
             self.setItem(row, NAME, name)
             for column, text in (
                 (START, AUTO),
-                (LOWER, _bound(parameter.lower)),
-                (UPPER, _bound(parameter.upper)),
+                (LOWER, format_bound(parameter.lower)),
+                (UPPER, format_bound(parameter.upper)),
+                (TIE, ""),
             ):
                 item = QTableWidgetItem(text)
                 item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
@@ -88,7 +106,7 @@ class ParameterTable(QTableWidget):
             value = QTableWidgetItem("")
             value.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable)
             self.setItem(row, VALUE, value)
-            for column in (START, LOWER, UPPER):
+            for column in TYPED:
                 self._mark(row, column)
         self.blockSignals(blocked)
         self._set_units(units)
@@ -100,17 +118,18 @@ class ParameterTable(QTableWidget):
         Raises
         ------
         FitInputError
-            If a cell holds no number.
+            If a cell holds no number, or names a layer that is not there.
         """
         if self._model is None:
             return ()
         return tuple(
             Row(
                 name,
-                self._number(row, START),
+                self._start(row),
                 self._number(row, LOWER),
                 self._number(row, UPPER),
                 self.fix_box(row).isChecked(),
+                self.item(row, TIE).text().strip().lstrip("=").strip(),
             )
             for row, name in enumerate(self._model.names)
         )
@@ -121,7 +140,10 @@ class ParameterTable(QTableWidget):
         at = self._model.index(row.name)
         for column, value in ((START, row.start), (LOWER, row.lower), (UPPER, row.upper)):
             if value is not None:
-                self.item(at, column).setText(_bound(value))
+                self.item(at, column).setText(
+                    format_bound(value) if isinstance(value, (int, float)) else name_of(value)
+                )
+        self.item(at, TIE).setText(row.tied)
         self.fix_box(at).setChecked(row.fixed)
 
     def fix_box(self, row: int) -> QCheckBox:
@@ -170,6 +192,22 @@ class ParameterTable(QTableWidget):
             self.item(row, NAME).setText(f"{name} [{unit}]" if unit else name)
         self.blockSignals(blocked)
 
+    def _start(self, row: int) -> float | Layer | None:
+        text = self.item(row, START).text()
+        return layer_named(text, self._layers) if names_layer(text) else self._number(row, START)
+
+    def _offer_layers(self, where: QPoint) -> None:
+        """A menu of the layers that a start or a fixed value can be taken from."""
+        row = self.rowAt(where.y()) if self.rowAt(where.y()) >= 0 else self.currentRow()
+        if self._model is None or row < 0:
+            return
+
+        def take(text: str, fixed: bool) -> None:
+            self.item(row, START).setText(text)
+            self.fix_box(row).setChecked(fixed)
+
+        layer_menu(self, self._model.names[row], self._layers, take).popup(self.viewport().mapToGlobal(where))
+
     def _number(self, row: int, column: int) -> float | None:
         assert self._model is not None
         text = self.item(row, column).text().strip()
@@ -180,7 +218,7 @@ class ParameterTable(QTableWidget):
             raise FitInputError(f"{what} is {text!r}, which is not a number; type one, or clear the cell.") from None
 
     def _on_cell_changed(self, row: int, column: int) -> None:
-        if column in (START, LOWER, UPPER):
+        if column in TYPED:
             blocked = self.blockSignals(True)
             if column == START and not self.item(row, column).text().strip():
                 self.item(row, column).setText(AUTO)
@@ -193,10 +231,19 @@ class ParameterTable(QTableWidget):
         item.setToolTip(TIPS[column])
         item.setBackground(QBrush())
         try:
-            self._number(row, column)
+            if column == START:
+                self._start(row)
+            elif column != TIE:
+                self._number(row, column)
+            elif item.text().strip():
+                self._check_tie(row)
         except FitInputError as error:
             item.setBackground(QColor("#a03030"))
             item.setToolTip(str(error))
+
+    def _check_tie(self, row: int) -> None:
+        assert self._model is not None
+        Settings(tied={self._model.names[row]: self.item(row, TIE).text().strip().lstrip("=")}).model(self._model)
 
     def _fit_height(self) -> None:
         """Show all rows without scrolling."""
@@ -205,50 +252,3 @@ class ParameterTable(QTableWidget):
         height += self.horizontalScrollBar().sizeHint().height()
         self.setMinimumHeight(min(height, 420))
         self.setMaximumHeight(height)
-
-
-def parse_number(text: str) -> float | None:
-    """A typed number; None for nothing or ``auto``.
-
-    Raises
-    ------
-    ValueError
-        If the text is no number, or NaN.
-
-    Examples
-    --------
-    >>> parse_number("1.5e3"), parse_number("-∞"), parse_number("auto")
-    (1500.0, -inf, None)
-    """
-    plain = text.strip().replace("−", "-").replace("∞", "inf")
-    if not plain or plain == AUTO:
-        return None
-    value = float(plain)
-    if math.isnan(value):
-        raise ValueError(text)
-    return value
-
-
-def format_value(value: float, error: float) -> str:
-    """A value with its error, as many digits as the error warrants.
-
-    Examples
-    --------
-    >>> format_value(31.8231, 0.0423), format_value(31.8231, float("nan")), format_value(float("nan"), 1.0)
-    ('31.823 ± 0.042', '31.8231', '—')
-    """
-    if not math.isfinite(value):
-        return "—"
-    if not math.isfinite(error) or error <= 0:
-        return f"{value:.6g}"
-    decimals = 1 - math.floor(math.log10(error))
-    if abs(value) >= 1e7 or decimals > 8:
-        significant = decimals + 1 + math.floor(math.log10(max(abs(value), error)))
-        return f"{value:.{max(2, significant)}g} ± {error:.2g}"
-    return f"{value:.{max(decimals, 0)}f} ± {error:.{max(decimals, 0)}f}"
-
-
-def _bound(value: float) -> str:
-    if math.isinf(value):
-        return "∞" if value > 0 else "−∞"
-    return f"{value:.10g}"

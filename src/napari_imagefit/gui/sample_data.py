@@ -78,6 +78,32 @@ def make_phantom() -> list[LayerTuple]:
     return [(phantom.data, image, "image"), (phantom.labels, labels, "labels")]
 
 
+def make_trouble() -> list[LayerTuple]:
+    """Simulated decays at three noise levels, with blocks of NaN, of zeros, of saturation, and of another model.
+
+    Returns
+    -------
+    list of LayerData
+        An image layer ``(echo, y, x)``, the echo axis in ms.
+
+    Examples
+    --------
+    >>> ((data, options, kind),) = make_trouble()
+    >>> kind, data.shape, options["units"]
+    ('image', (32, 256, 256), ('ms', 'pixel', 'pixel'))
+    """
+    from ..imaging.phantom import troubled_phantom
+
+    phantom = troubled_phantom()
+    options = {
+        "name": "decays with trouble",
+        "contrast_limits": (0.0, 1500.0),
+        "metadata": _setup("voxels", phantom.model, axis=0),
+        **_placed(phantom.axes),
+    }
+    return [(phantom.data, options, "image")]
+
+
 def make_hubble() -> list[LayerTuple]:
     """A real photograph: galaxies and stars in the Hubble eXtreme Deep Field, as scikit-image brings it.
 

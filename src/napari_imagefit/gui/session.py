@@ -1,11 +1,12 @@
-"""Runs requests in napari's workers, and hands on only what the latest one says. No widgets here."""
+"""Runs tasks in napari's workers, and hands on only what the latest one says. No widgets here."""
 
 from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Iterator
-from threading import Thread
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 # results are tables; loaded while the dock opens, for in a worker its loading would hold up the window for 0.2 s
@@ -17,8 +18,8 @@ from qtpy.QtCore import QTimer
 from ..engine.batch import Progress
 from ..imaging.lazy_arrays import is_dask
 from ..layers.inputs import compile_for, run_any
-from ..layers.outputs import put, remove_stale, role, role_of
-from ..layers.request import Outcome, Request
+from ..layers.outputs import Output, put, remove_stale, role, role_of
+from ..layers.request import Outcome, Request, Showing, Stop, Task, answer
 
 if TYPE_CHECKING:
     from napari.components import LayerList
@@ -40,6 +41,7 @@ class Session:
 
     started = Signal()
     progressed = Signal(object, float)  # Progress, seconds since the start
+    showing = Signal()  # layers of what is known so far are in the viewer
     layers_ready = Signal()  # the fit is done; its layers appear next
     finished = Signal(object)  # Outcome, once its layers are in the viewer
     failed = Signal(str)
@@ -48,6 +50,10 @@ class Session:
         self._layers = layers
         self._generation = 0
         self._worker: Any = None
+        self._stop = Event()
+        self._turn = 0  # of what is being put into the viewer
+        self._stoppable = self._has_some = False
+        self._unseen: list[Any] = []  # layers that are there, and to be made visible
         self._request: Request | None = None
         self._begun = 0.0
         self._collector_paused = False
@@ -59,16 +65,29 @@ class Session:
         return self._request is not None
 
     @property
+    def stopping(self) -> bool:
+        """Whether the fit under way has been asked to end."""
+        return self._worker is not None and self._stop.is_set()
+
+    @property
     def request(self) -> Request | None:
         """What is being fitted."""
         return self._request
 
-    def start(self, request: Request) -> None:
-        """Fit in a worker thread; an earlier fit is dropped."""
+    def start(
+        self, request: Request, task: Callable[[Stop], Task] | None = None, *, stoppable: bool | None = None
+    ) -> None:
+        """Fit in a worker thread, or do another task of that request; an earlier fit is dropped.
+
+        `stoppable` says whether what it has when it is stopped is worth having; that of voxels is.
+        """
         self.cancel()
-        generation = self._generation
-        self._request, self._begun = request, time.perf_counter()
-        worker = create_worker(run_any, request)
+        self._stoppable = request.job == "voxels" if stoppable is None else stoppable
+        generation, stop = self._generation, Event()
+        self._request, self._stop, self._begun = request, stop, time.perf_counter()
+        self._has_some = False
+        self._unseen = []
+        worker = create_worker(_run, request, task or partial(run_any, request), stop.is_set)
         worker.yielded.connect(lambda progress: self._on_progress(generation, progress))
         worker.returned.connect(lambda outcome: self._on_outcome(generation, outcome))
         worker.errored.connect(lambda error: self._on_error(generation, error))
@@ -102,6 +121,13 @@ class Session:
         if generation == self._generation:
             self._worker.start()
 
+    def stop(self) -> bool:
+        """Ask the fit under way to end with what it has, if it has anything yet; returns whether it has."""
+        if self._worker is None or not self._stoppable or not self._has_some or self._stop.is_set():
+            return False
+        self._stop.set()
+        return True
+
     def cancel(self) -> bool:
         """Drop the fit under way, if any; what is in the viewer stays. Returns whether there was one.
 
@@ -109,6 +135,8 @@ class Session:
         """
         running = self.running
         self._generation += 1
+        self._turn += 1
+        self._stop.set()
         if self._worker is not None:
             self._worker.quit()
         self._end()
@@ -135,6 +163,9 @@ class Session:
             seconds = time.perf_counter() - self._begun
             if seconds > COMPILED:
                 self._resume_collector()
+            self._has_some |= progress.done > 0
+            if isinstance(progress, Showing) and not self._stop.is_set():
+                self._take_turns(generation, self._next_turn(), self._shows_so_far(progress.outputs))
             self.progressed.emit(progress, seconds)
 
     def _on_error(self, generation: int, error: Exception) -> None:
@@ -152,36 +183,60 @@ class Session:
             self.failed.emit(outcome.refusal)
             return
         self.layers_ready.emit()
-        self._take_turns(generation, self._shows(outcome))
+        self._take_turns(generation, self._next_turn(), self._shows(outcome))
 
-    def _take_turns(self, generation: int, steps: Iterator[None]) -> None:
+    def _next_turn(self) -> int:
+        """What was being put into the viewer has been overtaken."""
+        self._turn += 1
+        return self._turn
+
+    def _take_turns(self, generation: int, turn: int, steps: Iterator[None]) -> None:
         """One step, and the next when the window has had its turn: all at once would freeze it."""
-        if generation != self._generation:
+        if (generation, turn) != (self._generation, self._turn):
             return
         try:
             for _ in steps:
-                QTimer.singleShot(BREATH, lambda: self._take_turns(generation, steps))
+                QTimer.singleShot(BREATH, lambda: self._take_turns(generation, turn, steps))
                 return
         except Exception as error:
             self._end()
             self.failed.emit(f"The results could not be shown: {error}")
             raise  # napari shows it whole
 
+    def _shows_so_far(self, outputs: Sequence[Output]) -> Iterator[None]:
+        yield from self._puts(outputs)
+        self.showing.emit()
+
     def _shows(self, outcome: Outcome) -> Iterator[None]:
-        """Put the layers into the viewer; a new one is shown in a step of its own: drawing takes as long again."""
+        """Put the layers into the viewer, and take those of earlier fits away."""
         for output in outcome.outputs:
             if is_dask(output.data[0]):
                 # updating a layer looks at all of its data: one that is not in memory is replaced
                 self._remove(outcome.request.group, role(output.data))
-            layer = put(self._layers, output)
-            yield
-            if layer is output.layer and output.visible:
-                layer.visible = True
-                yield
-        remove_stale(self._layers, outcome.request.group, [role(output.data) for output in outcome.outputs])
+        yield from self._puts(outcome.outputs)
+        if outcome.complete:
+            remove_stale(self._layers, outcome.request.group, [role(output.data) for output in outcome.outputs])
         self._end()
         self.finished.emit(outcome)
+
+    def _puts(self, outputs: Sequence[Output]) -> Iterator[None]:
+        """A new layer is shown in a step of its own: drawing takes as long again."""
+        for output in outputs:
+            layer = put(self._layers, output)
+            if layer is output.layer and output.visible:
+                self._unseen.append(layer)
+            yield
+            # it may have been put there by a showing that was overtaken before it came to this
+            if layer in self._unseen:
+                self._unseen.remove(layer)
+                layer.visible = True
+                yield
 
     def _remove(self, group: str, what: str) -> None:
         for layer in [layer for layer in self._layers if role_of(layer, group) == what]:
             self._layers.remove(layer)
+
+
+def _run(request: Request, task: Callable[[Stop], Task], should_stop: Stop) -> Task:
+    """The task as the generator function that napari's worker asks for."""
+    return (yield from answer(request, task(should_stop)))

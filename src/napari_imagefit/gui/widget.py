@@ -3,35 +3,48 @@
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from qtpy.QtCore import QEvent, Qt, QTimer
-from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from ..engine.batch import Progress
 from ..engine.errors import FitInputError
 from ..engine.result import FitResult
-from ..engine.status import Flag
-from ..layers.choices import Choices, Row
-from ..layers.geometry import layer_transform, to_data
-from ..layers.inputs import freeze, layer_units
+from ..layers.choices import Choices
+from ..layers.inputs import freeze
 from ..layers.outputs import shown_roles
 from ..layers.request import Outcome, Request
+from ..layers.voxel_tasks import run_mean
+from .column import Column
+from .data_section import DataSection
+from .docked import Docked
+from .drawing import show_plane
 from .fit_bar import FitBar
+from .follow_ups import FollowUps
+from .forms import Fold
+from .gathering import SAMPLE, begin_drawing, choices_of, index_on_screen, set_up, units_of
+from .inspection import Inspection
+from .model_section import ModelSection
+from .options_section import OptionsSection, options_fold
 from .parameters import ParameterTable
-from .sections import DataSection, ModelSection, RegionSection
+from .region_section import RegionSection
+from .results_section import ResultsSection
+from .samples_section import SamplesSection, samples_fold
 from .session import Session
+from .values import values_shown
+from .words import describe_mean, describe_outcome
 
 if TYPE_CHECKING:
     from napari.layers import Image
     from napari.viewer import Viewer
 
-SAMPLE = "napari_imagefit_sample"
 SETTLED = 400  # ms without another choice
+ROOM = 150  # ms in which a section that has just opened takes its place
 
 
-class ImageFitWidget(QWidget):
+class ImageFitWidget(Docked):
     """Choose data, model, region and bounds; click Fit; the results come back as layers.
 
     Parameters
@@ -47,9 +60,19 @@ class ImageFitWidget(QWidget):
         self._open = True
         layers = self._viewer.layers
         self.data = DataSection(layers)
+        self.samples = SamplesSection()
+        self.samples_fold = samples_fold(self.samples)
         self.model = ModelSection()
         self.region = RegionSection(layers)
-        self.parameters = ParameterTable()
+        self.parameters = ParameterTable(layers)
+        self.options = OptionsSection(layers)
+        self.options_fold = options_fold(self.options)
+        self.inspection = Inspection(self._viewer)
+        self.inspect_button = QPushButton("Inspec&t")
+        self.inspect_button.setToolTip("Show the fit under the pointer below the canvas (Alt+T)")
+        self.results = ResultsSection(self.inspect_button)
+        self.results_fold = Fold("Results", self.results, "What became of the fits, and what can be done next")
+        self.results_fold.hide()
         self.fit_bar = FitBar()
         self.message = QLabel()
         self.message.setWordWrap(True)
@@ -58,32 +81,48 @@ class ImageFitWidget(QWidget):
         self.message.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.MinimumExpanding)
         self.message.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.session = Session(layers)
+        self.follow_ups = FollowUps(self._viewer, self.results, self.session)
         self._settle = QTimer(self)
         self._settle.setSingleShot(True)
         self._settle.setInterval(SETTLED)
         self._settle.timeout.connect(self._prepare)
 
+        self.column = Column(
+            self.data,
+            self.samples_fold,
+            self.model,
+            self.region,
+            self.parameters,
+            self.options_fold,
+            self.results_fold,
+        )
         layout = QVBoxLayout(self)
-        for section in (self.data, self.model, self.region, self.parameters, self.fit_bar, self.message):
-            layout.addWidget(section)
-        layout.addStretch()
+        # what is pressed, and what comes of it, is always in sight
+        layout.addWidget(self.column, 1)
+        layout.addWidget(self.fit_bar)
+        layout.addWidget(self.message)
 
         self.data.layer_chosen.connect(self._on_image)
         self.data.job_chosen.connect(self._on_job)
-        self.data.axis_chosen.connect(self._refresh_units)
+        self.data.axis_chosen.connect(self._on_axis)
+        self.samples.changed.connect(self._on_changed)
+        self.options.changed.connect(self._on_changed)
         self.model.model_chosen.connect(self._on_model)
         self.region.draw.connect(self._draw)
+        self.region.fit_mean.connect(self.fit_mean)
         self.fit_bar.fit.clicked.connect(lambda: self.fit())
         self.fit_bar.cancel.clicked.connect(lambda: self.cancel())
+        self.inspect_button.clicked.connect(lambda: self.inspection.open())
         self.session.started.connect(self._on_started)
         self.session.progressed.connect(self._on_progress)
         self.session.finished.connect(self._on_finished)
         self.session.failed.connect(self._on_failed)
+        self.follow_ups.said.connect(lambda text, problem: self._say(text, problem=problem))
         layers.events.inserted.connect(self._on_inserted)
         layers.events.removed.connect(self._on_removed)
         self._viewer.dims.events.current_step.connect(self._show_values)
 
-        self.model.set_job(self.data.job)
+        self._on_job(self.data.job)
         self._on_image(self.data.image)
 
     def choices(self) -> Choices:
@@ -94,18 +133,7 @@ class ImageFitWidget(QWidget):
         FitInputError
             If something typed is no number.
         """
-        image = self.data.image
-        return Choices(
-            image=image,
-            job=self.data.job,
-            model=self.model.model.name,
-            rows=self.parameters.rows(),
-            region=self.region.layer,
-            frames=self.region.frame_choice,
-            current=() if image is None else self._index_on_screen(image),
-            axis=self.data.axis.currentData() or 0,
-            x=self.data.coordinates() if self.data.job == "voxels" else None,
-        )
+        return choices_of(self, self._viewer)
 
     def _request(self) -> Request:
         choices = self.choices()
@@ -120,15 +148,30 @@ class ImageFitWidget(QWidget):
 
     def fit(self) -> None:
         """Fit what is chosen now; a mistake becomes a sentence in the widget."""
-        try:
+        with self._said():
+            self.session.start(self._request())
+
+    def fit_mean(self) -> None:
+        """Fit the mean curve of the region alone."""
+        with self._said():
             request = self._request()
+            self.session.start(request, partial(run_mean, request))
+
+    @contextlib.contextmanager
+    def _said(self) -> Any:
+        try:
+            yield
         except FitInputError as error:
             self._say(str(error), problem=True)
-            return
-        self.session.start(request)
 
     def cancel(self, why: str = "Cancelled; the layers are as they were.") -> None:
-        """Drop the fit under way, if there is one, and say why."""
+        """Stop the fit under way: a map that has begun to fill in is kept, marked as unfinished; anything else goes."""
+        if self.session.stop():
+            self.fit_bar.set_busy("stopping…")
+        else:
+            self._drop("Cancelled; what the maps show is unfinished." if self.session.stopping else why)
+
+    def _drop(self, why: str) -> None:
         if self.session.cancel():
             self.fit_bar.set_idle()
             self._say(why)
@@ -140,102 +183,54 @@ class ImageFitWidget(QWidget):
         self._open = False
         self._settle.stop()
         self.session.cancel()
-        self.data.layers.disconnect_layers()
-        self.region.layers.disconnect_layers()
+        self.inspection.close()
+        for combo in (self.data.layers, self.region.layers, self.options.sigma_layer):
+            combo.disconnect_layers()
         self._viewer.layers.events.inserted.disconnect(self._on_inserted)
         self._viewer.layers.events.removed.disconnect(self._on_removed)
         self._viewer.dims.events.current_step.disconnect(self._show_values)
+        self.follow_ups.forget()
         self._result = None
-
-    def changeEvent(self, event: QEvent | None) -> None:
-        """A dock that is closed lets go of its widget without closing it: that is the time to stop."""
-        super().changeEvent(event)
-        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.shut_down()
-
-    def closeEvent(self, event: Any) -> None:
-        """Stop with the window."""
-        self.shut_down()
-        super().closeEvent(event)
 
     def _on_image(self, image: Image | None) -> None:
         if image is not None and "job" in image.metadata.get(SAMPLE, {}):
-            self._set_up(image, image.metadata[SAMPLE])
+            set_up(self, self._viewer, image)
         self.region.set_context(self.data.job, image)
-        self._result = None
-        self._refresh_units()
-        self._show_values()
-        self._settle.start()
+        self.follow_ups.forget()
+        self.results_fold.hide()
+        self._clear_values()
 
     def _on_job(self, job: Any) -> None:
         self.model.set_job(job)
+        self.samples_fold.setVisible(job == "voxels")
+        self.options.set_job(job)
         self.region.set_context(job, self.data.image)
         self._settle.start()
 
+    def _on_axis(self) -> None:
+        self._refresh_units()
+        self._settle.start()
+
+    def _on_changed(self) -> None:
+        self._settle.start()
+
     def _on_model(self, _model: object) -> None:
+        self._clear_values()
+
+    def _clear_values(self) -> None:
         self._result = None
         self._refresh_units()
         self._show_values()
         self._settle.start()
 
     def _refresh_units(self) -> None:
-        image, model = self.data.image, self.model.model
-        axes = [self.data.axis.currentData() or 0] if self.data.job == "voxels" else [-2, -1]
-        typed = self.data.job == "voxels" and bool(self.data.x_values.text().strip())
-        units = {} if image is None or typed else layer_units(image, model, axes)
-        self.parameters.set_model(model, units)
-
-    def _set_up(self, image: Image, sample: dict[str, Any]) -> None:
-        """Set the widget up for one of the plugin's samples."""
-        self.data.set_job(sample["job"])
-        self.model.set_model(sample["model"])
-        if sample.get("axis") is not None:
-            self.data.axis.setCurrentIndex(self.data.axis.findData(sample["axis"]))
-        for row in sample.get("rows", ()):
-            self.parameters.set_row(Row(**row))
-        drawn = [
-            layer for layer in self._viewer.layers if layer.metadata.get(SAMPLE, {}).get("region_of") == image.name
-        ]
-        if drawn:
-            self.region.layers.choose(drawn[0])
-        elif sample.get("region") is not None:
-            shapes = self._add_shapes(image, [np.asarray(sample["region"], dtype=float)])
-            shapes.metadata = {SAMPLE: {"region_of": image.name}}
+        self.parameters.set_model(self.model.model, units_of(self))
 
     def _draw(self) -> None:
-        image = self.data.image
-        if image is None:
-            self._say("There is no image to draw on; open one, or a sample from File → Open Sample.", problem=True)
-            return
-        layer = self._add_shapes(image, [])
-        layer.mode = "add_rectangle"
-        self._say("Drag a rectangle over the image, or choose another shape from the layer's controls; then click Fit.")
-
-    def _add_shapes(self, image: Image, rectangles: list[Any]) -> Any:
-        """A Shapes layer over the image's plane, chosen as region."""
-        leading = range(image.ndim - 2)
         try:
-            transform = layer_transform(image, drop=leading)
-        except ValueError:
-            # rotated out of its slices: the layer must have all axes
-            transform = layer_transform(image)
-        ndim = len(transform["scale"])
-        shapes = self._viewer.add_shapes(
-            rectangles or None,
-            ndim=ndim,
-            shape_type="rectangle",
-            name="ROI",
-            edge_color="#F0E442",
-            face_color="transparent",
-            edge_width=max(0.5, 0.003 * max(image.data.shape[-2:])),
-            **transform,
-        )
-        self.region.layers.choose(shapes)
-        return shapes
-
-    def _index_on_screen(self, image: Image) -> tuple[int, ...]:
-        dims = self._viewer.dims
-        return tuple(int(i) for i in np.rint(to_data(image, dims.point, dims.units)))
+            self._say(begin_drawing(self, self._viewer))
+        except FitInputError as error:
+            self._say(str(error), problem=True)
 
     def _on_inserted(self, event: Any) -> None:
         layer = event.value
@@ -247,7 +242,7 @@ class ImageFitWidget(QWidget):
     def _on_removed(self, event: Any) -> None:
         request = self.session.request
         if request is not None and str(event.value.unique_id) == request.group:
-            self.cancel(f"Layer {event.value.name!r} was removed while it was being fitted; the fit was stopped.")
+            self._drop(f"Layer {event.value.name!r} was removed while it was being fitted; the fit was stopped.")
 
     def _on_started(self) -> None:
         self.fit_bar.set_busy("preparing…")
@@ -262,56 +257,40 @@ class ImageFitWidget(QWidget):
 
     def _on_finished(self, outcome: Outcome) -> None:
         self.fit_bar.set_idle()
-        self._result = outcome.result
-        if outcome.result is not None:
-            self._say(describe(outcome.result))
+        if outcome.result is None:
+            if outcome.mean is not None:
+                self._result = outcome.mean.result
+                self._say(describe_mean(outcome.mean))
+                self.inspection.feed_mean(outcome)
+            self._show_values()
+            return
+        self._result = outcome.result if outcome.result.model.name == self.model.model.name else None
+        voxels = outcome.request.job == "voxels"
+        self._say(describe_outcome(outcome))
+        self.inspection.feed(outcome)
         self._show_values()
+        self.follow_ups.take(outcome)
+        if self.results_fold.isHidden():
+            self.results_fold.show()
+            self.results_fold.set_open(voxels)
+            QTimer.singleShot(ROOM, self._reveal_results)
+        image = self.data.image
+        if voxels and image is not None:
+            show_plane(self._viewer, image, outcome.request.axis)
+
+    def _reveal_results(self) -> None:
+        if self._open:
+            self.column.reveal(self.results_fold)
 
     def _show_values(self, _event: object = None) -> None:
-        result, image = self._result, self.data.image
-        if result is None or image is None:
+        image = self.data.image
+        if self._result is None or image is None:
             self.parameters.show_values({})
             return
-        index: tuple[int, ...] | None = None
-        title = "Value ± error"
-        if self.data.job == "region" and result.shape[-1] == 1:
-            index = (*self._index_on_screen(image)[: len(result.shape) - 1], 0)
-            index = tuple(min(max(i, 0), n - 1) for i, n in zip(index, result.shape, strict=True))
-        elif result.status.size > 1:
-            title = "Median ± error"
-        names = result.model.names
-        if index is None:
-            values = {name: (_median(result.params[name]), _median(result.stderr[name])) for name in names}
-        else:
-            values = {name: (float(result.params[name][index]), float(result.stderr[name][index])) for name in names}
-        self.parameters.show_values(values, title)
+        current = index_on_screen(self._viewer, image) if self.data.job == "region" else None
+        self.parameters.show_values(*values_shown(self._result, current))
 
     def _say(self, text: str, *, problem: bool = False) -> None:
         # not by colour alone: a sign stands before it
         self.message.setText(f"⚠ {text}" if problem else text)
         self.message.setStyleSheet("color: #ff9d5c" if problem else "")
-
-
-def _median(values: Any) -> float:
-    finite = values[np.isfinite(values)]
-    return float(np.median(finite)) if finite.size else float("nan")
-
-
-def describe(result: FitResult) -> str:
-    """The result in a line, and a line for each reason why fits have no answer, or are to be looked at twice."""
-    counts = result.counts()
-    total = sum(counts.values())
-    converged = sum(n for status, n in counts.items() if status.converged)
-    kind = "voxel" if result.model.ndim == 1 else "fit"
-    share = f"{converged} converged" if total < 1000 else f"{100 * converged / total:.1f} % converged"
-    number = f"{total:,}".replace(",", "\u202f")
-    lines = [f"{number} {kind}{'' if total == 1 else 's'} · {result.seconds:.2g} s · {share} · {result.device}"]
-    lines += [f"{n} × {status.message}" for status, n in counts.items() if not status.converged]
-    left_out = int(result.n_left_out.sum())
-    if left_out:
-        lines.append(f"{left_out} samples that are NaN or infinite were left out")
-    for flag in (Flag.AT_LOWER, Flag.AT_UPPER, Flag.POORLY_DETERMINED):
-        n = int(np.count_nonzero((result.flags & np.uint16(flag)).astype(bool) & result.converged))
-        if n:
-            lines.append(f"{n} × {flag.message}")
-    return "\n".join(lines)

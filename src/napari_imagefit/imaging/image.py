@@ -164,7 +164,7 @@ def fit_image(
     """Fit one surface to the pixels of each region and frame.
 
     Minimises ½Σ((data − model)/σ)² within the bounds by a trust-region method, or a robust loss of the residuals, or
-    the deviance of counts.
+    the deviance of counts or magnitudes.
 
     Parameters
     ----------
@@ -187,10 +187,11 @@ def fit_image(
     sigma : array, optional
         Standard deviations of the data, broadcastable to the image. Standard errors are then absolute, otherwise scaled
         by √(reduced χ²).
-    noise : {"gaussian", "poisson"} or Camera
+    noise : {"gaussian", "poisson", "rician"} or Camera
         ``"poisson"`` takes the data for counts and finds the maximum of their likelihood, a `Camera` turns them into
         counts. Rates cannot be negative: parameters in the data's unit are then kept from 0 on unless `bounds` say
-        otherwise.
+        otherwise. ``"rician"`` takes the data for magnitudes of a complex signal, as MRI has them; `sigma` is then the
+        noise of one channel, and the model the signal without noise, by its magnitude where it is negative.
     loss : {"linear", "soft_l1", "huber", "cauchy", "arctan"}
         How much outliers count, as in `scipy.optimize.least_squares`; for Gaussian noise only.
     f_scale : float

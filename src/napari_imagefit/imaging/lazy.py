@@ -16,6 +16,7 @@ from .lazy_plan import ImagePlan, Plan, VoxelPlan
 from .lazy_records import record_type, unpack
 from .lazy_result import LazyFitResult, LazySource
 from .run import Settings
+from .selection import Selection
 
 
 def lazy_fit_voxels(
@@ -25,13 +26,14 @@ def lazy_fit_voxels(
     x: ArrayLike | None,
     axis: int,
     mask: Any,
+    select: Selection | None,
     settings: Settings,
     progress: object = None,
     should_stop: object = None,
 ) -> FitResult:
     """`fit_voxels` of a Dask array."""
     _refuse_calls(progress, should_stop)
-    return _lazy(VoxelPlan.of(stack, model, x=x, axis=axis, mask=mask, settings=settings), stack)
+    return _lazy(VoxelPlan.of(stack, model, x=x, axis=axis, mask=mask, select=select, settings=settings), stack)
 
 
 def lazy_fit_image(

@@ -18,7 +18,7 @@ from .lazy_arrays import Argument, is_dask
 from .lazy_plan import Plan
 from .lazy_records import pack, unpack
 from .lazy_settings import Key
-from .maps import status_labels
+from .reasons import status_labels
 from .run import drain
 from .voxels import VoxelSource
 

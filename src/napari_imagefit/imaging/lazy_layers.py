@@ -12,7 +12,8 @@ from ..engine.result import FitResult, LayerTuple
 from .image import ImageSource
 from .lazy_plan import ImagePlan
 from .lazy_result import LazySource
-from .maps import _maps, _outline_layer, _pictures, _status_layer, status_labels
+from .maps import _maps, _outline_layer, _pictures, _status_layer
+from .reasons import reason_labels
 
 Units = Mapping[str, str]
 # Values along each axis from which the contrast of fitted and residual is judged.
@@ -30,7 +31,7 @@ def lazy_layers(
         painted = source.painted(result)
         others = [_status_layer(result, painted), _outline_layer(result, places, units or {}, names)]
     else:
-        others = [*_maps(result, units or {}), _status_layer(result, status_labels(result.status))]
+        others = [*_maps(result, units or {}), _status_layer(result, reason_labels(result), remarks=True)]
     return [*_lazy_pictures(result, source, units), *others]
 
 

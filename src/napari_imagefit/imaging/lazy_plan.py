@@ -23,6 +23,7 @@ from .lazy_settings import Key, join, split, without_dask
 from .lazy_transport import receive, send
 from .regions import Region, find_regions, flat_coordinates
 from .run import Run, Settings, Wishes, as_weights, run
+from .selection import Selection
 from .voxels import VoxelSource, iter_fit_voxels
 
 MASK: Key = ("mask",)
@@ -190,6 +191,7 @@ class VoxelPlan(Plan):
 
     axis: int
     x: NDArray[np.float64]
+    select: Selection | None = None
 
     @classmethod
     def of(
@@ -200,6 +202,7 @@ class VoxelPlan(Plan):
         x: ArrayLike | None = None,
         axis: int = 0,
         mask: Any = None,
+        select: Selection | None = None,
         settings: Settings | None = None,
     ) -> VoxelPlan:
         """Check everything that can be checked without the data.
@@ -214,10 +217,10 @@ class VoxelPlan(Plan):
         ndim = len(stack.shape)
         inside = -ndim <= axis < ndim
         one = tuple(n if inside and a == axis % ndim else min(n, 1) for a, n in enumerate(stack.shape))
-        # a stack of one voxel goes through all checks
-        iter_fit_voxels(
-            np.broadcast_to(np.zeros((), stack.dtype), one), model, x=x, axis=axis, settings=split(settings, (), ())[0]
-        )
+        # a stack of one voxel goes through all checks, whatever the values of samples must be
+        places = None if select is None else replace(select, noise_floor=None, saturation=None, min_signal=None)
+        nothing = np.broadcast_to(np.zeros((), stack.dtype), one)
+        iter_fit_voxels(nothing, model, x=x, axis=axis, select=places, settings=split(settings, (), ())[0])
         axis %= ndim
         plan = cls(
             model=model,
@@ -227,6 +230,7 @@ class VoxelPlan(Plan):
             whole=(axis,),
             axis=axis,
             x=np.arange(stack.shape[axis], dtype=float) if x is None else float_array(x, "x"),
+            select=select,
         )
         return plan.with_settings(settings, {} if mask is None else {MASK: plan._mask(mask)})
 
@@ -256,12 +260,19 @@ class VoxelPlan(Plan):
         if mask is not None and not mask.any():
             return _nothing(self, mask.shape, self.source(data, cut), settings)
         return iter_fit_voxels(
-            data, self.model, x=self.x, axis=self.axis, mask=mask, settings=settings, should_stop=should_stop
+            data,
+            self.model,
+            x=self.x,
+            axis=self.axis,
+            mask=mask,
+            select=self.select,
+            settings=settings,
+            should_stop=should_stop,
         )
 
     def source(self, data: NDArray[Any], cut: Cut) -> VoxelSource:
         settings = join(self.settings, cut)
-        return VoxelSource(settings.level(data), self.axis, self.x, settings.options, {})
+        return VoxelSource(settings.level(data), self.axis, self.x, settings.options, {}, self.select)
 
     def index_columns(self) -> dict[str, NDArray[Any]]:
         return VoxelSource(self.nothing(self.shape), self.axis, self.x, self.settings.options, {}).index_columns()
@@ -270,7 +281,8 @@ class VoxelPlan(Plan):
         return (*grid[: self.axis], self.x.size, *grid[self.axis :])
 
     def recipe(self) -> dict[str, Any]:
-        return {"verb": "fit_voxels", "axis": self.axis, "x": self.x.tolist(), **_recipe(self.said)}
+        selected = {} if self.select is None else {"select": self.select.recipe()}
+        return {"verb": "fit_voxels", "axis": self.axis, "x": self.x.tolist(), **selected, **_recipe(self.said)}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -32,6 +32,7 @@ NUMBERS: dict[str, Any] = {
     "spread": np.float64,
     "squares": np.float64,
     "chi2": np.float64,
+    "attempt": np.int8,
 }
 DERIVED = ("reduced_chi2", "r2", "aicc", "bic")
 

@@ -79,7 +79,8 @@ def split(
     sigma, camera = settings.sigma, settings.camera
     if _is_array(sigma):
         found["sigma",] = _argument(sigma, data_axes)
-        sigma = None
+        # where there has to be one, a number stands in until a piece has its own
+        sigma = 1.0 if settings.options.noise == "rician" else None
     if camera is not None and any(np.ndim(getattr(camera, name)) for name in CAMERA):
         found.update({("camera", name): _argument(getattr(camera, name), data_axes) for name in CAMERA})
         gain, offset = (np.asarray(a, float) for a in (camera.gain, camera.offset))

@@ -20,6 +20,7 @@ from .lazy_records import fill
 from .lazy_result import LazySource
 from .regions import Region
 from .run import Run, Settings
+from .selection import Selection
 
 Stop = Callable[[], bool]
 
@@ -31,11 +32,12 @@ def iter_fit_voxels_lazily(
     x: ArrayLike | None,
     axis: int,
     mask: Any,
+    select: Selection | None,
     settings: Settings | None,
     should_stop: Stop | None,
 ) -> Run:
     """`iter_fit_voxels` of a Dask array."""
-    plan = VoxelPlan.of(stack, model, x=x, axis=axis, mask=mask, settings=settings)
+    plan = VoxelPlan.of(stack, model, x=x, axis=axis, mask=mask, select=select, settings=settings)
     return iter_fit_lazily(stack, plan, should_stop)
 
 

@@ -14,6 +14,10 @@ from numpy.typing import NDArray
 from ..engine.result import FitResult, LayerTuple
 from ..engine.status import Status
 from .outlines import ellipse_vertices, find_ellipses
+from .reasons import CONVERGED_LABEL as CONVERGED_LABEL
+from .reasons import REASONS as REASONS
+from .reasons import reason_labels, reasons, worth_a_look
+from .reasons import status_labels as status_labels
 
 if TYPE_CHECKING:
     from .image import ImageSource
@@ -21,16 +25,12 @@ if TYPE_CHECKING:
 
 Units = Mapping[str, str]
 
-# Label and colour of every reason in a status layer. Converged is there, but lets what is below shine through; colours
-# from Okabe and Ito's palette, told apart by the colour blind too.
-REASONS: dict[Status, tuple[int, str]] = {
-    Status.ITERATION_LIMIT: (2, "#E69F00"),
-    Status.TOO_FEW_SAMPLES: (3, "#999999"),
-    Status.NON_FINITE_MODEL: (4, "#D55E00"),
-    Status.SINGULAR: (5, "#CC79A7"),
-    Status.STOPPED: (6, "#56B4E9"),
+# Colours of how a fit got its answer; the first try, 0, lets what is below shine through.
+ATTEMPTS: dict[int, tuple[str, str]] = {
+    1: ("from its neighbours", "#009E73"),
+    2: ("from global starts", "#0072B2"),
+    3: ("within wider bounds", "#F0E442"),
 }
-CONVERGED_LABEL = 1
 # Outlines: the σ of a Gaussian, the edge of a Thomas–Fermi profile, and any of a fit that did not converge.
 COLOURS = {"sigma": "#56B4E9", "gamma": "#56B4E9", "radius": "#2EE6A6"}
 FAILED = "#E69F00"
@@ -51,14 +51,14 @@ def image_layers(
 
 
 def voxel_layers(result: FitResult, source: VoxelSource, units: Units | None = None) -> list[LayerTuple]:
-    """Maps of every parameter, its standard error and the reduced χ², fitted and residual stack, reasons of failure."""
+    """Maps of every parameter, its standard error and goodness, fitted and residual stack, reasons of failure."""
     fitted = source.fitted(result)
     residual = source.stack - fitted
     residual[~np.isfinite(residual)] = np.nan
     return [
         *_pictures(result, source.stack, fitted, residual, units),
         *_maps(result, units or {}),
-        _status_layer(result, status_labels(result.status)),
+        _status_layer(result, reason_labels(result), remarks=True),
     ]
 
 
@@ -108,10 +108,14 @@ def _maps(result: FitResult, units: Units) -> list[LayerTuple]:
     maps: list[LayerTuple] = []
     shown = _main_parameter(result)
 
-    def add(values: NDArray[np.float64], name: str, role: str, unit: str, *, visible: bool) -> None:
+    def add(values: NDArray[Any], name: str, role: str, unit: str, *, visible: bool) -> None:
         options = {"contrast_limits": _robust_limits(values, None), "colormap": "viridis", "visible": visible}
         maps.append((values, {**_named(name, role, result, unit), **options}, "image"))
 
+    if result.attempt.any():
+        maps.append(_attempt_layer(result))
+    add(result.n_used.astype(np.int32), "samples used", "n_used", "", visible=False)
+    add(result.r2, "R²", "r2", "", visible=False)
     add(result.reduced_chi2, "reduced χ²", "reduced_chi2", "", visible=False)
     # the one that is shown comes last, on top; one that is fixed has no maps
     fixed = result.recipe()["fixed"]
@@ -129,7 +133,7 @@ def _main_parameter(result: FitResult) -> str:
     return next((p.name for p in free if p.unit.startswith("coord")), free[0].name)
 
 
-def _robust_limits(values: NDArray[np.float64], low: float | None) -> tuple[float, float]:
+def _robust_limits(values: NDArray[Any], low: float | None) -> tuple[float, float]:
     """Limits that hold 99 % of the finite values, never equal."""
     finite = values[np.isfinite(values)]
     if not finite.size:
@@ -143,14 +147,6 @@ def _robust_limits(values: NDArray[np.float64], low: float | None) -> tuple[floa
     return float(first), float(last)
 
 
-def status_labels(status: NDArray[np.int8]) -> NDArray[np.uint8]:
-    """Status codes as labels: 0 not fitted, 1 converged, from 2 on the reasons in `REASONS`."""
-    labels = np.where(status > 0, CONVERGED_LABEL, 0).astype(np.uint8)
-    for reason, (label, _) in REASONS.items():
-        labels[status == reason] = label
-    return labels
-
-
 def _paint(result: FitResult, source: ImageSource) -> NDArray[np.uint8]:
     """The label of each region's status on its pixels."""
     plane = source.coords[0].shape
@@ -161,19 +157,29 @@ def _paint(result: FitResult, source: ImageSource) -> NDArray[np.uint8]:
     return canvas.reshape(source.image.shape)
 
 
-def _status_layer(result: FitResult, labels: NDArray[np.uint8]) -> LayerTuple:
-    counts = result.counts()
-    converged = sum(n for status, n in counts.items() if status.converged)
-    failed = {status: counts.get(status, 0) for status in REASONS}
+def _status_layer(result: FitResult, labels: NDArray[np.uint8], *, remarks: bool = False) -> LayerTuple:
+    found = reasons(result, remarks=remarks)
     features = {
-        "index": [0, CONVERGED_LABEL, *(label for label, _ in REASONS.values())],
-        "reason": [Status.NOT_FITTED.message, "converged", *(status.message for status in REASONS)],
-        "fits": [int(np.count_nonzero(result.status == Status.NOT_FITTED)), converged, *failed.values()],
+        "index": [reason.label for reason in found],
+        "reason": [reason.words for reason in found],
+        "fits": [reason.fits for reason in found],
     }
-    colours: dict[int | None, str] = {None: "transparent", 0: "transparent", CONVERGED_LABEL: "transparent"}
-    colours |= dict(REASONS.values())
-    options = {"features": features, "colormap": colours, "opacity": 0.6, "visible": any(failed.values())}
+    colours: dict[int | None, str] = {None: "transparent", **{reason.label: reason.colour for reason in found}}
+    options = {"features": features, "colormap": colours, "opacity": 0.6, "visible": worth_a_look(found)}
     return labels, {**_named("status", "status", result), **options}, "labels"
+
+
+def _attempt_layer(result: FitResult) -> LayerTuple:
+    labels = result.attempt.astype(np.uint8)
+    features = {
+        "index": [0, *ATTEMPTS],
+        "attempt": ["first try", *(words for words, _ in ATTEMPTS.values())],
+        "fits": [int(np.count_nonzero((labels == number) & result.converged)) for number in (0, *ATTEMPTS)],
+    }
+    colours: dict[int | None, str] = {None: "transparent", 0: "transparent"}
+    colours |= {number: colour for number, (_, colour) in ATTEMPTS.items()}
+    options = {"features": features, "colormap": colours, "opacity": 0.6, "visible": False}
+    return labels, {**_named("attempt", "attempt", result), **options}, "labels"
 
 
 def _outline_layer(result: FitResult, source: ImageSource, units: Units, names: Sequence[str]) -> LayerTuple:

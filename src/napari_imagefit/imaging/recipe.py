@@ -19,8 +19,9 @@ from ..engine.problem import Options
 from .lazy_arrays import Sliceable
 from .lazy_plan import ImagePlan, Plan, VoxelPlan
 from .run import Settings, plain
+from .selection import Selection
 
-VERBS = {"fit_voxels": {"axis", "x"}, "fit_image": {"coords"}}
+VERBS = {"fit_voxels": {"axis", "x", "select"}, "fit_image": {"coords"}}
 COMMON = {"verb", "model", "init", "bounds", "fixed", "tied", "shared", "camera", "options", "sigma"}
 NOT_HERE = {
     "mask": "masks are arrays and do not stand in a recipe; mask the data (NaN is left out), or use a script",
@@ -39,7 +40,7 @@ class Recipe:
     model : Model
     settings : Settings
     places : dict
-        The arguments of the verb that say where the samples are: `axis` and `x`, or `coords`.
+        The arguments of the verb that say where the samples are: `axis`, `x` and `select`, or `coords`.
     text : str
         The recipe in one spelling, to be compared with others.
     """
@@ -112,6 +113,8 @@ class Recipe:
             if not isinstance(axis, int) or isinstance(axis, bool):
                 raise FitInputError(f"the recipe's axis is {axis!r}; give a whole number")
             places = {"axis": axis, "x": None if said.get("x") is None else _numbers(said["x"], "x")}
+            if said.get("select") is not None:
+                places["select"] = Selection.of_recipe(said["select"])
         elif (coords := said.get("coords")) is not None:
             if not isinstance(coords, list):
                 raise FitInputError(f"the recipe's coords are {coords!r}; give a list of values for each axis")

@@ -64,6 +64,11 @@ class Settings:
             raise FitInputError(
                 "sigma and noise='poisson' (or a camera) both say how large the noise is; leave one of them out"
             )
+        if options.noise == "rician" and settings.sigma is None:
+            raise FitInputError(
+                "noise='rician' needs sigma, the noise of one channel; give it (where there is no signal, the root of "
+                "half the mean of the squared data)"
+            )
         return settings
 
     def __post_init__(self) -> None:
@@ -114,6 +119,9 @@ class Settings:
             said["shared"] = list(self.shared)
         if self.camera is not None:
             said["camera"] = self.camera.recipe()
+        if self.sigma is not None and np.ndim(self.sigma) == 0:
+            # an array is not written down
+            said["sigma"] = float(np.asarray(self.sigma))
         return plain(said | {"options": vars(self.options)})
 
 

@@ -292,7 +292,7 @@ def fit_spots(
     """Fit one surface in a small window around each of many points.
 
     Minimises ½Σ((data − model)/σ)² within the bounds by a trust-region method, or a robust loss of the residuals, or
-    the deviance of counts.
+    the deviance of counts or magnitudes.
 
     Parameters
     ----------

@@ -22,7 +22,7 @@ from .store_inputs import StoredArray, need
 
 KEY = "napari_imagefit"
 DONE = "finished_pieces"
-VERSION = 1  # of the layout
+VERSION = 2  # of the layout
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,6 +18,7 @@ PIP = {
     "zarr": "napari-imagefit[cluster]",
     "distributed": "napari-imagefit[cluster]",
     "h5py": "h5py",
+    "nibabel": "nibabel",
     "tifffile": "tifffile",
 }
 

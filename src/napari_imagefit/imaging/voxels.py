@@ -16,11 +16,13 @@ from ..engine.camera import Camera
 from ..engine.criterion import Loss, Noise
 from ..engine.errors import FitInputError
 from ..engine.model import Model
-from ..engine.problem import Bounds, DType, Options, Problem, Values
+from ..engine.problem import Bounds, DType, Options, Values
 from ..engine.result import FitResult, LayerTuple
 from .lazy_arrays import is_dask
 from .maps import voxel_layers
-from .run import Job, Run, Settings, Wishes, drain, run
+from .run import Run, Settings, drain
+from .selection import Selection
+from .voxel_call import VoxelCall
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +34,12 @@ class VoxelSource:
     x: NDArray[np.float64]
     options: Options
     wishes: dict[str, Any]
+    select: Selection | None = None
+    call: VoxelCall | None = None  # by which voxels can be fitted again
+
+    def usable(self) -> NDArray[np.bool_]:
+        """Which samples counted, of the stack's shape."""
+        return (self.select or Selection()).usable(self.stack, self.x, self.axis)
 
     def fitted(self, result: FitResult) -> NDArray[np.float64]:
         params = np.stack([result.solution[name].ravel() for name in result.model.names])
@@ -56,7 +64,8 @@ class VoxelSource:
         return voxel_layers(result, self)
 
     def recipe(self) -> dict[str, Any]:
-        return {"verb": "fit_voxels", "axis": self.axis, "x": self.x.tolist(), **self.wishes}
+        selected = {} if self.select is None else {"select": self.select.recipe()}
+        return {"verb": "fit_voxels", "axis": self.axis, "x": self.x.tolist(), **selected, **self.wishes}
 
 
 def iter_fit_voxels(
@@ -66,6 +75,7 @@ def iter_fit_voxels(
     x: ArrayLike | None = None,
     axis: int = 0,
     mask: ArrayLike | None = None,
+    select: Selection | None = None,
     settings: Settings | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Run:
@@ -74,11 +84,31 @@ def iter_fit_voxels(
         from .lazy_steps import iter_fit_voxels_lazily
 
         return iter_fit_voxels_lazily(
-            stack, model, x=x, axis=axis, mask=mask, settings=settings, should_stop=should_stop
+            stack, model, x=x, axis=axis, mask=mask, select=select, settings=settings, should_stop=should_stop
         )
+    source, call = prepare(stack, model, x=x, axis=axis, mask=mask, select=select, settings=settings)
+    return call.all_steps(source, should_stop)
+
+
+def prepare(
+    stack: ArrayLike,
+    model: str | Model,
+    *,
+    x: ArrayLike | None = None,
+    axis: int = 0,
+    mask: ArrayLike | None = None,
+    select: Selection | None = None,
+    settings: Settings | None = None,
+) -> tuple[VoxelSource, VoxelCall]:
+    """Check everything that can be wrong with the arguments of `fit_voxels`, for a stack in memory.
+
+    Raises
+    ------
+    FitInputError
+        One sentence about the first thing that is wrong.
+    """
     model = models.find(model)
     settings = settings or Settings()
-    options = settings.options
     data = real_array(stack, "the stack")
     if model.ndim != 1:
         raise FitInputError(
@@ -113,35 +143,9 @@ def iter_fit_voxels(
         if not places.size:
             raise FitInputError("the mask selects no voxel; set at least one")
 
-    fitted, ties = settings.model(model)
-    wishes = Wishes.of(fitted, grid, places, settings)
-    data = settings.level(data)
-    weights, shifts = settings.noise(data.shape)
-
-    def curves(values: NDArray[Any]) -> NDArray[Any]:
-        flat = np.moveaxis(values, axis, 0).reshape(length, size)
-        return flat if places.size == size else flat[:, places]
-
-    problem = Problem.build(
-        fitted,
-        (coordinate,),
-        curves(data),
-        weights=None if weights is None else curves(weights),
-        shift=None if shifts is None else curves(shifts),
-        options=options,
-        **wishes.at(places),
-    )
-    source = VoxelSource(data, axis, coordinate, options, settings.recipe())
-    return run(
-        [Job(problem, places)],
-        grid,
-        places,
-        model,
-        source,
-        settings,
-        ties,
-        should_stop=should_stop,
-    )
+    call = VoxelCall.of(data, axis, coordinate, model, places, settings, select)
+    source = VoxelSource(call.data, axis, coordinate, settings.options, settings.recipe(), select, call)
+    return source, call
 
 
 def fit_voxels(
@@ -151,6 +155,7 @@ def fit_voxels(
     x: ArrayLike | None = None,
     axis: int = 0,
     mask: ArrayLike | None = None,
+    select: Selection | None = None,
     init: Values | None = None,
     bounds: Bounds | None = None,
     fixed: Values | None = None,
@@ -166,13 +171,14 @@ def fit_voxels(
     max_iterations: int = 100,
     device: str | None = None,
     dtype: DType | None = None,
+    coarse_to_fine: bool = False,
     progress: Callable[[int, int], object] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> FitResult:
     """Fit one curve per voxel along an axis of a stack.
 
     Minimises ½Σ((data − model)/σ)² within the bounds by a trust-region method, or a robust loss of the residuals, or
-    the deviance of counts.
+    the deviance of counts or magnitudes.
 
     Parameters
     ----------
@@ -187,6 +193,8 @@ def fit_voxels(
         The axis along which the curves run.
     mask : boolean array, optional
         Which voxels to fit, of the stack's shape without `axis`. The others are NaN with `Status.NOT_FITTED`.
+    select : Selection, optional
+        Which samples count, by place or value, and how bright a curve has to be to be fitted.
     init, bounds, fixed : dict, optional
         As in `fit_image`; arrays broadcast to the stack's shape without `axis`.
     sigma : array, optional
@@ -195,6 +203,9 @@ def fit_voxels(
         As in `fit_image`.
     ftol, xtol, gtol, max_iterations, dtype, device
         See `Options`.
+    coarse_to_fine : bool
+        Fit a sparse grid of voxels first, and the others from starts between them, see `imaging.progressive`; of a
+        Dask array each chunk is fitted as usual.
     progress, should_stop : callable, optional
         As in `fit_image`.
 
@@ -234,11 +245,12 @@ def fit_voxels(
         device=device,
         dtype=dtype,
     )
+    where: dict[str, Any] = {"x": x, "axis": axis, "mask": mask, "select": select}
     if is_dask(stack):
         from .lazy import lazy_fit_voxels
 
-        return lazy_fit_voxels(
-            stack, model, x=x, axis=axis, mask=mask, settings=settings, progress=progress, should_stop=should_stop
-        )
-    steps = iter_fit_voxels(stack, model, x=x, axis=axis, mask=mask, settings=settings, should_stop=should_stop)
-    return drain(steps, progress)
+        return lazy_fit_voxels(stack, model, **where, settings=settings, progress=progress, should_stop=should_stop)
+    iterate = iter_fit_voxels
+    if coarse_to_fine:
+        from .progressive import iter_fit_voxels_progressively as iterate  # it imports this module
+    return drain(iterate(stack, model, **where, settings=settings, should_stop=should_stop), progress)

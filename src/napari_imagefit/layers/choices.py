@@ -2,25 +2,92 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from ..engine.criterion import Loss
+from ..engine.problem import DType
+from ..imaging.selection import Selection
+
 if TYPE_CHECKING:
-    from napari.layers import Image, Labels, Shapes
+    from napari.layers import Image, Labels, Layer, Shapes
 
 Job = Literal["region", "voxels"]
 Frames = Literal["all", "current", "drawn"]
+CoordinateKind = Literal["layer", "index", "steps", "typed", "column"]
+NoiseKind = Literal["unknown", "sigma", "poisson", "camera", "rician"]
+MeanUse = Literal["no", "start", "bounds"]
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the parameter table; None where the field was left empty."""
+    """One line of the parameter table; None where the field was left empty.
+
+    Attributes
+    ----------
+    start : float or Layer or None
+        Where the fit begins, or with `fixed` the value itself; a layer gives every voxel its own.
+    tied : str
+        An expression of other parameters that gives this one.
+    """
 
     name: str
-    start: float | None = None
+    start: float | Layer | None = None
     lower: float | None = None
     upper: float | None = None
     fixed: bool = False
+    tied: str = ""
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """Where the samples of a curve lie along the fitted axis.
+
+    Attributes
+    ----------
+    kind : {"layer", "index", "steps", "typed", "column"}
+        The layer's own scale, translate and unit; the sample's number; `start` and `step`; or `values`, typed or read
+        from a column of a table.
+    unit : str
+        Of all but the layer's own.
+    """
+
+    kind: CoordinateKind = "layer"
+    start: float = 0.0
+    step: float = 1.0
+    values: tuple[float, ...] = ()
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class NoiseChoice:
+    """What is known of the noise.
+
+    Attributes
+    ----------
+    sigma : float or Layer or None
+        For ``"sigma"`` and ``"rician"``: the standard deviation, one for all or one for each voxel or sample.
+    gain, offset, read_noise : float
+        For ``"camera"``, as in `Camera`.
+    """
+
+    kind: NoiseKind = "unknown"
+    sigma: float | Layer | None = None
+    gain: float = 1.0
+    offset: float = 0.0
+    read_noise: float = 0.0
+
+
+@dataclass(frozen=True)
+class Computing:
+    """How a fit is computed, see `Options`; the tolerance is that of ftol, xtol and gtol."""
+
+    loss: Loss = "linear"
+    f_scale: float = 1.0
+    max_iterations: int = 100
+    tolerance: float = 1e-8
+    dtype: DType = "float64"
+    device: str | None = None
 
 
 @dataclass(frozen=True)
@@ -42,10 +109,22 @@ class Choices:
         For surfaces: whether a region counts in all frames, in the one on screen, or where it was drawn.
     current : tuple of int
         The index that is on screen, along every axis of the image.
+    noise : NoiseChoice
+    computing : Computing
     axis : int
         For curves: the axis along which they run.
-    x : tuple of float or None
-        For curves: the coordinates of the samples; None for the layer's own.
+    coordinates : Coordinates
+        For curves: where their samples lie.
+    select : Selection or None
+        For curves: which samples count.
+    mean : {"no", "start", "bounds"}
+        For curves: whether the fit of the region's mean curve starts, or also bounds, those of its voxels.
+    factor : float
+        How far a voxel's parameters may be from the mean curve's, as a factor.
+    paint : Labels or None
+        For curves: what was painted to be left out, see `paint`.
+    derived : tuple of str
+        For curves: expressions of parameters to make maps of.
     """
 
     image: Image | None
@@ -55,5 +134,12 @@ class Choices:
     region: Shapes | Labels | None = None
     frames: Frames = "all"
     current: tuple[int, ...] = ()
+    noise: NoiseChoice = field(default_factory=NoiseChoice)
+    computing: Computing = field(default_factory=Computing)
     axis: int = 0
-    x: tuple[float, ...] | None = None
+    coordinates: Coordinates = field(default_factory=Coordinates)
+    select: Selection | None = None
+    mean: MeanUse = "no"
+    factor: float = 3.0
+    paint: Labels | None = None
+    derived: tuple[str, ...] = ()

@@ -11,6 +11,8 @@ import numpy.typing as npt
 import pint
 from numpy.lib.array_utils import normalize_axis_tuple
 
+from ..imaging.units import symbol
+
 if TYPE_CHECKING:
     from napari.layers import Layer
 
@@ -45,8 +47,7 @@ def grid_shape(layer: Layer) -> tuple[int, ...]:
 
 def unit_symbol(unit: pint.Unit) -> str:
     """Return the short form of a unit: ``"µm"``, ``"ms"``, ``"px"`` for pixel, ``""`` for none."""
-    # versions of pint differ in which of Unicode's two µ they write
-    return "px" if str(unit) == "pixel" else f"{unit:~P}".replace("\u03bc", "\u00b5")
+    return symbol(unit)
 
 
 def data_to_world(layer: Layer) -> tuple[FloatArray, FloatArray]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Layer, Shapes
 
 KEY = "napari_imagefit"
+PAINT = "paint"  # the role of a layer that a person paints in, and no fit updates
 TRANSFORM = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 
 
@@ -132,8 +133,22 @@ def put(layers: LayerList, new: Output) -> Layer:
 
 def remove_stale(layers: LayerList, group: str, roles: Collection[str]) -> None:
     """Remove what earlier fits of the group showed and the last one does not, such as another model's parameters."""
-    for layer in [layer for layer in layers if role_of(layer, group) not in (None, *roles)]:
+    for layer in [layer for layer in layers if role_of(layer, group) not in (None, PAINT, *roles)]:
         layers.remove(layer)
+
+
+def keep(layers: LayerList, group: str) -> int:
+    """Take the group's layers out of it, so that the next fit makes new ones; returns how many they were."""
+    found = [layer for layer in layers if role_of(layer, group) not in (None, PAINT)]
+    kept = sum(1 for layer in layers if layer.metadata.get(KEY, {}).get("kept_from") == group)
+    for layer in found:
+        made = layer.metadata[KEY]
+        layer.metadata = {
+            **layer.metadata,
+            KEY: {**made, "group": f"{group} kept {kept}", "kept_from": group},
+        }
+        layer.name = f"{layer.name} (kept)"
+    return len(found)
 
 
 def _update(layer: Layer, data: Any, options: Mapping[str, Any]) -> bool:

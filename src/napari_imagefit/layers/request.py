@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,12 +15,17 @@ from ..engine.model import Model
 from ..engine.problem import Options
 from ..engine.result import FitResult
 from ..imaging.image import ImageSource, iter_fit_regions
-from ..imaging.maps import image_layers, voxel_layers
+from ..imaging.inspect import Curve, voxel_curve
+from ..imaging.maps import image_layers
+from ..imaging.ready import make_ready
 from ..imaging.regions import Region
 from ..imaging.run import Run, Settings
-from ..imaging.voxels import VoxelSource, iter_fit_voxels
-from .choices import Job
+from ..imaging.selection import Selection
+from .choices import Job, MeanUse
 from .outputs import Output, place_maps, role
+
+Stop = Callable[[], bool]
+MANY_VALUES = 1 << 20  # samples from which on a map is shown while it is fitted
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,10 +38,18 @@ class Request:
         The layer's data; read in the worker, so that a lazy array is loaded there.
     group : str
         By which a later fit of the same layer finds the layers of this one.
+    wishes : dict
+        The arguments of `Settings`.
     regions, region_names, grid
         For surfaces: the regions, a name for each place along the grid's last axis, and the grid of fits.
-    axis, x, mask
+    axis, mask, select
         For curves, as in `fit_voxels`.
+    x_unit : str
+        For curves: the unit of their coordinate.
+    mean, factor
+        For curves: whether the region's mean curve is fitted first, and what is made of it; see `Choices`.
+    derived : tuple of str
+        For curves: expressions of parameters to make maps of.
     transform : dict
         The layer's scale, translate, … for outputs of its own shape.
     map_transform : dict
@@ -61,32 +74,95 @@ class Request:
     region_names: tuple[str, ...] = ()
     grid: tuple[int, ...] = ()
     axis: int = 0
+    x_unit: str = ""
     mask: NDArray[np.bool_] | None = None
+    select: Selection | None = None
+    mean: MeanUse = "no"
+    factor: float = 3.0
+    derived: tuple[str, ...] = ()
     shown: frozenset[str] = frozenset()
-    options: Options = field(default_factory=Options)
+
+    @property
+    def settings(self) -> Settings:
+        """As the verbs take them."""
+        return Settings(**self.wishes)
+
+    @property
+    def coarse_to_fine(self) -> bool:
+        """Whether the maps of curves are to appear from a sparse grid on: not where they are there at once anyway."""
+        fits = np.count_nonzero(self.mask) if self.mask is not None else np.prod(self.data.shape) // self.coords[0].size
+        return self.job == "voxels" and int(fits) * self.coords[0].size >= MANY_VALUES
+
+    @property
+    def options(self) -> Options:
+        """How it is computed."""
+        return self.settings.options
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What a worker hands back: the result and its layers, or one sentence that says why there is none."""
+    """What a worker hands back: the result and its layers, or one sentence that says why there is none.
+
+    Attributes
+    ----------
+    complete : bool
+        Whether `outputs` are all layers of the group, so that any other is of an earlier fit.
+    note : str
+        A sentence on what was found beyond the result.
+    mean : MeanFit or None
+        For curves: the fit of the region's mean curve, where there was one.
+    history : tuple
+        For curves: what made this result of the first fit, see `layers.script`.
+    """
 
     request: Request
     result: FitResult | None = None
     outputs: tuple[Output, ...] = ()
     refusal: str = ""
+    complete: bool = True
+    note: str = ""
+    mean: MeanFit | None = None
+    history: tuple[Any, ...] = ()
 
 
-def run_request(request: Request) -> Generator[Progress, None, Outcome]:
-    """Fit, and make the layers ready; a generator for a worker thread.
+@dataclass(frozen=True, eq=False)
+class MeanFit:
+    """The mean curve of a region, and its fit.
 
-    Yields
-    ------
-    Progress
+    Attributes
+    ----------
+    x, values, errors, n : array, ``(n,)``
+        The samples' coordinates, their mean over the region, its standard error, and the voxels that made it.
+    result : FitResult
+        Of a single fit.
+    """
 
-    Returns
-    -------
-    Outcome
-        With a refusal where the input cannot be fitted.
+    x: NDArray[np.float64]
+    values: NDArray[np.float64]
+    errors: NDArray[np.float64]
+    n: NDArray[np.int64]
+    result: FitResult
+
+
+def mean_as_curve(mean: MeanFit) -> Curve:
+    """As the inspector draws it: errors are standard errors of the mean, where they are known of every sample."""
+    used = np.isfinite(mean.values)
+    known = bool(np.isfinite(mean.errors[used]).all())
+    return voxel_curve(mean.result, (), None, np.where(used, mean.errors, np.inf) if known else None)
+
+
+@dataclass(frozen=True)
+class Showing(Progress):
+    """Progress with layers of what is known so far."""
+
+    outputs: tuple[Output, ...] = ()
+
+
+Task = Generator[Progress, None, Outcome]
+
+
+def answer(request: Request, steps: Task) -> Task:
+    """Turn mistakes into refusals, and failures into errors that a Qt worker does not swallow.
 
     Raises
     ------
@@ -94,36 +170,28 @@ def run_request(request: Request) -> Generator[Progress, None, Outcome]:
         If the program fails; never a ``RuntimeError``, which would vanish in a Qt worker.
     """
     try:
-        result = yield from _steps(request)
-        source = result.source
-        if isinstance(source, ImageSource):
-            layers = image_layers(result, source, request.units, request.region_names)
-        elif isinstance(source, VoxelSource):
-            layers = voxel_layers(result, source, request.units)
-        placed = place_maps(layers, request.group, request.transform, request.map_transform, request.axis)
-        # making a layer takes longer than showing it, and needs no window
-        outputs = tuple(Output.of(new, make=role(new) not in request.shown) for new in placed)
-        return Outcome(request, result, outputs)
+        return (yield from steps)
     except FitInputError as error:
         return Outcome(request, refusal=str(error))
     except RuntimeError as error:
         raise FitEngineError(f"{type(error).__name__}: {error}") from error
 
 
-def _steps(request: Request) -> Run:
+def run_regions(request: Request, should_stop: Stop | None = None) -> Task:
+    """Fit surfaces, and make the layers ready; a generator for a worker thread, see `answer`."""
+    result = yield from _region_steps(request, should_stop)
+    make_ready(result)
+    source = result.source
+    assert isinstance(source, ImageSource)
+    layers = image_layers(result, source, request.units, request.region_names)
+    placed = place_maps(layers, request.group, request.transform, request.map_transform, request.axis)
+    # making a layer takes longer than showing it, and needs no window
+    outputs = tuple(Output.of(new, make=role(new) not in request.shown) for new in placed)
+    return Outcome(request, result, outputs)
+
+
+def _region_steps(request: Request, should_stop: Stop | None) -> Run:
     data = np.asarray(request.data)
-    if request.job == "voxels":
-        _require_finite(data, request.layer_name)
-        return (
-            yield from iter_fit_voxels(
-                data,
-                request.model,
-                x=request.coords[0],
-                axis=request.axis,
-                mask=request.mask,
-                settings=Settings(**request.wishes, options=request.options),
-            )
-        )
     for region in request.regions:
         planes = data.reshape(-1, *data.shape[-2:])
         finite = any(np.isfinite(planes[frame].ravel()[region.pixels]).any() for frame in region.frames)
@@ -132,23 +200,17 @@ def _steps(request: Request) -> Run:
                 f"All pixels of {_name(request, region)} in {request.layer_name!r} are NaN or infinite; "
                 "choose another region or layer."
             )
-    return (
-        yield from iter_fit_regions(
-            data,
-            request.model,
-            request.regions,
-            request.grid,
-            labels=np.arange(1, len(request.region_names) + 1),
-            coords=request.coords,
-            settings=Settings(**request.wishes, options=request.options),
-        )
+    return iter_fit_regions(
+        data,
+        request.model,
+        request.regions,
+        request.grid,
+        labels=np.arange(1, len(request.region_names) + 1),
+        coords=request.coords,
+        settings=request.settings,
+        should_stop=should_stop,
     )
 
 
 def _name(request: Request, region: Region) -> str:
     return f"region {request.region_names[int(region.places[0]) % len(request.region_names)]!r}"
-
-
-def _require_finite(data: NDArray[Any], name: str) -> None:
-    if not np.isfinite(data).any():
-        raise FitInputError(f"All values of {name!r} are NaN or infinite; choose another layer.")

@@ -1,0 +1,474 @@
+"""The inspector in a real viewer: the pointer is moved and clicked, and what is drawn is that voxel's own."""
+
+from __future__ import annotations
+
+import gc
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QMenu
+
+from napari_imagefit import models
+from napari_imagefit.gui.curve_plot import CURSOR
+from napari_imagefit.gui.inspection import Inspection
+from napari_imagefit.gui.inspector import Inspector
+from napari_imagefit.gui.plotting import STYLES
+from napari_imagefit.layers.choices import Choices, Row
+from napari_imagefit.layers.inputs import freeze, run_any
+from napari_imagefit.layers.marks import CHOSEN, PINS, find_mark
+from napari_imagefit.layers.outputs import put, role_of
+from napari_imagefit.layers.request import Outcome
+
+pytestmark = pytest.mark.filterwarnings("ignore:Non-orthogonal slicing:UserWarning")
+SHAPE = (6, 8, 10)
+
+
+def lines(seed: int = 0) -> np.ndarray:
+    """Straight lines along axis 0, no two alike; a voxel of NaN and one with a NaN sample."""
+    slopes = 1 + np.arange(80.0).reshape(8, 10)
+    noise = np.random.default_rng(seed).normal(0, 0.5, SHAPE)
+    data = slopes * np.arange(6.0)[:, None, None] + 3 + noise
+    data[:, 1, 1] = np.nan
+    data[2, 5, 4] = np.nan
+    return np.asarray(data)
+
+
+def fit(viewer: Any, image: Any, region: Any = None) -> Outcome:
+    """The same that the widget's worker does, without waiting for a thread."""
+    rows = tuple(Row(name) for name in models["linear"].names)
+    steps = run_any(freeze(Choices(image, "voxels", "linear", rows, region=region, axis=0)))
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            outcome: Outcome = end.value
+            for output in outcome.outputs:
+                put(viewer.layers, output)
+            return outcome
+
+
+@pytest.fixture
+def viewer(make_napari_viewer: Callable[..., Any]) -> Any:
+    # not strict: docks that are removed leave menus of napari's own behind
+    shown = make_napari_viewer(strict_qt=False, show=True)
+    shown.window.resize(1000, 900)
+    return shown
+
+
+@pytest.fixture
+def inspected(viewer: Any) -> Iterator[tuple[Any, Inspector, Outcome]]:
+    image = viewer.add_image(lines(), name="lines", contrast_limits=(0, 400))
+    outcome = fit(viewer, image)
+    inspection = Inspection(viewer)
+    inspection.feed(outcome)
+    (inspector,) = inspection.inspectors()
+    QTest.qWait(50)
+    viewer.reset_view()
+    yield viewer, inspector, outcome
+    inspection.close()
+
+
+def canvas_of(viewer: Any) -> Any:
+    return viewer.window._qt_viewer.canvas
+
+
+def pixel_of(viewer: Any, world: Any) -> QPoint:
+    """Where a point of the world is drawn on the canvas."""
+    QTest.qWait(20)  # the camera's change has to reach the scene
+    view = canvas_of(viewer).view
+    displayed = [world[axis] for axis in viewer.dims.displayed]
+    mapped = (view.transform * view.scene.transform).map(displayed[::-1])
+    return QPoint(round(float(mapped[0])), round(float(mapped[1])))
+
+
+def move(viewer: Any, world: Any) -> None:
+    native, pixel = canvas_of(viewer).native, pixel_of(viewer, world)
+    QTest.mouseMove(native, pixel + QPoint(2, 0))  # Qt tells of no move to where the pointer is
+    QTest.qWait(15)  # vispy drops what comes sooner
+    QTest.mouseMove(native, pixel)
+    QTest.qWait(120)
+
+
+def click(viewer: Any, world: Any) -> None:
+    QTest.mouseClick(canvas_of(viewer).native, Qt.MouseButton.LeftButton, pos=pixel_of(viewer, world))
+    QTest.qWait(60)
+
+
+def assert_shows(inspector: Inspector, outcome: Outcome, who: str, place: tuple[int, int]) -> None:
+    """Samples, curve, residuals and numbers are the voxel's own."""
+    assert inspector.shown_places().get(who) == place
+    drawn = inspector.curves.drawn(who)
+    assert drawn is not None
+    assert outcome.result is not None
+    samples = np.asarray(outcome.request.data)[(slice(None), *place)]
+    x, y = drawn.points.getData()
+    np.testing.assert_array_equal(y, samples)
+    slope, intercept = (float(outcome.result.params[name][place]) for name in ("slope", "intercept"))
+    fine_x, fine = drawn.line.getData()
+    assert drawn.line.isVisible()
+    assert drawn.band.isVisible()
+    below, above = (edge.getData()[1] for edge in drawn.edges)
+    np.testing.assert_allclose((below + above) / 2, fine, rtol=1e-12)
+    assert (above > fine).all()
+    np.testing.assert_allclose(fine, slope * fine_x + intercept, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(drawn.residuals.getData()[1], samples - (slope * x + intercept), atol=1e-12)
+    column = next(c for c in _titles(inspector) if c.startswith(who))
+    text = inspector.table.column_of(column)
+    row = next(r for r in text if r.startswith("slope"))
+    error = float(outcome.result.stderr["slope"][place])
+    assert float(text[row].split()[0]) == pytest.approx(slope, abs=error / 10), "as many digits as the error warrants"
+    assert text["status"].startswith("converged")
+
+
+def _titles(inspector: Inspector) -> list[str]:
+    table = inspector.table
+    return [table.horizontalHeaderItem(i).text() for i in range(table.columnCount())]
+
+
+def test_real_clicks_at_zooms_rotations_and_orders_of_axes(inspected: tuple[Any, Inspector, Outcome]) -> None:
+    viewer, inspector, outcome = inspected
+    image = viewer.layers["lines"]
+    rng = np.random.default_rng(7)
+    turned = np.eye(3)
+    turned[1:, 1:] = [[np.cos(0.6), -np.sin(0.6)], [np.sin(0.6), np.cos(0.6)]]
+    placed: list[dict[str, Any]] = [{}, {"rotate": turned}, {"scale": (2.0, 0.5, 1.5), "translate": (4.0, 70, -30)}]
+    for transform in placed:
+        for name, value in transform.items():
+            setattr(image, name, value)
+        # an output follows its input only with a new fit
+        outcome = fit(viewer, image)
+        inspector.show_result(outcome)
+        for order in ((0, 1, 2), (0, 2, 1), (1, 0, 2)):
+            viewer.dims.order = order
+            viewer.reset_view()
+            zoom = viewer.scene.camera.zoom
+            for factor in (0.5, 1, 2.5):
+                inspector.clear_pins()
+                viewer.scene.camera.zoom = factor * zoom
+                place = (int(rng.integers(2, 8)), int(rng.integers(5, 10)))
+                world = image.data_to_world((3, *place))
+                viewer.dims.point = world
+                viewer.scene.camera.center = [world[axis] for axis in (order[1], order[2])]
+                what = (list(transform), order, factor, place)
+                move(viewer, world)
+                assert inspector.place == place, what
+                assert_shows(inspector, outcome, CURSOR, place)
+                click(viewer, world)
+                assert_shows(inspector, outcome, "A", place)
+
+
+def test_from_every_layer_of_the_fit(inspected: tuple[Any, Inspector, Outcome]) -> None:
+    viewer, inspector, outcome = inspected
+    for number, layer in enumerate(layer for layer in viewer.layers if layer.name != "pins · lines"):
+        for other in viewer.layers:
+            other.visible = other is layer
+        viewer.layers.selection.active = layer
+        place = (2 + number % 5, 9 - number % 10)
+        move(viewer, viewer.layers["lines"].data_to_world((0, *place)))
+        assert_shows(inspector, outcome, CURSOR, place)
+
+
+def test_through_a_volume(inspected: tuple[Any, Inspector, Outcome]) -> None:
+    viewer, inspector, outcome = inspected
+    image = viewer.layers["lines"]
+    for layer in viewer.layers:
+        layer.visible = layer is image
+    viewer.dims.ndisplay = 3
+    viewer.scene.camera.angles = (12, 33, 81)
+    viewer.reset_view()
+    viewer.scene.camera.angles = (12, 33, 81)
+    seen: list[Any] = []
+    viewer.mouse_move_callbacks.append(lambda _v, event: seen.append((event.position, event.view_direction)))
+    for sample in ((3, 4, 4), (1, 6, 7), (5, 2, 8)):
+        move(viewer, sample)
+        start, _ = image.get_ray_intersections(seen[-1][0], seen[-1][1], [0, 1, 2])
+        # napari counts from a voxel's edge; a little further on, so that rounding does not matter
+        inside = np.asarray(start) + 1e-6 * np.asarray(seen[-1][1])
+        assert inspector.place is not None
+        nearest = np.clip(np.floor(inside + 0.5), 0, np.array(SHAPE) - 1).astype(int)
+        assert inspector.place == tuple(nearest[1:])
+        assert_shows(inspector, outcome, CURSOR, inspector.place)
+    viewer.mouse_move_callbacks.pop()
+
+
+def test_pins_are_compared_and_stay_where_they_are(inspected: tuple[Any, Inspector, Outcome]) -> None:
+    viewer, inspector, outcome = inspected
+    image = viewer.layers["lines"]
+    click(viewer, (0, 2, 3))
+    click(viewer, (0, 6, 8))
+    move(viewer, (0, 4, 5))
+    assert inspector.shown_places() == {CURSOR: (4, 5), "A": (2, 3), "B": (6, 8)}
+    for who, place in inspector.shown_places().items():
+        assert_shows(inspector, outcome, who, place)
+    pins = find_mark(viewer.layers, PINS)
+    np.testing.assert_array_equal(pins.data, [[2, 3], [6, 8]])
+    assert [str(s) for s in pins.symbol] == [STYLES["A"].napari_symbol, STYLES["B"].napari_symbol]
+    assert viewer.layers.selection.active is image
+
+    image.data = lines(seed=5) + 40
+    again = fit(viewer, image)
+    inspector.show_result(again)
+    assert inspector.shown_places() == {CURSOR: (4, 5), "A": (2, 3), "B": (6, 8)}
+    for who, place in inspector.shown_places().items():
+        assert_shows(inspector, again, who, place)
+    assert find_mark(viewer.layers, PINS) is pins
+
+    click(viewer, (0, 2, 3))
+    assert "A" not in inspector.shown_places(), "a second click lets go"
+    QTest.keyClick(canvas_of(viewer).native, Qt.Key.Key_Escape)
+    assert not inspector.pins.items
+    assert find_mark(viewer.layers, PINS) is None
+    click(viewer, (0, 3, 3))
+    viewer.layers.remove(find_mark(viewer.layers, PINS))
+    assert not inspector.pins.items, "removing their layer lets go of the pins"
+
+
+def test_dragging_is_no_click_nor_is_drawing(inspected: tuple[Any, Inspector, Outcome]) -> None:
+    viewer, inspector, _ = inspected
+    native = canvas_of(viewer).native
+    first, last = pixel_of(viewer, (0, 3, 3)), pixel_of(viewer, (0, 3, 5))
+    QTest.mousePress(native, Qt.MouseButton.LeftButton, pos=first)
+    QTest.mouseMove(native, last)
+    QTest.mouseRelease(native, Qt.MouseButton.LeftButton, pos=last)
+    assert not inspector.pins.items
+    shapes = viewer.add_shapes(ndim=2)
+    shapes.mode = "add_rectangle"
+    click(viewer, (0, 4, 4))
+    assert not inspector.pins.items
+
+
+def test_a_voxel_without_an_answer_says_why(viewer: Any) -> None:
+    image = viewer.add_image(lines(), name="lines", contrast_limits=(0, 400))
+    mask = np.ones((8, 10), int)
+    mask[6, 6] = 0
+    outcome = fit(viewer, image, viewer.add_labels(mask, name="mask", visible=False))
+    inspection = Inspection(viewer)
+    inspection.feed(outcome)
+    (inspector,) = inspection.inspectors()
+    viewer.reset_view()
+    viewer.scene.camera.zoom *= 0.6
+
+    move(viewer, (0, 6, 6))
+    drawn = inspector.curves.drawn(CURSOR)
+    assert drawn is not None
+    np.testing.assert_array_equal(drawn.points.getData()[1], lines()[:, 6, 6])
+    assert not drawn.line.isVisible()
+    assert not drawn.band.isVisible()
+    assert "⚠ voxel 6, 6: not fitted: outside the mask" in inspector.note.text()
+    assert inspector.table.column_of("cursor · 6, 6")["slope"] == "—"
+
+    move(viewer, (0, 1, 1))
+    assert "fewer usable samples" in inspector.note.text()
+    assert not drawn.points.getData()[1].size
+
+    move(viewer, (0, 5, 4))
+    assert drawn.line.isVisible()
+    assert drawn.points.getData()[1].size == 5
+    assert "1 left out" in inspector.table.column_of("cursor · 5, 4")["steps · samples"]
+
+    move(viewer, (0, 9.5, 4))
+    assert inspector.place is None
+    assert inspector.curves.drawn(CURSOR) is None
+
+
+def test_only_the_latest_of_many_moves_counts(inspected: tuple[Any, Inspector, Outcome], qtbot: Any) -> None:
+    viewer, inspector, outcome = inspected
+    native = canvas_of(viewer).native
+    told: list[Any] = []
+
+    def slowly(sight: Any) -> None:
+        told.append(sight)
+        time.sleep(0.06)
+
+    inspector.follower.moved.connect(slowly)
+    pixels = [pixel_of(viewer, (0, 4, x)) for x in np.linspace(1, 8, 40)]
+    for pixel in pixels:
+        QTest.mouseMove(native, pixel)
+        QTest.qWait(12)  # vispy itself drops what comes sooner
+    qtbot.waitUntil(lambda: inspector.place == (4, 8), timeout=5000)
+    assert 2 < len(told) < 25
+    assert_shows(inspector, outcome, CURSOR, (4, 8))
+    before = len(told)
+    inspector.window().hide()
+    assert not inspector.isVisible()
+    QTest.mouseMove(native, pixels[0])
+    QTest.qWait(100)
+    assert len(told) == before, "nothing is computed for a window that nobody sees"
+
+
+def test_a_slider_moves_the_slice_under_the_pointer(inspected: tuple[Any, Inspector, Outcome]) -> None:
+    viewer, inspector, outcome = inspected
+    viewer.dims.order = (1, 0, 2)
+    viewer.dims.set_current_step(1, 2)
+    viewer.reset_view()
+    move(viewer, (3, 2, 7))
+    assert_shows(inspector, outcome, CURSOR, (2, 7))
+    viewer.dims.set_current_step(1, 5)
+    QTest.qWait(120)
+    assert_shows(inspector, outcome, CURSOR, (5, 7))
+
+
+def test_nothing_lies_over_the_plots(inspected: tuple[Any, Inspector, Outcome]) -> None:
+    _, inspector, _ = inspected
+    assert not [menu for menu in inspector.findChildren(QMenu) if menu.isVisible()]
+
+
+def test_a_place_can_be_typed(inspected: tuple[Any, Inspector, Outcome], qtbot: Any) -> None:
+    _, inspector, outcome = inspected
+    inspector.where.setFocus()
+    inspector.where.clear()
+    qtbot.keyClicks(inspector.where, "7, 9")
+    qtbot.keyClick(inspector.where, Qt.Key.Key_Return)
+    assert_shows(inspector, outcome, "A", (7, 9))
+    inspector.where.clear()
+    qtbot.keyClicks(inspector.where, "8 1")
+    qtbot.keyClick(inspector.where, Qt.Key.Key_Return)
+    assert "'8 1' is no place on the grid of 8 × 10 fits" in inspector.note.text()
+    qtbot.keyClick(inspector.where, Qt.Key.Key_Escape)
+    assert not inspector.pins.items
+    for control in (inspector.where, inspector.bar.pin, inspector.bar.clear, inspector.bar.histogram):
+        assert control.toolTip()
+
+
+def test_the_histogram_selects_and_is_marked(inspected: tuple[Any, Inspector, Outcome], qtbot: Any) -> None:
+    viewer, inspector, outcome = inspected
+    assert outcome.result is not None
+    panel = inspector.histogram
+    qtbot.mouseClick(inspector.bar.histogram, Qt.MouseButton.LeftButton)
+    assert panel.isVisible()
+    panel.maps.setCurrentIndex(panel.maps.findData("param:slope"))
+    slopes = outcome.result.params["slope"]
+    move(viewer, (0, 3, 4))
+    click(viewer, (0, 6, 2))
+    assert panel._lines[CURSOR].value() == pytest.approx(slopes[6, 2])
+    assert panel._lines["A"].value() == pytest.approx(slopes[6, 2])
+    edges, heights = panel.bars.getData()
+    np.testing.assert_array_equal(heights, np.histogram(slopes[np.isfinite(slopes)], edges)[0])
+
+    panel.select.click()
+    panel.range.setRegion((20, 40))
+    QTest.qWait(120)
+    labels = find_mark(viewer.layers, CHOSEN)
+    chosen = (slopes >= 20) & (slopes <= 40)
+    np.testing.assert_array_equal(np.asarray(labels.data), chosen)
+    assert f"{chosen.sum()} of 79 voxels selected" in panel.note.text()
+    panel.low.setText("70")
+    panel.high.setText("75")
+    qtbot.keyClick(panel.high, Qt.Key.Key_Return)
+    QTest.qWait(120)
+    assert find_mark(viewer.layers, CHOSEN) is labels, "in place, not piled up"
+    np.testing.assert_array_equal(np.asarray(labels.data), (slopes >= 70) & (slopes <= 75))
+
+    again = fit(viewer, viewer.layers["lines"])
+    inspector.show_result(again)
+    assert panel.range.getRegion() == pytest.approx((70, 75)), "a new fit keeps the range"
+    panel.log.click()
+    logarithms = panel.bars.getData()[1]
+    np.testing.assert_allclose(logarithms, np.log10(np.histogram(slopes, edges)[0]))
+    viewer.layers.remove(labels)
+    assert not panel.select.isChecked()
+
+
+def test_the_theme_is_followed(inspected: tuple[Any, Inspector, Outcome]) -> None:
+    viewer, inspector, _ = inspected
+    dark = inspector.curves.upper.getAxis("left").textPen().color().lightness()
+    viewer.theme = "light"
+    light = inspector.curves.upper.getAxis("left").textPen().color().lightness()
+    assert dark > 200 > 60 > light
+    assert inspector.curve_graphics.backgroundBrush().color().lightness() > 200
+
+
+def test_a_closed_dock_lets_go_of_everything(viewer: Any) -> None:
+    image = viewer.add_image(lines(), name="lines", contrast_limits=(0, 400))
+    outcome = fit(viewer, image)
+    inspection = Inspection(viewer)
+    callbacks = len(viewer.mouse_move_callbacks), len(viewer.mouse_drag_callbacks)
+    inspection.feed(outcome)
+    (inspector,) = inspection.inspectors()
+    viewer.reset_view()
+    click(viewer, (0, 2, 2))
+    assert len(viewer.mouse_move_callbacks) == callbacks[0] + 1
+    viewer.window.remove_dock_widget(inspector)
+    assert (len(viewer.mouse_move_callbacks), len(viewer.mouse_drag_callbacks)) == callbacks
+    assert "Escape" not in viewer.keymap
+    assert find_mark(viewer.layers, PINS) is None
+    inspection.feed(outcome)
+    assert not inspection.inspectors(), "whoever closed it does not want it back with the next fit"
+    gone = weakref.ref(inspector)
+    inspector.deleteLater()
+    del inspector
+    for _ in range(50):
+        QTest.qWait(20)
+        gc.collect()
+        if gone() is None:
+            break
+    assert gone() is None
+    again = inspection.open()
+    assert again.outcome is outcome, "the button brings it back, with the last fit"
+    assert inspection.open() is again
+
+
+def test_opened_from_the_menu_it_finds_the_last_fit(viewer: Any) -> None:
+    _, widget = viewer.window.add_plugin_dock_widget("napari-imagefit", "Image Fit")
+    image = viewer.add_image(lines(), name="lines", contrast_limits=(0, 400))
+    _, inspector = viewer.window.add_plugin_dock_widget("napari-imagefit", "Inspect fits")
+    assert "Nothing has been fitted yet" in inspector.note.text()
+    outcome = fit(viewer, image)
+    widget.session.finished.emit(outcome)
+    assert inspector.outcome is outcome
+    assert widget.inspection.inspectors() == [inspector], "not a second one"
+
+
+def test_after_the_widget_s_own_fit_a_real_click_shows_the_voxel(viewer: Any, qtbot: Any) -> None:
+    _, widget = viewer.window.add_plugin_dock_widget("napari-imagefit", "Image Fit")
+    viewer.add_image(lines(), name="lines", contrast_limits=(0, 400))
+    qtbot.mouseClick(widget.data._buttons["voxels"], Qt.MouseButton.LeftButton)
+    widget.model.set_model("linear")
+    qtbot.mouseClick(widget.fit_bar.fit, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not widget.session.running, timeout=120_000)
+    (inspector,) = widget.inspection.inspectors()
+    viewer.reset_view()
+    click(viewer, (0, 3, 8))
+    assert_shows(inspector, widget.inspection.outcome, "A", (3, 8))
+    assert {role_of(layer, widget.inspection.outcome.request.group) for layer in viewer.layers} >= {"param:slope"}
+
+
+def test_a_region_is_shown_by_cuts_through_its_centre(viewer: Any) -> None:
+    y, x = np.mgrid[0:24, 0:30]
+    data = np.exp(-((y - 11) ** 2 + (x - 14) ** 2) / 30) + np.random.default_rng(0).normal(0, 0.02, (2, 24, 30))
+    image = viewer.add_image(data, name="clouds", scale=(1, 2, 2), units=("s", "um", "um"))
+    rows = tuple(Row(name) for name in models["gaussian_2d"].names)
+    steps = run_any(freeze(Choices(image, "region", "gaussian_2d", rows)))
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            outcome = end.value
+            break
+    for output in outcome.outputs:
+        put(viewer.layers, output)
+    inspection = Inspection(viewer)
+    inspection.feed(outcome)
+    (inspector,) = inspection.inspectors()
+    viewer.reset_view()
+    for frame in (0, 1):
+        viewer.dims.set_current_step(0, frame)
+        move(viewer, (frame, 20, 30))
+        assert inspector.place == (frame, 0)
+        for plot, line in zip(inspector.surfaces.cuts, (data[frame, :, 14], data[frame, 11, :]), strict=True):
+            drawn = plot.drawn(CURSOR)
+            assert drawn is not None
+            np.testing.assert_array_equal(drawn.points.getData()[1], line)
+        np.testing.assert_allclose(inspector.surfaces.image.image, outcome.result.residual()[frame], atol=1e-12)
+        assert inspector.table.column_of(f"cursor · clouds, frame {frame}")["status"].startswith("converged")
+    levels = inspector.surfaces.image.levels
+    assert levels[0] == -levels[1]
+    click(viewer, (1, 20, 30))
+    pins = find_mark(viewer.layers, PINS)
+    np.testing.assert_array_equal(pins.data, [[1, 11, 14]])

@@ -1,0 +1,204 @@
+"""From a click on Fit to everything that can be done with the maps, in a real viewer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QGuiApplication
+from qtpy.QtWidgets import QFileDialog
+
+from napari_imagefit import Status, fit_voxels
+from napari_imagefit.gui.curve_plot import MEAN
+from napari_imagefit.gui.parameters import VALUE
+from napari_imagefit.gui.widget import ImageFitWidget
+from napari_imagefit.imaging import voxel_maps
+from napari_imagefit.layers import request as requests
+from napari_imagefit.layers.outputs import is_output, role_of
+
+LEFT = Qt.MouseButton.LeftButton
+PATIENCE = 120_000
+T = np.arange(0, 128.0, 8)
+TAU = np.linspace(20, 60, 120).reshape(10, 12)
+DECAYS = 5 * np.exp(-T[:, None, None] / TAU) + 1 + np.random.default_rng(4).normal(0, 0.02, (16, 10, 12))
+DECAYS[:, 2:4, 3:5] = np.nan
+
+
+@pytest.fixture
+def opened(make_napari_viewer: Callable[..., Any]) -> tuple[Any, ImageFitWidget]:
+    viewer = make_napari_viewer(show=True)
+    viewer.window.resize(1500, 950)
+    _, widget = viewer.window.add_plugin_dock_widget("napari-imagefit", "Image Fit")
+    viewer.add_image(DECAYS, name="decays", scale=(8, 2, 2), units=("ms", "um", "um"))
+    widget.data.set_job("voxels")
+    return viewer, widget
+
+
+def click(qtbot: Any, widget: ImageFitWidget, button: Any) -> str:
+    """Click, wait until it is done, and return what the widget says."""
+    widget.column.reveal(button)
+    assert button.isVisible()
+    assert button.isEnabled()
+    qtbot.mouseClick(button, LEFT)
+    qtbot.waitUntil(lambda: not widget.session.running, timeout=PATIENCE)
+    return str(widget.message.text())
+
+
+def named(viewer: Any, part: str) -> Any:
+    return next(layer for layer in viewer.layers if part in layer.name)
+
+
+def test_maps_and_what_is_done_with_them(
+    qtbot: Any, opened: tuple[Any, ImageFitWidget], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer, widget = opened
+    results = widget.results
+    assert not results.isVisible()
+
+    said = click(qtbot, widget, widget.region.mean_button)
+    assert said.startswith("Mean curve of 116 voxels, 16 samples")
+    assert widget.parameters.horizontalHeaderItem(VALUE).text() == "Mean curve ± error"
+    assert not [layer for layer in viewer.layers if is_output(layer)]
+    (inspector,) = widget.inspection.inspectors()
+    drawn = inspector.curves.drawn(MEAN)
+    assert drawn is not None
+    np.testing.assert_allclose(drawn.points.getData()[1], np.nanmean(DECAYS, axis=(1, 2)))
+    assert drawn.line.isVisible()
+
+    assert click(qtbot, widget, widget.fit_bar.fit).startswith("120 voxels · ")
+    assert results.isVisible()
+    assert widget.parameters.horizontalHeaderItem(VALUE).text() == "Median ± error"
+    table = results.reasons
+    rows = {table.item(row, 0).text(): table.item(row, 1).text() for row in range(table.rowCount())}
+    assert rows[Status.TOO_FEW_SAMPLES.message] == "4"
+    row = list(rows).index(Status.TOO_FEW_SAMPLES.message)
+    table.scrollToItem(table.item(row, 0))
+    qtbot.mouseClick(table.viewport(), LEFT, pos=table.visualItemRect(table.item(row, 0)).center())
+    status = named(viewer, "status")
+    assert status.selected_label == 3
+    y, x = (round(i) for i in status.world_to_data(viewer.scene.camera.center)[-2:])
+    assert status.data[y, x] == 3
+
+    results.expression.setFocus()
+    qtbot.keyClicks(results.expression, "1/tau")
+    assert "120 voxels" in click(qtbot, widget, results.map_button)
+    rate = named(viewer, "1/tau [1/ms]")
+    np.testing.assert_allclose(rate.data, 1 / named(viewer, "tau [ms] ·").data)
+
+    results.other.setCurrentText("linear")
+    assert "exponential_decay is better in 116" in click(qtbot, widget, results.compare_button)
+    winner = named(viewer, "better: ")
+    assert (winner.data[DECAYS[0] == DECAYS[0]] == 1).all()
+
+    click(qtbot, widget, results.paint_button)
+    paint = named(viewer, "paint")
+    assert viewer.layers.selection.active is paint
+    assert "Nothing that was fitted is painted" in click(qtbot, widget, results.painted_button)
+    paint.data[0, 0], paint.data[9, 9:11] = 1, 2
+    assert "1 voxels fitted again" in click(qtbot, widget, results.painted_button)
+    assert np.isnan(named(viewer, "tau [ms] ·").data[9, 9:11]).all()
+    # painted out is out of the next fit, too
+    assert click(qtbot, widget, widget.fit_bar.fit).startswith("118 voxels")
+    assert np.isnan(named(viewer, "1/tau [1/ms]").data[9, 9:11]).all()
+
+    assert "A script" in click(qtbot, widget, results.script_button)
+    script = QGuiApplication.clipboard().text()
+    monkeypatch.chdir(tmp_path)
+    np.save("data.npy", DECAYS)
+    monkeypatch.setattr("sys.argv", ["fit.py"])
+    names: dict[str, Any] = {}
+    exec(script, names)
+    np.testing.assert_array_equal(names["result"].params["tau"], named(viewer, "tau [ms] ·").data)
+
+    target = tmp_path / "maps"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a: (str(target), a[3].split(";;")[3]))
+    assert "Exported to" in click(qtbot, widget, results.export_button)
+    assert (tmp_path / "maps.csv").is_file()
+    assert json.loads((tmp_path / "maps.recipe.json").read_text())["model"] == "exponential_decay"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: ("", ""))
+    click(qtbot, widget, results.export_button)
+
+    before = named(viewer, "tau [ms] ·")
+    assert "layers kept as they are" in click(qtbot, widget, results.keep_button)
+    click(qtbot, widget, widget.fit_bar.fit)
+    assert before in viewer.layers
+    assert before.name.endswith("(kept)")
+    assert len([layer for layer in viewer.layers if layer.name.startswith("tau [ms]")]) == 2
+
+
+def test_a_slip_is_a_sentence(qtbot: Any, opened: tuple[Any, ImageFitWidget]) -> None:
+    _, widget = opened
+    click(qtbot, widget, widget.fit_bar.fit)
+    for text, sentence in (
+        ("", "⚠ Type an expression of the parameters amplitude, tau, offset"),
+        ("1/tauu", "⚠ '1/tauu' has 'tauu', which is no parameter; use amplitude, tau, offset."),
+    ):
+        widget.results.expression.setText(text)
+        assert click(qtbot, widget, widget.results.map_button).startswith(sentence)
+
+
+def test_a_map_fills_in_is_stopped_and_goes_on(
+    qtbot: Any, opened: tuple[Any, ImageFitWidget], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer, widget = opened
+    monkeypatch.setattr(requests, "MANY_VALUES", 1000)
+    for name, value in (("BETWEEN", 0.0), ("SHARE", 1e9), ("FEWEST", 4), ("BATCH_VALUES", 64)):
+        monkeypatch.setattr(f"napari_imagefit.imaging.progressive.{name}", value)
+    monkeypatch.setattr("napari_imagefit.layers.voxel_tasks.BETWEEN", 0.0)
+    seen: list[int] = []
+    clicked = Event()
+    make = voxel_maps.unfinished_layers
+
+    def make_when_clicked(*args: Any, **more: Any) -> Any:
+        """From the second time on the worker waits, or it would be done before anyone can click."""
+        if made:
+            clicked.wait(60)
+        made.append(True)
+        return make(*args, **more)
+
+    made: list[bool] = []
+    monkeypatch.setattr(voxel_maps, "unfinished_layers", make_when_clicked)
+
+    def on_showing() -> None:
+        assert named(viewer, "tau [ms]").name.endswith("(so far)")
+        seen.append(np.unique(named(viewer, "tau [ms]").data).size)
+        if len(seen) == 1:
+            qtbot.mouseClick(widget.fit_bar.cancel, LEFT)
+            assert widget.fit_bar.note.text() == "stopping…"
+            clicked.set()
+
+    widget.session.showing.connect(on_showing, check_nargs=False)
+    click(qtbot, widget, widget.fit_bar.fit)
+    tau, status = named(viewer, "tau [ms]"), named(viewer, "status")
+    left = status.data == 6
+    assert 0 < seen[0] < 116
+    assert left.any()
+    assert tau.visible
+    assert tau.name == "tau [ms] · exponential_decay"
+    assert np.isnan(tau.data[left]).all()
+    assert np.isfinite(tau.data[status.data == 1]).all()
+
+    assert widget.results.go_on_button.isVisible()
+    click(qtbot, widget, widget.results.go_on_button)
+    assert named(viewer, "tau [ms]") is tau
+    assert not (status.data == 6).any()
+    assert not widget.results.go_on_button.isVisible()
+    free = fit_voxels(DECAYS, "exponential_decay", x=T)
+    np.testing.assert_allclose(tau.data, free.params["tau"], rtol=1e-6)
+
+
+def test_other_data_other_results(qtbot: Any, opened: tuple[Any, ImageFitWidget]) -> None:
+    viewer, widget = opened
+    click(qtbot, widget, widget.fit_bar.fit)
+    viewer.add_image(DECAYS[:, :4, :4], name="other")
+    widget.data.layers.setCurrentText("other")
+    assert not widget.results.isVisible()
+    assert widget.follow_ups.outcome is None
+    group = str(viewer.layers["decays"].unique_id)
+    assert any(role_of(layer, group) == "param:tau" for layer in viewer.layers)

@@ -1,0 +1,388 @@
+"""What can be done with voxels once they are fitted, and the layers that come of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+from napari.components import ViewerModel
+from napari.layers import Image
+
+from napari_imagefit import Selection, Status, fit_voxels, models
+from napari_imagefit.engine.errors import FitInputError
+from napari_imagefit.imaging.reasons import reason_labels
+from napari_imagefit.layers import request as requests
+from napari_imagefit.layers.choices import Choices, Row
+from napari_imagefit.layers.export import formats_for, write_outcome
+from napari_imagefit.layers.geometry import to_data
+from napari_imagefit.layers.inputs import freeze, run_any
+from napari_imagefit.layers.outputs import keep, put, remove_stale, role, role_of, shown_roles
+from napari_imagefit.layers.reasons import go_to, reasons_of
+from napari_imagefit.layers.request import Outcome, Request, Showing, Task, answer
+from napari_imagefit.layers.script import as_python
+from napari_imagefit.layers.voxel_tasks import (
+    add_map,
+    check_expression,
+    compare_with,
+    refit,
+    refit_painted,
+    run_mean,
+    run_voxels,
+)
+
+DECAY = "exponential_decay"
+T = np.arange(16.0)
+TAU = np.linspace(2, 6, 63).reshape(7, 9)
+STACK = 5 * np.exp(-T[:, None, None] / TAU) + 1 + np.random.default_rng(4).normal(0, 0.02, (16, 7, 9))
+
+
+def drive(steps: Task) -> tuple[Outcome, list[Any]]:
+    told = []
+    while True:
+        try:
+            told.append(next(steps))
+        except StopIteration as end:
+            outcome: Outcome = end.value
+            return outcome, told
+
+
+def request_for(image: Image, *rows: Row, **more: Any) -> Request:
+    table = {row.name: row for row in rows}
+    return freeze(Choices(image, "voxels", DECAY, tuple(table.get(n, Row(n)) for n in models[DECAY].names), **more))
+
+
+def show(viewer: ViewerModel, outcome: Outcome) -> dict[str, Any]:
+    shown = {}
+    for output in outcome.outputs:
+        layer = shown[role(output.data)] = put(viewer.layers, output)
+        if layer is output.layer:
+            layer.visible = output.visible  # as the session does, a turn later
+    if outcome.complete:
+        remove_stale(viewer.layers, outcome.request.group, shown)
+    return shown
+
+
+@pytest.fixture
+def image() -> Image:
+    data = STACK.copy()
+    data[:, 0, 0] = np.nan
+    return Image(data, name="decays", scale=(1, 2, 2), units=("ms", "um", "um"))
+
+
+@pytest.fixture
+def fitted(image: Image) -> Outcome:
+    outcome, _ = drive(run_any(request_for(image)))
+    assert not outcome.refusal
+    return outcome
+
+
+def test_the_map_of_an_expression(fitted: Outcome) -> None:
+    viewer = ViewerModel()
+    show(viewer, fitted)
+    outcome, _ = drive(add_map(fitted, "1/tau"))
+    assert not outcome.complete
+    shown = show(viewer, outcome)
+    layer, error = shown["derived:1/tau"], shown["derived_stderr:1/tau"]
+    assert layer.name == "1/tau [1/ms] · exponential_decay"
+    assert fitted.result is not None
+    tau, sigma = fitted.result.params["tau"], fitted.result.stderr["tau"]
+    np.testing.assert_allclose(layer.data, 1 / tau, rtol=1e-12)
+    np.testing.assert_allclose(error.data, sigma / tau**2, rtol=1e-9)
+    assert np.isnan(layer.data[0, 0])
+    np.testing.assert_array_equal(layer.scale, [2, 2])
+    # the next fit makes it again, and a fit of a model without tau does not
+    again, _ = drive(run_any(outcome.request))
+    assert "derived:1/tau" in show(viewer, again)
+    other, _ = drive(run_any(replace(outcome.request, model=models["linear"], wishes=_linear(outcome.request))))
+    assert "derived:1/tau" not in show(viewer, other)
+    assert not [a for a in viewer.layers if "1/tau" in a.name]
+
+
+def _linear(request: Request) -> dict[str, Any]:
+    return {**request.wishes, "bounds": {}}
+
+
+@pytest.mark.parametrize(
+    ("expression", "sentence"),
+    [
+        ("", "Type an expression of the parameters amplitude, tau, offset"),
+        ("1/tauu", "has 'tauu', which is no parameter; use amplitude, tau, offset"),
+        ("__import__('os')", "__import__"),
+    ],
+)
+def test_expressions_that_make_no_map(fitted: Outcome, expression: str, sentence: str) -> None:
+    with pytest.raises(FitInputError, match=sentence):
+        check_expression(fitted, expression)
+
+
+def test_refit_and_reasons(image: Image) -> None:
+    hopeless = np.where(np.arange(63).reshape(7, 9) % 5 == 1, 1e-4, 3.0)
+    starts = Image(hopeless, name="starts", scale=(2, 2), units=("um", "um"))
+    request = request_for(image, Row("tau", starts))
+    limited = {**request.wishes, "options": replace(request.options, max_iterations=8)}
+    first, _ = drive(run_any(replace(request, wishes=limited)))
+    assert first.result is not None
+    reasons = {reason.words: reason for reason in reasons_of(first.result)}
+    failed = int(np.count_nonzero(~first.result.converged[0, 1:]) + np.count_nonzero(~first.result.converged[1:]))
+    assert failed > 10
+    assert sum(reason.fits for reason in reasons.values()) == 63
+    assert reasons[Status.TOO_FEW_SAMPLES.message].fits == 1
+    assert np.argwhere(reason_labels(first.result) == reasons[Status.TOO_FEW_SAMPLES.message].label).tolist() == [
+        [0, 0]
+    ]
+    again, _ = drive(refit(first))
+    assert again.result is not None
+    assert again.history == (("refit", None),)
+    assert f"voxels fitted again: {failed} more converged" in again.note
+    free = fit_voxels(image.data, DECAY, x=T)
+    np.testing.assert_allclose(again.result.params["tau"], free.params["tau"], rtol=1e-6)
+    attempt = next(output.data[0] for output in again.outputs if role(output.data) == "attempt")
+    np.testing.assert_array_equal(attempt > 0, again.result.attempt > 0)
+
+
+def test_painted_voxels_are_fitted_again_or_left_out(fitted: Outcome) -> None:
+    assert fitted.result is not None
+    again, left = np.zeros((2, 7, 9), bool)
+    again[2, 2], left[4, 4:6] = True, True
+    outcome, _ = drive(refit_painted(fitted, again, left))
+    assert outcome.result is not None
+    assert (outcome.result.status[4, 4:6] == Status.NOT_FITTED).all()
+    assert np.isnan(outcome.result.params["tau"][4, 4:6]).all()
+    assert np.isfinite(fitted.result.params["tau"][4, 4:6]).all(), "the earlier result stays as it is"
+    np.testing.assert_allclose(outcome.result.params["tau"][2, 2], fitted.result.params["tau"][2, 2], rtol=1e-6)
+    assert [step for step, _ in outcome.history] == ["leave_out", "refit"]
+    only, _ = drive(refit_painted(fitted, np.zeros_like(again), left))
+    assert only.note == "2 voxels left out."
+
+
+def test_a_comparison_of_two_models(fitted: Outcome) -> None:
+    viewer = ViewerModel()
+    show(viewer, fitted)
+    outcome, _ = drive(compare_with(fitted, models["linear"]))
+    shown = show(viewer, outcome)
+    winner = shown["comparison:winner"]
+    # an exponential with an offset is no line: AICc leaves no doubt
+    assert (winner.data == np.where(np.arange(63).reshape(7, 9) > 0, 1, 0)).all()
+    assert list(winner.features["better model"]) == ["undecided", DECAY, "linear"]
+    assert list(winner.features["voxels"]) == [1, 62, 0]
+    assert "exponential_decay is better in 62, linear in 0 of 63 voxels; undecided in 1." in outcome.note
+    line = fit_voxels(fitted.request.data, "linear", x=T)
+    assert fitted.result is not None
+    np.testing.assert_allclose(shown["comparison:ΔAICc"].data, line.aicc - fitted.result.aicc, rtol=1e-9)
+    assert (shown["comparison:ΔAICc"].data[0, 1:] > 0).all()
+
+
+def test_a_large_map_fills_in_and_goes_on_where_it_was_stopped(image: Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "MANY_VALUES", 1000)
+    monkeypatch.setattr("napari_imagefit.layers.voxel_tasks.BETWEEN", 0.0)
+    monkeypatch.setattr("napari_imagefit.imaging.progressive.BETWEEN", 0.0)
+    monkeypatch.setattr("napari_imagefit.imaging.progressive.SHARE", 1e9)
+    monkeypatch.setattr("napari_imagefit.imaging.progressive.FEWEST", 4)
+    monkeypatch.setattr("napari_imagefit.imaging.progressive.BATCH_VALUES", 64)
+    request = request_for(image)
+    assert request.coarse_to_fine
+    viewer = ViewerModel()
+    seen: list[int] = []
+
+    steps = run_any(request, lambda: len(seen) >= 2)
+    while True:
+        try:
+            progress = next(steps)
+        except StopIteration as end:
+            stopped: Outcome = end.value
+            break
+        if isinstance(progress, Showing):
+            shown = {role(output.data): put(viewer.layers, output) for output in progress.outputs}
+            assert set(shown) == {"param:amplitude", "param:tau", "param:offset"}
+            assert shown["param:tau"].name == "tau [ms] · exponential_decay (so far)"
+            # blocks of the coarse grid's values, then smaller ones
+            seen.append(np.unique(shown["param:tau"].data[1:]).size)
+    assert 1 < seen[0] < seen[1] < 54
+    assert stopped.result is not None
+    left = stopped.result.status == Status.STOPPED
+    assert left.any()
+    assert np.isnan(stopped.result.params["tau"][left]).all()
+    tau = show(viewer, stopped)["param:tau"]
+    status = next(layer for layer in viewer.layers if role_of(layer, request.group) == "status")
+    assert status.visible
+    assert (status.data[left] == 6).all()
+
+    stopped = replace(stopped, request=replace(request, shown=shown_roles(viewer.layers, request.group)))
+    done, _ = drive(run_voxels(stopped.request, None, stopped))
+    assert show(viewer, done)["param:tau"] is tau
+    assert done.result is not None
+    before = ~left
+    np.testing.assert_array_equal(done.result.params["tau"][before], stopped.result.params["tau"][before])
+    free = fit_voxels(image.data, DECAY, x=T)
+    np.testing.assert_allclose(done.result.params["tau"], free.params["tau"], rtol=1e-6)
+
+
+def test_kept_layers_are_not_touched_again(fitted: Outcome) -> None:
+    viewer = ViewerModel()
+    first = show(viewer, fitted)
+    n = len(viewer.layers)
+    assert keep(viewer.layers, fitted.request.group) == n
+    assert first["param:tau"].name == "tau [ms] · exponential_decay (kept)"
+    again, _ = drive(run_any(replace(fitted.request, shown=frozenset())))
+    second = show(viewer, again)
+    assert second["param:tau"] is not first["param:tau"]
+    assert len(viewer.layers) == 2 * n
+    assert keep(viewer.layers, fitted.request.group) == n
+    groups = {layer.metadata["napari_imagefit"]["group"] for layer in viewer.layers}
+    assert len(groups) == 2
+
+
+@pytest.mark.parametrize("ndisplay", [2, 3])
+def test_going_to_a_voxel(ndisplay: int) -> None:
+    viewer = ViewerModel()
+    viewer.add_image(np.zeros((5, 8, 9)), scale=(1000, 1, 1), units=("nm", "um", "um"))
+    layer = viewer.add_labels(
+        np.zeros((5, 8, 9), int), scale=(1, 0.5, 0.5), translate=(0, 2, 0), units=("um", "um", "um")
+    )
+    viewer.dims.ndisplay = ndisplay
+    go_to(viewer, layer, (3, 4, 6))
+    # what is in the middle of the view is that voxel, in whatever units the viewer draws
+    middle = np.array(viewer.dims.point)
+    shown = list(viewer.dims.displayed)
+    middle[shown] = np.array(viewer.scene.camera.center)[-len(shown) :]
+    np.testing.assert_allclose(to_data(layer, middle, viewer.dims.units), (3, 4, 6), atol=1e-9)
+
+
+def test_a_mistake_found_while_fitting_is_a_refusal(image: Image) -> None:
+    image.data = np.full(image.data.shape, np.nan)
+    outcome, _ = drive(run_any(request_for(image)))
+    assert outcome.refusal == "All values of 'decays' are NaN or infinite; choose another layer."
+    expression = answer(outcome.request, add_map(replace(outcome, result=fit_voxels(STACK, "linear")), "tau"))
+    refused, _ = drive(expression)
+    assert "tau" in refused.refusal
+
+
+@pytest.mark.parametrize("use", ["start", "bounds"])
+def test_a_map_near_its_mean_curve(image: Image, use: Any) -> None:
+    select = Selection(skip_first=2)
+    request = request_for(image, select=select, mean=use, factor=1.2)
+    only, _ = drive(run_mean(request))
+    assert only.mean is not None
+    assert only.result is None
+    np.testing.assert_array_equal(np.isfinite(only.mean.values), T >= 2)
+    curve = np.nanmean(np.where(np.arange(63).reshape(7, 9) > 0, STACK, np.nan), axis=(1, 2))
+    np.testing.assert_allclose(only.mean.values[2:], curve[2:], rtol=1e-12)
+    assert (only.mean.n[2:] == 62).all()
+
+    outcome, _ = drive(run_any(request))
+    assert outcome.result is not None
+    assert outcome.mean is not None
+    mean = float(outcome.mean.result.params["tau"])
+    assert mean == float(only.mean.result.params["tau"])
+    tau, start = outcome.result.params["tau"], outcome.result.start["tau"]
+    np.testing.assert_allclose(start.ravel()[1:], mean, rtol=1e-12)
+    if use == "bounds":
+        np.testing.assert_allclose(np.nanmin(tau), mean / 1.2, rtol=1e-9)
+        np.testing.assert_allclose(np.nanmax(tau), mean * 1.2, rtol=1e-9)
+    else:
+        free = fit_voxels(image.data, DECAY, x=T, select=select)
+        np.testing.assert_allclose(tau, free.params["tau"], rtol=1e-5)
+
+
+def test_a_mean_curve_without_an_answer_starts_nothing(image: Image) -> None:
+    image.data = np.full(image.data.shape, 3.0)
+    outcome, _ = drive(run_any(request_for(image, mean="start")))
+    assert outcome.refusal.startswith("The region's mean curve gives no start for the map (")
+
+
+def test_export_keeps_scale_units_and_affine(fitted: Outcome, image: Image, tmp_path: Path) -> None:
+    outcome, _ = drive(add_map(fitted, "1/tau"))
+    assert formats_for(outcome) == ("ome-tiff", "nifti", "zarr", "csv", "parquet")
+    written = write_outcome(outcome, str(tmp_path / "maps.ome.tif"), "ome-tiff", image)
+    assert [path.name for path in written] == ["maps.ome.tif", "maps.recipe.json"]
+    with tifffile.TiffFile(written[0]) as file:
+        assert 'PhysicalSizeX="2.0" PhysicalSizeXUnit="µm"' in (file.ome_metadata or "")
+        assert "1/tau in 1/ms" in (file.ome_metadata or "")
+    affine = np.diag([2.0, 2.0, 3.0, 1.0])
+    affine[:3, 3] = -7, 4, 1
+    image.metadata["affine"] = affine
+    files = write_outcome(outcome, str(tmp_path / "maps.nii.gz"), "nifti", image)
+    tau = nibabel.load(next(path for path in files if path.name == "maps_tau.nii.gz"))
+    np.testing.assert_array_equal(tau.affine, affine)
+    assert fitted.result is not None
+    np.testing.assert_allclose(np.squeeze(tau.get_fdata()), fitted.result.params["tau"], rtol=1e-6)
+    assert json.loads(files[-1].read_text())["verb"] == "fit_voxels"
+    # again, over what is there
+    assert write_outcome(outcome, str(tmp_path / "maps.csv"), "csv", None)
+    table = pd.read_csv(write_outcome(outcome, str(tmp_path / "maps.csv"), "csv", None)[0])
+    np.testing.assert_allclose(table["1/tau [1/ms]"], 1 / table["tau [ms]"])
+
+
+def run_script(text: str, folder: Any, monkeypatch: pytest.MonkeyPatch, data: np.ndarray) -> dict[str, Any]:
+    monkeypatch.chdir(folder)
+    np.save("data.npy", data)
+    monkeypatch.setattr("sys.argv", ["fit.py"])
+    names: dict[str, Any] = {}
+    exec(compile(text, "fit.py", "exec"), names)
+    return names
+
+
+def test_the_script_gives_the_same_numbers(
+    image: Image, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    background = Image(np.linspace(0.9, 1.1, 63).reshape(7, 9), name="background", scale=(2, 2), units=("um", "um"))
+    from napari.layers import Labels
+
+    from napari_imagefit.layers.choices import Computing, NoiseChoice
+
+    region = np.zeros((7, 9), int)
+    region[1:6, 2:8] = 1
+    region[3, 3] = 0
+    request = request_for(
+        image,
+        Row("offset", background, fixed=True),
+        Row("tau", 3.0, 0.5, 50.0),
+        region=Labels(region, scale=(2, 2), units=("um", "um")),
+        select=Selection(skip_first=1, exclude=((5, 6),)),
+        noise=NoiseChoice("sigma", 0.02),
+        computing=Computing(tolerance=1e-10, max_iterations=60),
+        derived=("amplitude*tau",),
+    )
+    again, left = np.zeros((2, 7, 9), bool)
+    again[2, 3:5], left[4, 4] = True, True
+    outcome, _ = drive(run_any(request))
+    outcome, _ = drive(refit_painted(outcome, again, left))
+    text = as_python(outcome, image)
+    names = run_script(text, tmp_path, monkeypatch, np.asarray(image.data))
+    found, expected = names["result"], outcome.result
+    assert expected is not None
+    for name in expected.model.names:
+        np.testing.assert_array_equal(found.params[name], expected.params[name])
+        np.testing.assert_array_equal(found.stderr[name], expected.stderr[name])
+    np.testing.assert_array_equal(found.status, expected.status)
+    made = next(o.data[0] for o in outcome.outputs if role(o.data) == "derived:amplitude*tau")
+    np.testing.assert_array_equal(names["derived_1"].values, made)
+    assert "converged" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="other data"):
+        run_script(text, tmp_path, monkeypatch, np.zeros((3, 3)))
+
+
+def test_the_script_of_regions(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from napari.layers import Shapes
+
+    y, x = np.mgrid[:20, :30]
+    frames = np.exp(-((y - 9) ** 2 + (x - 14) ** 2) / 18) + np.random.default_rng(1).normal(0, 0.02, (2, 20, 30))
+    image = Image(frames, name="cloud", scale=(1, 0.5, 0.5))
+    drawn = Shapes([np.array([[1, 2], [1, 12], [9, 12], [9, 2]]) / 2 + [1, 1]], shape_type="rectangle", name="ROI")
+    rows = tuple(Row(name) for name in models["gaussian_2d"].names)
+    outcome, _ = drive(run_any(freeze(Choices(image, "region", "gaussian_2d", rows, drawn))))
+    names = run_script(as_python(outcome, image), tmp_path, monkeypatch, frames)
+    assert outcome.result is not None
+    for name in outcome.result.model.names:
+        np.testing.assert_array_equal(names["result"].params[name], outcome.result.params[name])
+    drawn.add([drawn.data[0] + 1], shape_type="rectangle")
+    overlapping, _ = drive(run_any(freeze(Choices(image, "region", "gaussian_2d", rows, drawn))))
+    with pytest.raises(FitInputError, match="Regions that overlap"):
+        as_python(overlapping, image)
