@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from ..catalogue import models
 from ..engine.arrays import real_array
@@ -41,18 +41,23 @@ class ImageSource:
         return self.image.shape[: self.image.ndim - len(self.coords)]
 
     def fitted(self, result: FitResult) -> NDArray[np.float64]:
-        plane = self.coords[0].shape
-        values = np.full((int(np.prod(self.frames)), int(np.prod(plane))), np.nan)
-        params = np.stack([result.solution[name].ravel() for name in result.model.names])
-        for region in self.regions:
-            own = predict(result.model, take(self.coords, region.pixels), params[:, region.places], self.options)
-            values[region.frames[:, None], region.pixels] = own.T
-        return values.reshape(self.image.shape)
+        return self.pictures(result, np.float64)[0]
 
     def residual(self, result: FitResult) -> NDArray[np.float64]:
-        residual = self.image - self.fitted(result)
-        residual[~np.isfinite(residual)] = np.nan
-        return residual
+        return self.pictures(result, np.float64)[1]
+
+    def pictures(self, result: FitResult, dtype: DTypeLike) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Fitted and residual image; nothing but the regions is computed, however large the image."""
+        data = self.image.reshape(int(np.prod(self.frames)), int(np.prod(self.coords[0].shape)))
+        fitted, residual = (np.full(data.shape, np.nan, dtype) for _ in range(2))
+        params = np.stack([result.solution[name].ravel() for name in result.model.names])
+        for region in self.regions:
+            own = predict(result.model, take(self.coords, region.pixels), params[:, region.places], self.options).T
+            where = region.frames[:, None], region.pixels
+            rest = data[where] - own
+            rest[~np.isfinite(rest)] = np.nan
+            fitted[where], residual[where] = own, rest
+        return fitted.reshape(self.image.shape), residual.reshape(self.image.shape)
 
     def index_columns(self) -> dict[str, NDArray[Any]]:
         grid = self.frames if self.labels is None else (*self.frames, len(self.labels))

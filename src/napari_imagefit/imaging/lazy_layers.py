@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 
@@ -41,9 +39,9 @@ def _lazy_pictures(result: FitResult, source: LazySource, units: Units | None) -
     middle = tuple(n // 2 for n in fitted.numblocks)
     chunk = np.asarray(fitted.blocks[middle])
     thin = tuple(slice(None, None, max(1, n // SAMPLED)) for n in chunk.shape)
-    stand_in: Any = SimpleNamespace(dtype=source.plan.dtype)
-    pictures = _pictures(result, stand_in, chunk[thin], np.asarray(residual.blocks[middle])[thin], units)
+    dtype = np.result_type(np.float32, source.plan.dtype)
+    pictures = _pictures(result, chunk[thin], np.asarray(residual.blocks[middle])[thin], units)
     return [
-        (values.astype(picture.dtype), options, kind)
-        for values, (picture, options, kind) in zip((fitted, residual), pictures, strict=True)
+        (values.astype(dtype), options, kind)
+        for values, (_, options, kind) in zip((fitted, residual), pictures, strict=True)
     ]

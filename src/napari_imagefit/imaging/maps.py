@@ -40,11 +40,8 @@ def image_layers(
     result: FitResult, source: ImageSource, units: Units | None = None, names: Sequence[str] = ()
 ) -> list[LayerTuple]:
     """Fitted and residual image, reasons of failure by region, and outlines with every number as a feature."""
-    fitted = source.fitted(result)
-    residual = source.image - fitted
-    residual[~np.isfinite(residual)] = np.nan
     return [
-        *_pictures(result, source.image, fitted, residual, units),
+        *_pictures(result, *source.pictures(result, as_fine_as(source.image)), units),
         _status_layer(result, _paint(result, source)),
         _outline_layer(result, source, units or {}, names),
     ]
@@ -55,8 +52,9 @@ def voxel_layers(result: FitResult, source: VoxelSource, units: Units | None = N
     fitted = source.fitted(result)
     residual = source.stack - fitted
     residual[~np.isfinite(residual)] = np.nan
+    dtype = as_fine_as(source.stack)
     return [
-        *_pictures(result, source.stack, fitted, residual, units),
+        *_pictures(result, fitted.astype(dtype), residual.astype(dtype), units),
         *_maps(result, units or {}),
         _status_layer(result, reason_labels(result), remarks=True),
     ]
@@ -69,20 +67,17 @@ def _named(name: str, role: str, result: FitResult, unit: str = "") -> dict[str,
     }
 
 
-def _pictures(
-    result: FitResult,
-    data: NDArray[Any],
-    fitted: NDArray[np.float64],
-    residual: NDArray[np.float64],
-    units: Units | None,
-) -> list[LayerTuple]:
+def as_fine_as(data: NDArray[Any]) -> np.dtype[Any]:
+    """The type of pictures of the data, no finer: that would be twice the memory for digits that the data lack."""
+    return np.result_type(np.float32, data.dtype)
+
+
+def _pictures(result: FitResult, fitted: NDArray[Any], residual: NDArray[Any], units: Units | None) -> list[LayerTuple]:
     unit = (units or {}).get("data", "")
-    # as fine as the data, and no finer: twice the memory for digits that the data do not have
-    dtype = np.result_type(np.float32, data.dtype)
     spread = _robust_limits(np.abs(residual), 0.0)[1]
     return [
         (
-            fitted.astype(dtype),
+            fitted,
             {
                 **_named("fitted", "fitted", result, unit),
                 "contrast_limits": _robust_limits(fitted, None),
@@ -92,7 +87,7 @@ def _pictures(
             "image",
         ),
         (
-            residual.astype(dtype),
+            residual,
             {
                 **_named("residual", "residual", result, unit),
                 "contrast_limits": (-spread, spread),
@@ -133,13 +128,25 @@ def _main_parameter(result: FitResult) -> str:
     return next((p.name for p in free if p.unit.startswith("coord")), free[0].name)
 
 
+# Values that limits are found from where there are more, and how many of them have to be finite.
+MOST_LOOKED_AT, ENOUGH = 1 << 18, 1 << 13
+
+
+def _some_finite(values: NDArray[Any]) -> NDArray[Any]:
+    """Finite values: all, or of many a sample that is large enough for percentiles."""
+    # an odd step does not run down the columns of an image
+    some = values.reshape(-1)[:: values.size // MOST_LOOKED_AT | 1]
+    finite = some[np.isfinite(some)]
+    if finite.size <= ENOUGH and some.size < values.size:
+        finite = values[np.isfinite(values)]
+    return finite
+
+
 def _robust_limits(values: NDArray[Any], low: float | None) -> tuple[float, float]:
     """Limits that hold 99 % of the finite values, never equal."""
-    finite = values[np.isfinite(values)]
+    finite = _some_finite(values)
     if not finite.size:
         return (0.0, 1.0)
-    if finite.size > 1_000_000:
-        finite = finite[:: finite.size // 1_000_000]
     first, last = np.percentile(finite, [0.5, 99.5])
     first = first if low is None else low
     if not first < last:

@@ -170,15 +170,27 @@ def _update(layer: Layer, data: Any, options: Mapping[str, Any]) -> bool:
     layer.name = options["name"]
     layer.metadata = {**layer.metadata, **options["metadata"]}
     for name in TRANSFORM:
-        setattr(layer, name, options[name])
+        # each of them, once set, makes the whole viewer look at its extent again
+        if not _is_same(getattr(layer, name), options[name]):
+            setattr(layer, name, options[name])
     return True
 
 
+def _is_same(old: Any, new: Any) -> bool:
+    """Whether a part of a transform is what it was: arrays, tuples of units or labels, or napari's affines."""
+    old, new = (getattr(value, "affine_matrix", value) for value in (old, new))
+    if isinstance(old, np.ndarray) or isinstance(new, np.ndarray):
+        return np.shape(old) == np.shape(new) and bool(np.array_equal(old, new))
+    return bool(old == new)
+
+
 def _range(data: Any, low: float, high: float) -> tuple[float, float]:
-    finite = data[np.isfinite(data)]
-    if not finite.size:
-        return low, high
-    return min(low, float(finite.min())), max(high, float(finite.max()))
+    # both pass over NaN, and need no copy of what is finite: this is done in the window's thread
+    least, most = float(np.fmin.reduce(data, axis=None)), float(np.fmax.reduce(data, axis=None))
+    if np.isinf(least) or np.isinf(most):
+        finite = data[np.isfinite(data)]
+        least, most = (float(finite.min()), float(finite.max())) if finite.size else (np.nan, np.nan)
+    return (low, high) if np.isnan(least) else (min(low, least), max(high, most))
 
 
 def _update_shapes(layer: Shapes, vertices: Sequence[Any], options: Mapping[str, Any]) -> None:
