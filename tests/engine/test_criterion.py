@@ -131,9 +131,49 @@ def test_half_deviance_to_the_last_digits() -> None:
 
 
 @pytest.mark.usefixtures("x64")
+def test_no_counts_meet_a_steep_wall_at_no_rate() -> None:
+    """Smooth in value and slope, rising again within a thousandth of a count, with its own curvature."""
+    rates = np.array([[-0.5, -1e-3, -1e-9, 1e-9]]).T
+    found = terms(Criterion("poisson"), rates, np.zeros_like(rates))
+    gradient = np.asarray(found.residual * found.slope)[:, 0]
+    np.testing.assert_allclose(gradient, [1 - 5e3, 1 - 10, 1, 1], rtol=2e-5)
+    np.testing.assert_allclose(found.slope[:3, 0] ** 2, 1e4, rtol=1e-12)
+    assert found.cost[0, 0] > 1e3
+
+
+def test_lines_that_fall_to_no_counts_are_the_constrained_maximum_or_no_answer() -> None:
+    """Rates are bounded at the last sample, not any parameter; the reference is bounded in the rates at both ends.
+
+    The cost may lie below the reference by what rates of a thousandth below 0 are worth: their pushes, some ten counts.
+    """
+    t = np.linspace(0, 10, 40)
+    data = np.random.default_rng(4).poisson(np.clip(5 - 0.5 * t, 0.01, None)[:, None] * np.ones(24)).astype(float)
+    result = nif.fit_voxels(data, "linear", x=t, noise="poisson")
+    assert result.converged.sum() >= 22
+    rates = result.params["intercept"] + result.params["slope"] * t[:, None]
+    assert np.nanmin(rates) > -2e-3
+
+    def loss(rate: Floats, counts: Floats) -> float:
+        logs = np.log(np.where(counts > 0, np.maximum(rate, 1e-300), 1))
+        return float(np.sum(rate - counts * logs))
+
+    for i in np.flatnonzero(result.converged):
+        counts = data[:, i]
+
+        def of_ends(q: Floats, counts: Floats = counts) -> float:
+            return loss(q[0] + (q[1] - q[0]) * t / 10, counts)
+
+        best = min(
+            optimize.minimize(of_ends, start, bounds=[(1e-9, None), (0, None)], method="L-BFGS-B", tol=1e-14).fun
+            for start in ([5, 0.5], [4, 0.01])
+        )
+        assert -0.02 < loss(rates[:, i], counts) - best < 1e-4
+
+
+@pytest.mark.usefixtures("x64")
 def test_impossible_rates_cost_infinitely_much() -> None:
-    rates = np.array([[-1.0, -1e-300, 0.0, np.nan, -5.0, 0.0]]).T
-    counts = np.array([[0.0, 3.0, 2.0, 1.0, 0.0, 0.0]]).T
+    rates = np.array([[-1.0, -1e-300, 0.0, np.nan, np.nan, 0.0]]).T
+    counts = np.array([[1.0, 3.0, 2.0, 1.0, 0.0, 0.0]]).T
     found = terms(Criterion("poisson"), rates, counts)
     assert np.asarray(found.cost).ravel().tolist() == [math.inf] * 5 + [0.0]
     assert not (np.isnan(found.residual) | np.isnan(found.slope)).any()

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from numpy.typing import DTypeLike
+
 from .._lazy import LazyModule
 from . import rician
 from .model import Array
@@ -152,14 +154,18 @@ def counts(value: Array, samples: Samples) -> tuple[Array, Array]:
 
 
 def _poisson(rate: Array, count: Array, samples: Samples) -> Terms:
-    impossible = (rate < 0) | ((rate == 0) & (count > 0)) | jnp.isnan(rate)
+    empty = count == 0
     positive = rate > 0
+    impossible = (~positive & ~empty) | jnp.isnan(rate)
     safe = jnp.where(positive, rate, 1)
-    cost = jnp.where(positive, _half_deviance(safe, count), 0)
     root = jnp.sqrt(safe)
+    # below no rate at all a sample without counts goes on with the slope it had, up a steep wall
+    wall = steepness(rate.dtype)
+    below = jnp.where(rate < 0, rate, 0)
+    cost = jnp.where(positive, _half_deviance(safe, count), below + 0.5 * wall * below * below)
     # the expected curvature (Fisher's scoring), which is never negative
-    residual = jnp.where(positive, (rate - count) / root, 0)
-    slope = samples.weighted(jnp.where(positive, 1 / root, 0))
+    residual = jnp.where(positive, (rate - count) / root, (1 + wall * below) / wall**0.5)
+    slope = samples.weighted(jnp.where(positive, 1 / root, wall**0.5))
     return Terms(jnp.where(impossible, jnp.inf, cost), residual, slope)
 
 
@@ -168,6 +174,15 @@ def _rician(signal: Array, datum: Array, samples: Samples) -> Terms:
     # the expected curvature, which is never negative; both have a factor m, so that nothing is divided by it
     root = jnp.sqrt(rician.information(m))
     return Terms(rician.cost(m, datum), rician.score(m, datum) / root, samples.weighted(signal * root))
+
+
+def steepness(dtype: DTypeLike) -> float:
+    """By how much the cost of a sample without counts curves where its rate is below 0.
+
+    A push of one count moves the rate below 0 by 1 in so many counts: too little to matter, and not so little that the
+    precision cannot carry it next to the curvature along the edge.
+    """
+    return 1e4 if jnp.finfo(dtype).eps < 1e-10 else 1e3
 
 
 def _half_deviance(rate: Array, count: Array) -> Array:

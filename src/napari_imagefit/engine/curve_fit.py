@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,10 @@ from .batch import iter_fit
 from .criterion import LOSSES, Loss, LossFunction
 from .curve_input import CurveInput, read
 from .curve_plan import Plan, padded_length, plan_for
-from .errors import FitInputError
+from .errors import FitInputError, FitInputTypeError
 from .fits import Fits
 from .problem import Options, Problem
+from .seen_state import Traces
 from .status import Status
 
 Real = NDArray[np.float64]
@@ -64,9 +66,11 @@ class CurveFit:
     """
 
     def __init__(self, flength: int | None = None) -> None:
-        if flength is not None and (int(flength) != flength or flength < 1):
-            raise FitInputError(f"flength={flength} is no number of samples; give a whole one from 1 on")
+        whole = isinstance(flength, Integral) and not isinstance(flength, bool)
+        if flength is not None and (not whole or flength < 1):
+            raise FitInputError(f"flength={flength!r} is no number of samples; give a whole one from 1 on")
         self.flength = flength
+        self._traces = Traces()
 
     def curve_fit(
         self,
@@ -101,25 +105,33 @@ class CurveFit:
             raise TypeError(f"curve_fit() got an unexpected keyword argument {next(iter(kwargs))!r}")
         given = read(f, xdata, ydata, p0, sigma, check_finite, bounds, method, nan_policy, data_mask)
         if not callable(jac) and jac not in (None, "2-point", "3-point", "cs"):
-            raise FitInputError("`jac` must be '2-point', '3-point', 'cs' or callable.")
+            raise FitInputTypeError("`jac` must be '2-point', '3-point', 'cs' or callable.")
         if not callable(loss) and loss not in LOSSES:
             raise FitInputError(f"`loss` must be one of {', '.join(LOSSES)} or a callable, not {loss!r}.")
+        if method == "lm" and loss != "linear":
+            raise FitInputTypeError("Method 'lm' is for `loss='linear'` only. Use 'trf' or 'dogbox' instead.")
+        tolerances = _tolerances(given.bounded or method in ("trf", "dogbox"), ftol=ftol, xtol=xtol, gtol=gtol)
+        if isinstance(f_scale, str):
+            raise FitInputTypeError(f"f_scale={f_scale!r} is no size of a residual; give a number above 0")
         n = given.p0.size
         if max_nfev is None:
             max_nfev = 100 * n if given.bounded or method in ("trf", "dogbox") else 200 * (n + 1)
         if max_nfev < 1:
             raise FitInputError("`max_nfev` must be None or positive integer.")
         options = Options(
-            ftol=0.0 if ftol is None else ftol,
-            xtol=0.0 if xtol is None else xtol,
-            gtol=0.0 if gtol is None else gtol,
+            ftol=tolerances["ftol"],
+            xtol=tolerances["xtol"],
+            gtol=tolerances["gtol"],
             max_iterations=max(1, int(max_nfev) - 1),
             loss=loss,
             f_scale=f_scale,
         )
         norms = _norms(x_scale, n)
 
-        plan = plan_for(f, given, jac, loss, self.flength)
+        few = _copies(given) if given.bounded or method in ("trf", "dogbox") else 1
+        if few > 1:
+            f, jac, given = _repeated(f, jac, given, few)
+        plan = plan_for(f, given, jac, loss, self.flength, self._traces.of(f))
         y = np.broadcast_to(given.ydata, (plan.length,))
         n_free = int(np.count_nonzero(given.lower < given.upper))
         if n_free > plan.length:
@@ -150,7 +162,7 @@ class CurveFit:
         if fits.status[0] == Status.SINGULAR and max(options.ftol, options.xtol) > FINE:
             # next to a saddle, or on the floor of a valley, a step that gains little does not tell of a minimum
             fits = _go_on(problem, fits)
-        return _answer(fits, given, plan, y, noise, absolute_sigma, options, full_output)
+        return _answer(fits, given, plan, y, noise, absolute_sigma, options, full_output, few)
 
 
 def curve_fit(
@@ -266,6 +278,17 @@ def curve_fit(
     )
 
 
+def _tolerances(any_method: bool, **given: float | None) -> dict[str, float]:
+    """None or less than nothing takes a test out; SciPy's methods with bounds want one at least."""
+    for name, value in given.items():
+        if isinstance(value, str):
+            raise FitInputTypeError(f"{name}={value!r} is not a tolerance; give a number such as 1e-8")
+    found = {name: 0.0 if value is None else max(value, 0.0) for name, value in given.items()}
+    if any_method and all(value < ROUNDING for value in found.values()):
+        raise FitInputError(f"At least one of the tolerances must be higher than machine epsilon ({ROUNDING:.2e}).")
+    return found
+
+
 def _norms(x_scale: ArrayLike | str | None, n: int) -> Real | None:
     """1/size of the parameters ``(n, 1)``; None: as the Jacobian has it."""
     if x_scale is None or (isinstance(x_scale, str) and x_scale == "jac"):
@@ -322,6 +345,35 @@ class _Noise:
         return residual[self.used]
 
 
+def _copies(given: CurveInput) -> int:
+    """How often samples are repeated so that there are as many as free parameters, which no other method asks for."""
+    n_used = given.ydata.size if given.used is None else int(np.count_nonzero(given.used))
+    return 1 if given.ydata.size == 1 or n_used == 0 else -(-int(np.count_nonzero(given.lower < given.upper)) // n_used)
+
+
+def _repeated(f: Any, jac: Any, given: CurveInput, copies: int) -> tuple[Any, Any, CurveInput]:
+    """The same problem with every sample so many times, each with as much less weight."""
+    sigma: Real = np.ones(()) if given.sigma is None else given.sigma
+    if sigma.ndim == 2:
+        sigma = np.kron(np.eye(copies), copies * sigma)
+    else:
+        sigma = np.tile(np.broadcast_to(sigma, given.ydata.shape), copies) * copies**0.5
+    used = None if given.used is None else np.tile(given.used, copies)
+
+    def values(x: Any, *params: Any) -> Any:
+        return np.tile(np.asarray(f(x, *params)), copies)
+
+    def slopes(x: Any, *params: Any) -> Any:
+        return np.tile(np.asarray(jac(x, *params)), (copies, 1))
+
+    given = replace(given, ydata=np.tile(given.ydata, copies), sigma=sigma, used=used)
+    return values, slopes if callable(jac) else jac, given
+
+
+def _of_one(residual: Real, copies: int) -> Real:
+    return np.asarray(residual[: residual.size // copies] * np.sqrt(copies), float)
+
+
 def _run(problem: Problem) -> Fits:
     steps = iter_fit(problem)
     while True:
@@ -357,6 +409,7 @@ def _answer(
     absolute_sigma: bool,
     options: Options,
     full_output: bool,
+    copies: int = 1,
 ) -> Any:
     """In SciPy's words, with its errors and warnings."""
     from scipy.optimize import OptimizeWarning
@@ -380,7 +433,9 @@ def _answer(
     if ended == Status.ITERATION_LIMIT:
         warnings.warn(f"{MESSAGES[0]} The parameters reached by then are returned.", OptimizeWarning, stacklevel=4)
     measured = options.criterion.is_robust
-    if pcov is None or (freedom <= 0 and not absolute_sigma):
+    edge = fits.at_bound[:, 0] != 0
+    unknown = pcov is not None and bool((np.isnan(pcov) & ~(edge[:, None] | edge[None])).any())
+    if pcov is None or unknown or copies > 1 or (freedom <= 0 and not absolute_sigma):
         warnings.warn("Covariance of the parameters could not be estimated", OptimizeWarning, stacklevel=4)
         pcov = np.full((len(popt), len(popt)), np.inf)
     else:
@@ -391,7 +446,7 @@ def _answer(
         return popt, pcov
     infodict = {
         "nfev": int(fits.n_iterations[0]) + 1,
-        "fvec": noise.standardise(plan.values(popt) - y),
+        "fvec": _of_one(noise.standardise(plan.values(popt) - y), copies),
     }
     return popt, pcov, infodict, MESSAGES[ended], ended
 
@@ -403,9 +458,13 @@ def _by_svd(noise: _Noise, slopes: Real, free: NDArray[np.bool_], rounding: floa
     if not np.isfinite(columns).all() or not sizes.all():
         return None
     _, singular, vectors = np.linalg.svd(columns / sizes, full_matrices=False)
-    if singular[-1] <= rounding * max(columns.shape) * singular[0]:
+    if len(singular) < len(sizes) or singular[-1] <= rounding * max(columns.shape) * singular[0]:
         return None
-    rows = vectors.T / singular / sizes[:, None]
     covariance = np.full((len(free), len(free)), np.nan)
-    covariance[np.ix_(free, free)] = rows @ rows.T
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        rows = vectors.T / singular / sizes[:, None]
+        square = rows @ rows.T
+    if not np.isfinite(square).all():
+        return None
+    covariance[np.ix_(free, free)] = square
     return covariance

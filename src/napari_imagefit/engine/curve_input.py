@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .errors import FitInputError
+from .errors import FitInputError, FitInputTypeError
 
 METHODS = (None, "lm", "trf", "dogbox")
 Real = NDArray[np.float64]
@@ -62,9 +62,14 @@ def read(
     ValueError, TypeError
         Where SciPy does, in its words.
     """
+    if not callable(f):
+        raise FitInputTypeError(f"f={f!r} cannot be called; give a function f(xdata, *params)")
     n = count_parameters(f) if p0 is None else np.atleast_1d(np.asarray(p0, float)).size
     lower, upper = read_bounds(bounds, n)
     start = feasible_start(lower, upper) if p0 is None else np.atleast_1d(np.asarray(p0, float))
+    unbounded = np.isneginf(lower).all() and np.isposinf(upper).all()
+    if method in (None, "lm") and unbounded:
+        start = start.ravel()
     if start.ndim > 1:
         raise FitInputError("`p0` must have at most 1 dimension.")
     if method not in METHODS:
@@ -77,10 +82,9 @@ def read(
         raise FitInputError("Initial guess is outside of provided bounds")
 
     check_finite = nan_policy is None if check_finite is None else check_finite
-    convert = np.asarray_chkfinite if check_finite else np.asarray
-    y = convert(np.ma.filled(np.ma.asarray(ydata, float), np.nan) if np.ma.isMaskedArray(ydata) else ydata, float)
+    y = np.asarray(np.ma.filled(np.ma.asarray(ydata, float), np.nan) if np.ma.isMaskedArray(ydata) else ydata, float)
     if isinstance(xdata, (list, tuple, np.ndarray)):
-        xdata = convert(xdata, float)
+        xdata = np.asarray(xdata, float)
     if y.size == 0:
         raise FitInputError("`ydata` must not be empty!")
     if y.ndim > 1:
@@ -92,9 +96,18 @@ def read(
             f"`data_mask` has type {used.dtype} and shape {used.shape}; give booleans of ydata's shape {y.shape}, "
             "True for the samples to fit"
         )
-    if not check_finite and nan_policy is not None:
+    if check_finite:
+        for values in (y, xdata):
+            if isinstance(values, np.ndarray):
+                np.asarray_chkfinite(_of_used(values, used, y.shape))
+    elif nan_policy is not None:
         xdata, y, s, used = apply_nan_policy(xdata, y, s, used, nan_policy)
-    return CurveInput(xdata, y, start, lower, upper, read_sigma(s, y), used)
+    return CurveInput(xdata, y, start, lower, upper, read_sigma(s, y, used), used)
+
+
+def _of_used(values: NDArray[Any], used: NDArray[np.bool_] | None, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Without the samples that are masked: these may be anything."""
+    return values[..., used] if used is not None and used.ndim == 1 and values.shape[-1:] == shape else values
 
 
 def count_parameters(f: Callable[..., Any]) -> int:
@@ -118,13 +131,13 @@ def read_bounds(bounds: Any, n: int) -> tuple[Real, Real]:
         try:
             pair = tuple(bounds)
         except TypeError:
-            pair = ()
+            raise FitInputTypeError(f"`bounds` are {bounds!r}; give a pair (lower, upper)") from None
         if len(pair) != 2:
             raise FitInputError("`bounds` must contain 2 elements.")
     try:
         low, high = (np.broadcast_to(np.asarray(b, float), (n,)).copy() for b in pair)
     except ValueError:
-        raise FitInputError("Inconsistent shapes between bounds and `p0`.") from None
+        raise FitInputTypeError("Inconsistent shapes between bounds and `p0`.") from None
     if np.isnan(low).any() or np.isnan(high).any():
         raise FitInputError("`bounds` hold NaN; give -inf or inf where there is no bound.")
     if (low > high).any():
@@ -157,6 +170,8 @@ def apply_nan_policy(
         missing = missing | (x_missing if x_missing.shape == y.shape else np.zeros(y.shape, bool))
     if not missing.any():
         return xdata, y, sigma, used
+    if policy == "raise" and used is not None and not (missing & used).any():
+        return xdata, y, sigma, used
     if policy == "raise":
         raise FitInputError("The input contains nan values")
     if numeric:
@@ -168,7 +183,7 @@ def apply_nan_policy(
     return xdata, y[~missing], sigma, None if used is None else used[~missing]
 
 
-def read_sigma(sigma: Real | None, y: Real) -> Real | None:
+def read_sigma(sigma: Real | None, y: Real, used: NDArray[np.bool_] | None = None) -> Real | None:
     """Standard deviations ``()`` or ``(m,)``, or a covariance ``(m, m)``."""
     if sigma is None:
         return None
@@ -176,6 +191,9 @@ def read_sigma(sigma: Real | None, y: Real) -> Real | None:
         sigma = sigma.reshape(())
     elif sigma.shape not in {(y.size,), (y.size, y.size)}:
         raise FitInputError("`sigma` has incorrect shape.")
+    if used is not None and sigma.ndim > 0:
+        # what is said of samples that are masked does not matter
+        sigma = np.where(used if sigma.ndim == 1 else used[:, None] & used, sigma, 1.0)
     if sigma.ndim < 2:
         if np.isnan(sigma).any() or (sigma == 0).any():
             raise FitInputError(

@@ -16,11 +16,12 @@ from .batch import predict
 from .coarse import LENGTHS as COARSE_LENGTHS
 from .criterion import Loss, LossFunction
 from .curve_input import CurveInput
-from .errors import FitInputError
+from .errors import FitInputError, FitInputTypeError
 from .host_model import HostModel
 from .model import Array, Model, Parameter
 from .objective import TILE, bucket, jacobian, rows_of
 from .problem import Options
+from .seen_state import TracesOf
 from .tracing import Traced, trace
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def plan_for(
     jac: Callable[..., Any] | str | None,
     loss: Loss | LossFunction,
     flength: int | None,
+    traces: TracesOf,
 ) -> Plan:
     """Padded if `f` is proved to compute each sample by itself, compiled if JAX can trace it, else on the host.
 
@@ -74,24 +76,23 @@ def plan_for(
     x, n = given.xdata, given.p0.size
     # a function that keeps what it is called with must not be traced in vain: it would meet JAX's tracers later
     early = None
-    if not mentions_jax(f):
+    rows, padded = _padded(x, flength)
+    if not mentions_jax(f) and (padded, n) not in traces:
         with jax.enable_x64(True):
             early = np.asarray(f(x, *given.p0))
     if callable(loss) and not _is_traceable_loss(loss):
         return _on_host(f, given, jac, loss, early)
-    if isinstance(x, np.ndarray) and x.ndim > 0 and x.shape[-1] > 0 and not callable(jac):
-        length = x.shape[-1]
-        rows = rows_of(padded_length(length, flength))
-        padded = np.concatenate([x, np.repeat(x[..., -1:], max(0, rows - length), axis=-1)], axis=-1)[..., :rows]
-        found = trace(f, padded, n, np.float64)
-        if found is not None and found.samplewise and given.ydata.size in (1, length) and _is_smooth(found, padded, n):
+    if padded is not None and not callable(jac):
+        found = traces.trace(padded, n)
+        fits = given.ydata.size in (1, x.shape[-1])
+        if found is not None and found.samplewise and fits and _is_smooth(found, padded, n):
             # the start of a fit of many samples comes from fewer
             sizes = {rows} if rows < TILE else {rows, *COARSE_LENGTHS}
-            traces = {size: found if size == rows else trace(f, padded[..., :size], n, np.float64) for size in sizes}
-            known = {size: other for size, other in traces.items() if other is not None and other.samplewise}
+            every = {size: found if size == rows else traces.trace(padded[..., :size], n) for size in sizes}
+            known = {size: other for size, other in every.items() if other is not None and other.samplewise}
             if known.keys() == sizes:
                 return _samplewise(known, x, n)
-    found = trace(f, x, n, np.float64)
+    found = traces.trace(x, n)
     if found is None:
         return _on_host(f, given, jac, None, early)
     slopes = trace(jac, x, n, np.float64) if callable(jac) else None
@@ -100,6 +101,15 @@ def plan_for(
     if slopes is None if callable(jac) else not _is_smooth(found, x, n):
         return _on_host(f, given, jac, None, early)
     return _compiled(found, slopes, given)
+
+
+def _padded(x: Any, flength: int | None) -> tuple[int, Real | None]:
+    """How many samples a function is to see at once, and xdata of so many; None if it has no axis of samples."""
+    if not isinstance(x, np.ndarray) or not x.ndim or not x.shape[-1]:
+        return 0, None
+    length = x.shape[-1]
+    rows = rows_of(padded_length(length, flength))
+    return rows, np.concatenate([x, np.repeat(x[..., -1:], max(0, rows - length), axis=-1)], axis=-1)[..., :rows]
 
 
 def mentions_jax(f: Callable[..., Any]) -> bool:
@@ -225,7 +235,7 @@ def _length_of(shape: tuple[int, ...], given: CurveInput) -> int:
 
 def _check_jacobian(shape: tuple[int, ...], expected: tuple[int, int]) -> None:
     if shape != expected:
-        raise FitInputError(f"`jac` returns derivatives of shape {shape}; give (data, parameters) = {expected}")
+        raise FitInputTypeError(f"`jac` returns derivatives of shape {shape}; give (data, parameters) = {expected}")
 
 
 def _compiled(found: Traced, slopes: Traced | None, given: CurveInput) -> Plan:

@@ -11,6 +11,10 @@ class FitInputError(ValueError):
     """
 
 
+class FitInputTypeError(FitInputError, TypeError):
+    """The same where SciPy raises a ``TypeError``, so that either can be caught."""
+
+
 class FitEngineError(Exception):
     """The engine failed for a reason that the caller did not choose, such as a lack of memory.
 

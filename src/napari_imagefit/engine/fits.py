@@ -19,6 +19,10 @@ from .trust_region import FRESH, RUNNING, State, Task
 
 # An error so many times larger than if the other parameters were known tells that they cannot be told apart.
 VAGUE = 1000.0
+# The cosine between residuals and a column of J from which on a fit of counts whose steps have become short is stuck.
+STUCK = 1e-4
+# Half a deviance of counts that cannot matter.
+NOTHING = 1e-3
 SUMS = ("chi2", "chi2_variance", "squares", "neighbours", "neighbours_squared")
 
 
@@ -117,6 +121,11 @@ def store(
     free = np.array(problem.free)
     status = host(state.status).astype(np.int8)
     status[status >= RUNNING] = Status.STOPPED
+    if options.noise == "poisson":
+        # at the edge of what can be, steps shrink to nothing while the cost still falls along it
+        enough = np.where(status == Status.STEP, STUCK, 10 * max(STUCK, options.ftol**0.5))
+        stuck = (host(state.optimality) > enough) & (host(state.here.cost) > NOTHING)
+        status[(status > 0) & stuck] = Status.NON_FINITE_MODEL
     undetermined = host(ends.undetermined)
     # a fit that was stopped before its start was evaluated is nowhere yet
     solved = (status >= 0) | ((status == Status.STOPPED) & (host(state.status) != FRESH))
