@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import math
 import os
 import subprocess
 from typing import Any
@@ -16,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import curve_fit
 
-from napari_imagefit import Model, fit_image, fit_voxels
+from napari_imagefit import Model, fit_image, fit_voxels, models
 from napari_imagefit.engine.errors import FitInputError
 from napari_imagefit.engine.expression import CONSTANTS, FUNCTIONS, MOST_CHARACTERS
 
@@ -53,6 +54,17 @@ SAID = {
     "erf(x/a) + erf(1)": lambda a, x: scipy.special.erf(x / a) + scipy.special.erf(1),
     "where(x >= a, x, -1) + where(x < 0.5, a, 2)": lambda a, x: np.where(x >= a, x, -1) + np.where(x < 0.5, a, 2),
     "a*pi + e*x + 1e-3 + sqrt(2)": lambda a, x: a * np.pi + np.e * x + 1e-3 + np.sqrt(2),
+    "asin(x)+acos(a)+atan(x)+atan2(x, -a)": lambda a, x: np.arcsin(x) + np.arccos(a) + np.arctan(x) + np.arctan2(x, -a),
+    "exp2(x*a)+expm1(a)+log2(a)+log1p(x)+square(a)": lambda a, x: (
+        np.exp2(x * a) + np.expm1(a) + np.log2(a) + np.log1p(x) + a**2
+    ),
+    "pow(a, x)+hypot(a, x)+sinc(a*x)+erfc(a)": lambda a, x: (
+        a**x + np.hypot(a, x) + np.sinc(a * x) + scipy.special.erfc(a)
+    ),
+    "a*sign(x-.45)+a*floor(5*x)+heaviside(x-.45, .5)*a": lambda a, x: (
+        a * np.sign(x - 0.45) + a * np.floor(5 * x) + np.heaviside(x - 0.45, 0.5) * a
+    ),
+    "min(x, a)*max(x, .5)": lambda a, x: np.minimum(x, a) * np.maximum(x, 0.5),
     "a": lambda a, x: a + 0 * x,
     "a * (\n  x\n  + 1)": lambda a, x: a * (x + 1),
 }
@@ -365,3 +377,33 @@ def test_given_starts_are_kept_and_bad_data_do_no_harm() -> None:
     np.testing.assert_array_equal(starts[1:], [[7] * 4, [1.5] * 4])
     # exact data
     assert starts[0, 3] == pytest.approx(2, rel=1e-9)
+
+
+@pytest.mark.parametrize("name", [n for n in FUNCTIONS if n != "where"])
+def test_each_function_is_what_numpy_or_math_has_of_that_name(name: str) -> None:
+    """Applied to values and folded as numbers, within rounding of single precision."""
+    other = {"min": "minimum", "max": "maximum", "pow": "power", "asin": "arcsin", "acos": "arccos"}
+    other |= {"atan": "arctan", "atan2": "arctan2"}
+    values = (0.3, 0.5)[: FUNCTIONS[name]]
+    expected = getattr(math if name.startswith("erf") else np, other.get(name, name))(*values)
+    model = Model.from_expression(f"c*{name}({', '.join(['t', 'b'][: len(values)])}) + 0*b", ["t"])
+    at = {"c": 2.0, "b": 0.5}
+    found = model.function((np.array([0.3]),), *(at[n] for n in model.names))
+    assert float(found[0]) == pytest.approx(2 * expected, rel=1e-5)
+    folded = Model.from_expression(f"c*t*{name}({', '.join(map(str, values))})", ["t"])
+    assert float(folded.function((np.array([1.0]),), 2.0)[0]) == pytest.approx(2 * expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("text", ["a*t + nan", "inf*a*t", "Inf*t"])
+def test_no_numbers_are_not_taken_for_parameters(text: str) -> None:
+    with pytest.raises(FitInputError, match="is no finite number"):
+        Model.from_expression(text, ["t"])
+
+
+def test_models_are_summed_from_nothing() -> None:
+    parts = [models["gaussian_2d"], models["plane_2d"]]
+    assert sum(parts).names == (parts[0] + parts[1]).names  # type: ignore[attr-defined]
+    with pytest.raises(TypeError):
+        1 + parts[0]
+    with pytest.raises(KeyError, match="did you mean 'exponential_decay'"):
+        models["exponential_decy"]

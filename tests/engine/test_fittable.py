@@ -238,7 +238,7 @@ def test_wrong_objects() -> None:
             raise ZeroDivisionError
 
     for model, message in (
-        (Guess(), r"get_initial_guess_batch of the model returns shape \(3, 2048\); let it return \(2, 2048\)"),
+        (Guess(), r"get_initial_guess_batch of the model returns shape \(3, 40\); let it return \(2, 40\)"),
         (Prediction(), "the data have 24 observations per voxel, but the model predicts 16"),
         (Jacobian(), "compute_jacobian_batch of the model returns shape"),
         (models["linear"], r"give linear.bind\(x\)"),
@@ -250,3 +250,13 @@ def test_wrong_objects() -> None:
         fit(Decay(), NOISY[:10])
     with pytest.raises(ZeroDivisionError):
         fit(Broken(), NOISY)
+
+
+class Transposed(Decay):
+    def predict_array_batch(self, params: Any, xp: Any) -> Any:
+        return super().predict_array_batch(params, xp).T
+
+
+def test_a_transposed_prediction_is_said_to_be_one() -> None:
+    with pytest.raises(FitInputError, match="one row per voxel; let it return its transpose"):
+        TrustRegionFitter().fit_batch(Transposed(), NOISY)

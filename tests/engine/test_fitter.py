@@ -146,7 +146,9 @@ def test_progress() -> None:
     data = DATA.T.reshape(6, 10, -1)
     for size, expected in ((7, [*range(7, 60, 7), 60]), (60, [60]), (1000, [60])):
         pairs: list[tuple[int, int]] = []
-        TrustRegionFitter(chunk_size=size).fit_image(BOUND, data, progress_callback=lambda *p, out=pairs: out.append(p))
+        TrustRegionFitter(chunk_size=size).fit_image(
+            BOUND, data, progress_callback=lambda n, of, out=pairs: out.append((n, of))
+        )
         assert pairs == [(done, 60) for done in expected]
     done: list[int] = []
     FIT.fit_image(BOUND, data, progress_callback=lambda n, total: done.append(n) or total)
@@ -230,3 +232,16 @@ def test_wrong_input(data: Any, bounds: Any, message: str) -> None:
 def test_wrong_images(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(FitInputError, match=message):
         FIT.fit_image(BOUND, **{"data": DATA.T, **arguments})
+
+
+def test_a_callback_of_any_arguments_gets_fractions_and_an_empty_mask_ends_once() -> None:
+    data = np.ascontiguousarray(DATA.T)
+    some: list[Any] = []
+    TrustRegionFitter().fit_image(BOUND, data, progress_callback=lambda *a: some.append(a))
+    assert some[-1] == (1.0,)
+    nobody = np.zeros(data.shape[:-1], bool)
+    for callback, end in ((lambda *a: some.append(a), [(1.0,)]), (lambda n, of: some.append((n, of)), [(0, 0)])):
+        some.clear()
+        maps = TrustRegionFitter().fit_image(BOUND, data, nobody, progress_callback=callback)
+        assert some == end
+        assert np.isnan(maps["r_squared"]).all()

@@ -35,6 +35,8 @@ class Catalogue(Mapping[str, Model]):
         self._models = {model.name: model for model in models}
 
     def __getitem__(self, name: str) -> Model:
+        if name not in self._models:
+            raise KeyError(self._unknown(name))
         return self._models[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -55,9 +57,12 @@ class Catalogue(Mapping[str, Model]):
             return model
         if model in self._models:
             return self._models[model]
+        raise FitInputError(self._unknown(model))
+
+    def _unknown(self, model: object) -> str:
         near = difflib.get_close_matches(str(model), self._models, 1)
         hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(self)}"
-        raise FitInputError(f"there is no model {model!r}; {hint}")
+        return f"there is no model {model!r}; {hint}"
 
 
 models = Catalogue(

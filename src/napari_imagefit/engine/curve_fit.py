@@ -353,11 +353,12 @@ def _copies(given: CurveInput) -> int:
 
 def _repeated(f: Any, jac: Any, given: CurveInput, copies: int) -> tuple[Any, Any, CurveInput]:
     """The same problem with every sample so many times, each with as much less weight."""
-    sigma: Real = np.ones(()) if given.sigma is None else given.sigma
-    if sigma.ndim == 2:
-        sigma = np.kron(np.eye(copies), copies * sigma)
+    sigma: Real
+    if given.sigma is not None and given.sigma.ndim == 2:
+        sigma = np.asarray(np.kron(np.eye(copies), copies * given.sigma), float)
     else:
-        sigma = np.tile(np.broadcast_to(sigma, given.ydata.shape), copies) * copies**0.5
+        each = np.broadcast_to(1.0 if given.sigma is None else given.sigma, given.ydata.shape)
+        sigma = np.asarray(np.tile(each, copies) * copies**0.5, float)
     used = None if given.used is None else np.tile(given.used, copies)
 
     def values(x: Any, *params: Any) -> Any:

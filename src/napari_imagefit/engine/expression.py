@@ -35,11 +35,27 @@ MOST_CHARACTERS = 1000
 MOST_LEVELS = 100  # of nesting; a sum of n terms has n levels
 
 FUNCTIONS = {
-    "exp": 1, "log": 1, "log10": 1, "sqrt": 1, "abs": 1, "erf": 1,
+    "exp": 1, "exp2": 1, "expm1": 1, "log": 1, "log2": 1, "log10": 1, "log1p": 1, "sqrt": 1, "square": 1, "pow": 2,
+    "abs": 1, "sign": 1, "floor": 1, "erf": 1, "erfc": 1, "sinc": 1, "heaviside": 2, "hypot": 2,
     "sin": 1, "cos": 1, "tan": 1, "arcsin": 1, "arccos": 1, "arctan": 1, "arctan2": 2,
-    "sinh": 1, "cosh": 1, "tanh": 1, "minimum": 2, "maximum": 2, "where": 3,
+    "asin": 1, "acos": 1, "atan": 1, "atan2": 2,
+    "sinh": 1, "cosh": 1, "tanh": 1, "minimum": 2, "maximum": 2, "min": 2, "max": 2, "where": 3,
 }  # fmt: skip
 """The functions that a formula may call, with the number of their arguments."""
+
+# What NumPy and JAX call them, where that is another name.
+_CALLED = {
+    "asin": "arcsin",
+    "acos": "arccos",
+    "atan": "arctan",
+    "atan2": "arctan2",
+    "min": "minimum",
+    "max": "maximum",
+    "pow": "power",
+}
+_SPECIAL = frozenset({"erf", "erfc"})
+# Numbers that a formula cannot hold, and that no one means as a parameter.
+_NO_NUMBERS = frozenset({"nan", "inf", "infinity"})
 
 CONSTANTS = {"pi": math.pi, "e": math.e}
 
@@ -221,6 +237,8 @@ class _Check:
     def name(self, node: ast.expr, name: str) -> None:
         if name in FUNCTIONS:
             self.refuse(node, f"is a function; call it as {name}({', '.join('abc'[: FUNCTIONS[name]])})")
+        if name.lower() in _NO_NUMBERS:
+            self.refuse(node, "is no finite number; write one that is")
         if name.startswith("_"):
             self.refuse(node, "begins with _, which no name in an expression may; give it another name")
 
@@ -269,7 +287,7 @@ def _fold(node: ast.expr) -> float | None:
                 arguments = [_fold(argument) for argument in args]
                 numbers = [np.float64(a) for a in arguments if a is not None]
                 if len(numbers) == len(arguments):
-                    value = math.erf(*numbers) if name == "erf" else getattr(np, name)(*numbers)
+                    value = getattr(math if name in _SPECIAL else np, _CALLED.get(name, name))(*numbers)
     folded = None if value is None else float(value)
     node.folded = folded  # type: ignore[attr-defined]
     return folded
@@ -301,7 +319,8 @@ def _compile(node: ast.expr) -> Term:
             return lambda values: apply(first(values), second(values))
         case ast.Call(func=ast.Name(id=name), args=args):
             terms = [_compile(argument) for argument in args]
-            return lambda values: getattr(special if name == "erf" else jnp, name)(*(t(values) for t in terms))
+            called = _CALLED.get(name, name)
+            return lambda values: getattr(special if name in _SPECIAL else jnp, called)(*(t(values) for t in terms))
     raise FitInputError(f"an expression holds what it may not; {_LANGUAGE}")  # does not happen after `parse`
 
 

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._lazy import LazyModule
-from .batch import fits_per_chunk
 from .errors import FitInputError
 from .model import Array, Model
 
@@ -79,24 +78,25 @@ class Calls:
     def guess(self, observed: NDArray[Any]) -> Real:
         """Starts ``(n_params, N)`` for data ``(m, N)``; NaN where there is none.
 
-        The object sees no NaN: gaps are filled from the samples beside them. It is called with a fixed number of
-        columns, so that a voxel's start does not depend on how many others there are.
+        The object sees no NaN: gaps are filled from the samples beside them, and voxels without any are 0. It is given
+        all voxels at once, as osipy does.
         """
-        n, width = len(self.model.parameters), fits_per_chunk(self.n_observations)
-        starts = np.full((n, observed.shape[1]), np.nan)
-        some = np.flatnonzero(np.isfinite(observed).any(axis=0))
-        for first in range(0, some.size, width):
-            columns = some[first : first + width]
-            block = _fill_gaps(observed[:, columns].astype(np.float64))
-            block = np.pad(block, ((0, 0), (0, width - columns.size)), mode="edge")
-            found = _run(functools.partial(self.model.get_initial_guess_batch, block, np))
-            starts[:, columns] = _shaped(found, (n, width), "get_initial_guess_batch")[:, : columns.size]
+        n, fits = len(self.model.parameters), observed.shape[1]
+        some = np.isfinite(observed).any(axis=0)
+        columns = _fill_gaps(np.where(some, observed, 0).astype(np.float64))
+        found = _run(functools.partial(self.model.get_initial_guess_batch, columns, np))
+        starts = np.where(some, _shaped(found, (n, fits), "get_initial_guess_batch"), np.nan).astype(np.float64)
         starts[~np.isfinite(starts)] = np.nan
         return starts
 
     def predict(self, params: NDArray[Any]) -> NDArray[Any]:
         """Values ``(m, B)``, in the object's precision."""
         found = _run(lambda: np.asarray(self.model.predict_array_batch(params, np)))
+        if found.shape == (params.shape[1], self.n_observations) and found.shape[0] != found.shape[1]:
+            raise FitInputError(
+                f"predict_array_batch returns {found.shape}, one row per voxel; let it return its transpose, "
+                f"(n_observations, n_voxels) = {found.shape[::-1]}"
+            )
         if found.ndim == 2 and found.shape[0] != self.n_observations:
             raise FitInputError(
                 f"the data have {self.n_observations} observations per voxel, but the model predicts {found.shape[0]}; "

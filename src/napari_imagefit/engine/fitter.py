@@ -206,6 +206,8 @@ class TrustRegionFitter:
             maps["r_squared"][places] = r2
             for name, row in zip(names, fits.params, strict=True):
                 maps[name][places] = np.where(low, np.nan, row)
+        elif report is not None:
+            report(0, 0)
         found = ParameterMaps((name, row.reshape(spatial)) for name, row in maps.items())
         found.rejected = rejected
         return found
@@ -316,11 +318,13 @@ def _reporter(callback: Callable[..., object], chunk_size: int | None) -> Report
         raise FitInputError(
             f"progress_callback={callback!r} does not take (done, total), nor a fraction; give one that does"
         )
-    two = takes(0, 1)
+    two = takes(0, 1) and not _takes_any(callback)
     last = 0
 
     def report(done: int, total: int) -> None:
         nonlocal last
+        if not total:
+            callback(0, 0) if two else callback(1.0)
         while last < done:
             upto = done if chunk_size is None else min(last + chunk_size, total)
             if upto > done:
@@ -329,3 +333,13 @@ def _reporter(callback: Callable[..., object], chunk_size: int | None) -> Report
             callback(last, total) if two else callback(last / total)
 
     return report
+
+
+def _takes_any(callback: Callable[..., object]) -> bool:
+    """Whether it takes any number of arguments: such a one gets the fraction, as in osipy."""
+    try:
+        kinds = [p.kind for p in inspect.signature(callback).parameters.values()]
+    except ValueError:
+        return False
+    named = sum(kind in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD) for kind in kinds)
+    return inspect.Parameter.VAR_POSITIONAL in kinds and named < 2

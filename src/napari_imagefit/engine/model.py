@@ -158,6 +158,10 @@ class Model:
         """The parameters' own upper bounds, shape ``(n_params,)``."""
         return np.array([p.upper for p in self.parameters])
 
+    def __radd__(self, other: object) -> Model:
+        """For ``sum([gaussian, plane])``, which begins with 0."""
+        return self if other == 0 and isinstance(other, int) else NotImplemented
+
     def __add__(self, other: Model) -> Model:
         """The sum of two models: ``gaussian + plane``.
 

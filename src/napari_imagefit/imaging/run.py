@@ -205,6 +205,8 @@ def as_weights(sigma: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.fl
     if sigma is None:
         return None
     values = float_array(sigma, "sigma")
+    if values.size == 1 and not np.isfinite(values).all():
+        raise FitInputError(f"sigma is {values.item()}, which leaves no sample to fit; give a number, or leave it out")
     if (values <= 0).any():
         raise FitInputError(
             f"sigma has the value {values[values <= 0].flat[0]:g}; standard deviations must be positive"
