@@ -239,7 +239,7 @@ def test_wrong_objects() -> None:
 
     for model, message in (
         (Guess(), r"get_initial_guess_batch of the model returns shape \(3, 40\); let it return \(2, 40\)"),
-        (Prediction(), "the data have 24 observations per voxel, but the model predicts 16"),
+        (Prediction(), "one row per voxel; let it return its transpose"),
         (Jacobian(), "compute_jacobian_batch of the model returns shape"),
         (models["linear"], r"give linear.bind\(x\)"),
         ("linear", "the model is a str without parameters, get_bounds"),
