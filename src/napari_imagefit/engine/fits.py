@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .covariance import Answer
-from .loading import Places
+from .loading import Places, tolerances_of
 from .misfit import find_misfits
 from .model import Array
 from .problem import Problem
@@ -123,7 +123,10 @@ def store(
     status[status >= RUNNING] = Status.STOPPED
     if options.noise == "poisson":
         # at the edge of what can be, steps shrink to nothing while the cost still falls along it
-        enough = np.where(status == Status.STEP, STUCK, 10 * max(STUCK, options.ftol**0.5))
+        loose = 10 * max(STUCK, float(tolerances_of(options).cost) ** 0.5)
+        # single precision cannot bring the gradient further down
+        tight = STUCK if options.dtype == "float64" else loose
+        enough = np.where(status == Status.STEP, tight, loose)
         stuck = (host(state.optimality) > enough) & (host(state.here.cost) > NOTHING)
         status[(status > 0) & stuck] = Status.NON_FINITE_MODEL
     undetermined = host(ends.undetermined)

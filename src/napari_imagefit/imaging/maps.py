@@ -136,7 +136,7 @@ def _some_finite(values: NDArray[Any]) -> NDArray[Any]:
     """Finite values: all, or of many a sample that is large enough for percentiles."""
     # an odd step does not run down the columns of an image
     some = values.reshape(-1)[:: values.size // MOST_LOOKED_AT | 1]
-    finite = some[np.isfinite(some)]
+    finite: NDArray[Any] = some[np.isfinite(some)]
     if finite.size <= ENOUGH and some.size < values.size:
         finite = values[np.isfinite(values)]
     return finite
