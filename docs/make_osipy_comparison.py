@@ -34,8 +34,8 @@ Written by `docs/make_osipy_comparison.py`; change it there.
 osipy {osipy} fits maps by a Levenberg–Marquardt method over all voxels at once. Here it and `fit_voxels` fit the same
 phantom (`napari_imagefit.imaging.phantom`: {voxels} voxels, 32 echoes, `exponential_decay`) within the same bounds, in
 double precision, each with its default tolerance and at most 100 iterations. osipy gets an analytic Jacobian, and
-starts from a straight line through the logarithms; ours starts from its own estimate. An answer is a fit that converged: osipy's
-`fit_batch` says so, its `fit_image` drops it and calls every voxel of the mask valid.
+starts from a straight line through the logarithms; ours starts from its own estimate. An answer is a fit that
+converged: osipy's `fit_batch` says so, its `fit_image` drops it and calls every voxel of the mask valid.
 
 """
 AGREE = f"""
@@ -73,7 +73,7 @@ class Decay:
     def predict_array_batch(self, params: Any, xp: Any) -> Any:
         return params[0] * xp.exp(-self._times / params[1]) + params[2]
 
-    def compute_jacobian_batch(self, params: Any, predicted: Any, xp: Any) -> Any:
+    def compute_jacobian_batch(self, params: Any, predicted: Any, xp: Any) -> Any:  # noqa: ARG002 - osipy's protocol
         fall = xp.exp(-self._times / params[1])
         return xp.stack([fall, params[0] * fall * self._times / params[1] ** 2, xp.ones_like(fall)])
 
@@ -172,8 +172,8 @@ def explained(ours: Answers, theirs: Answers, agree: Any, at_bound: Any, relativ
     if cut.any():
         lines.append(
             f"- In {np.count_nonzero(cut)} voxels the data want a parameter beyond its bound. osipy computes its step "
-            "as if there were none and cuts it there, so that the other parameters are not where the cost is least along "
-            f"the bound: its cost is higher by {100 * np.median(relative[cut]):.0f} % in the median. Ours treats the "
+            "as if there were none and cuts it there, so that the other parameters are not where the cost is least "
+            f"along the bound: its cost is higher by {100 * np.median(relative[cut]):.0f} % in the median. Ours treats the "
             "bound within the step."
         )
     missed = ours.valid & ~theirs.valid

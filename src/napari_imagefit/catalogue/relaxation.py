@@ -208,7 +208,8 @@ SLOWEST = 0.05
 def _guess_ivim(coords: Coords, data: Array, weights: Array) -> Array:
     """The best pair of a row of coefficients, with the fraction that regression gives, kept sensible.
 
-    Closer looks around it follow. The row begins where the signal hardly falls, and ends where it has gone before the second sample.
+    Closer looks around it follow. The row begins where the signal hardly falls, and ends where it has gone before the
+    second sample.
     """
     b = coords[0]
     reach = reach_of(b, weights)
