@@ -173,8 +173,8 @@ def explained(ours: Answers, theirs: Answers, agree: Any, at_bound: Any, relativ
         lines.append(
             f"- In {np.count_nonzero(cut)} voxels the data want a parameter beyond its bound. osipy computes its step "
             "as if there were none and cuts it there, so that the other parameters are not where the cost is least "
-            f"along the bound: its cost is higher by {100 * np.median(relative[cut]):.0f} % in the median. Ours treats the "
-            "bound within the step."
+            f"along the bound: its cost is higher by {100 * np.median(relative[cut]):.0f} % in the median. Ours "
+            "treats the bound within the step."
         )
     missed = ours.valid & ~theirs.valid
     if missed.any():
