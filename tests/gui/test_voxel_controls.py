@@ -280,3 +280,9 @@ def test_the_column_scrolls_where_the_window_is_low(qtbot: Any, opened: tuple[An
     bottom = widget.fit_bar.mapTo(widget, widget.fit_bar.rect().bottomLeft()).y()
     assert bottom < widget.height()
     assert widget.column.widget().width() <= widget.column.viewport().width()
+    # longer names need more room, and get it
+    widget.data.set_job("region")
+    widget.model.set_model("bimodal_2d")
+    widget.results_fold.show()
+    widget.results_fold.set_open(True)
+    qtbot.waitUntil(lambda: widget.column.widget().width() <= widget.column.viewport().width())

@@ -54,6 +54,7 @@ def named(viewer: Any, part: str) -> Any:
     return next(layer for layer in viewer.layers if part in layer.name)
 
 
+@pytest.mark.slow
 def test_maps_and_what_is_done_with_them(
     qtbot: Any, opened: tuple[Any, ImageFitWidget], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,6 +144,7 @@ def test_a_slip_is_a_sentence(qtbot: Any, opened: tuple[Any, ImageFitWidget]) ->
         assert click(qtbot, widget, widget.results.map_button).startswith(sentence)
 
 
+@pytest.mark.slow
 def test_a_map_fills_in_is_stopped_and_goes_on(
     qtbot: Any, opened: tuple[Any, ImageFitWidget], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import QEvent, QObject, QSize, Qt
 from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
 
@@ -26,6 +26,13 @@ class Column(QScrollArea):
         """Nothing is cut off at the side."""
         width = self.widget().minimumSizeHint().width() + self.verticalScrollBar().sizeHint().width()
         return QSize(width, 120)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Grow with the sections: a scroll area tells nobody that they need more room than before."""
+        handled = super().eventFilter(watched, event)
+        if watched is self.widget() and event is not None and event.type() == QEvent.Type.LayoutRequest:
+            self.setMinimumWidth(self.minimumSizeHint().width())
+        return handled
 
     def sizeHint(self) -> QSize:
         """All of it, if there is room."""

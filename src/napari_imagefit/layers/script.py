@@ -70,6 +70,8 @@ class Script:
         FitInputError
             If it is too long for a script.
         """
+        if values.dtype == float and values.ndim == 1 and (even := _evenly(values)):
+            return even
         if values.dtype != bool and values.size <= MOST_NUMBERS and values.ndim == 1 and np.isfinite(values).all():
             return f"np.array({values.tolist()!r})"
         small = values.astype(np.uint8) if values.dtype == bool else np.ascontiguousarray(values)
@@ -243,6 +245,18 @@ def _labels(request: Request) -> NDArray[np.uint16] | None:
     return labels[0].reshape(plane) if (labels == labels[0]).all() else labels.reshape(shape)
 
 
+def _evenly(values: NDArray[np.float64]) -> str:
+    """Values as an expression of their numbers, empty where that is not the same to the last bit."""
+    if values.size < 4:
+        return ""
+    first, steps = float(values[0]), (values[1] - values[0], (values[-1] - values[0]) / (values.size - 1))
+    for step in map(float, steps):
+        number = np.arange(values.size)
+        if np.array_equal(step * number + first, values):
+            return f"{step!r} * np.arange({values.size}) + {first!r}"
+    return ""
+
+
 def _mask(script: Script, name: str, mask: NDArray[Any]) -> str:
     """A mask, as a rectangle where it is one."""
     mask = np.asarray(mask)
@@ -251,8 +265,9 @@ def _mask(script: Script, name: str, mask: NDArray[Any]) -> str:
         slice(int(low), int(high) + 1) for low, high in zip(filled.min(axis=0), filled.max(axis=0), strict=True)
     )
     name = name if name == "mask" else f"{name}_{sum(line.startswith(name) for line in script.lines) + 1}"
-    if mask.dtype == bool and mask[box].all():
+    if (mask[box] == 1).all():
         ranges = ", ".join(f"{part.start}:{part.stop}" for part in box)
-        script.lines += [f"{name} = np.zeros({mask.shape}, bool)", f"{name}[{ranges}] = True"]
+        kind, one = ("bool", "True") if mask.dtype == bool else ("int", "1")
+        script.lines += [f"{name} = np.zeros({mask.shape}, {kind})", f"{name}[{ranges}] = {one}"]
         return name
     return script.value(name, mask)
