@@ -57,6 +57,7 @@ lint:
 screenshots:
 	$(SETUP) demo
 	$(DISPLAYED) $(BIN)/python docs/make_screenshots.py
+	$(DISPLAYED) $(BIN)/python docs/make_walkthrough_voxels.py
 
 bench:
 	@PYTHON="$(PYTHON)" PYTHON_BENCH="$(PYTHON_BENCH)" sh tools/bench.sh $(BENCH_ARGS)
