@@ -12,7 +12,8 @@ from ..engine.model import Model
 from ..engine.result import FitResult
 from .lazy_arrays import Argument, piece_shape
 from .lazy_blocks import FitBlock, blockwise
-from .lazy_plan import ImagePlan, Plan, VoxelPlan
+from .lazy_image_plan import ImagePlan
+from .lazy_plan import Plan, VoxelPlan
 from .lazy_records import record_type, unpack
 from .lazy_result import LazyFitResult, LazySource
 from .run import Settings

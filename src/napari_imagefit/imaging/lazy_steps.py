@@ -15,7 +15,8 @@ from ..engine.model import Model
 from ..engine.progress import Progress
 from ..engine.status import Status
 from .lazy_arrays import is_dask, iter_pieces, piece_shape
-from .lazy_plan import MASK, ImagePlan, Plan, VoxelPlan
+from .lazy_image_plan import ImagePlan
+from .lazy_plan import MASK, Plan, VoxelPlan
 from .lazy_records import fill
 from .lazy_result import LazySource
 from .regions import Region

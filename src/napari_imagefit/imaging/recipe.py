@@ -17,7 +17,8 @@ from ..engine.errors import FitInputError
 from ..engine.model import Model
 from ..engine.problem import Options
 from .lazy_arrays import Sliceable
-from .lazy_plan import ImagePlan, Plan, VoxelPlan
+from .lazy_image_plan import ImagePlan
+from .lazy_plan import Plan, VoxelPlan
 from .run import Settings, plain
 
 VERBS = {"fit_voxels": {"axis", "x"}, "fit_image": {"coords"}}

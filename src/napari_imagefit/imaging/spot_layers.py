@@ -14,7 +14,7 @@ from .maps import COLOURS, FAILED
 from .outlines import WIDTHS
 
 if TYPE_CHECKING:
-    from .spots import SpotSource
+    from .spot_source import SpotSource
 
 # From a width to twice the full width at half maximum, or to the diameter of the edge.
 DIAMETERS = {"sigma": 4 * np.sqrt(2 * np.log(2)), "gamma": 4.0, "radius": 2.0}
