@@ -18,10 +18,11 @@ from ..engine.model import Model
 from ..engine.result import FitResult, Source
 from ..engine.status import Status
 from .image import ImageSource
-from .lazy_arrays import Argument, Sliceable, Slices, is_dask
+from .lazy_arrays import Argument, Sliceable, Slices, is_dask, iter_pieces, piece_shape
 from .lazy_settings import Key, join, split, without_dask
 from .lazy_transport import receive, send
 from .run import Run, Settings, Wishes, as_weights, run
+from .spot_source import SpotSource
 from .voxels import VoxelSource, iter_fit_voxels
 
 MASK: Key = ("mask",)
@@ -71,6 +72,22 @@ class Plan(ABC):
     @abstractmethod
     def grid(self) -> tuple[int, ...]:
         """The shape of the grid of fits."""
+
+    def piece_shape(self, data: Sliceable, most_fits: int | None = None) -> tuple[int, ...]:
+        """The shape of pieces of these data that are neither large nor tiny."""
+        return piece_shape(data, self.whole, most_fits)
+
+    def pieces(self, piece: tuple[int, ...]) -> tuple[Slices, ...]:
+        """All pieces of this shape."""
+        return tuple(iter_pieces(self.shape, piece))
+
+    def map_chunks(self, piece: tuple[int, ...]) -> tuple[int, ...]:
+        """In which chunks maps are well stored that are written piece by piece."""
+        return tuple(piece[axis] if axis < len(piece) else self.grid[-1] for axis in self.grid_axes)
+
+    def on_data(self, where: Slices) -> Slices:
+        """What is read of the data for a piece."""
+        return where[: len(self.shape)]
 
     def on_grid(self, where: Slices) -> Slices:
         """From a piece of the data to its place on the grid."""
@@ -150,7 +167,7 @@ class Plan(ABC):
         """Fit a piece."""
 
     @abstractmethod
-    def source(self, data: NDArray[Any], cut: Cut) -> VoxelSource | ImageSource:
+    def source(self, data: NDArray[Any], cut: Cut) -> VoxelSource | ImageSource | SpotSource:
         """How the fits of a piece lie in it."""
 
     @abstractmethod

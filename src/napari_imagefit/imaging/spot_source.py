@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..engine.batch import predict
 from ..engine.problem import Options
 from ..engine.result import FitResult, LayerTuple
+from .spot_columns import spot_columns
 from .spot_layers import spot_layers
 from .windows import Windows
 
@@ -73,10 +74,8 @@ class SpotSource:
 
     def index_columns(self) -> dict[str, NDArray[Any]]:
         frames, n_axes = self.windows.frames.T, len(self.windows.size)
-        names = ["frame"] if len(frames) == 1 else [f"frame_{axis}" for axis in range(len(frames))]
-        axes = "zyx"[-n_axes:] if n_axes <= 3 else map(str, range(n_axes))
         points = self.windows.points.T[len(frames) :]
-        return dict(zip([*names, *(f"point_{axis}" for axis in axes)], [*frames, *points], strict=True))
+        return dict(zip(spot_columns(len(frames), n_axes), [*frames, *points], strict=True))
 
     def layers(self, result: FitResult) -> list[LayerTuple]:
         return spot_layers(result, self)

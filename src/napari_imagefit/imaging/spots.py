@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,10 +18,11 @@ from ..engine.model import Model
 from ..engine.problem import Bounds, DType, Values, check_counts
 from ..engine.result import FitResult
 from .centres import find_positions
+from .lazy_arrays import is_dask
 from .run import Run, Settings, Wishes, drain, run
 from .spot_jobs import counted_once, in_image, iter_jobs, moved_to_windows
 from .spot_source import SpotSource
-from .windows import find_windows
+from .windows import Windows, find_windows
 
 
 def iter_fit_spots(
@@ -34,33 +36,66 @@ def iter_fit_spots(
     should_stop: Callable[[], bool] | None = None,
 ) -> Run:
     """`fit_spots` as a generator: it yields `Progress` several times a second and returns the `FitResult`."""
-    model = models.find(model)
-    settings = settings or Settings()
-    data = real_array(image, "the image")
-    if model.ndim < 2:
-        raise FitInputError(f"model {model.name!r} is a curve; fit_spots takes surfaces, use fit_voxels for curves")
-    if data.ndim < model.ndim:
-        raise FitInputError(
-            f"the image has {data.ndim} axes, but model {model.name!r} needs {model.ndim}; give an image with as many"
+    if is_dask(image):
+        from .lazy_steps import iter_fit_spots_lazily
+
+        return iter_fit_spots_lazily(
+            image, points, model, window=window, mask=mask, settings=settings, should_stop=should_stop
         )
+    model = models.find(model)
+    data = real_array(image, "the image")
+    check_surface(model, data.ndim)
     windows = find_windows(points, data.shape, model.ndim, window)
-    used = _as_mask(mask, data.shape, windows.plane)
+    used = as_mask(mask, data.shape, windows.plane)
+    return iter_fit_windows(data, windows, model, mask=used, settings=settings or Settings(), should_stop=should_stop)
+
+
+def iter_fit_windows(
+    data: NDArray[Any],
+    windows: Windows,
+    model: Model,
+    *,
+    mask: NDArray[np.bool_] | None,
+    settings: Settings,
+    should_stop: Callable[[], bool] | None = None,
+) -> Run:
+    """Fit windows of an image, or of the part of it that `data` and `mask` are."""
     fitted, ties = settings.model(model)
     every = np.arange(windows.count)
     wishes = Wishes.of(fitted, (windows.count,), every, settings)
-    positions = find_positions(model) if _can_be_moved(model, settings) else ()
-    source = SpotSource(settings.level(data), used, windows, positions, settings.options, settings.recipe())
+    source = SpotSource(
+        settings.level(data), mask, windows, moved_positions(model, settings), settings.options, settings.recipe()
+    )
     weights, shifts = settings.noise(data.shape)
     if settings.options.noise == "poisson" and shifts is None and (source.image < 0).any():
         for rows, is_cut in windows.portions():
             check_counts(source.samples(rows, padded=is_cut))
     jobs = iter_jobs(source, fitted, moved_to_windows(wishes, source), weights, shifts, together=bool(settings.shared))
     steps = run(jobs, (windows.count,), every, model, source, settings, ties, should_stop=should_stop)
-    result = yield from counted_once(steps, windows.count)
+    return _in_image(steps, source, wishes)
+
+
+def _in_image(steps: Run, source: SpotSource, wishes: Wishes) -> Run:
+    result = yield from counted_once(steps, source.windows.count)
     return in_image(result, source, wishes)
 
 
-def _as_mask(mask: ArrayLike | None, shape: tuple[int, ...], plane: tuple[int, ...]) -> NDArray[np.bool_] | None:
+def check_surface(model: Model, n_axes: int) -> None:
+    """Refuse models that do not go with an image of so many axes."""
+    if model.ndim < 2:
+        raise FitInputError(f"model {model.name!r} is a curve; fit_spots takes surfaces, use fit_voxels for curves")
+    if n_axes < model.ndim:
+        raise FitInputError(
+            f"the image has {n_axes} axes, but model {model.name!r} needs {model.ndim}; give an image with as many"
+        )
+
+
+def moved_positions(model: Model, settings: Settings) -> tuple[str, ...]:
+    """The parameters that are counted from the middle of each window."""
+    return find_positions(model) if _can_be_moved(model, settings) else ()
+
+
+def as_mask(mask: ArrayLike | None, shape: tuple[int, ...], plane: tuple[int, ...]) -> NDArray[np.bool_] | None:
     if mask is None:
         return None
     used = np.asarray(mask)
@@ -121,7 +156,8 @@ def fit_spots(
     Parameters
     ----------
     image : array, ``(*frames, Y, X)``, or ``(*frames, Z, Y, X)`` for a 3-D model
-        Any real dtype. Pixels that are NaN or infinite are left out, and counted in ``n_left_out``.
+        Any real dtype. Pixels that are NaN or infinite are left out, and counted in ``n_left_out``. Of a Dask array the
+        result is lazy: Dask arrays, and the spots of each chunk are fitted when Dask computes them.
     points : array, ``(N, image.ndim)``
         In pixel indices, the frame first. They need not be whole numbers: a window lies around the nearest pixel.
     model : str or Model
@@ -165,29 +201,35 @@ def fit_spots(
     array([[10.2,  8.7,  1.5],
            [ 1.1, 30.4,  1.5]])
     """
-    steps = iter_fit_spots(
-        image,
-        points,
-        model,
-        window=window,
-        mask=mask,
-        settings=Settings.of(
-            init=init,
-            bounds=bounds,
-            fixed=fixed,
-            tied=tied,
-            shared=shared,
-            sigma=sigma,
-            noise=noise,
-            loss=loss,
-            f_scale=f_scale,
-            ftol=ftol,
-            xtol=xtol,
-            gtol=gtol,
-            max_iterations=max_iterations,
-            device=device,
-            dtype=dtype,
-        ),
-        should_stop=should_stop,
+    settings = Settings.of(
+        init=init,
+        bounds=bounds,
+        fixed=fixed,
+        tied=tied,
+        shared=shared,
+        sigma=sigma,
+        noise=noise,
+        loss=loss,
+        f_scale=f_scale,
+        ftol=ftol,
+        xtol=xtol,
+        gtol=gtol,
+        max_iterations=max_iterations,
+        device=device,
+        dtype=dtype,
     )
+    if is_dask(image):
+        from .lazy import lazy_fit_spots
+
+        return lazy_fit_spots(
+            image,
+            points,
+            model,
+            window=window,
+            mask=mask,
+            settings=settings,
+            progress=progress,
+            should_stop=should_stop,
+        )
+    steps = iter_fit_spots(image, points, model, window=window, mask=mask, settings=settings, should_stop=should_stop)
     return drain(steps, progress)
