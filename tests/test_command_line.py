@@ -174,7 +174,8 @@ def test_a_stopped_run_goes_on(tmp_path: Path, recipe: Path, expected: FitResult
     ("said", "words"),
     [
         ([], "JSON object"),
-        ({"verb": "fit_spots"}, "choose one of fit_voxels, fit_image"),
+        ({"verb": "fit_stars"}, "choose one of fit_voxels, fit_image, fit_spots"),
+        ({"verb": "fit_spots", "model": "gaussian_2d", "x": [1]}, "'axis', which is not known"),
         ({"model": "exponential_decya"}, "did you mean 'exponential_decay'"),
         ({"model": "a*exp(-t)"}, "give also its coordinates"),
         ({"model": {"expression": "__import__('os')", "coords": ["t"]}}, "."),

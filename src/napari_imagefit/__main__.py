@@ -49,6 +49,9 @@ def run(
     scheduler: Annotated[
         str | None, typer.Option(help="Address of a running Dask scheduler, such as tcp://10.0.0.1:8786.")
     ] = None,
+    points: Annotated[
+        Path | None, typer.Option(help="Where the spots of fit_spots are: .csv or .parquet, in pixel indices.")
+    ] = None,
     fits_per_chunk: Annotated[
         int | None,
         typer.Option(min=1, help="Fits that are done, held in memory and written at a time; 131072 if not given."),
@@ -65,7 +68,7 @@ def run(
         typer.echo(text, err=True)
 
     try:
-        run_recipe(recipe, data, output, scheduler, fits_per_chunk, say)
+        run_recipe(recipe, data, output, scheduler, fits_per_chunk, say, points)
     except (FitInputError, FitEngineError) as error:
         say(str(error))
         raise typer.Exit(1) from error

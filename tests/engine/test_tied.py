@@ -218,3 +218,17 @@ def test_reduced_model_keeps_names_units_and_order() -> None:
     assert ties.model.names == ("a", "b", "d")
     assert ties.full is MODEL
     assert [float(v) for v in ties.complete([2.0, 3.0, 4.0])] == [2.0, 1.0, 3.0, 5.0, 4.0]
+
+
+def test_a_fit_by_itself_is_tied_as_among_others() -> None:
+    """To the last bit: a number divided by itself alone goes another way than an array."""
+    t = np.linspace(0, 4, 12)
+    stack = np.random.default_rng(0).uniform(1, 3, (1, 30)) * np.exp(-t[:, None]) + 0.2
+    stack += np.random.default_rng(1).normal(0, 0.02, stack.shape)
+    wishes: dict[str, Any] = {"x": t, "tied": {"offset": "amplitude/12"}}
+    together = fit_voxels(stack, "exponential_decay", **wishes)
+    for i in range(8):
+        alone = fit_voxels(stack[:, [i]], "exponential_decay", **wishes)
+        for kind in ("params", "stderr", "solution", "start"):
+            assert getattr(alone, kind)["offset"][0] == getattr(together, kind)["offset"][i]
+        np.testing.assert_array_equal(alone.covariance[0], together.covariance[i])

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..engine.errors import FitEngineError, FitInputError
 from ..imaging.lazy_arrays import Slices
 from ..imaging.lazy_blocks import fit_piece
-from ..imaging.lazy_plan import Plan
+from ..imaging.lazy_plan import Cut, Plan
 from ..imaging.lazy_records import unpack
 from ..imaging.store import ResultStore
 from ..imaging.store_inputs import StoredArray, need
@@ -22,9 +22,9 @@ AHEAD = 2
 CONNECTING = "10s"
 
 
-def fit_stored_piece(plan: Plan, data: StoredArray, where: Slices) -> NDArray[Any]:
+def fit_stored_piece(plan: Plan, data: StoredArray, where: Slices, cut: Cut) -> NDArray[Any]:
     """Read a piece and fit it; runs on a worker."""
-    return fit_piece(plan, data[where], plan.cut(where))
+    return fit_piece(plan, data[where], cut)
 
 
 def fit_on_cluster(
@@ -54,12 +54,13 @@ def fit_on_cluster(
 def _drive(
     distributed: Any, client: Any, plan: Plan, data: StoredArray, store: ResultStore, todo: list[int], ahead: int
 ) -> None:
-    waiting = iter(todo)
+    waiting, bare = iter(todo), plan.bare()
     numbers: dict[Any, int] = {}
 
     def submit() -> Any:
         for number in waiting:
-            future = client.submit(fit_stored_piece, plan, data, store.pieces[number], pure=False)
+            piece = store.pieces[number]
+            future = client.submit(fit_stored_piece, bare, data, plan.on_data(piece), plan.cut(piece), pure=False)
             numbers[future.key] = number
             return future
         return None

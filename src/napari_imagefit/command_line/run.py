@@ -9,6 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from ..imaging.lazy_arrays import Slices
 from ..imaging.lazy_plan import Plan
 from ..imaging.recipe import Recipe
 from ..imaging.store import ResultStore
@@ -19,9 +20,15 @@ Say = Callable[[str], object]
 
 
 def run_recipe(
-    recipe_file: Path, input_text: str, output: Path, scheduler: str | None, most_fits: int | None, say: Say
+    recipe_file: Path,
+    input_text: str,
+    output: Path,
+    scheduler: str | None,
+    most_fits: int | None,
+    say: Say,
+    points: Path | None = None,
 ) -> None:
-    """Fit what is not yet in the output.
+    """Fit what is not yet in the output; `points` is the table of those of spots.
 
     Raises
     ------
@@ -32,7 +39,7 @@ def run_recipe(
     """
     recipe = Recipe.read(recipe_file)
     data = open_stored(input_text)
-    plan = recipe.plan(data)
+    plan = recipe.plan(data, points)
     store = ResultStore.open(output, plan, recipe, data, most_fits)
     n_pieces, finished = len(store.pieces), store.finished()
     if finished:
@@ -62,7 +69,7 @@ def _fit_here(plan: Plan, data: StoredArray, store: ResultStore, todo: list[int]
     done = 0
     written: Future[None] | None = None
     with ThreadPoolExecutor(2) as pool, show_progress(sum(sizes.values())) as tell:
-        for number, values in _read_ahead(pool, data, store, todo):
+        for number, values in _read_ahead(pool, data, [store.plan.on_data(store.pieces[n]) for n in todo], todo):
             steps = plan.steps(values, plan.cut(store.pieces[number]))
             while True:
                 try:
@@ -81,11 +88,11 @@ def _fit_here(plan: Plan, data: StoredArray, store: ResultStore, todo: list[int]
 
 
 def _read_ahead(
-    pool: ThreadPoolExecutor, data: StoredArray, store: ResultStore, todo: list[int]
+    pool: ThreadPoolExecutor, data: StoredArray, places: list[Slices], todo: list[int]
 ) -> Iterator[tuple[int, NDArray[Any]]]:
     """Each piece; the one after it is being read by then."""
     waiting = None
-    for number, following in zip(todo, [*todo[1:], None], strict=True):
-        values = data[store.pieces[number]] if waiting is None else waiting.result()
-        waiting = None if following is None else pool.submit(data.__getitem__, store.pieces[following])
+    for number, where, following in zip(todo, places, [*places[1:], None][: len(todo)], strict=True):
+        values = data[where] if waiting is None else waiting.result()
+        waiting = None if following is None else pool.submit(data.__getitem__, following)
         yield number, values

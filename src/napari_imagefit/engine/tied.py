@@ -108,8 +108,9 @@ class Ties:
     def values(self, params: NDArray[np.float64]) -> NDArray[np.float64]:
         """All parameters ``(n_full, N)`` by those that are fitted, ``(n, N)``."""
         with jax.enable_x64(True):
-            rows = self.complete([jnp.asarray(row) for row in params])
-            return np.stack([np.broadcast_to(np.asarray(row), params.shape[1:]) for row in rows])
+            some = _at_least_two(params)
+            rows = self.complete([jnp.asarray(row) for row in some])
+            return np.stack([np.broadcast_to(np.asarray(row), some.shape[1:]) for row in rows])[:, : params.shape[1]]
 
     def _slopes(self, params: NDArray[np.float64]) -> NDArray[np.float64]:
         """Derivatives ``(N, n_full, n)`` of all parameters by those that are fitted."""
@@ -118,7 +119,13 @@ class Ties:
             return jnp.stack([jnp.asarray(value) * 1.0 for value in self.complete(list(column))])
 
         with jax.enable_x64(True):
-            return np.asarray(jax.vmap(jax.jacfwd(one))(jnp.asarray(params.T)))
+            some = jnp.asarray(_at_least_two(params).T)
+            return np.asarray(jax.vmap(jax.jacfwd(one))(some))[: params.shape[1]]
+
+
+def _at_least_two(params: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Columns of fits, a single one twice: a number by itself is divided otherwise than an array, in its last bit."""
+    return np.repeat(params, 2, axis=1) if params.shape[1] == 1 else params
 
 
 def _in_order(terms: Mapping[str, tuple[tuple[str, ...], Any]]) -> list[str]:

@@ -13,7 +13,7 @@ from ..engine.result import FitResult
 from .facts import Place, solution_at
 from .image import ImageSource
 from .inspect import FINE, Curve, FloatArray, line_through
-from .lazy_plan import ImagePlan
+from .lazy_image_plan import ImagePlan
 from .lazy_result import LazySource
 from .regions import Region
 

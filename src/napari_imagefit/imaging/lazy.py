@@ -10,11 +10,14 @@ from numpy.typing import ArrayLike
 from ..engine.errors import FitInputError
 from ..engine.model import Model
 from ..engine.result import FitResult
-from .lazy_arrays import Argument, piece_shape
+from .lazy_arrays import Argument
 from .lazy_blocks import FitBlock, blockwise
-from .lazy_plan import ImagePlan, Plan, VoxelPlan
+from .lazy_image_plan import ImagePlan
+from .lazy_plan import Plan, VoxelPlan
 from .lazy_records import record_type, unpack
 from .lazy_result import LazyFitResult, LazySource
+from .lazy_spot_plan import SpotPlan
+from .lazy_spots import LazySpotSource
 from .run import Settings
 from .selection import Selection
 
@@ -51,6 +54,24 @@ def lazy_fit_image(
     return _lazy(ImagePlan.of(image, model, mask=mask, coords=coords, settings=settings), image)
 
 
+def lazy_fit_spots(
+    image: Any,
+    points: ArrayLike,
+    model: str | Model,
+    *,
+    window: int | Sequence[int],
+    mask: Any,
+    settings: Settings,
+    progress: object = None,
+    should_stop: object = None,
+) -> FitResult:
+    """`fit_spots` of a Dask array."""
+    _refuse_calls(progress, should_stop)
+    plan = SpotPlan.of(image, points, model, window=window, mask=mask, settings=settings)
+    source = LazySpotSource(in_chunks(image, plan), plan)
+    return _unpacked(source.records(), source)
+
+
 def _refuse_calls(progress: object, should_stop: object) -> None:
     if progress is not None or should_stop is not None:
         raise FitInputError(
@@ -60,7 +81,7 @@ def _refuse_calls(progress: object, should_stop: object) -> None:
 
 
 def _lazy(plan: Plan, data: Any) -> FitResult:
-    data = in_chunks(data, plan.whole)
+    data = in_chunks(data, plan)
     source = LazySource(data, plan)
     axes = tuple(range(data.ndim))
     records = blockwise(
@@ -71,6 +92,11 @@ def _lazy(plan: Plan, data: Any) -> FitResult:
         record_type(len(plan.model.names)),
         new={axis: plan.grid[-1] for axis in plan.grid_axes if axis == data.ndim},
     )
+    return _unpacked(records, source)
+
+
+def _unpacked(records: Any, source: LazySource | LazySpotSource) -> FitResult:
+    plan = source.plan
     options = plan.settings.options
     return unpack(
         records,
@@ -84,11 +110,11 @@ def _lazy(plan: Plan, data: Any) -> FitResult:
     )
 
 
-def in_chunks(data: Any, whole: Sequence[int]) -> Any:
+def in_chunks(data: Any, plan: Plan) -> Any:
     """One chunk along the axes that are never cut; along the others the chunks that there are, or smaller ones."""
-    most = piece_shape(data, whole)
+    most = plan.piece_shape(data)
     wanted = {
-        axis: -1 if axis in whole else own if max(own) <= most[axis] else most[axis]
+        axis: -1 if axis in plan.whole else own if max(own) <= most[axis] else most[axis]
         for axis, own in enumerate(data.chunks)
     }
     return data.rechunk(wanted)

@@ -11,7 +11,8 @@ from typing import Any, Protocol, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-Slices = tuple[slice, ...]
+# A piece: a slice for each axis of the data. Of spots there follow the numbers of those that lie in it.
+Slices = tuple[Any, ...]
 
 # A piece holds at most so many bytes of data and so many fits: their answers take about twice the room of 32 samples.
 MOST_BYTES = 1 << 26
@@ -53,19 +54,27 @@ class Argument:
 
     def cut(self, where: Slices) -> NDArray[Any]:
         """The part for a piece of the data, in memory."""
+        return np.asarray(self.part(where))
+
+    def part(self, where: Slices) -> Any:
+        """The same as lazy as the whole."""
         own = [
             slice(None) if n == 1 or axis >= len(where) else where[axis]
             for n, axis in zip(self.values.shape, self.axes, strict=True)
         ]
-        return np.asarray(self.values[tuple(own)])
+        return self.values[tuple(own)]
 
 
-def piece_shape(data: Sliceable, whole: Sequence[int], most_fits: int | None = None) -> tuple[int, ...]:
+def piece_shape(
+    data: Sliceable, whole: Sequence[int], most_fits: int | None = None, samples_per_fit: float | None = None
+) -> tuple[int, ...]:
     """The shape of pieces that are whole along these axes: as many of the stored chunks as make a good meal.
 
-    Chunks that are too large are cut, tiny ones are put together.
+    Chunks that are too large are cut, tiny ones are put together. A fit takes the samples along the axes that are
+    whole, if nothing else is said.
     """
-    room = min(MOST_BYTES // data.dtype.itemsize, (most_fits or MOST_FITS) * _size(data.shape, whole))
+    samples = samples_per_fit or _size(data.shape, whole)
+    room = max(1, int(min(MOST_BYTES // data.dtype.itemsize, (most_fits or MOST_FITS) * samples)))
     stored = _stored(data)
     piece = [
         n if axis in whole else min(chunk, n) for axis, (n, chunk) in enumerate(zip(data.shape, stored, strict=True))

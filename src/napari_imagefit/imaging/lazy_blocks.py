@@ -60,7 +60,7 @@ class FittedBlock(FitBlock):
         solution = [first, *(np.asarray(_alone(a)) for a in rest[:n])]
         source = self.plan.source(self.plan.nothing(self.plan.data_shape(first.shape)), self._cut(rest[n:]))
         with ONE_AT_A_TIME:
-            return source.fitted(_Solved(self.plan.model, solution))  # type: ignore[arg-type]
+            return source.fitted(Solved(self.plan.model, solution))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +92,7 @@ class PaintedBlock(FitBlock):
         return canvas.reshape(source.image.shape)
 
 
-class _Solved:
+class Solved:
     """As much of a result as `fitted` asks for."""
 
     def __init__(self, model: Model, solution: Sequence[NDArray[np.float64]]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..engine.result import FitResult, LayerTuple
 from .image import ImageSource
-from .lazy_plan import ImagePlan
+from .lazy_image_plan import ImagePlan
 from .lazy_result import LazySource
 from .maps import _maps, _outline_layer, _pictures, _status_layer
 from .reasons import reason_labels

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..engine.criterion import Criterion
 from ..engine.model import Model
 from ..engine.result import FitResult, Source
+from .lazy_arrays import Slices
 
 # The attributes of a `FitResult` that hold a value per parameter and fit, and those that hold a number per fit.
 BY_NAME: dict[str, Any] = {
@@ -105,7 +106,7 @@ def all_maps(result: FitResult) -> Iterator[tuple[str, NDArray[Any]]]:
         yield name, getattr(result, name)
 
 
-def fill(target: FitResult, where: tuple[slice, ...], piece: FitResult) -> None:
+def fill(target: FitResult, where: Slices, piece: FitResult) -> None:
     """Copy a piece to its place on the grid of the whole."""
     for (_, whole), (_, part) in zip(stored_maps(target), stored_maps(piece), strict=True):
         whole[where] = part

@@ -14,10 +14,13 @@ from ..engine.batch import device_name
 from ..engine.model import Model
 from ..engine.progress import Progress
 from ..engine.status import Status
-from .lazy_arrays import is_dask, iter_pieces, piece_shape
-from .lazy_plan import MASK, ImagePlan, Plan, VoxelPlan
+from .lazy_arrays import is_dask
+from .lazy_image_plan import ImagePlan
+from .lazy_plan import MASK, Plan, VoxelPlan
 from .lazy_records import fill
 from .lazy_result import LazySource
+from .lazy_spot_plan import SpotPlan
+from .lazy_spots import LazySpotSource
 from .regions import Region
 from .run import Run, Settings
 from .selection import Selection
@@ -70,15 +73,32 @@ def iter_fit_regions_lazily(
     return iter_fit_lazily(image, plan, should_stop)
 
 
+def iter_fit_spots_lazily(
+    image: Any,
+    points: ArrayLike,
+    model: str | Model,
+    *,
+    window: int | Sequence[int],
+    mask: Any,
+    settings: Settings | None,
+    should_stop: Stop | None,
+) -> Run:
+    """`iter_fit_spots` of a Dask array."""
+    plan = SpotPlan.of(image, points, model, window=window, mask=mask, settings=settings)
+    return iter_fit_lazily(image, plan, should_stop)
+
+
 def iter_fit_lazily(data: Any, plan: Plan, should_stop: Stop | None = None) -> Run:
     """Fit piece by piece; yields the progress of all, and returns a result of NumPy arrays.
 
     Its `fitted` and `residual` are Dask arrays. Fits that were not reached have `Status.STOPPED`.
     """
     begun = time.perf_counter()
-    piece = piece_shape(data, plan.whole)
-    result = plan.blank(plan.grid, LazySource(data.rechunk(piece) if is_dask(data) else data, plan), Status.NOT_FITTED)
-    places = [(where, n) for where in iter_pieces(data.shape, piece) if (n := plan.n_fits(where))]
+    piece = plan.piece_shape(data)
+    kind = LazySpotSource if isinstance(plan, SpotPlan) else LazySource
+    source = kind(data.rechunk(piece) if is_dask(data) else data, plan)  # type: ignore[arg-type]
+    result = plan.blank(plan.grid, source, Status.NOT_FITTED)
+    places = [(where, n) for where in plan.pieces(piece) if (n := plan.n_fits(where))]
     for where, _ in places:
         result.status[plan.on_grid(where)] = Status.STOPPED
     if MASK in plan.arguments and plan.grid == plan.arguments[MASK].values.shape:
@@ -88,7 +108,7 @@ def iter_fit_lazily(data: Any, plan: Plan, should_stop: Stop | None = None) -> R
         if should_stop is not None and should_stop():
             break
         yield Progress(done, total)
-        steps = plan.steps(np.asarray(data[where]), plan.cut(where), should_stop)
+        steps = plan.steps(np.asarray(data[plan.on_data(where)]), plan.cut(where), should_stop)
         while True:
             try:
                 progress = next(steps)

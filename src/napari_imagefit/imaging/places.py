@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from ..engine.result import FitResult
 from .facts import Place
 from .image import ImageSource
-from .lazy_plan import ImagePlan, VoxelPlan
+from .lazy_image_plan import ImagePlan
+from .lazy_plan import VoxelPlan
 from .lazy_result import LazySource
 from .regions import Region
 from .voxels import VoxelSource

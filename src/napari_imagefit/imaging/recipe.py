@@ -17,15 +17,19 @@ from ..engine.errors import FitInputError
 from ..engine.model import Model
 from ..engine.problem import Options
 from .lazy_arrays import Sliceable
-from .lazy_plan import ImagePlan, Plan, VoxelPlan
+from .lazy_image_plan import ImagePlan
+from .lazy_plan import Plan, VoxelPlan
+from .lazy_spot_plan import SpotPlan
+from .points_file import read_points
 from .run import Settings, plain
 from .selection import Selection
+from .spots import check_surface
 
-VERBS = {"fit_voxels": {"axis", "x", "select"}, "fit_image": {"coords"}}
+VERBS = {"fit_voxels": {"axis", "x", "select"}, "fit_image": {"coords"}, "fit_spots": {"window"}}
 COMMON = {"verb", "model", "init", "bounds", "fixed", "tied", "shared", "camera", "options", "sigma"}
 NOT_HERE = {
     "mask": "masks are arrays and do not stand in a recipe; mask the data (NaN is left out), or use a script",
-    "window": "spots are not fitted from the command line; use a script",
+    "points": "points are given beside it: --points FILE",
 }
 EXPRESSION = {"expression", "coords", "name", "bounds", "init"}
 
@@ -36,11 +40,11 @@ class Recipe:
 
     Attributes
     ----------
-    verb : {"fit_voxels", "fit_image"}
+    verb : {"fit_voxels", "fit_image", "fit_spots"}
     model : Model
     settings : Settings
     places : dict
-        The arguments of the verb that say where the samples are: `axis`, `x` and `select`, or `coords`.
+        The arguments of the verb that say where the samples are: `axis`, `x` and `select`, `coords`, or `window`.
     text : str
         The recipe in one spelling, to be compared with others.
     """
@@ -115,20 +119,30 @@ class Recipe:
             places = {"axis": axis, "x": None if said.get("x") is None else _numbers(said["x"], "x")}
             if said.get("select") is not None:
                 places["select"] = Selection.of_recipe(said["select"])
+        elif verb == "fit_spots":
+            places = {"window": _window(said.get("window", 11))}
         elif (coords := said.get("coords")) is not None:
             if not isinstance(coords, list):
                 raise FitInputError(f"the recipe's coords are {coords!r}; give a list of values for each axis")
             places = {"coords": [_numbers(c, "coords") for c in coords]}
         return cls(verb, _model(said.get("model")), settings, places, json.dumps(plain(said), sort_keys=True))
 
-    def plan(self, data: Sliceable) -> Plan:
-        """What it makes of these data.
+    def plan(self, data: Sliceable, points: Path | None = None) -> Plan:
+        """What it makes of these data, and of the points in a file for spots.
 
         Raises
         ------
         FitInputError
             If it does not go with them.
         """
+        if self.verb == "fit_spots":
+            if points is None:
+                raise FitInputError("the recipe fits spots, and nothing says where they are; give --points FILE")
+            check_surface(self.model, len(data.shape))
+            rows = read_points(points, len(data.shape), len(data.shape) - self.model.ndim)
+            return SpotPlan.of(data, rows, self.model, settings=self.settings, **self.places)
+        if points is not None:
+            raise FitInputError(f"the recipe's verb is {self.verb}, which takes no points; leave --points out")
         if self.verb == "fit_voxels":
             return VoxelPlan.of(data, self.model, settings=self.settings, **self.places)
         return ImagePlan.of(data, self.model, settings=self.settings, **self.places)
@@ -147,6 +161,13 @@ def _object(value: Any, what: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise FitInputError(f'{what} in the recipe is {value!r}; give an object, such as {{"tau": 1}}')
     return value
+
+
+def _window(value: Any) -> int | list[int]:
+    sizes = value if isinstance(value, list) else [value]
+    if not sizes or any(isinstance(size, bool) or not isinstance(size, int) for size in sizes):
+        raise FitInputError(f"window in the recipe is {value!r}; give an odd number of pixels, or one for each axis")
+    return value  # type: ignore[no-any-return]
 
 
 def _number(value: Any, what: str) -> float:

@@ -14,13 +14,14 @@ from .maps import COLOURS, FAILED
 from .outlines import WIDTHS
 
 if TYPE_CHECKING:
-    from .spots import SpotSource
+    from .lazy_spots import LazySpotSource
+    from .spot_source import SpotSource
 
 # From a width to twice the full width at half maximum, or to the diameter of the edge.
 DIAMETERS = {"sigma": 4 * np.sqrt(2 * np.log(2)), "gamma": 4.0, "radius": 2.0}
 
 
-def spot_layers(result: FitResult, source: SpotSource) -> list[LayerTuple]:
+def spot_layers(result: FitResult, source: SpotSource | LazySpotSource) -> list[LayerTuple]:
     """A ring for each spot where its fit found it; the row of its fit is its features.
 
     Where there is no answer, or the centre has left its window, the ring lies at the point that was given.
@@ -46,7 +47,7 @@ def spot_layers(result: FitResult, source: SpotSource) -> list[LayerTuple]:
     return [(_places(result, source), options, "points")]
 
 
-def _places(result: FitResult, source: SpotSource) -> NDArray[np.float64]:
+def _places(result: FitResult, source: SpotSource | LazySpotSource) -> NDArray[np.float64]:
     """Where to draw each spot, ``(N, image.ndim)`` in pixel indices."""
     places = source.windows.points.copy()
     names = find_positions(result.model)
@@ -59,7 +60,7 @@ def _places(result: FitResult, source: SpotSource) -> NDArray[np.float64]:
     return places
 
 
-def _diameters(result: FitResult, source: SpotSource) -> NDArray[np.float64]:
+def _diameters(result: FitResult, source: SpotSource | LazySpotSource) -> NDArray[np.float64]:
     """Twice the full width at half maximum; the window where there is none, or it is narrower."""
     window = float(min(source.windows.size[-2:]))
     for names in WIDTHS:

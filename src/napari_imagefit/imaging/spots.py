@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,89 +10,19 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..catalogue import models
 from ..engine.arrays import real_array
-from ..engine.batch import predict
 from ..engine.camera import Camera
 from ..engine.criterion import Loss, Noise
 from ..engine.errors import FitInputError
 from ..engine.expression import term
 from ..engine.model import Model
-from ..engine.problem import Bounds, DType, Options, Problem, Values, check_counts
-from ..engine.result import FitResult, LayerTuple
-from ..engine.status import Flag
+from ..engine.problem import Bounds, DType, Values, check_counts
+from ..engine.result import FitResult
 from .centres import find_positions
-from .run import Job, Run, Settings, Wishes, drain, run
-from .spot_layers import spot_layers
+from .lazy_arrays import is_dask
+from .run import Run, Settings, Wishes, drain, run
+from .spot_jobs import counted_once, in_image, iter_jobs, moved_to_windows
+from .spot_source import SpotSource
 from .windows import Windows, find_windows
-
-Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, eq=False)
-class SpotSource:
-    """How the fits of spots lie in an image; see `napari_imagefit.engine.result.Source`.
-
-    Attributes
-    ----------
-    image : array
-    mask : boolean array of the image's shape, or None
-        Which pixels to use.
-    windows : Windows
-    positions : tuple of str
-        The parameters to which each window's middle is added, in the order of the axes: coordinates then count from
-        there, and all fits share them. Empty where coordinates are pixel indices of the image.
-    """
-
-    image: NDArray[Any]
-    mask: NDArray[np.bool_] | None
-    windows: Windows
-    positions: tuple[str, ...]
-    options: Options
-    wishes: dict[str, Any]
-
-    def coords(self, rows: NDArray[np.intp]) -> tuple[Floats, ...]:
-        """Coordinates of some windows, ``(m,)`` or ``(m, n_rows)`` along each axis."""
-        return self.windows.offsets() if self.positions else self.windows.coordinates(rows)
-
-    def samples(self, rows: NDArray[np.intp], *, padded: bool) -> NDArray[Any]:
-        """The pixels of some windows, ``(n_rows, m)``."""
-        return self.windows.samples(self.image, self.mask, rows, padded=padded)
-
-    def origin(self, name: str) -> NDArray[np.intp] | int:
-        """From where a parameter is counted in each window: the middle for a position, otherwise 0."""
-        return self.windows.centres[:, self.positions.index(name)] if name in self.positions else 0
-
-    def fitted(self, result: FitResult) -> Floats:
-        values = np.empty((self.windows.count, self.windows.n_samples))
-        params = np.stack([result.solution[name] - self.origin(name) for name in result.model.names])
-        for rows, is_cut in self.windows.portions():
-            own = predict(result.model, self.coords(rows), params[:, rows], self.options).T
-            if is_cut:
-                own = np.where(self.windows.inside(rows), own, np.nan)
-            if self.mask is not None:
-                own = np.where(self.windows.gather(self.mask, rows), own, np.nan)
-            values[rows] = own
-        return values.reshape(-1, *self.windows.size)
-
-    def residual(self, result: FitResult) -> Floats:
-        residual = self.fitted(result)
-        flat = residual.reshape(self.windows.count, -1)
-        for rows, _ in self.windows.portions():
-            flat[rows] = self.windows.gather(self.image, rows) - flat[rows]
-        residual[~np.isfinite(residual)] = np.nan
-        return residual
-
-    def index_columns(self) -> dict[str, NDArray[Any]]:
-        frames, n_axes = self.windows.frames.T, len(self.windows.size)
-        names = ["frame"] if len(frames) == 1 else [f"frame_{axis}" for axis in range(len(frames))]
-        axes = "zyx"[-n_axes:] if n_axes <= 3 else map(str, range(n_axes))
-        points = self.windows.points.T[len(frames) :]
-        return dict(zip([*names, *(f"point_{axis}" for axis in axes)], [*frames, *points], strict=True))
-
-    def layers(self, result: FitResult) -> list[LayerTuple]:
-        return spot_layers(result, self)
-
-    def recipe(self) -> dict[str, Any]:
-        return {"verb": "fit_spots", "window": list(self.windows.size), **self.wishes}
 
 
 def iter_fit_spots(
@@ -107,33 +36,66 @@ def iter_fit_spots(
     should_stop: Callable[[], bool] | None = None,
 ) -> Run:
     """`fit_spots` as a generator: it yields `Progress` several times a second and returns the `FitResult`."""
-    model = models.find(model)
-    settings = settings or Settings()
-    data = real_array(image, "the image")
-    if model.ndim < 2:
-        raise FitInputError(f"model {model.name!r} is a curve; fit_spots takes surfaces, use fit_voxels for curves")
-    if data.ndim < model.ndim:
-        raise FitInputError(
-            f"the image has {data.ndim} axes, but model {model.name!r} needs {model.ndim}; give an image with as many"
+    if is_dask(image):
+        from .lazy_steps import iter_fit_spots_lazily
+
+        return iter_fit_spots_lazily(
+            image, points, model, window=window, mask=mask, settings=settings, should_stop=should_stop
         )
+    model = models.find(model)
+    data = real_array(image, "the image")
+    check_surface(model, data.ndim)
     windows = find_windows(points, data.shape, model.ndim, window)
-    used = _as_mask(mask, data.shape, windows.plane)
+    used = as_mask(mask, data.shape, windows.plane)
+    return iter_fit_windows(data, windows, model, mask=used, settings=settings or Settings(), should_stop=should_stop)
+
+
+def iter_fit_windows(
+    data: NDArray[Any],
+    windows: Windows,
+    model: Model,
+    *,
+    mask: NDArray[np.bool_] | None,
+    settings: Settings,
+    should_stop: Callable[[], bool] | None = None,
+) -> Run:
+    """Fit windows of an image, or of the part of it that `data` and `mask` are."""
     fitted, ties = settings.model(model)
     every = np.arange(windows.count)
     wishes = Wishes.of(fitted, (windows.count,), every, settings)
-    positions = find_positions(model) if _can_be_moved(model, settings) else ()
-    source = SpotSource(settings.level(data), used, windows, positions, settings.options, settings.recipe())
+    source = SpotSource(
+        settings.level(data), mask, windows, moved_positions(model, settings), settings.options, settings.recipe()
+    )
     weights, shifts = settings.noise(data.shape)
     if settings.options.noise == "poisson" and shifts is None and (source.image < 0).any():
         for rows, is_cut in windows.portions():
             check_counts(source.samples(rows, padded=is_cut))
-    jobs = _iter_jobs(source, fitted, _moved(wishes, source), weights, shifts, together=bool(settings.shared))
+    jobs = iter_jobs(source, fitted, moved_to_windows(wishes, source), weights, shifts, together=bool(settings.shared))
     steps = run(jobs, (windows.count,), every, model, source, settings, ties, should_stop=should_stop)
-    result = yield from _counted(steps, windows.count)
-    return _in_image(result, source, wishes)
+    return _in_image(steps, source, wishes)
 
 
-def _as_mask(mask: ArrayLike | None, shape: tuple[int, ...], plane: tuple[int, ...]) -> NDArray[np.bool_] | None:
+def _in_image(steps: Run, source: SpotSource, wishes: Wishes) -> Run:
+    result = yield from counted_once(steps, source.windows.count)
+    return in_image(result, source, wishes)
+
+
+def check_surface(model: Model, n_axes: int) -> None:
+    """Refuse models that do not go with an image of so many axes."""
+    if model.ndim < 2:
+        raise FitInputError(f"model {model.name!r} is a curve; fit_spots takes surfaces, use fit_voxels for curves")
+    if n_axes < model.ndim:
+        raise FitInputError(
+            f"the image has {n_axes} axes, but model {model.name!r} needs {model.ndim}; give an image with as many"
+        )
+
+
+def moved_positions(model: Model, settings: Settings) -> tuple[str, ...]:
+    """The parameters that are counted from the middle of each window."""
+    return find_positions(model) if _can_be_moved(model, settings) else ()
+
+
+def as_mask(mask: ArrayLike | None, shape: tuple[int, ...], plane: tuple[int, ...]) -> NDArray[np.bool_] | None:
     if mask is None:
         return None
     used = np.asarray(mask)
@@ -159,109 +121,6 @@ def _can_be_moved(model: Model, settings: Settings) -> bool:
         involved.update(term(text)[0])
     positions = find_positions(model)
     return bool(positions) and model in models.values() and involved.isdisjoint(positions)
-
-
-def _moved(wishes: Wishes, source: SpotSource) -> Wishes:
-    """Wishes for positions counted as the coordinates are."""
-
-    def move(name: str, value: ArrayLike) -> ArrayLike:
-        return np.asarray(value) - source.origin(name) if name in source.positions else value
-
-    return Wishes(
-        {name: move(name, value) for name, value in wishes.init.items()},
-        {name: (move(name, low), move(name, high)) for name, (low, high) in wishes.bounds.items()},
-        {name: move(name, value) for name, value in wishes.fixed.items()},
-    )
-
-
-def _iter_jobs(
-    source: SpotSource,
-    model: Model,
-    wishes: Wishes,
-    weights: Floats | None,
-    shifts: Floats | None,
-    *,
-    together: bool,
-) -> Iterator[Job]:
-    """Problems for all windows, gathered when their turn comes; a single one with `together`.
-
-    All have as many samples, so that one program fits them: pixels that the image does not have are NaN.
-    """
-    windows = source.windows
-    everything = [(np.arange(windows.count), bool(windows.is_cut.any()))]
-    for rows, padded in everything if together else windows.portions():
-        # a column by itself would be taken for one that all fits share, in a program of its own: it is fitted twice
-        places = rows if rows.size > 1 or together else np.repeat(rows, 2)
-
-        def gather(array: Floats | None, places: NDArray[np.intp] = places, padded: bool = padded) -> Floats | None:
-            if array is None:
-                return None
-            if not any(array.strides):
-                return np.full((windows.n_samples, 1), array.flat[0])
-            # pixels outside are wanted, so that they count as left out, from which they are subtracted in the end
-            values = windows.gather(array, places)
-            return (np.where(windows.inside(places), values, 1.0) if padded else values).T
-
-        problem = Problem.build(
-            model,
-            source.coords(places),
-            source.samples(places, padded=padded).T,
-            weights=gather(weights),
-            shift=gather(shifts),
-            options=source.options,
-            **wishes.at(places),
-        )
-        yield Job(problem, places)
-
-
-def _counted(steps: Run, total: int) -> Run:
-    """Progress that counts no spot twice."""
-    while True:
-        try:
-            step = next(steps)
-        except StopIteration as end:
-            result: FitResult = end.value
-            return result
-        yield replace(step, done=min(step.done, total), total=total)
-
-
-def _in_image(result: FitResult, source: SpotSource, wishes: Wishes) -> FitResult:
-    """The result with positions in pixel indices of the image, and what is to be remarked on the windows."""
-    windows = source.windows
-
-    def absolute(values: Mapping[str, Floats]) -> dict[str, Floats]:
-        moved = dict(values)
-        for name in source.positions:
-            position = moved[name] + source.origin(name)
-            # rounding may not lead out of bounds, nor change what was fixed
-            position = np.clip(position, *wishes.bounds.get(name, (-np.inf, np.inf)))
-            fixed = wishes.fixed.get(name, position)
-            moved[name] = np.where(np.isfinite(position), fixed, np.nan)
-        return moved
-
-    params = absolute(result.params)
-    outside = np.zeros(windows.count, bool)
-    for name, first, last in zip(find_positions(result.model), *(limit.T for limit in windows.limits), strict=False):
-        with np.errstate(invalid="ignore"):
-            outside |= (params[name] < first) | (params[name] > last)
-    # of what was never begun nothing was left out
-    begun = result.n_left_out + result.n_used > 0
-    n_left_out = result.n_left_out - np.where(begun, windows.n_outside, 0)
-    flags = result.flags & ~np.where(n_left_out == 0, np.uint16(Flag.MASKED_SAMPLES), np.uint16(0))
-    for flag, where in (
-        (Flag.CENTRE_OUTSIDE, outside),
-        (Flag.CUT_BY_EDGE, windows.is_cut),
-        (Flag.NEIGHBOUR_OVERLAP, windows.have_neighbours()),
-    ):
-        flags |= np.where(where, np.uint16(flag), np.uint16(0))
-    return replace(
-        result,
-        params=params,
-        solution=absolute(result.solution),
-        start=absolute(result.start),
-        n_left_out=n_left_out,
-        flags=flags,
-    )
 
 
 def fit_spots(
@@ -297,7 +156,8 @@ def fit_spots(
     Parameters
     ----------
     image : array, ``(*frames, Y, X)``, or ``(*frames, Z, Y, X)`` for a 3-D model
-        Any real dtype. Pixels that are NaN or infinite are left out, and counted in ``n_left_out``.
+        Any real dtype. Pixels that are NaN or infinite are left out, and counted in ``n_left_out``. Of a Dask array the
+        result is lazy: Dask arrays, and the spots of each chunk are fitted when Dask computes them.
     points : array, ``(N, image.ndim)``
         In pixel indices, the frame first. They need not be whole numbers: a window lies around the nearest pixel.
     model : str or Model
@@ -341,29 +201,35 @@ def fit_spots(
     array([[10.2,  8.7,  1.5],
            [ 1.1, 30.4,  1.5]])
     """
-    steps = iter_fit_spots(
-        image,
-        points,
-        model,
-        window=window,
-        mask=mask,
-        settings=Settings.of(
-            init=init,
-            bounds=bounds,
-            fixed=fixed,
-            tied=tied,
-            shared=shared,
-            sigma=sigma,
-            noise=noise,
-            loss=loss,
-            f_scale=f_scale,
-            ftol=ftol,
-            xtol=xtol,
-            gtol=gtol,
-            max_iterations=max_iterations,
-            device=device,
-            dtype=dtype,
-        ),
-        should_stop=should_stop,
+    settings = Settings.of(
+        init=init,
+        bounds=bounds,
+        fixed=fixed,
+        tied=tied,
+        shared=shared,
+        sigma=sigma,
+        noise=noise,
+        loss=loss,
+        f_scale=f_scale,
+        ftol=ftol,
+        xtol=xtol,
+        gtol=gtol,
+        max_iterations=max_iterations,
+        device=device,
+        dtype=dtype,
     )
+    if is_dask(image):
+        from .lazy import lazy_fit_spots
+
+        return lazy_fit_spots(
+            image,
+            points,
+            model,
+            window=window,
+            mask=mask,
+            settings=settings,
+            progress=progress,
+            should_stop=should_stop,
+        )
+    steps = iter_fit_spots(image, points, model, window=window, mask=mask, settings=settings, should_stop=should_stop)
     return drain(steps, progress)

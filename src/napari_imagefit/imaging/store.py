@@ -14,14 +14,16 @@ import numpy as np
 from ..engine.errors import FitInputError
 from ..engine.result import FitResult
 from ..engine.status import Flag, Status
-from .lazy_arrays import Slices, iter_pieces, piece_shape
+from .lazy_arrays import Slices
 from .lazy_plan import Plan
 from .lazy_records import all_maps
+from .lazy_spot_plan import SpotPlan
 from .recipe import Recipe
 from .store_inputs import StoredArray, need
 
 KEY = "napari_imagefit"
 DONE = "finished_pieces"
+POINTS = "points"  # of spots, as they were given
 VERSION = 2  # of the layout
 
 
@@ -53,11 +55,12 @@ class ResultStore:
         }
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             group = _reopen(zarr, path, said)
+            _check_points(group, path, plan)
             piece = tuple(group.attrs[KEY]["piece"])
         else:
-            piece = piece_shape(data, plan.whole, most_fits)
+            piece = plan.piece_shape(data, most_fits)
             group = _create(zarr, path, plan, piece, said | {"piece": list(piece)})
-        return cls(group, plan, tuple(iter_pieces(plan.shape, piece)))
+        return cls(group, plan, plan.pieces(piece))
 
     def finished(self) -> frozenset[int]:
         """The numbers of the pieces that are there."""
@@ -67,14 +70,15 @@ class ResultStore:
         """Write a piece, and then that it is there."""
         where = self.plan.on_grid(self.pieces[number])
         for name, values in all_maps(result):
-            self.group[name][where] = values
+            _at(self.group[name], where)[where] = values
         self.group[DONE][number] = True
 
     def status_counts(self) -> dict[Status, int]:
         """How many fits ended with each status, looked up piece by piece."""
         counts: dict[Status, int] = {}
         for where in self.pieces:
-            codes, numbers = np.unique(self.group["status"][self.plan.on_grid(where)], return_counts=True)
+            own = self.plan.on_grid(where)
+            codes, numbers = np.unique(_at(self.group["status"], own)[own], return_counts=True)
             for code, number in zip(codes, numbers, strict=True):
                 counts[Status(int(code))] = counts.get(Status(int(code)), 0) + int(number)
         counts.pop(Status.NOT_FITTED, None)
@@ -105,6 +109,16 @@ def _reopen(zarr: Any, path: Path, said: dict[str, Any]) -> Any:
     return group
 
 
+def _check_points(group: Any, path: Path, plan: Plan) -> None:
+    if isinstance(plan, SpotPlan) and not np.array_equal(group[POINTS][:], plan.windows.points):
+        raise FitInputError(f"{str(path)!r} holds results of other points; give another folder")
+
+
+def _at(array: Any, where: Slices) -> Any:
+    """What takes the place of a piece, be it slices or numbers of rows."""
+    return array.oindex if any(isinstance(part, np.ndarray) for part in where) else array
+
+
 def _create(zarr: Any, path: Path, plan: Plan, piece: tuple[int, ...], said: dict[str, Any]) -> Any:
     model = plan.model
     group = zarr.create_group(str(path))
@@ -115,7 +129,7 @@ def _create(zarr: Any, path: Path, plan: Plan, piece: tuple[int, ...], said: dic
         "status": {str(int(status)): status.message for status in Status},
         "flags": {str(int(flag)): flag.message for flag in Flag},
     }
-    chunks = tuple(piece[axis] if axis < len(piece) else plan.grid[-1] for axis in plan.grid_axes)
+    chunks = plan.map_chunks(piece)
     units = {p.name: p.unit for p in model.parameters}
     # digits of noise hardly get smaller, and the fits want the cores
     quick = zarr.codecs.BloscCodec(cname="lz4", clevel=1)
@@ -132,7 +146,9 @@ def _create(zarr: Any, path: Path, plan: Plan, piece: tuple[int, ...], said: dic
         field, _, parameter = name.partition("/")
         if field in ("params", "stderr", "solution", "start"):
             array.attrs["unit"] = units[parameter]
-    count = len(list(iter_pieces(plan.shape, piece)))
+    if isinstance(plan, SpotPlan):
+        group.create_array(POINTS, data=plan.windows.points)
+    count = len(plan.pieces(piece))
     group.create_array(DONE, shape=(count,), chunks=(1,), dtype=bool, fill_value=False)
     return group
 

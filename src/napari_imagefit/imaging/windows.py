@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from math import prod
@@ -37,6 +37,10 @@ class Windows:
         The pixel in the middle of each window.
     size : tuple of int
         Of a window, along each of the plane's axes; odd.
+    begin : int array, ``(len(shape),)``, or None
+        The pixel at which arrays begin that hold only a part of the image: one with all pixels of these windows.
+    crowded : boolean array, ``(N,)``, or None
+        Whether the pixel of another point lies within each window, where not all points are here to tell.
     """
 
     shape: tuple[int, ...]
@@ -44,6 +48,15 @@ class Windows:
     frames: NDArray[np.intp]
     centres: NDArray[np.intp]
     size: tuple[int, ...]
+    begin: NDArray[np.intp] | None = None
+    crowded: NDArray[np.bool_] | None = None
+
+    def some(self, rows: NDArray[np.intp] | slice) -> Windows:
+        """Those of some points."""
+        crowded = None if self.crowded is None else self.crowded[rows]
+        return replace(
+            self, points=self.points[rows], frames=self.frames[rows], centres=self.centres[rows], crowded=crowded
+        )
 
     @property
     def count(self) -> int:
@@ -100,20 +113,22 @@ class Windows:
                 yield rows[first : first + most], is_cut
 
     def gather(self, array: NDArray[Any], rows: NDArray[np.intp]) -> NDArray[Any]:
-        """What an array of the image's shape holds in some windows, ``(n_rows, m)``, in its own type.
+        """What an array of the image's shape (or of its part, see `begin`) holds in some windows, ``(n_rows, m)``.
 
-        Where a window leaves the image, it repeats the edge.
+        In its own type. Where a window leaves the image, it repeats the edge.
         """
-        frames = tuple(self.frames[rows].T)
+        begin = np.zeros(len(self.shape), np.intp) if self.begin is None else self.begin
+        n_frame_axes = self.frames.shape[1]
+        begin, frames = begin[n_frame_axes:], tuple((self.frames[rows] - begin[:n_frame_axes]).T)
         if not self.n_outside[rows].any():
             axes = tuple(range(len(frames), array.ndim))
-            corners = tuple((self.centres[rows] - self.reach).T)
+            corners = tuple((self.centres[rows] - self.reach - begin).T)
             whole: NDArray[Any] = sliding_window_view(array, self.size, axes)[(*frames, *corners)]
             return whole.reshape(rows.size, -1)
         ndim = len(self.size)
         index = [frame.reshape(-1, *[1] * ndim) for frame in frames]
-        for axis, (places, n) in enumerate(zip(self._places(rows), self.plane, strict=True)):
-            index.append(_along(np.clip(places, 0, n - 1), axis, ndim))
+        for axis, (places, n, first) in enumerate(zip(self._places(rows), self.plane, begin, strict=True)):
+            index.append(_along(np.clip(places, 0, n - 1) - first, axis, ndim))
         values: NDArray[Any] = array[tuple(index)]
         return values.reshape(rows.size, -1)
 
@@ -142,12 +157,25 @@ class Windows:
 
     def have_neighbours(self) -> NDArray[np.bool_]:
         """Whether the pixel of another point lies within a window."""
+        if self.crowded is not None:
+            return self.crowded
         return find_neighbours(self.frames @ _strides(self.shape[: self.frames.shape[1]]), self.centres, self.reach)
 
     def _places(self, rows: NDArray[np.intp]) -> list[NDArray[np.intp]]:
         """Pixels ``(n_rows, size)`` along each axis, those outside of the image too."""
         reaches = zip(self.centres[rows].T, self.reach, strict=True)
         return [centre[:, None] + np.arange(-reach, reach + 1) for centre, reach in reaches]
+
+
+def nearest_pixels(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The pixels that points lie in: half a pixel beyond the middle of one is still in it."""
+    return np.asarray(np.floor(points + 0.5))
+
+
+def split_pixels(pixels: NDArray[Any], ndim: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Columns of frames, and of places in the plane."""
+    first = pixels.shape[1] - ndim
+    return pixels[:, :first], pixels[:, first:]
 
 
 def find_windows(points: ArrayLike, shape: tuple[int, ...], ndim: int, window: int | Sequence[int]) -> Windows:
@@ -167,8 +195,7 @@ def find_windows(points: ArrayLike, shape: tuple[int, ...], ndim: int, window: i
         )
     if (bad := np.flatnonzero(~np.isfinite(array).all(axis=1))).size:
         raise FitInputError(f"row {bad[0]} of the points is {_row(array[bad[0]])}; give finite numbers")
-    # half a pixel beyond the middle of the last one is still in it
-    nearest = np.floor(array + 0.5)
+    nearest = nearest_pixels(array)
     outside = (nearest < 0) | (nearest >= shape)
     if (bad := np.flatnonzero(outside.any(axis=1))).size:
         row, n_frames = bad[0], len(shape) - ndim
@@ -182,8 +209,7 @@ def find_windows(points: ArrayLike, shape: tuple[int, ...], ndim: int, window: i
             f"pixels go from 0 to {last}, not {value}"
         )
     pixels = nearest.astype(np.intp)
-    split = len(shape) - ndim
-    return Windows(shape, array, pixels[:, :split], pixels[:, split:], size)
+    return Windows(shape, array, *split_pixels(pixels, ndim), size)
 
 
 def _window_size(window: int | Sequence[int], ndim: int) -> tuple[int, ...]:

@@ -1,0 +1,84 @@
+"""How the fits of spots lie in an image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..engine.batch import predict
+from ..engine.problem import Options
+from ..engine.result import FitResult, LayerTuple
+from .spot_columns import spot_columns
+from .spot_layers import spot_layers
+from .windows import Windows
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class SpotSource:
+    """How the fits of spots lie in an image; see `napari_imagefit.engine.result.Source`.
+
+    Attributes
+    ----------
+    image : array
+    mask : boolean array of the image's shape, or None
+        Which pixels to use.
+    windows : Windows
+    positions : tuple of str
+        The parameters to which each window's middle is added, in the order of the axes: coordinates then count from
+        there, and all fits share them. Empty where coordinates are pixel indices of the image.
+    """
+
+    image: NDArray[Any]
+    mask: NDArray[np.bool_] | None
+    windows: Windows
+    positions: tuple[str, ...]
+    options: Options
+    wishes: dict[str, Any]
+
+    def coords(self, rows: NDArray[np.intp]) -> tuple[Floats, ...]:
+        """Coordinates of some windows, ``(m,)`` or ``(m, n_rows)`` along each axis."""
+        return self.windows.offsets() if self.positions else self.windows.coordinates(rows)
+
+    def samples(self, rows: NDArray[np.intp], *, padded: bool) -> NDArray[Any]:
+        """The pixels of some windows, ``(n_rows, m)``."""
+        return self.windows.samples(self.image, self.mask, rows, padded=padded)
+
+    def origin(self, name: str) -> NDArray[np.intp] | int:
+        """From where a parameter is counted in each window: the middle for a position, otherwise 0."""
+        return self.windows.centres[:, self.positions.index(name)] if name in self.positions else 0
+
+    def fitted(self, result: FitResult) -> Floats:
+        values = np.empty((self.windows.count, self.windows.n_samples))
+        params = np.stack([result.solution[name] - self.origin(name) for name in result.model.names])
+        for rows, is_cut in self.windows.portions():
+            own = predict(result.model, self.coords(rows), params[:, rows], self.options).T
+            if is_cut:
+                own = np.where(self.windows.inside(rows), own, np.nan)
+            if self.mask is not None:
+                own = np.where(self.windows.gather(self.mask, rows), own, np.nan)
+            values[rows] = own
+        return values.reshape(-1, *self.windows.size)
+
+    def residual(self, result: FitResult) -> Floats:
+        residual = self.fitted(result)
+        flat = residual.reshape(self.windows.count, -1)
+        for rows, _ in self.windows.portions():
+            flat[rows] = self.windows.gather(self.image, rows) - flat[rows]
+        residual[~np.isfinite(residual)] = np.nan
+        return residual
+
+    def index_columns(self) -> dict[str, NDArray[Any]]:
+        frames, n_axes = self.windows.frames.T, len(self.windows.size)
+        points = self.windows.points.T[len(frames) :]
+        return dict(zip(spot_columns(len(frames), n_axes), [*frames, *points], strict=True))
+
+    def layers(self, result: FitResult) -> list[LayerTuple]:
+        return spot_layers(result, self)
+
+    def recipe(self) -> dict[str, Any]:
+        return {"verb": "fit_spots", "window": list(self.windows.size), **self.wishes}
