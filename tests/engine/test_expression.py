@@ -216,7 +216,7 @@ def test_what_is_not_a_formula_is_refused_without_effect(
 
 def test_the_message_names_the_piece() -> None:
     for text, piece in {
-        "a*exp(-t/tau) + open(t)": "'open' is not a function that an expression may use; use one of exp, log",
+        "a*exp(-t/tau) + open(t)": "'open' is not a function that an expression may use; use one of exp, exp2",
         "a + t.real": "'t.real' is not part of an expression; use numbers, names",
         "a*t^2": r"'a\*t\^2' holds '\^', which is not a power; write a\*\*b",
         "a*sin": r"'sin' is a function; call it as sin\(a\)",

@@ -139,12 +139,7 @@ def test_a_parameter_at_its_bound_is_named() -> None:
 
 
 def test_how_the_answer_was_found(result: FitResult) -> None:
-    @dataclasses.dataclass(frozen=True, eq=False)
-    class Attempted(FitResult):
-        attempt: np.ndarray = dataclasses.field(kw_only=True)
-
-    own = {f.name: getattr(result, f.name) for f in dataclasses.fields(FitResult)}
-    twice = Attempted(**own, attempt=np.full(result.shape, 2, np.int8))
+    twice = dataclasses.replace(result, attempt=np.full(result.shape, 2, np.int8))
     assert facts(twice, (1, 2)).how == "second chance: started from several places"
     assert facts(twice, (2, 3)).how == "", "a voxel that was not fitted had no chance"
 
