@@ -18,12 +18,12 @@ from napari_imagefit import FitResult, models
 from napari_imagefit.imaging.places import FitGrid
 from napari_imagefit.layers.choices import Choices, Row
 from napari_imagefit.layers.geometry import data_to_world
-from napari_imagefit.layers.inputs import freeze
+from napari_imagefit.layers.inputs import freeze, run_any
 from napari_imagefit.layers.marks import CHOSEN, PINS, Pin, find_mark, show_chosen, show_pins
 from napari_imagefit.layers.naming import axis_titles, place_title
 from napari_imagefit.layers.outputs import put, role_of
 from napari_imagefit.layers.pick import Sight, pick, pick_in
-from napari_imagefit.layers.request import Outcome, Request, run_request
+from napari_imagefit.layers.request import Outcome, Request
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Non-orthogonal slicing:UserWarning"),
@@ -50,7 +50,7 @@ PLACES: dict[str, dict[str, Any]] = {
 
 
 def fitted(request: Request) -> Outcome:
-    steps: Generator[Any, None, Outcome] = run_request(request)
+    steps: Generator[Any, None, Outcome] = run_any(request)
     while True:
         try:
             next(steps)

@@ -435,7 +435,8 @@ def _answer(
         warnings.warn(f"{MESSAGES[0]} The parameters reached by then are returned.", OptimizeWarning, stacklevel=4)
     measured = options.criterion.is_robust
     edge = fits.at_bound[:, 0] != 0
-    unknown = pcov is not None and bool((np.isnan(pcov) & ~(edge[:, None] | edge[None])).any())
+    apart = edge | held
+    unknown = pcov is not None and bool((np.isnan(pcov) & ~(apart[:, None] | apart[None])).any())
     if pcov is None or unknown or copies > 1 or (freedom <= 0 and not absolute_sigma):
         warnings.warn("Covariance of the parameters could not be estimated", OptimizeWarning, stacklevel=4)
         pcov = np.full((len(popt), len(popt)), np.inf)
