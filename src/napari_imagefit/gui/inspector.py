@@ -72,6 +72,7 @@ class Inspector(QWidget):
         self.plots.addWidget(self.surface_graphics)
         self.plots.setMinimumSize(280, 190)
         self.table = FactsTable()
+        self.table.setVisible(False)
         self.histogram = HistogramPanel(self._viewer.layers, colours)
         self.histogram.setVisible(False)
 
@@ -159,6 +160,7 @@ class Inspector(QWidget):
         curves = self._mean_shown()
         self.curves.draw([Shown(who, curve) for who, curve in curves.items()], colours_of(self._viewer))
         self.table.show_facts({MEAN: facts(self._mean.mean.result, ())}, self._mean.request.units)
+        self.table.setVisible(True)
         self._share_width()
         self.note.setText("The mean curve of the region; fit the map to look at single voxels.")
 
@@ -182,6 +184,8 @@ class Inspector(QWidget):
                 found[MEAN] = facts(mean, ())
         before = self.table.columnCount()
         self.table.show_facts(found, request.units)
+        # with nothing to tell it would only take the plots' room
+        self.table.setVisible(self.table.columnCount() > 0)
         if self.table.columnCount() != before:
             self._share_width()
         self.histogram.mark(places)
