@@ -57,7 +57,8 @@ PHANTOMS = {
             "tau_2": (50, 90),
             "offset": (0.1, 0.3),
         },
-        {"max_iterations": 8},
+        # fewer than even a good start needs
+        {"max_iterations": 5},
     ),
     "ivim": Phantom(
         "ivim",
