@@ -195,8 +195,8 @@ def judge(task: Task, tolerances: Tolerances, limit: Array, state: State, trial:
     actual = jnp.where(finite, state.here.cost - there.cost, -jnp.inf)
     ratio = jnp.where(predicted > 0, divide(actual, predicted), jnp.where((predicted == 0) & (actual == 0), 1, 0))
     length = norm(trial.scaled_step)
-    at_edge = length > 0.95 * state.radius
-    radius = jnp.where(ratio < 0.25, 0.25 * length, jnp.where((ratio > 0.75) & at_edge, 2 * state.radius, state.radius))
+    grows = (length > 0.95 * state.radius) & (ratio > 0.75)
+    radius = jnp.where(ratio < 0.25, 0.25 * length, jnp.where(grows, 2 * state.radius, state.radius))
     radius = jnp.where(fresh, first_radius(task, x, there), radius)
     # a step of no length would shrink the region to nothing; the test of the step ends such a fit
     radius = jnp.where(radius > 0, radius, state.radius)
@@ -217,7 +217,7 @@ def judge(task: Task, tolerances: Tolerances, limit: Array, state: State, trial:
     flat = (optimality <= tolerances.gradient) | (here.cost <= task.rounding)
     flat &= finite & (fresh | (actual > 0))
     status = jnp.where(flat, Status.GRADIENT, RUNNING)
-    settled = _settled(state, tolerances, trial, actual, ratio)
+    settled = _settled(state, tolerances, trial, actual, ratio, grows)
     # steps that shrink to nothing because the model ends here, while the cost still falls, lead to no minimum
     stuck = ~finite & (settled != RUNNING) & (state.optimality > 1e-4)
     settled = jnp.where(stuck, Status.NON_FINITE_MODEL, settled)
@@ -283,16 +283,21 @@ def _resolution(state: State) -> Array:
     return 10 * jnp.finfo(state.x.dtype).eps * state.here.cost
 
 
-def _settled(state: State, tolerances: Tolerances, trial: Trial, actual: Array, ratio: Array) -> Array:
-    """SciPy's tests of cost and step after a trial, the step measured in the parameters' own scale as in MINPACK."""
+def _settled(
+    state: State, tolerances: Tolerances, trial: Trial, actual: Array, ratio: Array, grows: Array
+) -> Array:
+    """SciPy's tests of cost and step after a trial, the step measured in the parameters' own scale as in MINPACK.
+
+    A step that is small because the region is tells nothing while the region `grows`.
+    """
     cost, step = state.here.cost, trial.step
     little = _left_to_gain(state, trial, actual, ratio) < tolerances.cost * cost
-    little &= ratio > 0.25
+    little &= (ratio > 0.25) & ~grows
     # what is left to gain is below what the cost can resolve
     little |= (trial.predicted <= _resolution(state)) & (jnp.abs(actual) <= _resolution(state))
     # in the scale of here and now: the largest norms so far may be those of a bad start
     norms = _norms(state.here.gram)
-    still = norm(norms * step) < tolerances.step * norm(norms * state.x)
+    still = ~grows & (norm(norms * step) < tolerances.step * norm(norms * state.x))
     still |= jnp.all(state.x + step == state.x, axis=0)
     status = jnp.where(still, Status.STEP, RUNNING)
     return jnp.where(little, jnp.where(still, Status.COST_AND_STEP, Status.COST), status)
