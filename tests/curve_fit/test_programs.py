@@ -53,6 +53,56 @@ def test_a_hundred_lengths_share_a_few_programs() -> None:
     assert compiled_programs() - before <= 4
 
 
+def derivatives(x: Any, a: Any, b: Any) -> Any:
+    return jnp.stack([jnp.exp(-b * x), -a * x * jnp.exp(-b * x)], axis=1)
+
+
+def test_a_hundred_lengths_with_a_jacobian_share_a_few_programs() -> None:
+    calls = 0
+
+    def given(x: Any, a: Any, b: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        return derivatives(x, a, b)
+
+    fitter = nif.CurveFit(flength=128)
+    before = compiled_programs()
+    for length in range(20, 120):
+        x, y = samples(length, length)
+        ours = fitter.curve_fit(decay, x, y, jac=given, **TIGHT)
+        if length % 7 == 0:
+            assert_same(ours, scipy_fit(x, y))
+        if length == 20:
+            once = calls
+    assert compiled_programs() - before <= 4
+    assert calls == once
+
+
+def test_a_jacobian_is_used() -> None:
+    fitter = nif.CurveFit(flength=128)
+
+    def wrong(x: Any, a: Any, b: Any) -> Any:
+        return 2 * derivatives(x, a, b)
+
+    x, y = samples(50)
+    right, wrongly = (fitter.curve_fit(decay, x, y, jac=jac)[1] for jac in (derivatives, wrong))
+    np.testing.assert_allclose(wrongly, right / 4, rtol=1e-5)
+
+
+def test_a_jacobian_that_mixes_samples_is_not_padded() -> None:
+    """Its rows depend on how many samples there are."""
+
+    def f(x: Any, a: Any, b: Any) -> Any:
+        return a * x + b
+
+    def slopes(x: Any, *_: Any) -> Any:
+        return jnp.stack([x, jnp.ones_like(x) * (x.shape[0] / 20)], axis=1)
+
+    x, y = samples(20)
+    right = nif.curve_fit(f, x, y)
+    np.testing.assert_allclose(nif.curve_fit(f, x, y, jac=slopes)[0], right[0], rtol=1e-6)
+
+
 def test_lengths_of_the_plain_function_share_powers_of_two() -> None:
     before = compiled_programs()
     for length in range(10, 250, 8):

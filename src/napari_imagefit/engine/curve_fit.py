@@ -131,7 +131,9 @@ class CurveFit:
         few = _copies(given) if given.bounded or method in ("trf", "dogbox") else 1
         if few > 1:
             f, jac, given = _repeated(f, jac, given, few)
-        plan = plan_for(f, given, jac, loss, self.flength, self._traces.of(f))
+        plan = plan_for(
+            f, given, jac, loss, self.flength, self._traces.of(f), self._traces.of(jac) if callable(jac) else None
+        )
         y = np.broadcast_to(given.ydata, (plan.length,))
         n_free = int(np.count_nonzero(given.lower < given.upper))
         if n_free > plan.length:

@@ -65,6 +65,7 @@ def plan_for(
     loss: Loss | LossFunction,
     flength: int | None,
     traces: TracesOf,
+    traces_of_jac: TracesOf | None,
 ) -> Plan:
     """Padded if `f` is proved to compute each sample by itself, compiled if JAX can trace it, else on the host.
 
@@ -82,25 +83,53 @@ def plan_for(
             early = np.asarray(f(x, *given.p0))
     if callable(loss) and not _is_traceable_loss(loss):
         return _on_host(f, given, jac, loss, early)
-    if padded is not None and not callable(jac):
-        found = traces.trace(padded, n)
+    if padded is not None:
         fits = given.ydata.size in (1, x.shape[-1])
-        if found is not None and found.samplewise and fits and _is_smooth(found, padded, n):
-            # the start of a fit of many samples comes from fewer
-            sizes = {rows} if rows < TILE else {rows, *COARSE_LENGTHS}
-            every = {size: found if size == rows else traces.trace(padded[..., :size], n) for size in sizes}
-            known = {size: other for size, other in every.items() if other is not None and other.samplewise}
-            if known.keys() == sizes:
-                return _samplewise(known, x, n)
+        # the start of a fit of many samples comes from fewer
+        sizes = [rows] if rows < TILE else [rows, *COARSE_LENGTHS]
+        every = _every_length(traces, padded, n, sizes) if fits else None
+        if every is not None and (traces_of_jac is not None or _is_smooth(every[rows], padded, n)):
+            slopes_of = None if traces_of_jac is None else _slopes_of_every_length(traces_of_jac, padded, n, sizes)
+            if traces_of_jac is None or slopes_of is not None:
+                return _samplewise(every, slopes_of, x, n)
     found = traces.trace(x, n)
     if found is None:
         return _on_host(f, given, jac, None, early)
-    slopes = trace(jac, x, n, np.float64) if callable(jac) else None
+    slopes = None if traces_of_jac is None else traces_of_jac.trace(x, n)
     if slopes is not None:
         _check_jacobian(slopes.out_shape, (_length_of(found.out_shape, given), n))
     if slopes is None if callable(jac) else not _is_smooth(found, x, n):
         return _on_host(f, given, jac, None, early)
     return _compiled(found, slopes, given)
+
+
+def _every_length(traces: TracesOf, x: Real, n: int, sizes: list[int]) -> dict[int, Traced] | None:
+    """The function at every number of samples that will be needed, if it is proved to keep them apart."""
+    found: dict[int, Traced] = {}
+    for size in sizes:
+        one = traces.trace(x[..., :size], n)
+        if one is None or not one.samplewise:
+            return None
+        found[size] = one
+    return found
+
+
+def _slopes_of_every_length(
+    traces: TracesOf, x: Real, n: int, sizes: list[int]
+) -> dict[int, tuple[Traced, ...]] | None:
+    """The same of derivatives, column by column."""
+    found: dict[int, tuple[Traced, ...]] = {}
+    for size in sizes:
+        part = x[..., :size]
+        whole = traces.trace(part, n)
+        # another shape is refused later, where it is clear which one is expected
+        if whole is None or whole.out_shape != (size, n):
+            return None
+        columns = tuple(one for one in traces.columns(part, n) if one is not None and one.samplewise)
+        if len(columns) < n:
+            return None
+        found[size] = columns
+    return found
 
 
 def _padded(x: Any, flength: int | None) -> tuple[int, Real | None]:
@@ -192,20 +221,34 @@ def _no_guess(_coords: Any, data: Array, _weights: Any) -> Array:
     return jnp.ones((1, data.shape[1]))
 
 
-def _samplewise(traces: dict[int, Traced], x: Real, n: int) -> Plan:
-    """The plan of a function that was traced at all lengths at which it will be needed."""
+def _samplewise(traces: dict[int, Traced], slopes: dict[int, tuple[Traced, ...]] | None, x: Real, n: int) -> Plan:
+    """The plan of a function that was traced at all lengths at which it will be needed, perhaps with derivatives."""
     rows = max(traces)
     leading = x.shape[:-1]
     flat = x.reshape(-1, x.shape[-1])
 
-    def function(coords: tuple[Array, ...], *params: Array) -> Array:
-        length = coords[0].shape[0]
-        return traces[length].evaluate(jnp.stack(coords).reshape(*leading, length), params)
+    def x_of(coords: tuple[Array, ...]) -> Array:
+        return jnp.stack(coords).reshape(*leading, coords[0].shape[0])
 
+    def function(coords: tuple[Array, ...], *params: Array) -> Array:
+        return traces[coords[0].shape[0]].evaluate(x_of(coords), params)
+
+    def given_jacobian(coords: tuple[Array, ...], *params: Array) -> Array:
+        assert slopes is not None
+        return jnp.stack([column.evaluate(x_of(coords), params) for column in slopes[coords[0].shape[0]]])
+
+    keys = [(traces[size].key, () if slopes is None else tuple(c.key for c in slopes[size])) for size in sorted(traces)]
     model = _model(
-        ("samplewise", *(traces[size].key for size in sorted(traces)), n),
+        ("samplewise", *keys, n),
         n,
-        lambda parameters: Model("f", function, parameters, max(1, len(flat)), _no_guess),
+        lambda parameters: Model(
+            "f",
+            function,
+            parameters,
+            max(1, len(flat)),
+            _no_guess,
+            jacobian=None if slopes is None else given_jacobian,
+        ),
     )
 
     def values(popt: Real) -> Real:

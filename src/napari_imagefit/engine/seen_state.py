@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._lazy import LazyModule
+from .model import Array
 from .tracing import Traced, _Itself, fingerprint, trace
 
 if TYPE_CHECKING:
+    import jax
     import jax.numpy as jnp
 else:
-    jnp = LazyModule("jax.numpy")
+    jax, jnp = LazyModule("jax"), LazyModule("jax.numpy")
 
 # Packages whose functions are taken to be always the same.
 CONSTANT = frozenset({"jax", "jaxlib", "numpy", "scipy", "math", "cmath", "builtins", "operator"})
@@ -81,19 +83,30 @@ class TracesOf:
 
     def trace(self, x: Any, n: int) -> Traced | None:
         """As `tracing.trace` in double precision, or what it returned before."""
-        key = self._key(x, n)
+        return self._traced(self._f, x, n, None)
+
+    def columns(self, x: Any, n: int) -> list[Traced | None]:
+        """The same of each column of what a function returns that gives derivatives, ``(data, parameters)``."""
+
+        def column(i: int) -> Callable[..., Array]:
+            return lambda *args: jax.lax.index_in_dim(jnp.asarray(self._f(*args)), i, axis=1, keepdims=False)
+
+        return [self._traced(column(i), x, n, i) for i in range(n)]
+
+    def _traced(self, f: Callable[..., Any], x: Any, n: int, column: int | None) -> Traced | None:
+        key = self._key(x, n, column)
         if key is None:
-            return trace(self._f, x, n, np.float64)
+            return trace(f, x, n, np.float64)
         if key not in self._found:
-            self._found[key] = trace(self._f, x, n, np.float64)
+            self._found[key] = trace(f, x, n, np.float64)
             # what the function itself changes while it is traced is no change
             self._all.keep(self._name, seen_state(self._f), self._found)
         return self._found[key]
 
     @staticmethod
-    def _key(x: Any, n: int) -> Hashable | None:
+    def _key(x: Any, n: int, column: int | None = None) -> Hashable | None:
         # anything but an array of numbers is part of the trace
-        return (x.shape, x.dtype.kind, n) if isinstance(x, np.ndarray) else None
+        return (x.shape, x.dtype.kind, n, column) if isinstance(x, np.ndarray) else None
 
 
 def seen_state(f: Any) -> Hashable | None:

@@ -283,9 +283,7 @@ def _resolution(state: State) -> Array:
     return 10 * jnp.finfo(state.x.dtype).eps * state.here.cost
 
 
-def _settled(
-    state: State, tolerances: Tolerances, trial: Trial, actual: Array, ratio: Array, grows: Array
-) -> Array:
+def _settled(state: State, tolerances: Tolerances, trial: Trial, actual: Array, ratio: Array, grows: Array) -> Array:
     """SciPy's tests of cost and step after a trial, the step measured in the parameters' own scale as in MINPACK.
 
     A step that is small because the region is tells nothing while the region `grows`.
