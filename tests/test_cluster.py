@@ -19,7 +19,7 @@ from distributed import Client
 from napari_imagefit import Model, fit_voxels
 from napari_imagefit.imaging.lazy_records import all_maps
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 RNG = np.random.default_rng(0)
 T = np.linspace(0, 5, 16)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -136,12 +137,17 @@ def finished(output: Path) -> int:
 def test_a_stopped_run_goes_on(tmp_path: Path, recipe: Path, expected: FitResult) -> None:
     data, output = save_npy(tmp_path), tmp_path / "results"
     command = [sys.executable, "-m", "napari_imagefit", "run", str(recipe), data, "-o", str(output)]
-    process = subprocess.Popen([*command, "--fits-per-chunk", "2"], stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while finished(output) < 2 and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    # on a busy machine a whole run may be over before anybody sees that it has begun
+    for _ in range(5):
+        process = subprocess.Popen([*command, "--fits-per-chunk", "2"], stderr=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + 240
+        while finished(output) < 2 and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=240)
+        if process.returncode != 0:
+            break
+        shutil.rmtree(output)
     assert process.returncode == 130, said
     there = finished(output)
     assert 2 <= there < 42

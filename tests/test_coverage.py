@@ -19,7 +19,7 @@ from scipy import stats
 import napari_imagefit as nif
 from napari_imagefit.imaging.simulate import cold_clouds, multi_echo_phantom, simulate
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 N = 2048
 SIZE = 32

@@ -7,7 +7,7 @@ import pytest
 
 import napari_imagefit as nif
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("count", [1_000_000, 1_700_000])

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 import napari_imagefit as nif
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 N = 10_000
 WITHIN = {1: 68.27, 2: 95.45}

@@ -68,7 +68,6 @@ def check_answers(result: nif.FitResult) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("known", [True, False], ids=["sigma known", "sigma estimated"])
 def test_a_large_phantom(known: bool) -> None:
     phantom = troubled_phantom()

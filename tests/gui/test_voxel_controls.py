@@ -17,6 +17,7 @@ from napari_imagefit.gui.widget import ImageFitWidget
 from napari_imagefit.layers.choices import Computing, Coordinates, NoiseChoice
 
 LEFT = Qt.MouseButton.LeftButton
+PATIENCE = 120_000  # ms
 
 
 @pytest.fixture
@@ -275,14 +276,17 @@ def test_the_column_scrolls_where_the_window_is_low(qtbot: Any, opened: tuple[An
     viewer.window.resize(1280, 620)
     widget.samples_fold.set_open(True)
     widget.options_fold.set_open(True)
-    qtbot.waitUntil(lambda: widget.column.verticalScrollBar().maximum() > 0)
+    qtbot.waitUntil(lambda: widget.column.verticalScrollBar().maximum() > 0, timeout=PATIENCE)
     assert widget.fit_bar.fit.isVisible()
-    bottom = widget.fit_bar.mapTo(widget, widget.fit_bar.rect().bottomLeft()).y()
-    assert bottom < widget.height()
-    assert widget.column.widget().width() <= widget.column.viewport().width()
+
+    def bottom() -> int:
+        return int(widget.fit_bar.mapTo(widget, widget.fit_bar.rect().bottomLeft()).y())
+
+    qtbot.waitUntil(lambda: bottom() < widget.height(), timeout=PATIENCE)
+    qtbot.waitUntil(lambda: widget.column.widget().width() <= widget.column.viewport().width(), timeout=PATIENCE)
     # longer names need more room, and get it
     widget.data.set_job("region")
     widget.model.set_model("bimodal_2d")
     widget.results_fold.show()
     widget.results_fold.set_open(True)
-    qtbot.waitUntil(lambda: widget.column.widget().width() <= widget.column.viewport().width())
+    qtbot.waitUntil(lambda: widget.column.widget().width() <= widget.column.viewport().width(), timeout=PATIENCE)

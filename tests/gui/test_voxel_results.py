@@ -160,7 +160,7 @@ def test_a_map_fills_in_is_stopped_and_goes_on(
     def make_when_clicked(*args: Any, **more: Any) -> Any:
         """From the second time on the worker waits, or it would be done before anyone can click."""
         if made:
-            clicked.wait(60)
+            clicked.wait(PATIENCE / 1000)
         made.append(True)
         return make(*args, **more)
 

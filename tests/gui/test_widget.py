@@ -130,7 +130,7 @@ def test_closing_the_dock_stops_the_fit_and_lets_go(qtbot: Any, make_napari_view
     gone = weakref.ref(widget)
     widget.deleteLater()
     del widget, session
-    qtbot.waitUntil(lambda: gc.collect() is not None and gone() is None, timeout=5000)
+    qtbot.waitUntil(lambda: gc.collect() is not None and gone() is None, timeout=PATIENCE)
 
 
 def test_closing_the_viewer_while_it_fits(qtbot: Any, opened: tuple[Any, ImageFitWidget]) -> None:
