@@ -164,6 +164,8 @@ class _Work:
         self.tolerances = tolerances_of(problem.options)
         self.limit = np.int32(problem.options.max_iterations)
         self.stopped = False
+        # of the first chunk, loaded to learn their shapes
+        self._loaded: tuple[Any, ...] | None = None
 
     def chunks(self) -> Iterator[slice]:
         for first in range(0, self.problem.n_fits, self.shape.fits):
@@ -186,7 +188,7 @@ class _Work:
         def fit(places: slice, shape: Shape) -> Outcome:
             count = places.stop - places.start
             with computing(self.problem.options):
-                samples, limits, found = load_blocks(self.problem, places, *shape)
+                samples, limits, found = self._load(places, shape)
                 used = np.int32(-(-count // shape.width))
                 task, state, statistics = self.runner(begin, used, samples, limits, found)
                 return self._go_on(places, shape.width, samples, task, state, statistics, count)
@@ -253,11 +255,17 @@ class _Work:
         every = np.arange(places.start, places.stop) if isinstance(places, slice) else places
         return ended, Leftover(every[unfinished], *to_columns((task, state, statistics), unfinished))
 
+    def _load(self, places: slice, shape: Shape) -> tuple[Any, ...]:
+        if self._loaded is not None and shape == self.shape and places == next(self.chunks()):
+            loaded, self._loaded = self._loaded, None
+            return loaded
+        return load_blocks(self.problem, places, *shape)
+
     def _arguments(self) -> tuple[Any, ...]:
         """Those of the first chunk."""
-        part = next(self.chunks())
-        samples, limits, found = load_blocks(self.problem, part, *self.shape)
-        return np.int32(1), samples, limits, found
+        if self._loaded is None:
+            self._loaded = load_blocks(self.problem, next(self.chunks()), *self.shape)
+        return np.int32(1), *self._loaded
 
     def is_ready(self) -> bool:
         """Whether the programs are compiled; they are compiled together."""

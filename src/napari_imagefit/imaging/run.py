@@ -291,8 +291,13 @@ def plain(values: Mapping[str, Any]) -> dict[str, Any]:
     def convert(value: Any) -> Any:
         if isinstance(value, Mapping):
             return {key: convert(v) for key, v in value.items()}
-        if isinstance(value, (tuple, list, np.ndarray)):
-            return [convert(v) for v in (value.tolist() if isinstance(value, np.ndarray) else value)]
+        if isinstance(value, np.ndarray):
+            # one start for each of a million fits is a long list
+            if value.dtype.kind in "biu" or (value.dtype.kind == "f" and np.isfinite(value).all()):
+                return value.tolist()
+            value = value.tolist()
+        if isinstance(value, (tuple, list)):
+            return [convert(v) for v in value]
         if isinstance(value, np.generic):
             value = value.item()
         if isinstance(value, float) and not np.isfinite(value):
