@@ -15,7 +15,7 @@ from .reasons_table import ReasonsTable
 
 NEEDS_MEMORY = (
     "This layer's data are a Dask array, fitted piece by piece: second chances, comparisons, expressions and maps that "
-    "fill in from a sparse grid need a stack in memory. Where it fits, add layer.data.compute() as a layer, and fit that."
+    "fill in from a sparse grid need a stack in memory. Where it fits in, add layer.data.compute() as a layer."
 )
 
 
