@@ -65,6 +65,7 @@ class Inspector(QWidget):
         self.bar = InspectBar()
         self.note, self.where = self.bar.note, self.bar.where
         self.note.setText(NOTHING)
+        self.note.setToolTip(HINT)
         self.curve_graphics, self.surface_graphics = pg.GraphicsLayoutWidget(), pg.GraphicsLayoutWidget()
         self.curves = CurvePlot(self.curve_graphics, 0)
         self.surfaces = SurfacePlot(self.surface_graphics)
@@ -202,8 +203,8 @@ class Inspector(QWidget):
             status = next(iter(found.values())).status
             noun = "voxel " if self._grid.axis is not None else ""
             sign = "" if status.converged else "⚠ "
-            hint = f", the fit on screen. {HINT}" if ON_SCREEN in places else ""
-            self.note.setText(f"{sign}{noun}{place_title(request, place)}: {status.message}{hint}")
+            which = "on screen: " if ON_SCREEN in places else ""
+            self.note.setText(f"{sign}{which}{noun}{place_title(request, place)}: {status.message}")
         self._enable()
 
     def shown_places(self) -> dict[str, Place]:
