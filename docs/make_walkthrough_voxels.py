@@ -18,12 +18,62 @@ from qtpy.QtCore import QPoint, Qt, QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog, QLineEdit
 
-from napari_imagefit.gui.demo import PATIENCE, open_sample
+from napari_imagefit.gui.demo import PATIENCE
 from napari_imagefit.gui.widget import ImageFitWidget
 
 IMAGES = Path(__file__).parent / "images"
 COLOURS = 256  # of a picture: enough for a window, and a third of the bytes
 LEFT = Qt.MouseButton.LeftButton
+
+
+def menu_click(viewer: Any, *path: str, picture: str = "") -> None:
+    """Open one menu after the other with the mouse and click on the last entry, of which the beginning is enough.
+
+    Parameters
+    ----------
+    picture : str
+        The name of a picture to be taken before that last click.
+    """
+    bar = viewer.window._qt_window.menuBar()
+    action = entry(bar, path[0])
+    QTest.mouseMove(bar, bar.actionGeometry(action).center())
+    QTest.mouseClick(bar, LEFT, pos=bar.actionGeometry(action).center())
+    for number, text in enumerate(path[1:], 1):
+        menu = action.menu()
+        for _ in range(50):
+            if menu.isVisible():
+                break
+            QTest.qWait(100)
+        action = entry(menu, text)
+        middle = menu.actionGeometry(action).center()
+        QTest.mouseMove(menu, middle)
+        QTest.qWait(300)
+        if picture and number == len(path) - 1:
+            # menus are windows of their own: the whole screen is taken, and cut to the window
+            grabbed = viewer.window._qt_window.screen().grabWindow(0)
+            grabbed.copy(viewer.window._qt_window.frameGeometry()).save(str(IMAGES / f"{picture}.png"))
+            reduce(IMAGES / f"{picture}.png")
+        QTest.mouseClick(menu, LEFT, pos=middle)
+        QTest.qWait(300)
+
+
+def entry(menu: Any, text: str) -> Any:
+    """The entry of a menu or a menu bar that begins with a text."""
+    shown = {action.text().replace("&", ""): action for action in menu.actions()}
+    found = [action for title, action in shown.items() if title.startswith(text)]
+    if not found:
+        raise ValueError(f"there is no {text!r} among {', '.join(filter(None, shown))}")
+    return found[0]
+
+
+def open_from_menus(viewer: Any, sample: str) -> ImageFitWidget:
+    """Open the widget, then a sample, for which it sets itself up."""
+    QTest.qWait(500)
+    menu_click(viewer, "Plugins", "Image Fit", "Image Fit")
+    widget = next(dock for dock in viewer.window.dock_widgets.values() if isinstance(dock, ImageFitWidget))
+    menu_click(viewer, "File", "Open Sample", "Image Fit", sample, picture="walkthrough_0_sample")
+    QTest.qWait(500)
+    return widget
 
 
 class Person:
@@ -115,7 +165,14 @@ def _difference(a: QPoint, b: QPoint) -> tuple[int, int]:
 def save(viewer: Any, path: Path) -> None:
     """The window in few colours."""
     shown = viewer.screenshot(canvas_only=False, flash=False)
-    picture = Image.fromarray(shown[..., :3]).quantize(COLOURS, kmeans=1, dither=Image.Dither.NONE)
+    Image.fromarray(shown[..., :3]).save(path)
+    reduce(path)
+
+
+def reduce(path: Path) -> None:
+    """A picture in few colours."""
+    with Image.open(path) as found:
+        picture = found.convert("RGB").quantize(COLOURS, kmeans=1, dither=Image.Dither.NONE)
     picture.save(path, optimize=True)
 
 
@@ -140,7 +197,8 @@ def walk(folder: Path) -> None:
     """Open sample, choose axis, draw, fit, inspect, refit, compare, export."""
     viewer = napari.Viewer(title="napari-imagefit")
     viewer.window.resize(1440, 900)
-    widget = open_sample(viewer, "trouble")
+    widget = open_from_menus(viewer, "Decays with trouble")
+    viewer.reset_view()
     person = Person(viewer, widget)
     viewer.dims.set_current_step(0, 1)
     QTest.qWait(300)

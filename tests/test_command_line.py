@@ -230,8 +230,14 @@ def test_mistakes_are_sentences(tmp_path: Path, recipe: Path, monkeypatch: pytes
     np.save(tmp_path / "short.npy", STACK[:5])
     assert "5 samples along axis 0" in refusal(recipe, tmp_path / "short.npy", "-o", output)
     assert "no Dask scheduler answers" in refusal(recipe, data, "-o", output, "--scheduler", "tcp://127.0.0.1:9")
-    monkeypatch.setitem(sys.modules, "zarr", None)
-    assert "pip install 'napari-imagefit[cluster]'" in refusal(recipe, data, "-o", tmp_path / "more")
+    for module, extra, options in (
+        ("distributed", "cluster", ["--scheduler", "tcp://127.0.0.1:9"]),
+        ("zarr", "export", []),
+    ):
+        monkeypatch.setitem(sys.modules, module, None)
+        said = refusal(recipe, data, "-o", tmp_path / "more", *options)
+        assert f'needs {module}, which is not installed; run: pip install "napari-imagefit[{extra}]"' in said
+        assert not (tmp_path / "more").exists()
 
 
 def _text(path: Path) -> Path:

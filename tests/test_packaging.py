@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
 import tomllib
+from importlib import metadata
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -35,10 +37,46 @@ def test_wheel_holds_the_manifest(options: list[str], tmp_path: Path) -> None:
     assert (installed / "napari_imagefit" / "py.typed").is_file()
 
 
+def names_in(requirements: list[str]) -> set[str]:
+    """Of distributions, as they are compared."""
+    return {re.split(r"[<>=!~\[; ]", text)[0].lower().replace("_", "-") for text in requirements}
+
+
 def test_few_packages_are_required() -> None:
     """NLSQ pulls in 47; each of ours has its sentence in docs/dependencies.md."""
-    required = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    names = [re.split(r"[<>=!~\[; ]", text)[0] for text in required]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    required = names_in(project["dependencies"])
     explained = (ROOT / "docs" / "dependencies.md").read_text()
-    assert len(names) <= 16
-    assert [name for name in names if f"| {name} |" not in explained] == []
+    assert len(required) <= 12
+    optional = names_in(project["optional-dependencies"]["export"] + project["optional-dependencies"]["cluster"])
+    assert [name for name in required | optional if f"| {name} |" not in explained] == []
+
+
+# What a module is called where it is not as its distribution.
+DISTRIBUTIONS = {"skimage": "scikit-image", "lazy_loader": "lazy-loader"}
+# What comes only with something that is there when it is imported: a Dask array, typer.
+ALONG = {"dask", "cloudpickle", "rich"}
+
+
+def imports_of(file: Path) -> set[str]:
+    """The distributions that the imports in a file ask for, those within functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found.add(str(node.module).partition(".")[0])
+    return {DISTRIBUTIONS.get(name, name) for name in found - set(sys.stdlib_module_names) - ALONG}
+
+
+def test_what_is_imported_is_required() -> None:
+    """By us; for what the window imports it is enough that napari requires it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    ours = names_in(project["dependencies"])
+    of_napari = names_in([text for text in metadata.requires("napari") or [] if "extra ==" not in text])
+    package = ROOT / "src" / "napari_imagefit"
+    missing = {}
+    for file in package.rglob("*.py"):
+        there = ours | of_napari if file.is_relative_to(package / "gui") else ours
+        missing |= {str(file.relative_to(package)): rest for rest in [imports_of(file) - there] if rest}
+    assert missing == {}

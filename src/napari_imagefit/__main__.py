@@ -25,7 +25,7 @@ def demo(
         message = run_demo(screenshot)
     except ImportError as error:
         typer.echo(
-            f"napari cannot open a window: {error}. Install a Qt binding: pip install 'napari-imagefit[demo]'", err=True
+            f'napari cannot open a window: {error}. Install a Qt binding: pip install "napari-imagefit[demo]"', err=True
         )
         raise typer.Exit(1) from error
     if message:

@@ -57,6 +57,17 @@ def apart(rng: np.random.Generator, n: int) -> tuple[Floats, Floats]:
     return np.linspace(4, 400, 100), np.stack([heights[0], short, heights[1], long, rng.uniform(-10, 30, n)])
 
 
+def cut_short(rng: np.random.Generator, n: int) -> tuple[Floats, Floats]:
+    """Two time constants that differ by 2 to 10 times, the longer often beyond the time that is looked at.
+
+    Of every seventh draw the best fit is an exponential and a straight line, which is a time constant without end.
+    """
+    short = log_uniform(rng, 8, 60, n)
+    heights = rng.uniform(20, 180, (2, n))
+    long = short * rng.uniform(2, 10, n)
+    return np.linspace(4, 200, 64), np.stack([heights[0], short, heights[1], long, rng.uniform(-10, 30, n)])
+
+
 def blood(b: Floats) -> Callable[[np.random.Generator, int], tuple[Floats, Floats]]:
     """Perfusion fractions, pseudo-diffusion and diffusion (mm²/s) from bone marrow to liver and kidney."""
 
@@ -71,6 +82,7 @@ def blood(b: Floats) -> Callable[[np.random.Generator, int], tuple[Floats, Float
 DRAWS: dict[str, tuple[str, Callable[..., Floats], Any]] = {
     "biexponential, tissue": ("biexponential_decay", two_decays, tissue),
     "biexponential, apart": ("biexponential_decay", two_decays, apart),
+    "biexponential, cut short": ("biexponential_decay", two_decays, cut_short),
     "ivim, many small b": ("ivim", perfused, blood(MANY_SMALL)),
     "ivim, few small b": ("ivim", perfused, blood(FEW_SMALL)),
 }

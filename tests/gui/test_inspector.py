@@ -16,7 +16,7 @@ from qtpy.QtWidgets import QMenu
 
 from napari_imagefit import models
 from napari_imagefit.gui.cursor import SHARE
-from napari_imagefit.gui.curve_plot import CURSOR
+from napari_imagefit.gui.curve_plot import CURSOR, ON_SCREEN
 from napari_imagefit.gui.inspection import Inspection
 from napari_imagefit.gui.inspector import Inspector
 from napari_imagefit.gui.plotting import STYLES
@@ -420,7 +420,7 @@ def test_after_the_widget_s_own_fit_a_real_click_shows_the_voxel(viewer: Any, qt
     assert {role_of(layer, widget.inspection.outcome.request.group) for layer in viewer.layers} >= {"param:slope"}
 
 
-def test_a_region_is_shown_by_cuts_through_its_centre(viewer: Any) -> None:
+def test_a_region_is_shown_by_cuts_through_its_centre(viewer: Any, qtbot: Any) -> None:
     y, x = np.mgrid[0:24, 0:30]
     data = np.exp(-((y - 11) ** 2 + (x - 14) ** 2) / 30) + np.random.default_rng(0).normal(0, 0.02, (2, 24, 30))
     image = viewer.add_image(data, name="clouds", scale=(1, 2, 2), units=("s", "um", "um"))
@@ -438,6 +438,15 @@ def test_a_region_is_shown_by_cuts_through_its_centre(viewer: Any) -> None:
     inspection.feed(outcome)
     (inspector,) = inspection.inspectors()
     viewer.reset_view()
+    for frame in (1, 0):
+        viewer.dims.set_current_step(0, frame)
+        qtbot.waitUntil(lambda frame=frame: inspector.shown_places() == {ON_SCREEN: (frame, 0)})
+        title = f"on screen · clouds, frame {frame}"
+        qtbot.waitUntil(lambda title=title: title in _titles(inspector))
+        drawn = inspector.surfaces.cuts[0].drawn(ON_SCREEN)
+        assert drawn is not None
+        np.testing.assert_array_equal(drawn.points.getData()[1], data[frame, :, 14])
+        assert inspector.note.text().startswith(f"on screen: clouds, frame {frame}: converged")
     for frame in (0, 1):
         viewer.dims.set_current_step(0, frame)
         move(viewer, inspector, (frame, 20, 30))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -205,11 +206,28 @@ def test_csv(result: FitResult, rate: DerivedMap, tmp_path: Path) -> None:
     assert "tau" not in table
 
 
-def test_parquet(result: FitResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export.importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(FitInputError, match="pip install pyarrow, or write csv"):
-        write(result, tmp_path / "table.parquet")
-    monkeypatch.undo()
+@pytest.mark.parametrize(
+    ("name", "module", "install"),
+    [
+        ("maps.nii.gz", "nibabel", '"napari-imagefit[export]"'),
+        ("maps.zarr", "zarr", '"napari-imagefit[export]"'),
+        ("table.parquet", "pyarrow", "pyarrow"),
+    ],
+)
+def test_what_is_not_installed_is_said_first(
+    result: FitResult, name: str, module: str, install: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    # nothing is looked at, let alone computed
+    monkeypatch.setattr(export, "iter_maps", lambda *_: pytest.fail("too early"))
+    with pytest.raises(FitInputError) as caught:
+        write(result, tmp_path / name)
+    said = str(caught.value)
+    assert f"needs {module}, which is not installed; run: pip install {install}, or choose another format" in said
+    assert os.listdir(tmp_path) == []
+
+
+def test_parquet(result: FitResult, tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
     path, _ = write(result, tmp_path / "table.parquet", units=UNITS)
     np.testing.assert_array_equal(pd.read_parquet(path)["tau [ms]"], result.params["tau"].ravel())

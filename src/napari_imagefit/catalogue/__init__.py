@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 
 from ..engine.errors import FitInputError
 from ..engine.model import Model
+from .biexponential import biexponential_decay
 from .clouds import bimodal_2d, parabola_2d, thomas_fermi_2d
 from .curves import damped_sine, exponential_decay, linear
 from .peaks import gaussian_1d, lorentzian_1d, voigt_1d
 from .relaxation import (
-    biexponential_decay,
     exponential_recovery,
     inversion_recovery,
     ivim,

@@ -11,7 +11,7 @@ from ..engine.model import Array, Model, Parameter
 from .curves import Coords, guess_exponential
 from .estimate import best_of, extent, ratio, regress
 from .pairs import Sums, falling_row, find_pair
-from .separable import centred, falling, mean, reach_of, regress_alone, regress_pair, span_of
+from .separable import falling, reach_of, regress_alone, regress_pair
 
 if TYPE_CHECKING:
     import jax.numpy as jnp
@@ -20,65 +20,6 @@ else:
 
 T1 = Parameter("t1", "coord0", lower=0, description="longitudinal relaxation time")
 EQUILIBRIUM = Parameter("amplitude", "data", description="signal at equilibrium, after a long time")
-
-
-def _biexponential(
-    coords: Coords, amplitude_1: Array, tau_1: Array, amplitude_2: Array, tau_2: Array, offset: Array
-) -> Array:
-    return amplitude_1 * jnp.exp(-coords[0] * (1 / tau_1)) + amplitude_2 * jnp.exp(-coords[0] * (1 / tau_2)) + offset
-
-
-# Factors between the time constants of closer looks, each about a root of the one before.
-CLOSER = (1.19, 1.09, 1.04)
-
-
-def _explained(sums: Sums, _: Array) -> Array:
-    first, second = sums.factors()
-    return first * sums.ay + second * sums.by
-
-
-def _guess_biexponential(coords: Coords, data: Array, weights: Array) -> Array:
-    """The best pair of a row of time constants, the shorter first; then closer looks around it."""
-    t = coords[0]
-    low, _, span = span_of(t, weights)
-    target = centred(data, weights)
-
-    def attempt(tau_1: Array, tau_2: Array) -> tuple[Array, tuple[Array, ...]]:
-        short, long = jnp.exp(-(t - low) / tau_1), jnp.exp(-(t - low) / tau_2)
-        pair = regress_pair(centred(short, weights), centred(long, weights), target, weights)
-        model = pair.first * short + pair.second * long
-        return pair.gain, (pair.first, tau_1, pair.second, tau_2, mean(data - model, weights))
-
-    # from five times the span on, in steps of √2
-    row = falling_row(t - low, 0.2 / span, octaves=9, parts=2)
-    squares = weights * weights
-    row = row - ratio(jnp.sum(squares * row, axis=1), jnp.sum(squares, axis=0))[:, None]
-    fast, slow = find_pair(row, target, weights, _explained)
-    found = attempt(5 * span * 2 ** (-0.5 * fast), 5 * span * 2 ** (-0.5 * slow))[1]
-    for step in CLOSER:
-        near = jnp.asarray([(step**i, step**j) for i in (-1, 0, 1) for j in (-1, 0, 1)], data.dtype)
-        found = best_of(near, lambda c, at=found: attempt(c[0] * at[1], c[1] * at[3]))[1]  # type: ignore[misc]
-    a, tau_1, b, tau_2, offset = found
-    most = 0.8 * jnp.log(jnp.finfo(data.dtype).max)
-    a, b = (c * jnp.exp(jnp.clip(low / tau, -most, most)) for c, tau in ((a, tau_1), (b, tau_2)))
-    return jnp.stack([a, tau_1, b, tau_2, offset])
-
-
-biexponential_decay = Model(
-    "biexponential_decay",
-    _biexponential,
-    [
-        Parameter("amplitude_1", "data", description="height of the first part at t = 0"),
-        Parameter("tau_1", "coord0", lower=0, description="time constant of the first part; it starts as the shorter"),
-        Parameter("amplitude_2", "data", description="height of the second part at t = 0"),
-        Parameter("tau_2", "coord0", lower=0, description="time constant of the second part; it starts as the longer"),
-        Parameter("offset", "data", description="what remains at long times"),
-    ],
-    1,
-    _guess_biexponential,
-    formula="amplitude_1·exp(−t/tau_1) + amplitude_2·exp(−t/tau_2) + offset",
-    reference="A. A. Istratov, O. F. Vyvenko, Rev. Sci. Instrum. 70, 1233 (1999)",
-)
 
 
 def _stretched(coords: Coords, amplitude: Array, tau: Array, beta: Array, offset: Array) -> Array:

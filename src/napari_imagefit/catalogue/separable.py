@@ -5,7 +5,7 @@ Shapes are those of `estimate`: ``data`` and ``weights`` ``(m, B)``, coordinates
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -58,6 +58,29 @@ def regress_pair(a: Array, b: Array, data: Array, weights: Array) -> Pair:
     on_a, on_rest = jnp.sum(w * a * data, axis=0), jnp.sum(w * rest * data, axis=0)
     first, second = ratio(on_a, aa), jnp.where(differs, ratio(on_rest, own), 0)
     return Pair(first - share * second, second, first * on_a + second * on_rest)
+
+
+def regress_in_turn(bases: Sequence[Array], data: Array, weights: Array) -> list[Array]:
+    """The factors of a weighted regression of data on several basis functions.
+
+    Each is freed of those before it (Gram and Schmidt), and counts only where something is left of it.
+    """
+    squares = weights * weights
+    freed: list[tuple[Array, Array]] = []
+    shares: list[list[Array]] = []
+    for basis in bases:
+        whole, row, rest = jnp.sum(squares * basis * basis, axis=0), [], basis
+        for other, size in freed:
+            row.append(ratio(jnp.sum(squares * other * rest, axis=0), size))
+            rest = rest - row[-1] * other
+        own = jnp.sum(squares * rest * rest, axis=0)
+        freed.append((rest, jnp.where(own > 1000 * jnp.finfo(data.dtype).eps * whole, own, 0)))
+        shares.append(row)
+    factors = [ratio(jnp.sum(squares * rest * data, axis=0), size) for rest, size in freed]
+    for i in reversed(range(len(bases))):
+        for j in range(i):
+            factors[j] = factors[j] - shares[i][j] * factors[i]
+    return factors
 
 
 def span_of(t: Array, weights: Array) -> tuple[Array, Array, Array]:

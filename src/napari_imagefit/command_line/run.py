@@ -13,7 +13,7 @@ from ..imaging.lazy_arrays import Slices
 from ..imaging.lazy_plan import Plan
 from ..imaging.recipe import Recipe
 from ..imaging.store import ResultStore
-from ..imaging.store_inputs import StoredArray, open_stored
+from ..imaging.store_inputs import StoredArray, need, open_stored
 from .progress import show_progress
 
 Say = Callable[[str], object]
@@ -37,6 +37,9 @@ def run_recipe(
     KeyboardInterrupt
         Where the user stopped it; what was said tells how to go on.
     """
+    need("zarr", "napari-imagefit run")
+    if scheduler is not None:
+        need("distributed", "--scheduler")
     recipe = Recipe.read(recipe_file)
     data = open_stored(input_text)
     plan = recipe.plan(data, points)

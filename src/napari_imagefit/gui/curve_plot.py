@@ -12,13 +12,13 @@ from qtpy.QtCore import Qt
 from ..imaging.inspect import Curve
 from .plotting import STYLES, Colours, Style, colour_plot, new_plot, pg
 
-CURSOR, MEAN = "cursor", "mean"
+CURSOR, MEAN, ON_SCREEN = "cursor", "mean", "on screen"
 SIZE, SMALL, MANY = 7, 4, 64  # pixels of a symbol, those of many samples, and how many are many
 
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """A curve to be drawn, by the pin's letter, `CURSOR`, or `MEAN` for that of a region."""
+    """A curve to be drawn, by the pin's letter, `CURSOR` or `ON_SCREEN`, or `MEAN` for that of a region."""
 
     who: str
     curve: Curve

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QFileDialog
 
-from ..imaging.export import SUFFIXES, Format
+from ..imaging.formats import FORMATS
 from ..layers.export import formats_for, write_outcome
 
 if TYPE_CHECKING:
@@ -15,14 +15,6 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
     from ..layers.request import Outcome
-
-TITLES: dict[Format, str] = {
-    "ome-tiff": "OME-TIFF: all maps in one file",
-    "nifti": "NIfTI: one file for each map",
-    "zarr": "OME-Zarr: all maps in one folder",
-    "csv": "CSV table: a row for each fit",
-    "parquet": "Parquet table: a row for each fit",
-}
 
 
 def export(parent: QWidget, outcome: Outcome, layer: Layer | None) -> list[Path]:
@@ -38,14 +30,14 @@ def export(parent: QWidget, outcome: Outcome, layer: Layer | None) -> list[Path]
     FitInputError
         If it cannot be written.
     """
-    filters = {
-        f"{TITLES[kind]} ({' '.join('*' + end for end in SUFFIXES[kind])})": kind for kind in formats_for(outcome)
-    }
+    kinds = formats_for(outcome)
+    filters = {f"{FORMATS[k].title} ({' '.join('*' + end for end in FORMATS[k].suffixes)})": k for k in kinds}
     name = f"{outcome.request.layer_name} {outcome.request.model.name}".replace("/", "_")
     path, chosen = QFileDialog.getSaveFileName(parent, "Export the result", name, ";;".join(filters))
     if not path:
         return []
     kind = filters[chosen] if chosen in filters else next(iter(filters.values()))
-    if not path.lower().endswith(SUFFIXES[kind]):
-        path += SUFFIXES[kind][0]
+    ends = FORMATS[kind].suffixes
+    if not path.lower().endswith(ends):
+        path += ends[0]
     return write_outcome(outcome, path, kind, layer)

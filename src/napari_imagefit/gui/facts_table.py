@@ -14,6 +14,7 @@ from .numbers import format_value
 
 WORDS = ("status", "remarks", "steps · samples", "reduced χ² · R²", "found by")
 COLUMN, HEADER = 205, 116  # pixels: a value with its error and start in one line
+NARROW = 120  # pixels: the same in two lines
 TIPS = {
     "status": "How the fit ended",
     "remarks": "What is to be remarked of the answer",
@@ -36,7 +37,7 @@ class FactsTable(QTableWidget):
         self.setWordWrap(True)
         self.setMinimumWidth(240)
         self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-        self.horizontalHeader().setMinimumSectionSize(COLUMN)
+        self.horizontalHeader().setMinimumSectionSize(NARROW)
         self.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
 TITLE = "Inspect"
-HEIGHT = 240  # pixels, at least; a third of the window
+HEIGHT = 290  # pixels, at least; a third of the window
 
 
 class Inspection:

@@ -21,10 +21,10 @@ from ..imaging.inspect import Curve, voxel_curve
 from ..imaging.places import FitGrid
 from ..layers.marks import CHOSEN, MARK, PINS, show_pins
 from ..layers.naming import axis_titles, place_title
-from ..layers.pick import Sight, pick
+from ..layers.pick import Sight, nearest_surface, pick
 from ..layers.request import Outcome, Request, mean_as_curve
 from .cursor import CursorFollower
-from .curve_plot import CURSOR, MEAN, CurvePlot, Shown
+from .curve_plot import CURSOR, MEAN, ON_SCREEN, CurvePlot, Shown
 from .facts_table import FactsTable
 from .histogram import HistogramPanel
 from .inspect_bar import InspectBar
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 NOTHING = "Nothing has been fitted yet: open Plugins → Image Fit, choose data and click Fit."
 HISTOGRAM_WIDTH = 320
 HINT = "Move the pointer over the fit; a click pins what is under it."
+SETTLED = 50  # ms from a slider's move until the fit of the new slice is drawn
 
 
 class Inspector(QWidget):
@@ -64,13 +65,14 @@ class Inspector(QWidget):
         self.bar = InspectBar()
         self.note, self.where = self.bar.note, self.bar.where
         self.note.setText(NOTHING)
+        self.note.setToolTip(HINT)
         self.curve_graphics, self.surface_graphics = pg.GraphicsLayoutWidget(), pg.GraphicsLayoutWidget()
         self.curves = CurvePlot(self.curve_graphics, 0)
         self.surfaces = SurfacePlot(self.surface_graphics)
         self.plots = QStackedWidget()
         self.plots.addWidget(self.curve_graphics)
         self.plots.addWidget(self.surface_graphics)
-        self.plots.setMinimumSize(280, 190)
+        self.plots.setMinimumSize(300, 220)
         self.table = FactsTable()
         self.table.setVisible(False)
         self.histogram = HistogramPanel(self._viewer.layers, colours)
@@ -102,6 +104,11 @@ class Inspector(QWidget):
         if self._escape_bound:
             self._viewer.bind_key("Escape", self._on_escape)
         self._viewer.layers.events.removed.connect(self._on_removed)
+        self._stepped = QTimer(self)
+        self._stepped.setSingleShot(True)
+        self._stepped.setInterval(SETTLED)
+        self._stepped.timeout.connect(self._on_stepped)
+        self._viewer.dims.events.current_step.connect(self._on_step)
         self._viewer.events.theme.connect(self._on_theme)
         self._on_theme()
         self._enable()
@@ -189,19 +196,31 @@ class Inspector(QWidget):
         if self.table.columnCount() != before:
             self._share_width()
         self.histogram.mark(places)
-        if self._place is None:
+        place = places.get(CURSOR, places.get(ON_SCREEN))
+        if place is None:
             self.note.setText(HINT if not self.pins.items else f"{HINT} Esc lets go of the pins.")
         else:
             status = next(iter(found.values())).status
             noun = "voxel " if self._grid.axis is not None else ""
             sign = "" if status.converged else "⚠ "
-            self.note.setText(f"{sign}{noun}{place_title(request, self._place)}: {status.message}")
+            which = "on screen: " if ON_SCREEN in places else ""
+            self.note.setText(f"{sign}{which}{noun}{place_title(request, place)}: {status.message}")
         self._enable()
 
     def shown_places(self) -> dict[str, Place]:
         """The fits that are shown, by "cursor" or the pin's letter."""
         pinned = {pin.letter: pin.place for pin in self.pins.items}
-        return pinned if self._place is None else {CURSOR: self._place, **pinned}
+        if self._place is not None:
+            return {CURSOR: self._place, **pinned}
+        on_screen = None if pinned else self._on_screen()
+        return pinned if on_screen is None else {ON_SCREEN: on_screen}
+
+    def _on_screen(self) -> Place | None:
+        """Of surfaces, of which there are few: the one nearest to the middle of the slice on screen."""
+        if self._outcome is None or self._outcome.result is None:
+            return None
+        middle = Sight.of_middle(self._viewer)
+        return nearest_surface(self._viewer.layers, self._outcome.request.group, self._outcome.result, middle)
 
     def pin(self, place: Place) -> None:
         """Pin a fit, or let go of it if it is pinned."""
@@ -226,6 +245,8 @@ class Inspector(QWidget):
         self.follower.stop()
         self.histogram.stop()
         self._viewer.layers.events.removed.disconnect(self._on_removed)
+        self._stepped.stop()
+        self._viewer.dims.events.current_step.disconnect(self._on_step)
         self._viewer.events.theme.disconnect(self._on_theme)
         if self._escape_bound:
             self._viewer.bind_key("Escape", None)
@@ -272,6 +293,14 @@ class Inspector(QWidget):
                 self.where.setText(", ".join(str(i) for i in place))
             self.refresh()
 
+    def _on_step(self, _event: object = None) -> None:
+        self._stepped.start()
+
+    def _on_stepped(self) -> None:
+        """Another slice, while the pointer is elsewhere: another fit is on screen."""
+        if self._place is None and self._grid is not None and self._grid.axis is None and self.isVisible():
+            self.refresh()
+
     def _on_clicked(self, sight: Sight) -> None:
         place = self._under(sight)
         if place is not None:
@@ -279,8 +308,10 @@ class Inspector(QWidget):
             self.pin(place)
 
     def _on_pin_button(self) -> None:
-        if self._place is not None:
-            self.pin(self._place)
+        on_screen = None if self.where.text().strip() else self.shown_places().get(ON_SCREEN)
+        place = on_screen if self._place is None else self._place
+        if place is not None:
+            self.pin(place)
         else:
             self._on_typed()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from psygnal import Signal
-from qtpy.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLineEdit, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from ..engine.result import FitResult
 from ..engine.status import Status
@@ -13,7 +13,10 @@ from .forms import label
 from .model_section import offered_models
 from .reasons_table import ReasonsTable
 
-NEEDS_MEMORY = "For stacks that are in memory; this layer's data are a Dask array"
+NEEDS_MEMORY = (
+    "This layer's data are a Dask array, fitted piece by piece: second chances, comparisons, expressions and maps that "
+    "fill in from a sparse grid need a stack in memory. Where it fits in, add layer.data.compute() as a layer."
+)
 
 
 class ResultsSection(QWidget):
@@ -78,6 +81,19 @@ class ResultsSection(QWidget):
         buttons.addWidget(self.painted_button, 1, 1)
         buttons.setColumnStretch(0, 3)
         buttons.setColumnStretch(1, 2)
+        self._in_memory = {
+            button: button.toolTip()
+            for button in (
+                self.refit_button,
+                self.go_on_button,
+                self.painted_button,
+                self.map_button,
+                self.compare_button,
+            )
+        }
+        self.memory_note = QLabel(NEEDS_MEMORY)
+        self.memory_note.setWordWrap(True)
+        self.memory_note.setVisible(False)
         self._voxels = QWidget()
         more = QGridLayout(self._voxels)
         more.setContentsMargins(0, 0, 0, 0)
@@ -88,6 +104,7 @@ class ResultsSection(QWidget):
         more.addWidget(label("Compare with", self.other), 2, 0)
         more.addWidget(self.other, 2, 1)
         more.addWidget(self.compare_button, 2, 2)
+        more.addWidget(self.memory_note, 3, 0, 1, 3)
         more.setColumnStretch(1, 1)
         ways_out = QHBoxLayout()
         for button in (inspect_button, self.keep_button, self.export_button, self.script_button):
@@ -115,8 +132,10 @@ class ResultsSection(QWidget):
         voxels = result.model.ndim == 1
         in_memory = isinstance(result.source, VoxelSource)
         self._voxels.setVisible(voxels)
-        for button in (self.refit_button, self.go_on_button, self.painted_button, self.map_button, self.compare_button):
+        for button, tip in self._in_memory.items():
             button.setEnabled(in_memory)
+            button.setToolTip(tip if in_memory else NEEDS_MEMORY)
+        self.memory_note.setVisible(not in_memory)
         unfinished = bool((result.status == Status.STOPPED).any())
         self.go_on_button.setVisible(unfinished)
         others = [name for name in offered_models("voxels") if name != result.model.name]

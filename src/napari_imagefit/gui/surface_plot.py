@@ -36,6 +36,9 @@ class SurfacePlot:
         self.bar = pg.ColorBarItem(values=(-1, 1), width=10, interactive=False, colorMap=self.image.getColorMap())
         adopt_menu(self.bar, layout)
         self.bar.setImageItem(self.image, insert_in=self.patch_plot)
+        for plot in (self.cuts[0].lower, self.cuts[1].lower, self.patch_plot):
+            # three plots side by side have no room for many numbers
+            plot.getAxis("bottom").setTickDensity(0.5)
         for column in range(3):
             layout.ci.layout.setColumnStretchFactor(column, 4 if column < 2 else 3)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
@@ -11,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
 
@@ -21,6 +20,7 @@ from ..engine.status import Status
 from .derived import DerivedMap
 from .export_images import check_affine, write_nifti, write_ome_tiff, write_zarr
 from .export_maps import Map, axes_of, iter_maps
+from .formats import FORMATS, Format
 from .lazy_arrays import is_dask
 from .maps import ATTEMPTS
 from .store import KEY
@@ -28,15 +28,6 @@ from .store import KEY
 if TYPE_CHECKING:
     import pandas as pd
 
-Format = Literal["ome-tiff", "nifti", "zarr", "csv", "parquet"]
-# How files of each format end; the first is given to those that have no name yet.
-SUFFIXES: dict[str, tuple[str, ...]] = {
-    "ome-tiff": (".ome.tif", ".ome.tiff", ".tif", ".tiff"),
-    "nifti": (".nii.gz", ".nii"),
-    "zarr": (".ome.zarr", ".zarr"),
-    "csv": (".csv",),
-    "parquet": (".parquet",),
-}
 Job = tuple[Path, Callable[[Path], None]]
 
 
@@ -102,8 +93,9 @@ def write(
         raise FitInputError("the result is not computed yet; call its compute() first")
     place = Path(path)
     kind, stem, suffix = _place(place, format, result)
+    FORMATS[kind].check()
     units = dict(units or {})
-    if kind in ("csv", "parquet"):
+    if not FORMATS[kind].of_maps:
         jobs = [_table(stem.with_name(stem.name + suffix), kind, result, units, derived)]
     else:
         jobs = _images(stem, suffix, kind, result, transform, units, affine, derived)
@@ -113,22 +105,24 @@ def write(
     return [target for target, _ in jobs]
 
 
-def _place(place: Path, said: str | None, result: FitResult) -> tuple[str, Path, str]:
+def _place(place: Path, said: Format | None, result: FitResult) -> tuple[Format, Path, str]:
     """The format, the path without its end, and its end."""
-    if said is not None and said not in SUFFIXES:
-        raise FitInputError(f"the format {said!r} is not known; choose from {', '.join(SUFFIXES)}")
-    for kind in SUFFIXES if said is None else [said]:
-        for suffix in SUFFIXES[kind]:
+    if said is not None and said not in FORMATS:
+        raise FitInputError(f"the format {said!r} is not known; choose from {', '.join(FORMATS)}")
+    for kind in FORMATS if said is None else [said]:
+        for suffix in FORMATS[kind].suffixes:
             if place.name.lower().endswith(suffix) and len(place.name) > len(suffix):
                 if not place.parent.is_dir():
                     raise FitInputError(f"the folder {str(place.parent)!r} does not exist; make it, or choose another")
                 return kind, place.with_name(place.name[: -len(suffix)]), place.name[-len(suffix) :]
     if said is None:
-        ends = ", ".join(suffixes[0] for suffixes in SUFFIXES.values())
+        ends = ", ".join(known.suffixes[0] for known in FORMATS.values())
         raise FitInputError(f"the name {place.name!r} does not tell a format; give one, or a name that ends in {ends}")
     if place.exists() and not place.is_dir():
-        raise FitInputError(f"{str(place)!r} is a file that does not end in {SUFFIXES[said][0]}; give another name")
-    return said, place / _as_file_name(result.model.name), SUFFIXES[said][0]
+        raise FitInputError(
+            f"{str(place)!r} is a file that does not end in {FORMATS[said].suffixes[0]}; give another name"
+        )
+    return said, place / _as_file_name(result.model.name), FORMATS[said].suffixes[0]
 
 
 def _as_file_name(text: str) -> str:
@@ -138,7 +132,7 @@ def _as_file_name(text: str) -> str:
 def _images(
     stem: Path,
     suffix: str,
-    kind: str,
+    kind: Format,
     result: FitResult,
     transform: Mapping[str, Any] | None,
     units: Mapping[str, str],
@@ -186,10 +180,9 @@ def _unique(names: Sequence[str]) -> list[str]:
     return found
 
 
-def _table(target: Path, kind: str, result: FitResult, units: Mapping[str, str], derived: Sequence[DerivedMap]) -> Job:
-    if kind == "parquet" and importlib.util.find_spec("pyarrow") is None:
-        raise FitInputError("Parquet needs pyarrow, which is not installed; run: pip install pyarrow, or write csv")
-
+def _table(
+    target: Path, kind: Format, result: FitResult, units: Mapping[str, str], derived: Sequence[DerivedMap]
+) -> Job:
     def save(to: Path) -> None:
         table = _with_units(result.to_dataframe(), units, derived)
         if kind == "parquet":

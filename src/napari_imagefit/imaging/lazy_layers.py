@@ -10,7 +10,7 @@ from ..engine.result import FitResult, LayerTuple
 from .image import ImageSource
 from .lazy_image_plan import ImagePlan
 from .lazy_result import LazySource
-from .maps import _maps, _outline_layer, _pictures, _status_layer
+from .maps import map_layers, outline_layer, picture_layers, status_layer
 from .reasons import reason_labels
 
 Units = Mapping[str, str]
@@ -27,9 +27,9 @@ def lazy_layers(
         nothing = plan.nothing(plan.shape)
         places = ImageSource(nothing, plan.coords, [], plan.labels, plan.settings.options, {})
         painted = source.painted(result)
-        others = [_status_layer(result, painted), _outline_layer(result, places, units or {}, names)]
+        others = [status_layer(result, painted), outline_layer(result, places, units or {}, names)]
     else:
-        others = [*_maps(result, units or {}), _status_layer(result, reason_labels(result), remarks=True)]
+        others = [*map_layers(result, units or {}), status_layer(result, reason_labels(result), remarks=True)]
     return [*_lazy_pictures(result, source, units), *others]
 
 
@@ -40,7 +40,7 @@ def _lazy_pictures(result: FitResult, source: LazySource, units: Units | None) -
     chunk = np.asarray(fitted.blocks[middle])
     thin = tuple(slice(None, None, max(1, n // SAMPLED)) for n in chunk.shape)
     dtype = np.result_type(np.float32, source.plan.dtype)
-    pictures = _pictures(result, chunk[thin], np.asarray(residual.blocks[middle])[thin], units)
+    pictures = picture_layers(result, chunk[thin], np.asarray(residual.blocks[middle])[thin], units)
     return [
         (values.astype(dtype), options, kind)
         for values, (_, options, kind) in zip((fitted, residual), pictures, strict=True)

@@ -41,9 +41,9 @@ def image_layers(
 ) -> list[LayerTuple]:
     """Fitted and residual image, reasons of failure by region, and outlines with every number as a feature."""
     return [
-        *_pictures(result, *source.pictures(result, as_fine_as(source.image)), units),
-        _status_layer(result, _paint(result, source)),
-        _outline_layer(result, source, units or {}, names),
+        *picture_layers(result, *source.pictures(result, as_fine_as(source.image)), units),
+        status_layer(result, _paint(result, source)),
+        outline_layer(result, source, units or {}, names),
     ]
 
 
@@ -54,13 +54,13 @@ def voxel_layers(result: FitResult, source: VoxelSource, units: Units | None = N
     residual[~np.isfinite(residual)] = np.nan
     dtype = as_fine_as(source.stack)
     return [
-        *_pictures(result, fitted.astype(dtype), residual.astype(dtype), units),
-        *_maps(result, units or {}),
-        _status_layer(result, reason_labels(result), remarks=True),
+        *picture_layers(result, fitted.astype(dtype), residual.astype(dtype), units),
+        *map_layers(result, units or {}),
+        status_layer(result, reason_labels(result), remarks=True),
     ]
 
 
-def _named(name: str, role: str, result: FitResult, unit: str = "") -> dict[str, Any]:
+def named(name: str, role: str, result: FitResult, unit: str = "") -> dict[str, Any]:
     return {
         "name": f"{name}{f' [{unit}]' if unit else ''} · {result.model.name}",
         "metadata": {"napari_imagefit": {"role": role, "recipe": result.recipe()}},
@@ -72,15 +72,18 @@ def as_fine_as(data: NDArray[Any]) -> np.dtype[Any]:
     return np.result_type(np.float32, data.dtype)
 
 
-def _pictures(result: FitResult, fitted: NDArray[Any], residual: NDArray[Any], units: Units | None) -> list[LayerTuple]:
+def picture_layers(
+    result: FitResult, fitted: NDArray[Any], residual: NDArray[Any], units: Units | None
+) -> list[LayerTuple]:
+    """The fitted and the residual image, with common limits of contrast."""
     unit = (units or {}).get("data", "")
-    spread = _robust_limits(np.abs(residual), 0.0)[1]
+    spread = robust_limits(np.abs(residual), 0.0)[1]
     return [
         (
             fitted,
             {
-                **_named("fitted", "fitted", result, unit),
-                "contrast_limits": _robust_limits(fitted, None),
+                **named("fitted", "fitted", result, unit),
+                "contrast_limits": robust_limits(fitted, None),
                 "colormap": "viridis",
                 "visible": False,
             },
@@ -89,7 +92,7 @@ def _pictures(result: FitResult, fitted: NDArray[Any], residual: NDArray[Any], u
         (
             residual,
             {
-                **_named("residual", "residual", result, unit),
+                **named("residual", "residual", result, unit),
                 "contrast_limits": (-spread, spread),
                 "colormap": "PiYG",
                 "visible": False,
@@ -99,13 +102,14 @@ def _pictures(result: FitResult, fitted: NDArray[Any], residual: NDArray[Any], u
     ]
 
 
-def _maps(result: FitResult, units: Units) -> list[LayerTuple]:
+def map_layers(result: FitResult, units: Units) -> list[LayerTuple]:
+    """A layer of each parameter, its error, and what tells how good the fits are."""
     maps: list[LayerTuple] = []
-    shown = _main_parameter(result)
+    shown = main_parameter(result)
 
     def add(values: NDArray[Any], name: str, role: str, unit: str, *, visible: bool) -> None:
-        options = {"contrast_limits": _robust_limits(values, None), "colormap": "viridis", "visible": visible}
-        maps.append((values, {**_named(name, role, result, unit), **options}, "image"))
+        options = {"contrast_limits": robust_limits(values, None), "colormap": "viridis", "visible": visible}
+        maps.append((values, {**named(name, role, result, unit), **options}, "image"))
 
     if result.attempt.any():
         maps.append(_attempt_layer(result))
@@ -122,7 +126,7 @@ def _maps(result: FitResult, units: Units) -> list[LayerTuple]:
     return maps
 
 
-def _main_parameter(result: FitResult) -> str:
+def main_parameter(result: FitResult) -> str:
     """What a map is made for: the first parameter with the coordinate's unit, such as a time constant."""
     free = [p for p in result.model.parameters if p.name not in result.recipe()["fixed"]]
     return next((p.name for p in free if p.unit.startswith("coord")), free[0].name)
@@ -142,7 +146,7 @@ def _some_finite(values: NDArray[Any]) -> NDArray[Any]:
     return finite
 
 
-def _robust_limits(values: NDArray[Any], low: float | None) -> tuple[float, float]:
+def robust_limits(values: NDArray[Any], low: float | None) -> tuple[float, float]:
     """Limits that hold 99 % of the finite values, never equal."""
     finite = _some_finite(values)
     if not finite.size:
@@ -164,7 +168,7 @@ def _paint(result: FitResult, source: ImageSource) -> NDArray[np.uint8]:
     return canvas.reshape(source.image.shape)
 
 
-def _status_layer(result: FitResult, labels: NDArray[np.uint8], *, remarks: bool = False) -> LayerTuple:
+def status_layer(result: FitResult, labels: NDArray[np.uint8], *, remarks: bool = False) -> LayerTuple:
     found = reasons(result, remarks=remarks)
     features = {
         "index": [reason.label for reason in found],
@@ -173,7 +177,7 @@ def _status_layer(result: FitResult, labels: NDArray[np.uint8], *, remarks: bool
     }
     colours: dict[int | None, str] = {None: "transparent", **{reason.label: reason.colour for reason in found}}
     options = {"features": features, "colormap": colours, "opacity": 0.6, "visible": worth_a_look(found)}
-    return labels, {**_named("status", "status", result), **options}, "labels"
+    return labels, {**named("status", "status", result), **options}, "labels"
 
 
 def _attempt_layer(result: FitResult) -> LayerTuple:
@@ -186,10 +190,10 @@ def _attempt_layer(result: FitResult) -> LayerTuple:
     colours: dict[int | None, str] = {None: "transparent", 0: "transparent"}
     colours |= {number: colour for number, (_, colour) in ATTEMPTS.items()}
     options = {"features": features, "colormap": colours, "opacity": 0.6, "visible": False}
-    return labels, {**_named("attempt", "attempt", result), **options}, "labels"
+    return labels, {**named("attempt", "attempt", result), **options}, "labels"
 
 
-def _outline_layer(result: FitResult, source: ImageSource, units: Units, names: Sequence[str]) -> LayerTuple:
+def outline_layer(result: FitResult, source: ImageSource, units: Units, names: Sequence[str]) -> LayerTuple:
     """An ellipse for each width of each fit; the row of its fit is its features.
 
     `names` are those of the regions, in the order of the labels.
@@ -228,7 +232,7 @@ def _outline_layer(result: FitResult, source: ImageSource, units: Units, names: 
     }
     if not vertices:
         options = {"ndim": source.image.ndim}
-    return vertices, {**_named("outlines", "outlines", result), **options}, "shapes"
+    return vertices, {**named("outlines", "outlines", result), **options}, "shapes"
 
 
 def _line_width(vertices: Sequence[NDArray[np.float64]], source: ImageSource) -> float:

@@ -14,6 +14,7 @@ from ..engine.arrays import float_array, real_array
 from ..engine.errors import FitInputError
 from ..engine.model import Model
 from ..engine.result import FitResult
+from .along import check_axis
 from .lazy_arrays import is_dask
 from .run import Settings, drain
 from .selection import Selection
@@ -78,18 +79,8 @@ def mean_curve(
     (array([5., 1., 1.]), array([ 1., nan,  1.]), array([2, 1, 2]))
     """
     data = stack if is_dask(stack) else real_array(stack, "the stack")
-    if not -data.ndim <= axis < data.ndim:
-        raise FitInputError(
-            f"axis {axis} does not exist in a stack of {data.ndim} axes; choose from 0 to {data.ndim - 1}"
-        )
-    axis %= data.ndim
+    axis, coordinate, grid = check_axis(data.shape, axis, x)
     length = data.shape[axis]
-    coordinate = np.arange(length, dtype=float) if x is None else float_array(x, "x")
-    if coordinate.shape != (length,):
-        raise FitInputError(
-            f"x has shape {coordinate.shape}, but the stack has {length} samples along axis {axis}; give one value each"
-        )
-    grid = tuple(n for a, n in enumerate(data.shape) if a != axis)
     region = np.ones(grid, bool) if mask is None else np.asarray(mask) != 0
     if region.shape != grid:
         raise FitInputError(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ..engine.result import FitResult
 from .facts import Place
@@ -97,6 +97,32 @@ class FitGrid:
         nearest = pixels[int(np.argmin(((pixels - target) ** 2).sum(axis=1)))]
         leading = tuple(int(i) for i in np.unravel_index(frame, self.shape[:-2])) if len(self.shape) > 2 else ()
         return (*leading, int(nearest[0]), int(nearest[1]))
+
+    def nearest(self, sample: ArrayLike) -> Place | None:
+        """The surface that lies nearest to a sample, of those in its frame if there is one.
+
+        Parameters
+        ----------
+        sample : array_like, ``(len(shape),)``
+            An index into the data, which may lie between pixels or outside.
+
+        Returns
+        -------
+        tuple of int or None
+            None for curves, and where there are no regions.
+        """
+        index = np.asarray(sample, dtype=float)
+        last = np.array(self.shape) - 1
+        leading = np.clip(np.rint(index), 0, last).astype(np.intp)[:-2]
+        frame = int(np.ravel_multi_index(tuple(leading), self.shape[:-2])) if leading.size else 0
+        best: tuple[int, float, int] | None = None
+        for region in self.regions if self.axis is None else ():
+            when = int(np.argmin(np.abs(region.frames - frame)))
+            middle = np.stack(np.unravel_index(region.pixels, self.shape[-2:])).mean(axis=1)
+            far = abs(int(region.frames[when]) - frame), float(((middle - index[-2:]) ** 2).sum())
+            if best is None or far < best[:2]:
+                best = *far, int(region.places[when])
+        return None if best is None else tuple(int(i) for i in np.unravel_index(best[2], self.grid))
 
     def paint(self, chosen: NDArray[np.bool_]) -> NDArray[np.uint8]:
         """1 where a chosen fit lies: of the grid's shape for curves, of the data's for surfaces."""

@@ -14,29 +14,30 @@ from numpy.typing import NDArray
 
 from ..engine.errors import FitInputError
 
+# What brings them, as a shell takes it.
 PIP = {
-    "zarr": "napari-imagefit[cluster]",
-    "distributed": "napari-imagefit[cluster]",
+    "zarr": '"napari-imagefit[export]"',
+    "nibabel": '"napari-imagefit[export]"',
+    "distributed": '"napari-imagefit[cluster]"',
     "h5py": "h5py",
-    "nibabel": "nibabel",
+    "pyarrow": "pyarrow",
     "tifffile": "tifffile",
 }
 
 
-def need(module: str, what: str) -> Any:
-    """A module that is installed for large data only.
+def need(module: str, what: str, instead: str = "") -> Any:
+    """A module that one feature needs, and that need not be installed.
 
     Raises
     ------
     FitInputError
-        If it is missing; it names the command that installs it.
+        If it is missing; it names the command that installs it, and what can be done instead.
     """
     try:
         return importlib.import_module(module)
     except ImportError:
-        raise FitInputError(
-            f"{what} needs {module}, which is not installed; run: pip install '{PIP[module]}'"
-        ) from None
+        remedy = f"pip install {PIP[module]}" + (f", or {instead}" if instead else "")
+        raise FitInputError(f"{what} needs {module}, which is not installed; run: {remedy}") from None
 
 
 @dataclass(frozen=True)

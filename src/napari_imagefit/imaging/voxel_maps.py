@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..engine.result import FitResult, LayerTuple
 from ..engine.status import Status
-from .maps import Units, _main_parameter, _named, _robust_limits, _status_layer, status_labels
+from .maps import Units, main_parameter, named, robust_limits, status_labels, status_layer
 from .neighbours import SPATIAL
 from .progressive import LARGEST_STEP
 
@@ -29,16 +29,16 @@ def unfinished_layers(result: FitResult, units: Units | None = None, *, status: 
     Voxels whose turn has not come show the value of the coarse grid's voxel before them, and the names of the layers
     say that this is how it stands so far. With `status` that map, too; without, nothing covers them.
     """
-    shown = _main_parameter(result)
+    shown = main_parameter(result)
     fixed = result.source.recipe()["fixed"]
-    layers = [_status_layer(result, status_labels(result.status))] if status else []
+    layers = [status_layer(result, status_labels(result.status))] if status else []
     # the one that is shown comes last, on top
     names = [name for name in result.model.names if name not in fixed and name != shown] + [shown]
     for name in names:
         values = coarse_map(result.params[name], result.status)
-        limits = _robust_limits(values.ravel()[:: max(1, values.size // MOST_LOOKED_AT)], None)
+        limits = robust_limits(values.ravel()[:: max(1, values.size // MOST_LOOKED_AT)], None)
         options = {"contrast_limits": limits, "colormap": "viridis", "visible": name == shown}
-        said = _named(name, f"param:{name}", result, (units or {}).get(name, ""))
+        said = named(name, f"param:{name}", result, (units or {}).get(name, ""))
         layers.append((values, {**said, **options, "name": f"{said['name']} (so far)"}, "image"))
     return layers
 
@@ -74,8 +74,8 @@ def derived_layers(result: FitResult, derived: DerivedMap) -> list[LayerTuple]:
         (derived.stderr, f"σ({derived.expression})", f"derived_stderr:{derived.expression}", False),
         (derived.values, derived.expression, f"derived:{derived.expression}", True),
     ):
-        options = {"contrast_limits": _robust_limits(values, None), "colormap": "viridis", "visible": visible}
-        layers.append((values, {**_named(name, role, result, derived.unit), **options}, "image"))
+        options = {"contrast_limits": robust_limits(values, None), "colormap": "viridis", "visible": visible}
+        layers.append((values, {**named(name, role, result, derived.unit), **options}, "image"))
     return layers
 
 
@@ -85,7 +85,7 @@ def comparison_layers(first: FitResult, second: FitResult, comparison: Compariso
     between = f"{names[0]} − {names[1]}"
     layers: list[LayerTuple] = []
     for values, name in ((comparison.delta_bic, "ΔBIC"), (comparison.delta_aicc, "ΔAICc")):
-        most = _robust_limits(np.abs(values), 0.0)[1]
+        most = robust_limits(np.abs(values), 0.0)[1]
         layers.append(
             (
                 values,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..catalogue import models
-from ..engine.arrays import float_array, real_array
+from ..engine.arrays import real_array
 from ..engine.batch import predict
 from ..engine.camera import Camera
 from ..engine.criterion import Loss, Noise
@@ -18,6 +18,7 @@ from ..engine.errors import FitInputError
 from ..engine.model import Model
 from ..engine.problem import Bounds, DType, Options, Values
 from ..engine.result import FitResult, LayerTuple
+from .along import check_axis
 from .lazy_arrays import is_dask
 from .maps import voxel_layers
 from .run import Run, Settings, drain
@@ -114,18 +115,7 @@ def prepare(
         raise FitInputError(
             f"model {model.name!r} takes {model.ndim} coordinates; fit_voxels takes curves, use fit_image"
         )
-    if not -data.ndim <= axis < data.ndim:
-        raise FitInputError(
-            f"axis {axis} does not exist in a stack of {data.ndim} axes; choose from 0 to {data.ndim - 1}"
-        )
-    axis %= data.ndim
-    grid = tuple(n for a, n in enumerate(data.shape) if a != axis)
-    length = data.shape[axis]
-    coordinate = np.arange(length, dtype=float) if x is None else float_array(x, "x")
-    if coordinate.shape != (length,):
-        raise FitInputError(
-            f"x has shape {coordinate.shape}, but the stack has {length} samples along axis {axis}; give one value each"
-        )
+    axis, coordinate, grid = check_axis(data.shape, axis, x)
     if not np.isfinite(coordinate).all():
         raise FitInputError("x holds NaN or infinity; give a finite coordinate for every sample")
 

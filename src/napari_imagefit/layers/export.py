@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..imaging.derived import derive
-from ..imaging.export import Format, write
+from ..imaging.export import write
+from ..imaging.formats import FORMATS, Format
 from .request import Outcome
 
 if TYPE_CHECKING:
     from napari.layers import Layer
 
-IMAGES: tuple[Format, ...] = ("ome-tiff", "nifti", "zarr")
-
 
 def formats_for(outcome: Outcome) -> tuple[Format, ...]:
     """Tables for all results, images for maps of voxels."""
-    return tuple(kind for kind in get_args(Format) if outcome.request.job == "voxels" or kind not in IMAGES)
+    return tuple(kind for kind, known in FORMATS.items() if outcome.request.job == "voxels" or not known.of_maps)
 
 
 def write_outcome(outcome: Outcome, path: str, kind: Format, layer: Layer | None) -> list[Path]:
@@ -40,6 +39,7 @@ def write_outcome(outcome: Outcome, path: str, kind: Format, layer: Layer | None
     FitInputError
         As `napari_imagefit.imaging.export.write` does.
     """
+    FORMATS[kind].check()
     request, result = outcome.request, outcome.result
     assert result is not None
     voxels = request.job == "voxels"

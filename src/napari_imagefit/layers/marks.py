@@ -79,6 +79,8 @@ def show_pins(layers: LayerList, request: Request, grid: FitGrid, pins: Sequence
         layer.name = f"pins · {request.layer_name}"
         layer.metadata = {**layer.metadata, MARK: {"what": PINS, "group": request.group}}
         _place(layer, where)
+        # maps that have come since lie over it
+        layers.move(layers.index(layer), len(layers))
     layer.selected_data = set()
     # napari draws a border of no width as well where a point is kept large on screen
     layer.face_color = layer.border_color = [pin.colour for pin in pins]

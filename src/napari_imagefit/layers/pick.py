@@ -24,6 +24,7 @@ from .outputs import role_of
 if TYPE_CHECKING:
     from napari.components import LayerList
     from napari.layers import Layer
+    from napari.viewer import Viewer
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +47,16 @@ class Sight:
     units: tuple[Any, ...] | None = None
     displayed: tuple[int, ...] = ()
     direction: tuple[float, ...] | None = None
+
+    @classmethod
+    def of_middle(cls, viewer: Viewer) -> Sight:
+        """The middle of what is on screen."""
+        dims = viewer.dims
+        position = [float(p) for p in dims.point]
+        centre = viewer.scene.camera.center[-len(dims.displayed) :]
+        for axis, middle in zip(dims.displayed, centre, strict=True):
+            position[axis] = float(middle)
+        return cls(tuple(position), None if dims.units is None else tuple(dims.units))
 
     @classmethod
     def of(cls, event: Any, units: Sequence[Any] | None) -> Sight:
@@ -77,6 +88,14 @@ def pick(layers: LayerList, group: str, result: FitResult, sight: Sight) -> Plac
             place = pick_in(layer, result, sight)
             if place is not None:
                 return place
+    return None
+
+
+def nearest_surface(layers: LayerList, group: str, result: FitResult, sight: Sight) -> Place | None:
+    """The region whose fit lies nearest to a point of the slice on screen; None for curves, and without their layer."""
+    for layer in layers:
+        if str(layer.unique_id) == group:
+            return FitGrid.of(result).nearest(to_data(layer, sight.position, sight.units))
     return None
 
 

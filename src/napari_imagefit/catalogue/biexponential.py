@@ -1,0 +1,118 @@
+"""The sum of two exponentials, whose start is the hard part: its minima are flat, and some lie at infinity."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .._lazy import LazyModule
+from ..engine.model import Array, Model, Parameter
+from .curves import Coords
+from .estimate import best_of, ratio
+from .pairs import Sums, falling_row, find_pair
+from .separable import centred, mean, regress_in_turn, regress_pair, span_of
+
+if TYPE_CHECKING:
+    import jax.numpy as jnp
+else:
+    jnp = LazyModule("jax.numpy")
+
+
+def _biexponential(
+    coords: Coords, amplitude_1: Array, tau_1: Array, amplitude_2: Array, tau_2: Array, offset: Array
+) -> Array:
+    return amplitude_1 * jnp.exp(-coords[0] * (1 / tau_1)) + amplitude_2 * jnp.exp(-coords[0] * (1 / tau_2)) + offset
+
+
+Found = tuple[Array, ...]
+
+# The slowest of the row of exponentials, of which the span sees a fifth of the time constant.
+SLOWEST_RATE = 0.2
+# Factors between the time constants of closer looks, each about a root of the one before.
+CLOSER = (1.19, 1.09, 1.04)
+
+
+def _explained(sums: Sums, _: Array) -> Array:
+    first, second = sums.factors()
+    return first * sums.ay + second * sums.by
+
+
+def _slow(row: Array, since: Array, span: Array, target: Array, weights: Array) -> tuple[Array, Array]:
+    """Time constants where the longer one is beyond the span: those of an exponential beside a straight line.
+
+    Between steps of the row a change of the exponential is regressed as well. Then it is seen how the line wants to be
+    bent, which tells the longer constant to first order. Where it wants to be bent the other way, that one has no end,
+    and is a very long one here: a fit that starts from a shorter one walks there for ever.
+    """
+    squares = weights * weights
+    far = jnp.finfo(target.dtype).eps ** (-1 / 3)
+    part = since / span
+    straight, bend = centred(part, weights), centred(part * part, weights)
+    of_row, on_row = jnp.sum(squares * row * row, axis=1), jnp.sum(squares * row * target, axis=1)
+    common = jnp.sum(squares * row * straight, axis=1)
+    of_line, on_line = jnp.sum(squares * straight * straight, axis=0), jnp.sum(squares * straight * target, axis=0)
+    gains = _explained(Sums(of_line, of_row, common, on_line, on_row), of_line)
+    rate = SLOWEST_RATE * 2 ** (0.5 * jnp.argmax(gains, axis=0).astype(target.dtype))
+
+    def regressed(rate: Array, *more: Array) -> list[Array]:
+        fall = jnp.exp(-part * rate)
+        return regress_in_turn(
+            [straight, centred(fall, weights), centred(part * fall, weights), *more], target, weights
+        )
+
+    def moved(rate: Array, height: Array, change: Array) -> Array:
+        return jnp.clip(rate - ratio(change * jnp.sign(height), jnp.abs(height)), 0.6 * rate, 1.6 * rate)
+
+    rate = moved(rate, *regressed(rate)[1:])
+    slope, *alone = regressed(rate)
+    _, *beside, bent = regressed(rate, bend)
+    slow = -2 * ratio(bent * jnp.sign(slope), jnp.abs(slope))
+    rate = jnp.where(slow > 1 / far, moved(rate, *beside), moved(rate, *alone))
+    return span / rate, span / jnp.clip(slow, 1 / far, 0.5)
+
+
+def _guess_biexponential(coords: Coords, data: Array, weights: Array) -> Array:
+    """The best pair of a row of time constants, the shorter first; then closer looks around it, and beyond the row."""
+    t = coords[0]
+    low, _, span = span_of(t, weights)
+    since, target = t - low, centred(data, weights)
+
+    def attempt(tau_1: Array, tau_2: Array, exact: bool = False) -> tuple[Array, Found]:
+        short, long = jnp.exp(-since / tau_1), (jnp.expm1 if exact else jnp.exp)(-since / tau_2)
+        pair = regress_pair(centred(short, weights), centred(long, weights), target, weights)
+        model = pair.first * short + pair.second * long
+        return pair.gain, (pair.first, tau_1, pair.second, tau_2, mean(data - model, weights))
+
+    # from five times the span on, in steps of √2
+    row = falling_row(since, SLOWEST_RATE / span, octaves=9, parts=2)
+    squares = weights * weights
+    row = row - ratio(jnp.sum(squares * row, axis=1), jnp.sum(squares, axis=0))[:, None]
+    fast, slow = find_pair(row, target, weights, _explained)
+    gain, found = attempt(*(span / SLOWEST_RATE * 2 ** (-0.5 * place) for place in (fast, slow)))
+    for step in CLOSER:
+        near = jnp.asarray([(step**i, step**j) for i in (-1, 0, 1) for j in (-1, 0, 1)], data.dtype)
+        gain, found = best_of(near, lambda c, at=found: attempt(c[0] * at[1], c[1] * at[3]))  # type: ignore[misc]
+    # of the exponential of a very long time constant, less 1, no digit is lost
+    beyond, (*rest, height, tau, level) = attempt(*_slow(row, since, span, target, weights), exact=True)
+    better = beyond > gain * (1 + 64 * jnp.finfo(data.dtype).eps)
+    pairs = zip((*rest, height, tau, level - height), found, strict=True)
+    a, tau_1, b, tau_2, offset = (jnp.where(better, one, other) for one, other in pairs)
+    most = 0.8 * jnp.log(jnp.finfo(data.dtype).max)
+    a, b = (c * jnp.exp(jnp.clip(low / tau, -most, most)) for c, tau in ((a, tau_1), (b, tau_2)))
+    return jnp.stack([a, tau_1, b, tau_2, offset])
+
+
+biexponential_decay = Model(
+    "biexponential_decay",
+    _biexponential,
+    [
+        Parameter("amplitude_1", "data", description="height of the first part at t = 0"),
+        Parameter("tau_1", "coord0", lower=0, description="time constant of the first part; it starts as the shorter"),
+        Parameter("amplitude_2", "data", description="height of the second part at t = 0"),
+        Parameter("tau_2", "coord0", lower=0, description="time constant of the second part; it starts as the longer"),
+        Parameter("offset", "data", description="what remains at long times"),
+    ],
+    1,
+    _guess_biexponential,
+    formula="amplitude_1·exp(−t/tau_1) + amplitude_2·exp(−t/tau_2) + offset",
+    reference="A. A. Istratov, O. F. Vyvenko, Rev. Sci. Instrum. 70, 1233 (1999)",
+)
