@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+
+import jax.numpy  # noqa: F401 - what is imported before is not looked through
+import napari.viewer  # noqa: F401
 import pytest
+from napari._qt import qt_main_window  # noqa: F401
 
 from napari_imagefit.gui.session import Session
 
@@ -12,3 +18,12 @@ def _nothing_is_compiled_ahead(request: pytest.FixtureRequest, monkeypatch: pyte
     """A thread that outlives its test would meet the next one; test_preparing.py asks for it."""
     if request.node.module.__name__.rpartition(".")[2] != "test_preparing":
         monkeypatch.setattr(Session, "prepare", lambda _self, _request: None)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _garbage_is_sought_among_new_objects() -> Iterator[None]:
+    """Napari collects garbage with every layer that is removed: a second, were all modules looked through."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
