@@ -76,9 +76,7 @@ class SpotFilter:
             If it is no filter.
         """
         if not isinstance(said, Mapping) or not isinstance(said.get("column"), str):
-            raise FitInputError(
-                f'a filter in the recipe is {said!r}; give {{"column": "sigma", "low": 1}}'
-            )
+            raise FitInputError(f'a filter in the recipe is {said!r}; give {{"column": "sigma", "low": 1}}')
         for name, end in said.items():
             if name not in ("column", "low", "high"):
                 raise FitInputError(f"a filter in the recipe has {name!r}; it may have column, low and high")

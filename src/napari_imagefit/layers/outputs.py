@@ -173,12 +173,12 @@ def _update(layer: Layer, data: Any, options: Mapping[str, Any]) -> bool:
     layer.metadata = {**layer.metadata, **options["metadata"]}
     for name in TRANSFORM:
         # each of them, once set, makes the whole viewer look at its extent again
-        if not _is_same(getattr(layer, name), options[name]):
+        if not is_same(getattr(layer, name), options[name]):
             setattr(layer, name, options[name])
     return True
 
 
-def _is_same(old: Any, new: Any) -> bool:
+def is_same(old: Any, new: Any) -> bool:
     """Whether a part of a transform is what it was: arrays, tuples of units or labels, or napari's affines."""
     old, new = (getattr(value, "affine_matrix", value) for value in (old, new))
     if isinstance(old, np.ndarray) or isinstance(new, np.ndarray):

@@ -14,10 +14,11 @@ from .spots import Look, appearance, spot_table, with_filters
 
 def run_spots(request: Request, should_stop: Stop | None = None) -> Task:
     """Fit spots; a generator for a worker thread, see `answer`."""
-    data = request.data
+    data, points = request.data, request.points
+    assert points is not None
     result = yield from iter_fit_spots(
         data if hasattr(data, "dask") else np.asarray(data),
-        request.points,
+        points,
         request.model,
         window=request.window,
         settings=request.settings,

@@ -93,7 +93,7 @@ def number_columns(table: pd.DataFrame) -> list[str]:
 
     skipped = ("status_code", "flag_bits")
     return [
-        name
+        str(name)
         for name, kind in table.dtypes.items()
         if is_numeric_dtype(kind) and not is_bool_dtype(kind) and name not in skipped
     ]
