@@ -1,9 +1,10 @@
 """File → Open Sample: data on which every part of the widget can be tried.
 
 Each function returns napari ``LayerData`` tuples. The image layer's ``metadata["napari_imagefit_sample"]`` tells the
-widget how to set itself up: ``job`` (``"region"``, ``"spots"`` or ``"voxels"``), ``model`` (a name of the catalogue), ``axis`` (the
-one along which voxels' curves run, or None), ``region`` (corners ``[y, x]`` of a suggested rectangle in pixels of
-the layer, or None) and ``detection`` (settings with which its spots are found, or None). A layer that holds regions names the image they belong to as ``region_of``.
+widget how to set itself up: ``job`` (``"region"``, ``"spots"`` or ``"voxels"``), ``model`` (a name of the catalogue),
+``axis`` (the one along which voxels' curves run, or None), ``region`` (corners ``[y, x]`` of a suggested rectangle in
+pixels of the layer, or None) and ``detection`` (settings with which its spots are found, or None). A layer that holds
+regions names the image they belong to as ``region_of``.
 """
 
 from __future__ import annotations

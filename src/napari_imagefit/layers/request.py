@@ -55,6 +55,8 @@ class Request:
         For spots: pixel indices ``(N, data.ndim)``, and the arguments of `iter_fit_spots` that only spots have.
     filters : tuple of SpotFilter
         For spots: which of them count.
+    pixel_size, pixel_unit
+        For spots: the size of a pixel along each axis of the model, in the unit of the layer.
     transform : dict
         The layer's scale, translate, … for outputs of its own shape.
     map_transform : dict
@@ -89,6 +91,8 @@ class Request:
     window: tuple[int, ...] = ()
     spot_wishes: Mapping[str, Any] = field(default_factory=dict)
     filters: tuple[SpotFilter, ...] = ()
+    pixel_size: tuple[float, ...] = ()
+    pixel_unit: str = "px"
     shown: frozenset[str] = frozenset()
 
     @property

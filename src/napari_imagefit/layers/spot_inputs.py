@@ -12,7 +12,7 @@ from ..engine.model import Model
 from ..imaging.spots import check_surface
 from ..imaging.windows import find_windows
 from .choices import Choices
-from .geometry import data_to_data, grid_shape
+from .geometry import axis_coordinates, data_to_data, grid_shape, unit_factors
 from .noise import noise_wishes
 from .parameters import parameter_units, parameter_wishes
 from .request import Request
@@ -41,6 +41,7 @@ def freeze_spots(choices: Choices, model: Model, common: dict[str, Any]) -> Requ
     window = spots.window if len(spots.window) > 1 else spots.window * model.ndim
     # says what is wrong with them now, not in the worker
     find_windows(points, shape, model.ndim, window)
+    sizes, unit = pixel_sizes_of(image, model.ndim)
     return Request(
         **common,
         wishes={**parameter_wishes(model, choices.rows), **noise_wishes(choices)},
@@ -53,6 +54,8 @@ def freeze_spots(choices: Choices, model: Model, common: dict[str, Any]) -> Requ
         window=window,
         spot_wishes=_beyond_plain(choices),
         filters=spots.filters,
+        pixel_size=sizes,
+        pixel_unit=unit,
     )
 
 
@@ -85,6 +88,17 @@ def points_on_image(layer: Points, image: Image, choices: Choices) -> NDArray[np
             )
         points = points[here]
     return points
+
+
+def pixel_sizes_of(image: Image, ndim: int) -> tuple[tuple[float, ...], str]:
+    """The size of a pixel along the last axes, in the unit of the last one; in pixels where they do not go together."""
+    axes = axis_coordinates(image, range(-ndim, 0))
+    units = list(image.units[-ndim:])
+    if any(unit.dimensionality != units[-1].dimensionality for unit in units):
+        return (1.0,) * ndim, "px"
+    factors = unit_factors(units, [units[-1]] * ndim)
+    sizes = tuple(abs(axis.step) * float(factor) for axis, factor in zip(axes, factors, strict=True))
+    return sizes, axes[-1].unit
 
 
 def _plane_axes(choices: Choices) -> int:

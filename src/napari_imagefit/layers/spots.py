@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..engine.result import FitResult
 from ..engine.status import Flag, Status
 from ..imaging.maps import FAILED
+from ..imaging.photometry import photometry
 from ..imaging.spot_filters import SpotFilter, judge
 
 if TYPE_CHECKING:
@@ -58,10 +59,24 @@ def spot_table(result: FitResult, request: Request, filters: Sequence[SpotFilter
     table = table.rename(
         columns={f"{name}{end}": f"{name}{end}{unit}" for name, unit in named.items() for end in ("", "_stderr")}
     )
+    for name, column in _derived(result, request).items():
+        if name not in table.columns:
+            table[name] = column
     table["reason"] = reasons_of_spots(table, result.status, filters)
     last = [name for name in LAST if name in table.columns]
     words = list(WORDS)
     return table[[name for name in table.columns if name not in (*last, *words)] + words + last]
+
+
+def _derived(result: FitResult, request: Request) -> dict[str, NDArray[np.float64]]:
+    """Photons, widths in the layer's unit and shape, with errors."""
+    columns = {}
+    for name, one in photometry(result, pixel_size=request.pixel_size, unit=request.pixel_unit).items():
+        unit = f" [{one.unit}]" if one.unit and one.unit != name else ""
+        columns[f"{name}{unit}"] = one.values
+        if np.isfinite(one.stderr).any():
+            columns[f"{name}_stderr{unit}"] = one.stderr
+    return columns
 
 
 def reasons_of_spots(
