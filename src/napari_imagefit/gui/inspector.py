@@ -69,12 +69,11 @@ class Inspector(QWidget):
         self.curve_graphics, self.surface_graphics = pg.GraphicsLayoutWidget(), pg.GraphicsLayoutWidget()
         self.curves = CurvePlot(self.curve_graphics, 0)
         self.surfaces = SurfacePlot(self.surface_graphics)
-        self.spot_graphics = pg.GraphicsLayoutWidget()
-        self.spots = SpotPlot(self.spot_graphics)
+        self.spots = SpotPlot()
         self.plots = QStackedWidget()
         self.plots.addWidget(self.curve_graphics)
         self.plots.addWidget(self.surface_graphics)
-        self.plots.addWidget(self.spot_graphics)
+        self.plots.addWidget(self.spots)
         self.plots.setMinimumSize(280, 190)
         self.table = FactsTable()
         self.table.setVisible(False)
@@ -344,7 +343,7 @@ class Inspector(QWidget):
 
     def _on_theme(self, _event: object = None) -> None:
         colours = colours_of(self._viewer)
-        for graphics in (self.curve_graphics, self.surface_graphics, self.spot_graphics):
+        for graphics in (self.curve_graphics, self.surface_graphics):
             graphics.setBackground(colours.background)
         self.curves.set_colours(colours)
         self.surfaces.set_colours(colours)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from qtpy.QtCore import QRectF
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ..imaging.spot_cuts import SpotPicture
 from .curve_plot import CurvePlot, Shown
@@ -15,33 +16,33 @@ from .surface_plot import DIVERGING, styles
 
 PICTURES = {"window": "window", "fitted": "fit", "residual": "residual"}
 NAMES = "zyx"
+WIDE = 16777215  # Qt's own number for no limit
 
 
-class SpotPlot:
-    """Pictures above, cuts below; of a volume three planes of each picture, of which one is shown at a time.
+class SpotPlot(QWidget):
+    """Pictures above, cuts below; of a volume the plane through the centre."""
 
-    Parameters
-    ----------
-    layout : pyqtgraph.GraphicsLayoutWidget
-    """
-
-    def __init__(self, layout: Any) -> None:
-        self._layout = layout
-        self.cuts = [CurvePlot(layout, column, legend=False) for column in range(3)]
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._pictures, self._cuts = pg.GraphicsLayoutWidget(), pg.GraphicsLayoutWidget()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self._pictures, 4)
+        layout.addWidget(self._cuts, 5)
+        self.cuts = [CurvePlot(self._cuts, column, left=("", ""), legend=False) for column in range(3)]
         self.images: dict[str, Any] = {}
         self.plots: dict[str, Any] = {}
         self.crosses: dict[str, Any] = {}
         for column, (key, title) in enumerate(PICTURES.items()):
-            plot = new_plot(layout, 0, 3 + column, left="y" if column == 0 else "", bottom="x", name=f"spot's {title}")
-            layout.ci.layout.removeItem(plot)
-            layout.addItem(plot, row=0, col=3 + column, rowspan=2)
+            plot = new_plot(self._pictures, 0, column, left="", name=f"spot's {title}")
             plot.setAspectLocked(True)
             plot.invertY(True)
-            plot.getAxis("left").setWidth(44 if column == 0 else 30)
+            plot.getAxis("left").setWidth(34)
             plot.setTitle(title, size="9pt")
             image = pg.ImageItem(axisOrder="row-major")
             plot.addItem(image)
-            cross = pg.ScatterPlotItem(symbol="+", size=14, pen=pg.mkPen("#F0E442", width=2), brush=None)
+            cross = pg.ScatterPlotItem(symbol="+", size=12, pen=pg.mkPen("#F0E442", width=2), brush=None)
             plot.addItem(cross)
             self.images[key], self.plots[key], self.crosses[key] = image, plot, cross
         grey = pg.ColorMap(np.array([0.0, 1.0]), ["#000000", "#ffffff"])
@@ -49,12 +50,13 @@ class SpotPlot:
             self.images[key].setColorMap(grey)
         self.images["residual"].setColorMap(pg.ColorMap(np.linspace(0, 1, len(DIVERGING)), list(DIVERGING)))
         self.bar = pg.ColorBarItem(
-            values=(-1, 1), width=10, interactive=False, colorMap=self.images["residual"].getColorMap()
+            values=(-1, 1), width=8, interactive=False, colorMap=self.images["residual"].getColorMap()
         )
-        adopt_menu(self.bar, layout)
+        adopt_menu(self.bar, self._pictures)
         self.bar.setImageItem(self.images["residual"], insert_in=self.plots["residual"])
-        for column in range(6):
-            layout.ci.layout.setColumnStretchFactor(column, 4 if column < 3 else 3)
+        for cut in self.cuts:
+            for plot in (cut.upper, cut.lower):
+                plot.getAxis("left").setWidth(48)
         self._show_axes(2)
 
     def draw(self, shown: Mapping[str, SpotPicture], colours: Colours) -> None:
@@ -65,7 +67,7 @@ class SpotPlot:
             curves = [Shown(who, picture.along[axis]) for who, picture in shown.items()]
             self.cuts[axis].draw(curves, colours)
         key = "  ".join(f'<span style="color:{s.colour}">{s.sign} {who}</span>' for who, s in styles(shown, colours))
-        self.cuts[0].upper.setTitle(key or None, size="9pt")
+        self.plots["window"].setTitle(f"window {key}" if key else "window", size="9pt")
         if not shown:
             for image in self.images.values():
                 image.clear()
@@ -76,6 +78,8 @@ class SpotPlot:
 
     def set_colours(self, colours: Colours) -> None:
         """Follow the theme."""
+        for graphics in (self._pictures, self._cuts):
+            graphics.setBackground(colours.background)
         for cut in self.cuts:
             cut.set_colours(colours)
         for plot in self.plots.values():
@@ -89,9 +93,10 @@ class SpotPlot:
             for plot in (cut.upper, cut.lower):
                 plot.setVisible(axis < ndim)
             if axis < ndim:
-                cut.set_labels("data" if axis == 0 else "", f"{names[axis]} [px]")
-        self._layout.ci.layout.setColumnStretchFactor(2, 4 if ndim > 2 else 0)
-        self._layout.ci.layout.setColumnMaximumWidth(2, 16777215 if ndim > 2 else 0)
+                cut.set_labels("", f"{names[axis]} [px]")
+        columns = self._cuts.ci.layout
+        columns.setColumnMaximumWidth(2, WIDE if ndim > 2 else 0)
+        columns.setColumnStretchFactor(2, 1 if ndim > 2 else 0)
 
     def _draw_pictures(self, picture: SpotPicture) -> None:
         finite = picture.window[np.isfinite(picture.window)]

@@ -27,6 +27,7 @@ from ..layers.spot_detection import (
 from .detect_section import DetectSection, detect_fold
 from .gathering import index_on_screen
 from .latest import Latest
+from .spot_docks import bring_forward, feed
 from .spots_section import SpotsSection
 
 if TYPE_CHECKING:
@@ -34,7 +35,10 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
     from qtpy.QtWidgets import QWidget
 
+    from ..imaging.spot_filters import SpotFilter
     from ..layers.choices import Job
+    from ..layers.request import Outcome
+    from .spots_dock import SpotsDock
 
 
 class SpotWork:
@@ -47,17 +51,21 @@ class SpotWork:
         Owner of timers.
     """
 
+    filtered = Signal(object)  # the outcome, with the filters that hold now
+    looked_at = Signal(object)  # the place of a spot that was chosen
     said = Signal(str, bool)  # a sentence, and whether it is a problem
     changed = Signal()
     space_chosen = Signal(int)  # axes of what is searched
 
     def __init__(self, viewer: Viewer, parent: QWidget) -> None:
-        self._viewer = viewer
+        self._viewer, self._parent = viewer, parent
         self._image: Image | None = None
         self._job: Job = "region"
         self._ndim = 2
         self._version = 0
         self._detecting: Any = None
+        self._outcome: Outcome | None = None
+        self.filters: tuple[SpotFilter, ...] = ()
         self.section = SpotsSection(viewer.layers)
         self.detect = DetectSection()
         self.fold = detect_fold(self.detect)
@@ -65,6 +73,7 @@ class SpotWork:
         self.preview = Latest(self.finder.find, parent)
 
         self.section.detect.connect(self.detect_all)
+        self.section.table.connect(self.show_table)
         self.section.changed.connect(self.changed.emit)
         self.detect.changed.connect(self._on_settings)
         self.detect.space_chosen.connect(self.space_chosen.emit)
@@ -110,7 +119,7 @@ class SpotWork:
         FitInputError
             If what is typed is no window.
         """
-        return replace(self.section.choice())
+        return replace(self.section.choice(), filters=self.filters)
 
     def look(self, _event: object = None) -> None:
         """Preview the frame on screen, if it is to be seen."""
@@ -148,8 +157,11 @@ class SpotWork:
             self._detecting = None
         self.section.detect_button.setEnabled(True)
 
-    def hide_detected(self) -> None:
-        """What was detected has been fitted: its rings would lie under those of the fits."""
+    def take(self, outcome: Outcome) -> None:
+        """Spots have been fitted: show their table; rings of what was detected would lie under those of the fits."""
+        self._outcome = outcome
+        feed(self._viewer, outcome, self._parent, self._connect)
+        self.section.table_button.setEnabled(True)
         layer = self.section.layers.layer()
         if layer is not None and DETECTED in layer.metadata:
             layer.visible = False
@@ -163,8 +175,24 @@ class SpotWork:
         if self._image is not None:
             self._image.events.data.disconnect(self._on_data)
             self._image = None
+        self._outcome = None
         self.section.layers.disconnect_layers()
         self._viewer.dims.events.current_step.disconnect(self.look)
+
+    def show_table(self) -> None:
+        """Bring the table of spots forward, and make it again if it was closed."""
+        if self._outcome is not None:
+            bring_forward(feed(self._viewer, self._outcome, self._parent, self._connect))
+
+    def _connect(self, dock: SpotsDock) -> None:
+        dock.filtered.connect(self._on_filters)
+        dock.looked_at.connect(lambda place: self.looked_at.emit(place))
+
+    def _on_filters(self, filters: tuple[SpotFilter, ...]) -> None:
+        self.filters = filters
+        if self._outcome is not None:
+            self._outcome = replace(self._outcome, request=replace(self._outcome.request, filters=filters))
+            self.filtered.emit(self._outcome)
 
     def _search(self) -> Search:
         image = self._image

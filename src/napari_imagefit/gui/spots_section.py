@@ -30,6 +30,7 @@ class SpotsSection(QWidget):
 
     detect = Signal()
     load = Signal()
+    table = Signal()
     changed = Signal()
 
     def __init__(self, layers: LayerList, parent: QWidget | None = None) -> None:
@@ -41,6 +42,9 @@ class SpotsSection(QWidget):
         self.detect_button.setToolTip("Search all frames, and put what is found into a Points layer (Alt+E)")
         self.load_button = QPushButton("Open…")
         self.load_button.setToolTip("Open a table of localisations: of this program, of Picasso, or of ThunderSTORM")
+        self.table_button = QPushButton("Table")
+        self.table_button.setToolTip("Show the table of fitted spots, with filters and histograms")
+        self.table_button.setEnabled(False)
         self.frames = QComboBox()
         self.frames.setToolTip("Which points are fitted")
         self.frames.setAccessibleName("Frames of the points")
@@ -77,12 +81,14 @@ class SpotsSection(QWidget):
         groups.addWidget(self.together)
         groups.addWidget(self.most)
         groups.addStretch()
+        groups.addWidget(self.table_button)
         rows = form(self)
         rows.addRow(label("Points", self.layers), points)
         rows.addRow(label("Wind&ow", self.window_size), window)
         rows.addRow(label("Overlap", self.together), groups)
 
         self.detect_button.clicked.connect(lambda: self.detect.emit())
+        self.table_button.clicked.connect(lambda: self.table.emit())
         self.load_button.clicked.connect(lambda: self.load.emit())
         self.together.toggled.connect(self._on_together)
         for signal in (self.layers.chosen, self.frames.currentIndexChanged, self.background.currentIndexChanged):

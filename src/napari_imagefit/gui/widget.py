@@ -117,6 +117,8 @@ class ImageFitWidget(Docked):
         self.spots.said.connect(lambda text, problem: self._say(text, problem=problem))
         self.spots.changed.connect(self._on_changed)
         self.spots.space_chosen.connect(self._on_space)
+        self.spots.filtered.connect(self._on_filtered)
+        self.spots.looked_at.connect(lambda place: self.inspection.look_at(place))
         self.fit_bar.fit.clicked.connect(lambda: self.fit())
         self.fit_bar.cancel.clicked.connect(lambda: self.cancel())
         self.inspect_button.clicked.connect(lambda: self.inspection.open())
@@ -229,6 +231,10 @@ class ImageFitWidget(Docked):
         if self.data.job == "spots" and self.model.model.ndim != ndim:
             self.model.set_model("gaussian_3d" if ndim == 3 else "gaussian_2d")
 
+    def _on_filtered(self, outcome: Outcome) -> None:
+        if self.follow_ups.outcome is not None and self.follow_ups.outcome.result is outcome.result:
+            self.follow_ups.outcome = outcome
+
     def _on_model(self, _model: object) -> None:
         self.spots.set_model_axes(self.model.model.ndim)
         self._clear_values()
@@ -287,7 +293,7 @@ class ImageFitWidget(Docked):
         self._show_values()
         self.follow_ups.take(outcome)
         if outcome.request.job == "spots":
-            self.spots.hide_detected()
+            self.spots.take(outcome)
         if self.results_fold.isHidden():
             self.results_fold.show()
             self.results_fold.set_open(voxels)

@@ -26,8 +26,20 @@ DIM = 0.35  # opacity of a spot that was filtered out
 SYMBOLS = {"counts": "disc", "filtered": "x", "failed": "cross"}
 SIZES = (0.35, 1.3)  # of the window: the smallest and the largest ring where a column makes the size
 EXTREMES = (2, 98)  # per cent of the values at the ends of the colours
-LAST = ("converged", "status_code", "flag_bits", "cost", "chi2", "aicc", "bic", "n_used", "n_left_out", "n_iterations")
-WORDS = ("status", "flags", "reason")
+LAST = (
+    "attempt",
+    "converged",
+    "status_code",
+    "flag_bits",
+    "cost",
+    "chi2",
+    "aicc",
+    "bic",
+    "n_used",
+    "n_left_out",
+    "n_iterations",
+)
+WORDS = ("reason", "status", "flags")
 
 
 @dataclass(frozen=True)
@@ -63,9 +75,16 @@ def spot_table(result: FitResult, request: Request, filters: Sequence[SpotFilter
         if name not in table.columns:
             table[name] = column
     table["reason"] = reasons_of_spots(table, result.status, filters)
-    last = [name for name in LAST if name in table.columns]
-    words = list(WORDS)
-    return table[[name for name in table.columns if name not in (*last, *words)] + words + last]
+    return table[sorted(table.columns, key=_rank)]
+
+
+def _rank(name: str) -> int:
+    """What is read first stands first: place and values, why they do not count, their errors, and what is for programs."""
+    if name in LAST or name.startswith("point_"):
+        return 3
+    if name in WORDS:
+        return 1
+    return 2 if "_stderr" in name else 0
 
 
 def _derived(result: FitResult, request: Request) -> dict[str, NDArray[np.float64]]:
