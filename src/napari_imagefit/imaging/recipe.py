@@ -25,7 +25,7 @@ from .run import Settings, plain
 from .selection import Selection
 from .spots import check_surface
 
-VERBS = {"fit_voxels": {"axis", "x", "select"}, "fit_image": {"coords"}, "fit_spots": {"window"}}
+VERBS = {"fit_voxels": {"axis", "x", "select"}, "fit_image": {"coords"}, "fit_spots": {"window", "background"}}
 COMMON = {"verb", "model", "init", "bounds", "fixed", "tied", "shared", "camera", "options", "sigma"}
 NOT_HERE = {
     "mask": "masks are arrays and do not stand in a recipe; mask the data (NaN is left out), or use a script",
@@ -44,7 +44,8 @@ class Recipe:
     model : Model
     settings : Settings
     places : dict
-        The arguments of the verb that say where the samples are: `axis`, `x` and `select`, `coords`, or `window`.
+        The arguments of the verb that say where the samples are: `axis`, `x` and `select`, `coords`, or `window` and
+        `background`.
     text : str
         The recipe in one spelling, to be compared with others.
     """
@@ -120,7 +121,7 @@ class Recipe:
             if said.get("select") is not None:
                 places["select"] = Selection.of_recipe(said["select"])
         elif verb == "fit_spots":
-            places = {"window": _window(said.get("window", 11))}
+            places = {"window": _window(said.get("window", 11)), "background": said.get("background", "constant")}
         elif (coords := said.get("coords")) is not None:
             if not isinstance(coords, list):
                 raise FitInputError(f"the recipe's coords are {coords!r}; give a list of values for each axis")
