@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,17 +27,8 @@ SYMBOLS = {"counts": "disc", "filtered": "x", "failed": "cross"}
 SIZES = (0.35, 1.3)  # of the window: the smallest and the largest ring where a column makes the size
 EXTREMES = (2, 98)  # per cent of the values at the ends of the colours
 LAST = (
-    "attempt",
-    "converged",
-    "status_code",
-    "flag_bits",
-    "cost",
-    "chi2",
-    "aicc",
-    "bic",
-    "n_used",
-    "n_left_out",
-    "n_iterations",
+    *("attempt", "converged", "status_code", "flag_bits", "cost", "chi2", "aicc", "bic"),
+    *("n_used", "n_left_out", "n_iterations"),
 )
 WORDS = ("reason", "status", "flags")
 
@@ -78,8 +69,9 @@ def spot_table(result: FitResult, request: Request, filters: Sequence[SpotFilter
     return table[sorted(table.columns, key=_rank)]
 
 
-def _rank(name: str) -> int:
-    """What is read first stands first: place and values, why they do not count, their errors, and what is for programs."""
+def _rank(column: Hashable) -> int:
+    """What is read first stands first: values, why they do not count, their errors, and what is for programs."""
+    name = str(column)
     if name in LAST or name.startswith("point_"):
         return 3
     if name in WORDS:
