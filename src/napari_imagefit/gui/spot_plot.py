@@ -38,7 +38,10 @@ class SpotPlot(QWidget):
             plot = new_plot(self._pictures, 0, column, left="", name=f"spot's {title}")
             plot.setAspectLocked(True)
             plot.invertY(True)
-            plot.getAxis("left").setWidth(34)
+            # the cuts tell where it is
+            plot.hideAxis("left")
+            plot.hideAxis("bottom")
+            self._pictures.ci.layout.setColumnStretchFactor(column, 1)
             plot.setTitle(title, size="9pt")
             image = pg.ImageItem(axisOrder="row-major")
             plot.addItem(image)

@@ -32,6 +32,8 @@ def run_spots(request: Request, should_stop: Stop | None = None) -> Task:
         **options,
         **appearance(table, Look(), diameters),
         "features": table,
+        "border_width": 0.1,
+        "canvas_size_limits": (5, 10000),
         "name": f"spots · {request.model.name}",
         "metadata": {
             KEY: {

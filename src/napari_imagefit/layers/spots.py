@@ -25,6 +25,7 @@ FITTED = "#56B4E9"
 DIM = 0.35  # opacity of a spot that was filtered out
 SYMBOLS = {"counts": "disc", "filtered": "x", "failed": "cross"}
 SIZES = (0.35, 1.3)  # of the window: the smallest and the largest ring where a column makes the size
+DARKEST = 0.25  # where viridis begins to be seen on a dark image
 EXTREMES = (2, 98)  # per cent of the values at the ends of the colours
 LAST = (
     *("attempt", "converged", "status_code", "flag_bits", "cost", "chi2", "aicc", "bic"),
@@ -141,7 +142,7 @@ def appearance(table: Any, look: Look, diameters: NDArray[np.float64]) -> dict[s
     if look.colour in table:
         share = _shares(np.asarray(table[look.colour], float))
         known = np.isfinite(share)
-        colours[known] = ensure_colormap("viridis").map(share[known])
+        colours[known] = ensure_colormap("viridis").map(DARKEST + (1 - DARKEST) * share[known])
         colours[~known] = transform_color(FAILED)
     colours[what == "failed"] = transform_color(FAILED)
     colours[what == "filtered", 3] = DIM
