@@ -68,7 +68,7 @@ def moments(py: float, px: float) -> Callable[..., np.ndarray]:
 
 
 def test_an_ellipse_in_pixels_that_are_not_square(rotated: FitResult) -> None:
-    found = photometry(rotated, pixel_size=(0.2, 0.1), unit="µm")
+    found = photometry(rotated, pixel_size=(0.2, 0.1), units="µm")
     of = moments(0.2, 0.1)
 
     def axes(*p: float) -> np.ndarray:
@@ -110,7 +110,7 @@ def test_what_comes_out_is_what_was_drawn(rotated: FitResult) -> None:
 
 
 def test_a_round_spot_and_a_camera(round_: FitResult) -> None:
-    found = photometry(round_, pixel_size=0.1, unit="µm")
+    found = photometry(round_, pixel_size=0.1, units="µm")
     a, sigma, offset = (round_.params[name] for name in ("amplitude", "sigma", "offset"))
     np.testing.assert_allclose(found["photons"].values, 2 * np.pi * a * sigma**2 / 2)
     np.testing.assert_allclose(found["background"].values, (offset - 3) / 2)
@@ -125,13 +125,13 @@ def test_a_round_spot_and_a_camera(round_: FitResult) -> None:
     by_hand = photometry(round_, gain=4.0)
     np.testing.assert_allclose(by_hand["photons"].values, found["photons"].values / 2)
     # in pixels that are not square a round spot in pixels is an ellipse
-    stretched = photometry(round_, pixel_size=(0.2, 0.1), unit="µm")
+    stretched = photometry(round_, pixel_size=(0.2, 0.1), units="µm")
     np.testing.assert_allclose(stretched["fwhm_y"].values, 2 * stretched["fwhm_x"].values)
     np.testing.assert_allclose(stretched["ellipticity"].values, 0.5)
 
 
 def test_a_table_has_a_column_for_each_error(round_: FitResult) -> None:
-    table = photometry_table(round_, pixel_size=0.1, unit="µm")
+    table = photometry_table(round_, pixel_size=0.1, units="µm")
     assert {"photons", "photons_stderr", "fwhm", "fwhm_stderr", "precision"} <= set(table.columns)
     assert "precision_stderr" not in table.columns
     assert len(table) == len(POINTS)

@@ -36,7 +36,7 @@ def photometry(
     result: FitResult,
     *,
     pixel_size: float | Sequence[float] = 1.0,
-    unit: str = "px",
+    units: str = "px",
     gain: float | None = None,
 ) -> dict[str, DerivedMap]:
     """Columns that follow from the parameters of spots, each with its standard error and unit.
@@ -46,13 +46,13 @@ def photometry(
     ===============================  ==================================================================================
     photons                          integral of the peak over all space, divided by the gain, if it has a finite one
     background                       ``offset`` per pixel, less the camera's own, divided by the gain
-    sigma, sigma_z, sigma_y, …       standard deviations of Gaussians in `unit`; ``sigma`` is the geometric mean
-    fwhm, fwhm_z, fwhm_y, …          full widths at half maximum in `unit`; ``fwhm`` is their geometric mean
+    sigma, sigma_z, sigma_y, …       standard deviations of Gaussians in `units`; ``sigma`` is the geometric mean
+    fwhm, fwhm_z, fwhm_y, …          full widths at half maximum in `units`; ``fwhm`` is their geometric mean
     fwhm_long, fwhm_short            the same along the axes of a rotated ellipse
     ellipticity                      1 − shortest/longest width in the plane, 0 for a circle
     angle                            of the long axis of a rotated ellipse, from x towards y, above −90° and to 90°
     precision                        standard error of the position in the plane, the root mean square of y and x, in
-                                     `unit`; of the volume ``precision_z`` besides
+                                     `units`; of the volume ``precision_z`` besides
     ===============================  ==================================================================================
 
     Errors are propagated with the whole covariance; see `napari_imagefit.imaging.derived.derive`. Where a width came
@@ -63,8 +63,8 @@ def photometry(
     result : FitResult
         Of `fit_spots`, computed.
     pixel_size : float or sequence of float
-        The size of a pixel in `unit`, one or one per axis of the model: the layer's scale.
-    unit : str
+        The size of a pixel in `units`, one or one per axis of the model: the layer's scale.
+    units : str
         Of `pixel_size`.
     gain : float, optional
         Data units per photon. Without it that of the camera which was fitted with, otherwise 1.
@@ -85,7 +85,7 @@ def photometry(
     >>> from napari_imagefit import fit_spots
     >>> y, x = np.mgrid[0:21, 0:21]
     >>> image = 50 * np.exp(-((y - 10.2) ** 2 + (x - 9.7) ** 2) / (2 * 1.5**2)) + 3
-    >>> found = photometry(fit_spots(image, [[10, 10]], "gaussian_2d"), pixel_size=0.1, unit="µm")
+    >>> found = photometry(fit_spots(image, [[10, 10]], "gaussian_2d"), pixel_size=0.1, units="µm")
     >>> {name: round(float(column.values[0]), 4) for name, column in found.items() if name in ("photons", "fwhm")}
     {'photons': 706.8583, 'fwhm': 0.3532}
     """
@@ -93,9 +93,7 @@ def photometry(
     sizes = pixel_sizes(pixel_size, model.ndim)
     camera = result.recipe().get("camera")
     known = gain is not None or camera is not None or result.criterion.noise == "poisson"
-    gain = _mean_of(camera, "gain", 1.0) if gain is None else gain
-    if not 0 < gain < math.inf:
-        raise FitInputError(f"gain={gain!r} is no gain; give data units per photon, above 0")
+    gain = gain_of(result, gain)
     names = set(model.names)
     found: dict[str, DerivedMap] = {}
 
@@ -108,10 +106,10 @@ def photometry(
     if "offset" in names:
         add("background", f"(offset - {_mean_of(camera, 'offset', 0.0)!r})/{gain!r}", counted)
     if "theta" in names and {"sigma_y", "sigma_x"} <= names:
-        _add_rotated(add, sizes, unit)
+        _add_rotated(add, sizes, units)
     else:
-        _add_widths(add, names, model.ndim, sizes, unit)
-    return found | _precision(result, sizes, unit)
+        _add_widths(add, names, model.ndim, sizes, units)
+    return found | _precision(result, sizes, units)
 
 
 def photometry_table(result: FitResult, **said: Any) -> pd.DataFrame:
@@ -124,6 +122,20 @@ def photometry_table(result: FitResult, **said: Any) -> pd.DataFrame:
         if not name.startswith("precision"):
             columns[f"{name}_stderr"] = column.stderr
     return pd.DataFrame(columns)
+
+
+def gain_of(result: FitResult, gain: float | None = None) -> float:
+    """Data units per photon: those given, otherwise of the camera that was fitted with, otherwise 1.
+
+    Raises
+    ------
+    FitInputError
+        If it is not above 0.
+    """
+    gain = _mean_of(result.recipe().get("camera"), "gain", 1.0) if gain is None else gain
+    if not 0 < gain < math.inf:
+        raise FitInputError(f"gain={gain!r} is no gain; give data units per photon, above 0")
+    return gain
 
 
 def pixel_sizes(said: float | Sequence[float], ndim: int) -> tuple[float, ...]:
@@ -184,7 +196,7 @@ def _add_widths(add: Any, names: set[str], ndim: int, sizes: Sequence[float], un
 
 
 def _add_rotated(add: Any, sizes: Sequence[float], unit: str) -> None:
-    """Of an ellipse that lies askew: its matrix of second moments in `unit`, and the axes of that."""
+    """Of an ellipse that lies askew: its matrix of second moments in `units`, and the axes of that."""
     py, px = sizes
     yy = f"({py!r}**2*((sigma_x*sin(theta))**2 + (sigma_y*cos(theta))**2))"
     xx = f"({px!r}**2*((sigma_x*cos(theta))**2 + (sigma_y*sin(theta))**2))"
