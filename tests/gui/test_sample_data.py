@@ -71,8 +71,8 @@ def test_suggested_detection_finds_the_sources_of_the_photograph() -> None:
     detection = Detection.of_recipe(data[1]["metadata"]["napari_imagefit_sample"]["detection"])
     found = find_spots(data[0], detection)
     assert 1000 < found.count < 1500
-    # a spiral galaxy, alone in its surroundings
-    assert np.linalg.norm(found.points - [488, 87], axis=1).min() < 3
+    # a long galaxy, whose two ends are sources of their own
+    assert np.linalg.norm(found.points - [488, 86], axis=1).min() < 6
 
 
 def test_nothing_is_downloaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

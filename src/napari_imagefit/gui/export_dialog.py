@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QFileDialog
 
 from ..imaging.export import SUFFIXES, Format
 from ..layers.export import formats_for, write_outcome
+from .spot_files import export_spots
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -38,6 +39,8 @@ def export(parent: QWidget, outcome: Outcome, layer: Layer | None) -> list[Path]
     FitInputError
         If it cannot be written.
     """
+    if outcome.request.job == "spots":
+        return export_spots(parent, outcome)
     filters = {
         f"{TITLES[kind]} ({' '.join('*' + end for end in SUFFIXES[kind])})": kind for kind in formats_for(outcome)
     }

@@ -24,10 +24,12 @@ from ..layers.spot_detection import (
     search_of,
     show_preview,
 )
+from ..layers.spot_reader import points_over
 from .detect_section import DetectSection, detect_fold
 from .gathering import index_on_screen
 from .latest import Latest
 from .spot_docks import bring_forward, feed
+from .spot_files import ask_for_table
 from .spots_section import SpotsSection
 
 if TYPE_CHECKING:
@@ -73,6 +75,7 @@ class SpotWork:
         self.preview = Latest(self.finder.find, parent)
 
         self.section.detect.connect(self.detect_all)
+        self.section.load.connect(self.open_table)
         self.section.table.connect(self.show_table)
         self.section.changed.connect(self.changed.emit)
         self.detect.changed.connect(self._on_settings)
@@ -178,6 +181,24 @@ class SpotWork:
         self._outcome = None
         self.section.layers.disconnect_layers()
         self._viewer.dims.events.current_step.disconnect(self.look)
+
+    def open_table(self) -> None:
+        """Ask for a table of localisations, and choose its points."""
+        image = self._image
+        if image is None:
+            self.said.emit("There is no image whose spots they could be; open one first.", True)
+            return
+        path = ask_for_table(self._parent)
+        if not path:
+            return
+        try:
+            data, options, _ = points_over(image, path)
+        except FitInputError as error:
+            self.said.emit(str(error), True)
+            return
+        layer = self._viewer.add_points(data, **options)
+        self.section.layers.choose(layer)
+        self.said.emit(f"{len(data)} points of {options['name']!r} are over {image.name!r}; click Fit.", False)
 
     def show_table(self) -> None:
         """Bring the table of spots forward, and make it again if it was closed."""

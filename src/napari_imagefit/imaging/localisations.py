@@ -55,6 +55,7 @@ def write_localisations(
     units: str = "px",
     gain: float | None = None,
     keep: ArrayLike | None = None,
+    reasons: ArrayLike | None = None,
 ) -> None:
     """Write a result of `fit_spots` as a table, ``.csv`` or ``.parquet``.
 
@@ -79,6 +80,8 @@ def write_localisations(
         As for `photometry`: the layer's scale and its unit. ThunderSTORM needs a length.
     keep : boolean array, ``(N,)``, optional
         The spots to write: those that pass the filters.
+    reasons : array of str, ``(N,)``, optional
+        Why each spot does not count, empty where it does: a column ``reason`` of the style ``"imagefit"``.
 
     Raises
     ------
@@ -119,6 +122,8 @@ def write_localisations(
         chosen &= wanted
     import pandas as pd
 
+    if reasons is not None and style == "imagefit":
+        columns["reason"] = np.asarray(reasons, dtype=object)
     table = pd.DataFrame(columns)[chosen].reset_index(drop=True)
     if style == "thunderstorm":
         table["id"] = np.arange(1, len(table) + 1)

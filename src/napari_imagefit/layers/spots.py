@@ -83,7 +83,7 @@ def _rank(column: Hashable) -> int:
 def _derived(result: FitResult, request: Request) -> dict[str, NDArray[np.float64]]:
     """Photons, widths in the layer's unit and shape, with errors."""
     columns = {}
-    for name, one in photometry(result, pixel_size=request.pixel_size, unit=request.pixel_unit).items():
+    for name, one in photometry(result, pixel_size=request.pixel_size, units=request.pixel_unit).items():
         unit = f" [{one.unit}]" if one.unit and one.unit != name else ""
         columns[f"{name}{unit}"] = one.values
         if np.isfinite(one.stderr).any():
