@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 
 from .._lazy import LazyModule
 from ..catalogue.estimate import ratio
-from ..catalogue.separable import centred
+from ..catalogue.separable import centred, mean
 from ..engine.errors import FitInputError
 from ..engine.model import Array, Model, Parameter
 from ..engine.objective import evaluate
@@ -90,13 +90,18 @@ def _with_slope(base: Model) -> SlopedModel:
         return base.function(coords, *params[:n]) + slope(coords, params)
 
     def guess(coords: tuple[Array, ...], data: Array, weights: Array) -> Array:
-        own = base.guess(coords, data, weights)
-        rest = centred(data - evaluate(base.function, coords, own), weights)
-        w = weights * weights
-        found = []
-        for c in coords:
-            away = centred(jnp.broadcast_to(c, data.shape), weights)
-            found.append(ratio(jnp.sum(w * away * rest, axis=0), jnp.sum(w * away * away, axis=0)))
+        # a spot in the middle of its window hardly leans to either side: what leans is the background
+        first = slopes_of(coords, data, weights)
+        level = data - sum(
+            a * centred(jnp.broadcast_to(c, data.shape), weights) for a, c in zip(first, coords, strict=True)
+        )
+        own = base.guess(coords, level, weights)
+        found = slopes_of(coords, data - evaluate(base.function, coords, own), weights)
+        if "offset" in base.names and positions:
+            # from the middle of the samples to the spot
+            middles = [mean(jnp.broadcast_to(c, data.shape), weights) for c in coords]
+            shift = sum(a * (own[i] - m) for a, i, m in zip(found, positions, middles, strict=True))
+            own = jnp.asarray(own).at[base.index("offset")].add(shift)
         return jnp.concatenate([own, jnp.stack(found)])
 
     delta = "Δ" if positions else ""
@@ -112,6 +117,16 @@ def _with_slope(base: Model) -> SlopedModel:
     )
     object.__setattr__(model, "base", base)
     return model
+
+
+def slopes_of(coords: tuple[Array, ...], data: Array, weights: Array) -> list[Array]:
+    """Weighted regression beside a constant, along each axis by itself: the axes of a window are orthogonal."""
+    level, w = centred(data, weights), weights * weights
+    found = []
+    for c in coords:
+        away = centred(jnp.broadcast_to(c, data.shape), weights)
+        found.append(ratio(jnp.sum(w * away * level, axis=0), jnp.sum(w * away * away, axis=0)))
+    return found
 
 
 def _formula(text: str, terms: str) -> str:
