@@ -12,6 +12,7 @@ from ..engine.batch import Progress
 from ..engine.errors import FitEngineError, FitInputError
 from ..imaging.detect import Spots
 from ..layers.choices import SpotChoice
+from ..layers.spot_beads import picture_average, picture_spot
 from ..layers.spot_detection import (
     DETECTED,
     FrameFinder,
@@ -25,6 +26,7 @@ from ..layers.spot_detection import (
     show_preview,
 )
 from ..layers.spot_reader import points_over
+from .bead_view import show_bead
 from .detect_section import DetectSection, detect_fold
 from .gathering import index_on_screen
 from .latest import Latest
@@ -73,6 +75,7 @@ class SpotWork:
         self.fold = detect_fold(self.detect)
         self.finder = FrameFinder()
         self.preview = Latest(self.finder.find, parent)
+        self.beads = Latest(_picture, parent)
 
         self.section.detect.connect(self.detect_all)
         self.section.load.connect(self.open_table)
@@ -82,6 +85,8 @@ class SpotWork:
         self.detect.space_chosen.connect(self.space_chosen.emit)
         self.fold.toggled.connect(lambda _: self.look())
         self.preview.done.connect(self._on_preview)
+        self.beads.done.connect(lambda _asked, picture: show_bead(viewer).show_picture(picture))
+        self.beads.refused.connect(lambda why: show_bead(viewer).say(why))
         self.preview.refused.connect(lambda why: self.detect.say(why, problem=True))
         viewer.dims.events.current_step.connect(self.look)
         self._on_settings()
@@ -173,6 +178,7 @@ class SpotWork:
     def stop(self) -> None:
         """Let go of the viewer."""
         self.preview.forget()
+        self.beads.forget()
         self.stop_detecting()
         hide_preview(self._viewer.layers)
         if self._image is not None:
@@ -207,6 +213,8 @@ class SpotWork:
 
     def _connect(self, dock: SpotsDock) -> None:
         dock.filtered.connect(self._on_filters)
+        dock.average_wanted.connect(lambda keep: self.beads.ask((self._outcome, keep)))
+        dock.widths_wanted.connect(lambda row: self.beads.ask((self._outcome, row)))
         dock.looked_at.connect(lambda place: self.looked_at.emit(place))
 
     def _on_filters(self, filters: tuple[SpotFilter, ...]) -> None:
@@ -268,6 +276,12 @@ class SpotWork:
         if worker is self._detecting:
             self.stop_detecting()
             self.said.emit(f"The detection failed: {error}", True)
+
+
+def _picture(asked: Any) -> Any:
+    """In a worker: an average takes a while."""
+    outcome, which = asked
+    return picture_spot(outcome, which) if isinstance(which, int) else picture_average(outcome, which)
 
 
 def _guarded(search: Search) -> Any:

@@ -45,7 +45,8 @@ class SpotsDock(Docked):
 
     filtered = Signal(object)  # tuple of SpotFilter
     looked_at = Signal(object)  # the place of a spot that was chosen
-    picture_wanted = Signal(object)  # bool array: of which spots an average is wanted
+    average_wanted = Signal(object)  # bool array, ``(N,)``
+    widths_wanted = Signal(int)  # of a spot
 
     def __init__(self, viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -71,6 +72,8 @@ class SpotsDock(Docked):
         self.show_rows.addItems(list(SHOWS))
         self.average = QPushButton("Average…")
         self.average.setToolTip("The mean of all spots that count, or of the selected ones, each moved to its centre")
+        self.widths = QPushButton("Widths…")
+        self.widths.setToolTip("Cuts through the selected spot along each axis, with their full widths at half maximum")
         self.filters = FilterPanel(colours_of(viewer))
         self.table = SpotTable()
 
@@ -80,6 +83,7 @@ class SpotsDock(Docked):
             looks.addWidget(combo, 1)
         rows.addWidget(self.show_rows, 1)
         rows.addWidget(self.average)
+        rows.addWidget(self.widths)
         top = QWidget()
         above = QVBoxLayout(top)
         above.setContentsMargins(0, 0, 0, 0)
@@ -104,7 +108,8 @@ class SpotsDock(Docked):
         self.colour_by.currentTextChanged.connect(lambda _: self._dress())
         self.size_by.currentTextChanged.connect(lambda _: self._dress())
         self.show_rows.currentTextChanged.connect(lambda _: self._show_rows())
-        self.average.clicked.connect(lambda: self.picture_wanted.emit(self.chosen()))
+        self.average.clicked.connect(self._on_average)
+        self.widths.clicked.connect(self._on_widths)
         self.table.selected.connect(self._on_rows)
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.events.theme.connect(self._on_theme)
@@ -244,6 +249,17 @@ class SpotsDock(Docked):
         place = pick(self._viewer.layers, self._outcome.request.group, self._outcome.result, sight)
         if place is not None:
             self._layer.selected_data = {place[0]}
+
+    def _on_average(self) -> None:
+        if self.facts is not None:
+            self.average_wanted.emit(self.chosen())
+
+    def _on_widths(self) -> None:
+        spots = self.table.selected_spots()
+        if spots.size == 1:
+            self.widths_wanted.emit(int(spots[0]))
+        else:
+            self.summary.setText("⚠ Widths are those of one spot; select one row.")
 
     def _on_removed(self, event: Any) -> None:
         if event.value is self._layer:
