@@ -15,6 +15,7 @@ from npe2 import PluginManifest
 import napari_imagefit as nif
 from napari_imagefit.gui import sample_data
 from napari_imagefit.gui.sample_data import make_clouds, make_hubble, make_phantom, make_trouble
+from napari_imagefit.imaging.detect import Detection, find_spots
 
 MAKERS = [make_clouds, make_phantom, make_trouble, make_hubble]
 
@@ -33,6 +34,9 @@ def test_layers_and_set_up(make: object) -> None:
         assert nif.models[setup["model"]].ndim == 1
         assert 0 <= setup["axis"] < image.ndim
         assert setup["region"] is None
+    elif setup["job"] == "spots":
+        assert nif.models[setup["model"]].ndim == 2
+        assert Detection.of_recipe(setup["detection"]).threshold > 0
     else:
         assert setup["job"] == "region"
         assert nif.models[setup["model"]].ndim == 2
@@ -62,17 +66,13 @@ def test_phantom_has_echo_times_in_milliseconds() -> None:
     assert compartments.units == layer.units[1:]
 
 
-def test_suggested_region_of_the_photograph_fits() -> None:
+def test_suggested_detection_finds_the_sources_of_the_photograph() -> None:
     (data,) = make_hubble()
-    image, setup = data[0], data[1]["metadata"]["napari_imagefit_sample"]
-    (top, left), (bottom, right) = setup["region"][0], setup["region"][2]
-    labels = np.zeros(image.shape, int)
-    labels[int(top) : int(bottom) + 1, int(left) : int(right) + 1] = 1
-    result = nif.fit_image(image, setup["model"], mask=labels)
-    assert result.converged.all()
-    assert result.r2[0] > 0.9
-    assert top < result.params["y"][0] < bottom
-    assert left < result.params["x"][0] < right
+    detection = Detection.of_recipe(data[1]["metadata"]["napari_imagefit_sample"]["detection"])
+    found = find_spots(data[0], detection)
+    assert 1000 < found.count < 1500
+    # a long galaxy, whose two ends are sources of their own
+    assert np.linalg.norm(found.points - [488, 86], axis=1).min() < 6
 
 
 def test_nothing_is_downloaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

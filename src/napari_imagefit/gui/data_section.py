@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 JOBS: dict[Job, tuple[str, str]] = {
     "region": ("Region", "Fit one surface to the pixels of each region, frame by frame"),
+    "spots": ("Spots", "Fit one surface in a small window around each of many points"),
     "voxels": ("Voxels", "Fit one curve to each voxel, along an axis of the stack"),
 }
 

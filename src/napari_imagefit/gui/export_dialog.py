@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QFileDialog
 
 from ..imaging.formats import FORMATS
 from ..layers.export import formats_for, write_outcome
+from .spot_files import export_spots
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -30,6 +31,8 @@ def export(parent: QWidget, outcome: Outcome, layer: Layer | None) -> list[Path]
     FitInputError
         If it cannot be written.
     """
+    if outcome.request.job == "spots":
+        return export_spots(parent, outcome)
     kinds = formats_for(outcome)
     filters = {f"{FORMATS[k].title} ({' '.join('*' + end for end in FORMATS[k].suffixes)})": k for k in kinds}
     name = f"{outcome.request.layer_name} {outcome.request.model.name}".replace("/", "_")

@@ -47,6 +47,8 @@ def choices_of(widget: ImageFitWidget, viewer: Viewer) -> Choices:
         noise=widget.options.noise_choice(),
         computing=widget.options.computing(),
     )
+    if widget.data.job == "spots":
+        return replace(common, spots=widget.spots.choice(), frames=widget.spots.section.frame_choice)
     if widget.data.job != "voxels" or image is None:
         return common
     factor, outcome = widget.region.factor.number(), widget.follow_ups.outcome
@@ -67,6 +69,8 @@ def units_of(widget: ImageFitWidget) -> dict[str, str]:
     image, model = widget.data.image, widget.model.model
     if image is None:
         return {}
+    if widget.data.job == "spots":
+        return parameter_units(model, ["px"] * model.ndim)
     if widget.data.job == "region":
         return layer_units(image, model, [-2, -1])
     if widget.data.chosen_axis < image.ndim:
@@ -89,6 +93,9 @@ def set_up(widget: ImageFitWidget, viewer: Viewer, image: Image) -> None:
     widget.model.set_model(sample["model"])
     if sample.get("axis") is not None:
         widget.data.set_axis(sample["axis"])
+    if sample.get("detection") is not None:
+        widget.spots.detect.set_detection(sample["detection"])
+        widget.spots.fold.set_open(True)
     for row in sample.get("rows", ()):
         widget.parameters.set_row(Row(**row))
     drawn = [layer for layer in viewer.layers if layer.metadata.get(SAMPLE, {}).get("region_of") == image.name]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMainWindow
 
+from ..imaging.facts import Place
 from ..layers.request import Outcome
 from .inspector import Inspector
 
@@ -49,6 +50,11 @@ class Inspection:
             found = [self.open()]
         for inspector in found:
             inspector.show_mean(outcome)
+
+    def look_at(self, place: Place) -> None:
+        """A fit was chosen elsewhere: show it wherever it can be inspected."""
+        for inspector in self.inspectors():
+            inspector.look_at(place)
 
     def open(self) -> Inspector:
         """Show the dock, and make it if there is none."""

@@ -19,6 +19,7 @@ from ..imaging.cuts import Cuts, surface_cuts
 from ..imaging.facts import Place, facts
 from ..imaging.inspect import Curve, voxel_curve
 from ..imaging.places import FitGrid
+from ..imaging.spot_cuts import spot_picture
 from ..layers.marks import CHOSEN, MARK, PINS, show_pins
 from ..layers.naming import axis_titles, place_title
 from ..layers.pick import Sight, nearest_surface, pick
@@ -30,6 +31,7 @@ from .histogram import HistogramPanel
 from .inspect_bar import InspectBar
 from .pins import Pins
 from .plotting import STYLES, colours_of, pg
+from .spot_plot import SpotPlot
 from .surface_plot import SurfacePlot
 
 if TYPE_CHECKING:
@@ -69,9 +71,11 @@ class Inspector(QWidget):
         self.curve_graphics, self.surface_graphics = pg.GraphicsLayoutWidget(), pg.GraphicsLayoutWidget()
         self.curves = CurvePlot(self.curve_graphics, 0)
         self.surfaces = SurfacePlot(self.surface_graphics)
+        self.spots = SpotPlot()
         self.plots = QStackedWidget()
         self.plots.addWidget(self.curve_graphics)
         self.plots.addWidget(self.surface_graphics)
+        self.plots.addWidget(self.spots)
         self.plots.setMinimumSize(300, 220)
         self.table = FactsTable()
         self.table.setVisible(False)
@@ -140,12 +144,16 @@ class Inspector(QWidget):
         self._mean = outcome if outcome.mean is not None else None
         if self._place is not None and not _on_grid(self._place, grid.grid):
             self._place = None
-        titles = axis_titles(outcome.request)
-        if len(titles) == 1:
+        spots = outcome.request.job == "spots"
+        titles = () if spots else axis_titles(outcome.request)
+        if spots:
+            self.plots.setCurrentIndex(2)
+        elif len(titles) == 1:
             self.curves.set_labels("data", titles[0])
         else:
             self.surfaces.set_labels((titles[0], titles[1]))
-        self.plots.setCurrentIndex(0 if grid.axis is not None else 1)
+        if not spots:
+            self.plots.setCurrentIndex(0 if grid.axis is not None else 1)
         self.histogram.show_result(outcome, grid)
         self._show_pins()
 
@@ -182,6 +190,9 @@ class Inspector(QWidget):
         if self._grid.axis is not None:
             curves = {who: _curve(request, result, place) for who, place in places.items()} | self._mean_shown()
             self.curves.draw([Shown(who, curve) for who, curve in curves.items()], colours)
+        elif request.job == "spots":
+            sigma = request.wishes.get("sigma")
+            self.spots.draw({who: spot_picture(result, place, sigma) for who, place in places.items()}, colours)
         else:
             self.surfaces.draw({who: _cuts(request, result, place) for who, place in places.items()}, colours)
         found = {f"{who} · {place_title(request, place)}": facts(result, place) for who, place in places.items()}
@@ -230,6 +241,13 @@ class Inspector(QWidget):
             self.note.setText(f"⚠ {len(STYLES)} fits are pinned, which are all there is room for; clear some.")
             return
         self._show_pins()
+
+    def look_at(self, place: Place) -> None:
+        """Show a fit as if the pointer were over it, such as one that was chosen in a table."""
+        if self._grid is not None and _on_grid(place, self._grid.grid):
+            self._place = place
+            self.where.setText(", ".join(str(i) for i in place))
+            self.refresh()
 
     def clear_pins(self) -> None:
         """Let go of all pinned fits."""
@@ -360,6 +378,7 @@ class Inspector(QWidget):
             graphics.setBackground(colours.background)
         self.curves.set_colours(colours)
         self.surfaces.set_colours(colours)
+        self.spots.set_colours(colours)
         self.histogram.set_colours(colours)
         self.refresh()
 

@@ -37,7 +37,7 @@ class ModelSection(QWidget):
         return models[self.names.currentText()]
 
     def set_job(self, job: Job) -> None:
-        """Offer the models of that job: surfaces for regions, curves for voxels."""
+        """Offer the models of that job: surfaces for regions, volumes too for spots, curves for voxels."""
         offered = offered_models(job)
         if offered == [self.names.itemText(i) for i in range(self.names.count())]:
             return
@@ -60,4 +60,5 @@ class ModelSection(QWidget):
 
 def offered_models(job: Job) -> list[str]:
     """The names of the models for that job."""
-    return [model.name for model in models.values() if model.ndim == (1 if job == "voxels" else 2)]
+    axes = {"voxels": (1,), "spots": (2, 3), "region": (2,)}[job]
+    return [model.name for n in axes for model in models.values() if model.ndim == n]

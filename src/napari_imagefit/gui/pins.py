@@ -52,7 +52,7 @@ class Pins:
 def _centre(result: FitResult, grid: FitGrid, place: Place) -> tuple[float, float] | None:
     """The pixel next to the centre of a fitted surface, where it is told in a plane's coordinates."""
     coords = getattr(result.source, "coords", None)
-    if grid.axis is not None or coords is None or not {"y", "x"} <= set(result.model.names):
+    if grid.axis is not None or not isinstance(coords, tuple) or not {"y", "x"} <= set(result.model.names):
         return None
     y, x = (result.solution[name][place] for name in ("y", "x"))
     if not np.isfinite([y, x]).all():

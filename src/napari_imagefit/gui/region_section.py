@@ -100,6 +100,7 @@ class RegionSection(QWidget):
         """Offer the frames only where there are some, and a mean curve only where there are curves."""
         self.frames.setVisible(job == "region" and image is not None and image.ndim > 2)
         self._form.setRowVisible(self._starts, job == "voxels")
+        self.setVisible(job != "spots")
 
     def _on_mean(self, _index: int = 0) -> None:
         self.factor.setVisible(self.mean_use == "bounds")

@@ -1,9 +1,10 @@
 """File → Open Sample: data on which every part of the widget can be tried.
 
 Each function returns napari ``LayerData`` tuples. The image layer's ``metadata["napari_imagefit_sample"]`` tells the
-widget how to set itself up: ``job`` (``"region"`` or ``"voxels"``), ``model`` (a name of the catalogue), ``axis`` (the
-one along which voxels' curves run, or None) and ``region`` (corners ``[y, x]`` of a suggested rectangle in pixels of
-the layer, or None). A layer that holds regions names the image they belong to as ``region_of``.
+widget how to set itself up: ``job`` (``"region"``, ``"spots"`` or ``"voxels"``), ``model`` (a name of the catalogue),
+``axis`` (the one along which voxels' curves run, or None), ``region`` (corners ``[y, x]`` of a suggested rectangle in
+pixels of the layer, or None) and ``detection`` (settings with which its spots are found, or None). A layer that holds
+regions names the image they belong to as ``region_of``.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from ..imaging.simulate import Axis
 
 Corners = list[list[float]]
+# Sources that stand well out of the sky; their rings do not meet the edge.
+HUBBLE = {"scale": 2.0, "threshold": 12.0, "min_distance": 6.0, "border": 6}
 
 
 def make_clouds() -> list[LayerTuple]:
@@ -132,7 +135,7 @@ def make_hubble() -> list[LayerTuple]:
         "name": "Hubble deep field",
         "contrast_limits": (0.0, 1.0),
         "axis_labels": ("y", "x"),
-        "metadata": _setup("region", "gaussian_2d_rotated", region=_rectangle(468, 68, 508, 108)),
+        "metadata": _setup("spots", "gaussian_2d_elliptic", detection=dict(HUBBLE)),
     }
     return [(grey, options, "image")]
 
@@ -150,8 +153,15 @@ def _hubble_file() -> Path:
     )
 
 
-def _setup(job: str, model: str, axis: int | None = None, region: Corners | None = None) -> dict[str, Any]:
-    return {"napari_imagefit_sample": {"job": job, "model": model, "axis": axis, "region": region}}
+def _setup(
+    job: str,
+    model: str,
+    axis: int | None = None,
+    region: Corners | None = None,
+    detection: dict[str, float] | None = None,
+) -> dict[str, Any]:
+    setup = {"job": job, "model": model, "axis": axis, "region": region, "detection": detection}
+    return {"napari_imagefit_sample": setup}
 
 
 def _rectangle(top: float, left: float, bottom: float, right: float) -> Corners:

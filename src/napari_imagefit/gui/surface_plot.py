@@ -16,7 +16,8 @@ from .plotting import Colours, Style, adopt_menu, colour_plot, new_plot, pg
 DIVERGING = ("#8e0152", "#c51b7d", "#de77ae", "#f1b6da", "#f7f7f7", "#b8e186", "#7fbc41", "#4d9221", "#276419")
 
 
-def _styles(shown: Iterable[str], colours: Colours) -> list[tuple[str, Style]]:
+def styles(shown: Iterable[str], colours: Colours) -> list[tuple[str, Style]]:
+    """How each of these fits is told from the others."""
     return [(who, style_of(who, colours)) for who in shown]
 
 
@@ -54,7 +55,7 @@ class SurfacePlot:
         for axis, plot in enumerate(self.cuts):
             plot.draw([Shown(who, cuts.along[axis]) for who, cuts in shown.items()], colours)
         # no room for a legend on the curves
-        key = "  ".join(f'<span style="color:{s.colour}">{s.sign} {who}</span>' for who, s in _styles(shown, colours))
+        key = "  ".join(f'<span style="color:{s.colour}">{s.sign} {who}</span>' for who, s in styles(shown, colours))
         self.cuts[0].upper.setTitle(key or None, size="9pt")
         if not shown:
             self.image.clear()

@@ -33,6 +33,7 @@ from .region_section import RegionSection
 from .results_section import ResultsSection
 from .samples_section import SamplesSection, samples_fold
 from .session import Session
+from .spot_work import SpotWork
 from .values import values_shown
 from .words import describe_mean, describe_outcome
 
@@ -64,6 +65,7 @@ class ImageFitWidget(Docked):
         self.samples_fold = samples_fold(self.samples)
         self.model = ModelSection()
         self.region = RegionSection(layers)
+        self.spots = SpotWork(self._viewer, self)
         self.parameters = ParameterTable(layers)
         self.options = OptionsSection(layers)
         self.options_fold = options_fold(self.options)
@@ -92,6 +94,8 @@ class ImageFitWidget(Docked):
             self.samples_fold,
             self.model,
             self.region,
+            self.spots.section,
+            self.spots.fold,
             self.parameters,
             self.options_fold,
             self.results_fold,
@@ -110,6 +114,11 @@ class ImageFitWidget(Docked):
         self.model.model_chosen.connect(self._on_model)
         self.region.draw.connect(self._draw)
         self.region.fit_mean.connect(self.fit_mean)
+        self.spots.said.connect(lambda text, problem: self._say(text, problem=problem))
+        self.spots.changed.connect(self._on_changed)
+        self.spots.space_chosen.connect(self._on_space)
+        self.spots.filtered.connect(self._on_filtered)
+        self.spots.looked_at.connect(lambda place: self.inspection.look_at(place))
         self.fit_bar.fit.clicked.connect(lambda: self.fit())
         self.fit_bar.cancel.clicked.connect(lambda: self.cancel())
         self.inspect_button.clicked.connect(lambda: self.inspection.open())
@@ -184,6 +193,7 @@ class ImageFitWidget(Docked):
         self._settle.stop()
         self.session.cancel()
         self.inspection.close()
+        self.spots.stop()
         for combo in (self.data.layers, self.region.layers, self.options.sigma_layer):
             combo.disconnect_layers()
         self._viewer.layers.events.inserted.disconnect(self._on_inserted)
@@ -196,6 +206,7 @@ class ImageFitWidget(Docked):
         if image is not None and "job" in image.metadata.get(SAMPLE, {}):
             set_up(self, self._viewer, image)
         self.region.set_context(self.data.job, image)
+        self.spots.set_context(self.data.job, image)
         self.follow_ups.forget()
         self.results_fold.hide()
         self._clear_values()
@@ -205,6 +216,7 @@ class ImageFitWidget(Docked):
         self.samples_fold.setVisible(job == "voxels")
         self.options.set_job(job)
         self.region.set_context(job, self.data.image)
+        self.spots.set_context(job, self.data.image)
         self._settle.start()
 
     def _on_axis(self) -> None:
@@ -214,7 +226,17 @@ class ImageFitWidget(Docked):
     def _on_changed(self) -> None:
         self._settle.start()
 
+    def _on_space(self, ndim: int) -> None:
+        """Spots are searched in volumes: then they are fitted with one, and the other way round."""
+        if self.data.job == "spots" and self.model.model.ndim != ndim:
+            self.model.set_model("gaussian_3d" if ndim == 3 else "gaussian_2d")
+
+    def _on_filtered(self, outcome: Outcome) -> None:
+        if self.follow_ups.outcome is not None and self.follow_ups.outcome.result is outcome.result:
+            self.follow_ups.outcome = outcome
+
     def _on_model(self, _model: object) -> None:
+        self.spots.set_model_axes(self.model.model.ndim)
         self._clear_values()
 
     def _clear_values(self) -> None:
@@ -270,6 +292,8 @@ class ImageFitWidget(Docked):
         self.inspection.feed(outcome)
         self._show_values()
         self.follow_ups.take(outcome)
+        if outcome.request.job == "spots":
+            self.spots.take(outcome)
         if self.results_fold.isHidden():
             self.results_fold.show()
             self.results_fold.set_open(voxels)

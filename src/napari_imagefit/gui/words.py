@@ -38,7 +38,8 @@ def headline(result: FitResult) -> str:
     counts = result.counts()
     total = sum(counts.values())
     converged = sum(n for status, n in counts.items() if status.converged)
-    kind = "voxel" if result.model.ndim == 1 else "fit"
+    spots = hasattr(result.source, "windows")
+    kind = "voxel" if result.model.ndim == 1 else "spot" if spots else "fit"
     share = f"{converged} converged" if total < 1000 else f"{100 * converged / total:.1f} % converged"
     number = f"{total:,}".replace(",", "\u202f")
     return f"{number} {kind}{'' if total == 1 else 's'} · {result.seconds:.2g} s · {share} · {result.device}"

@@ -20,6 +20,7 @@ from .lazy_spot_plan import SpotPlan
 from .lazy_spots import LazySpotSource
 from .run import Settings
 from .selection import Selection
+from .spot_background import Background
 
 
 def lazy_fit_voxels(
@@ -60,6 +61,7 @@ def lazy_fit_spots(
     model: str | Model,
     *,
     window: int | Sequence[int],
+    background: Background,
     mask: Any,
     settings: Settings,
     progress: object = None,
@@ -67,7 +69,7 @@ def lazy_fit_spots(
 ) -> FitResult:
     """`fit_spots` of a Dask array."""
     _refuse_calls(progress, should_stop)
-    plan = SpotPlan.of(image, points, model, window=window, mask=mask, settings=settings)
+    plan = SpotPlan.of(image, points, model, window=window, background=background, mask=mask, settings=settings)
     source = LazySpotSource(in_chunks(image, plan), plan)
     return _unpacked(source.records(), source)
 

@@ -17,8 +17,9 @@ from .lazy_arrays import Argument, Sliceable, Slices, is_dask, piece_shape
 from .lazy_plan import MASK, Cut, Plan, check_lengths, wishes_recipe
 from .lazy_settings import Key, join
 from .run import Run, Settings, Wishes, as_weights
+from .spot_background import Background, with_background
 from .spot_source import SpotSource
-from .spots import as_mask, check_surface, iter_fit_windows, moved_positions
+from .spots import as_mask, asked_of, check_surface, iter_fit_windows, moved_positions
 from .windows import Windows, find_windows, nearest_pixels, split_pixels
 
 POINTS: Key = ("points",)
@@ -58,6 +59,7 @@ class SpotPlan(Plan):
         model: str | Model,
         *,
         window: int | Sequence[int] = 11,
+        background: Background = "constant",
         mask: Any = None,
         settings: Settings | None = None,
     ) -> SpotPlan:
@@ -68,7 +70,7 @@ class SpotPlan(Plan):
         FitInputError
             As `fit_spots` does.
         """
-        model, settings = models.find(model), _loaded(settings or Settings())
+        model, settings = with_background(models.find(model), background), _loaded(settings or Settings())
         check_lengths(image)
         shape = tuple(int(n) for n in image.shape)
         real_array(np.zeros([min(n, 1) for n in shape], image.dtype), "the image")
@@ -187,7 +189,8 @@ class SpotPlan(Plan):
         return (*grid, *self.windows.size)
 
     def recipe(self) -> dict[str, Any]:
-        return {"verb": "fit_spots", "window": list(self.windows.size), **wishes_recipe(self.said)}
+        window = list(self.windows.size)
+        return {"verb": "fit_spots", "window": window, **asked_of(self.model), **wishes_recipe(self.said)}
 
 
 def _among(cut: Cut, shape: tuple[int, ...]) -> NDArray[np.bool_] | None:

@@ -24,6 +24,7 @@ from .lazy_spots import LazySpotSource
 from .regions import Region
 from .run import Run, Settings
 from .selection import Selection
+from .spot_background import Background
 
 Stop = Callable[[], bool]
 
@@ -79,12 +80,13 @@ def iter_fit_spots_lazily(
     model: str | Model,
     *,
     window: int | Sequence[int],
+    background: Background,
     mask: Any,
     settings: Settings | None,
     should_stop: Stop | None,
 ) -> Run:
     """`iter_fit_spots` of a Dask array."""
-    plan = SpotPlan.of(image, points, model, window=window, mask=mask, settings=settings)
+    plan = SpotPlan.of(image, points, model, window=window, background=background, mask=mask, settings=settings)
     return iter_fit_lazily(image, plan, should_stop)
 
 

@@ -11,6 +11,7 @@ from .._lazy import LazyModule
 from ..catalogue import models
 from ..engine.errors import FitInputError
 from ..engine.model import Model
+from .spot_background import SlopedModel, with_background
 
 Parcel = tuple[str, str, bytes]
 
@@ -33,6 +34,8 @@ def send(model: Model) -> Parcel:
     """
     if models.get(model.name) is model:
         return "catalogue", model.name, b""
+    if isinstance(model, SlopedModel):
+        return "sloping", model.name, pickle.dumps(send(model.base))
     token = _names.setdefault(model, uuid.uuid4().hex)
     # the same process gets the same model back, without unpacking it
     _sent[token] = model
@@ -52,6 +55,8 @@ def receive(parcel: Parcel) -> Model:
     kind, name, pickled = parcel
     if kind == "catalogue":
         return models[name]
+    if kind == "sloping":
+        return with_background(receive(pickle.loads(pickled)), "sloping")
     if (own := _sent.get(name)) is not None:
         return own
     if name not in _arrived:

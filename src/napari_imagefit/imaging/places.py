@@ -41,18 +41,23 @@ class FitGrid:
 
     @classmethod
     def of(cls, result: FitResult) -> FitGrid:
-        """The grid of a result of `fit_voxels` or `fit_image`.
+        """The grid of a result of `fit_voxels`, `fit_image` or `fit_spots`.
 
         Raises
         ------
         TypeError
-            For results of another kind, such as spots.
+            For results of another kind.
         """
         source = result.source
         if isinstance(source, VoxelSource):
             return cls(source.stack.shape, result.shape, source.axis)
         if isinstance(source, ImageSource):
             return cls(source.image.shape, result.shape, None, tuple(source.regions))
+        windows = getattr(source, "windows", None)
+        if windows is not None:
+            from .spot_places import SpotGrid
+
+            return SpotGrid.of_spots(result, windows, windows.shape)
         plan = source.plan if isinstance(source, LazySource) else None
         if isinstance(plan, VoxelPlan):
             return cls(plan.shape, result.shape, plan.axis)

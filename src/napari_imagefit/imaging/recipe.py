@@ -23,9 +23,14 @@ from .lazy_spot_plan import SpotPlan
 from .points_file import read_points
 from .run import Settings, plain
 from .selection import Selection
+from .spot_filters import SpotFilter
 from .spots import check_surface
 
-VERBS = {"fit_voxels": {"axis", "x", "select"}, "fit_image": {"coords"}, "fit_spots": {"window"}}
+VERBS = {
+    "fit_voxels": {"axis", "x", "select"},
+    "fit_image": {"coords"},
+    "fit_spots": {"window", "background", "filters"},
+}
 COMMON = {"verb", "model", "init", "bounds", "fixed", "tied", "shared", "camera", "options", "sigma"}
 NOT_HERE = {
     "mask": "masks are arrays and do not stand in a recipe; mask the data (NaN is left out), or use a script",
@@ -44,9 +49,12 @@ class Recipe:
     model : Model
     settings : Settings
     places : dict
-        The arguments of the verb that say where the samples are: `axis`, `x` and `select`, `coords`, or `window`.
+        The arguments of the verb that say where the samples are: `axis`, `x` and `select`, `coords`, or `window` and
+        `background`.
     text : str
         The recipe in one spelling, to be compared with others.
+    filters : tuple of SpotFilter
+        Which spots count; for whoever reads the table, the fit is the same.
     """
 
     verb: str
@@ -54,6 +62,7 @@ class Recipe:
     settings: Settings
     places: dict[str, Any]
     text: str
+    filters: tuple[SpotFilter, ...] = ()
 
     @classmethod
     def read(cls, path: Path) -> Recipe:
@@ -120,12 +129,22 @@ class Recipe:
             if said.get("select") is not None:
                 places["select"] = Selection.of_recipe(said["select"])
         elif verb == "fit_spots":
-            places = {"window": _window(said.get("window", 11))}
+            places = {"window": _window(said.get("window", 11)), "background": said.get("background", "constant")}
         elif (coords := said.get("coords")) is not None:
             if not isinstance(coords, list):
                 raise FitInputError(f"the recipe's coords are {coords!r}; give a list of values for each axis")
             places = {"coords": [_numbers(c, "coords") for c in coords]}
-        return cls(verb, _model(said.get("model")), settings, places, json.dumps(plain(said), sort_keys=True))
+        filters = said.get("filters", [])
+        if not isinstance(filters, list):
+            raise FitInputError(f"the recipe's filters are {filters!r}; give a list of them")
+        return cls(
+            verb,
+            _model(said.get("model")),
+            settings,
+            places,
+            json.dumps(plain(said), sort_keys=True),
+            tuple(SpotFilter.of_recipe(one) for one in filters),
+        )
 
     def plan(self, data: Sliceable, points: Path | None = None) -> Plan:
         """What it makes of these data, and of the points in a file for spots.

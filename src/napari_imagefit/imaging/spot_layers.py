@@ -16,6 +16,7 @@ from .outlines import WIDTHS
 if TYPE_CHECKING:
     from .lazy_spots import LazySpotSource
     from .spot_source import SpotSource
+    from .windows import Windows
 
 # From a width to twice the full width at half maximum, or to the diameter of the edge.
 DIAMETERS = {"sigma": 4 * np.sqrt(2 * np.log(2)), "gamma": 4.0, "radius": 2.0}
@@ -44,19 +45,19 @@ def spot_layers(result: FitResult, source: SpotSource | LazySpotSource) -> list[
         # a spot in a volume is to be seen in the planes around its own
         "out_of_slice_display": len(source.windows.size) == source.image.ndim > 2,
     }
-    return [(_places(result, source), options, "points")]
+    return [(spot_positions(result, source.windows), options, "points")]
 
 
-def _places(result: FitResult, source: SpotSource | LazySpotSource) -> NDArray[np.float64]:
-    """Where to draw each spot, ``(N, image.ndim)`` in pixel indices."""
-    places = source.windows.points.copy()
+def spot_positions(result: FitResult, windows: Windows) -> NDArray[np.float64]:
+    """Where each spot is, ``(N, n_axes)`` in pixel indices: the point given where no fit found it in its window."""
+    places = windows.points.copy()
     names = find_positions(result.model)
     if names:
-        found = np.stack([result.params[name] for name in names], axis=1)
-        first, last = source.windows.limits
+        found = np.stack([np.asarray(result.params[name]) for name in names], axis=1)
+        first, last = windows.limits
         with np.errstate(invalid="ignore"):
             there = ((found >= first - 0.5) & (found <= last + 0.5)).all(axis=1)
-        places[there, source.windows.frames.shape[1] :] = found[there]
+        places[there, windows.frames.shape[1] :] = found[there]
     return places
 
 

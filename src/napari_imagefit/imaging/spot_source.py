@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,8 @@ class SpotSource:
     positions : tuple of str
         The parameters to which each window's middle is added, in the order of the axes: coordinates then count from
         there, and all fits share them. Empty where coordinates are pixel indices of the image.
+    asked : dict
+        What was said of the model beside its name, for the recipe; see `napari_imagefit.imaging.spots.asked_of`.
     """
 
     image: NDArray[Any]
@@ -39,6 +41,7 @@ class SpotSource:
     positions: tuple[str, ...]
     options: Options
     wishes: dict[str, Any]
+    asked: dict[str, Any] = field(default_factory=dict)
 
     def coords(self, rows: NDArray[np.intp]) -> tuple[Floats, ...]:
         """Coordinates of some windows, ``(m,)`` or ``(m, n_rows)`` along each axis."""
@@ -81,4 +84,4 @@ class SpotSource:
         return spot_layers(result, self)
 
     def recipe(self) -> dict[str, Any]:
-        return {"verb": "fit_spots", "window": list(self.windows.size), **self.wishes}
+        return {"verb": "fit_spots", "window": list(self.windows.size), **self.asked, **self.wishes}

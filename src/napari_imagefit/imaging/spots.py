@@ -20,6 +20,7 @@ from ..engine.result import FitResult
 from .centres import find_positions
 from .lazy_arrays import is_dask
 from .run import Run, Settings, Wishes, drain, run
+from .spot_background import Background, background_of, surface_of, with_background
 from .spot_jobs import counted_once, in_image, iter_jobs, moved_to_windows
 from .spot_source import SpotSource
 from .windows import Windows, find_windows
@@ -31,6 +32,7 @@ def iter_fit_spots(
     model: str | Model,
     *,
     window: int | Sequence[int] = 11,
+    background: Background = "constant",
     mask: ArrayLike | None = None,
     settings: Settings | None = None,
     should_stop: Callable[[], bool] | None = None,
@@ -40,9 +42,16 @@ def iter_fit_spots(
         from .lazy_steps import iter_fit_spots_lazily
 
         return iter_fit_spots_lazily(
-            image, points, model, window=window, mask=mask, settings=settings, should_stop=should_stop
+            image,
+            points,
+            model,
+            window=window,
+            background=background,
+            mask=mask,
+            settings=settings,
+            should_stop=should_stop,
         )
-    model = models.find(model)
+    model = with_background(models.find(model), background)
     data = real_array(image, "the image")
     check_surface(model, data.ndim)
     windows = find_windows(points, data.shape, model.ndim, window)
@@ -64,7 +73,13 @@ def iter_fit_windows(
     every = np.arange(windows.count)
     wishes = Wishes.of(fitted, (windows.count,), every, settings)
     source = SpotSource(
-        settings.level(data), mask, windows, moved_positions(model, settings), settings.options, settings.recipe()
+        settings.level(data),
+        mask,
+        windows,
+        moved_positions(model, settings),
+        settings.options,
+        settings.recipe(),
+        asked_of(model),
     )
     weights, shifts = settings.noise(data.shape)
     if settings.options.noise == "poisson" and shifts is None and (source.image < 0).any():
@@ -88,6 +103,13 @@ def check_surface(model: Model, n_axes: int) -> None:
         raise FitInputError(
             f"the image has {n_axes} axes, but model {model.name!r} needs {model.ndim}; give an image with as many"
         )
+
+
+def asked_of(model: Model) -> dict[str, Any]:
+    """What a recipe says of a model that is a surface on a background of its own."""
+    if (background := background_of(model)) == "constant":
+        return {}
+    return {"model": surface_of(model).name, "background": background}
 
 
 def moved_positions(model: Model, settings: Settings) -> tuple[str, ...]:
@@ -120,7 +142,7 @@ def _can_be_moved(model: Model, settings: Settings) -> bool:
     for text in (settings.tied or {}).values():
         involved.update(term(text)[0])
     positions = find_positions(model)
-    return bool(positions) and model in models.values() and involved.isdisjoint(positions)
+    return bool(positions) and surface_of(model) in models.values() and involved.isdisjoint(positions)
 
 
 def fit_spots(
@@ -129,6 +151,7 @@ def fit_spots(
     model: str | Model,
     *,
     window: int | Sequence[int] = 11,
+    background: Background = "constant",
     mask: ArrayLike | None = None,
     init: Values | None = None,
     bounds: Bounds | None = None,
@@ -165,6 +188,9 @@ def fit_spots(
     window : int or sequence of int
         Pixels of a window along each axis of the model, odd: ``11``, or ``(7, 11, 11)``. A window that the edge cuts is
         fitted on the pixels that it has.
+    background : {"constant", "sloping"}
+        Whether the model's own constant ``offset`` is all, or the background slopes: then the parameters ``slope_y``,
+        ``slope_x`` (and ``slope_z``) come after the model's, and ``offset`` is the background at the spot's centre.
     mask : boolean array, optional
         The pixels to use, of the plane's or the image's shape. Others in a window are counted in ``n_left_out``.
     init, bounds, fixed : dict, optional
@@ -226,10 +252,20 @@ def fit_spots(
             points,
             model,
             window=window,
+            background=background,
             mask=mask,
             settings=settings,
             progress=progress,
             should_stop=should_stop,
         )
-    steps = iter_fit_spots(image, points, model, window=window, mask=mask, settings=settings, should_stop=should_stop)
+    steps = iter_fit_spots(
+        image,
+        points,
+        model,
+        window=window,
+        background=background,
+        mask=mask,
+        settings=settings,
+        should_stop=should_stop,
+    )
     return drain(steps, progress)

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Literal
 from ..engine.criterion import Loss
 from ..engine.problem import DType
 from ..imaging.selection import Selection
+from ..imaging.spot_filters import SpotFilter
 
 if TYPE_CHECKING:
-    from napari.layers import Image, Labels, Layer, Shapes
+    from napari.layers import Image, Labels, Layer, Points, Shapes
 
-Job = Literal["region", "voxels"]
+Job = Literal["region", "spots", "voxels"]
 Frames = Literal["all", "current", "drawn"]
 CoordinateKind = Literal["layer", "index", "steps", "typed", "column"]
 NoiseKind = Literal["unknown", "sigma", "poisson", "camera", "rician"]
 MeanUse = Literal["no", "start", "bounds"]
+Background = Literal["constant", "sloping"]
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,30 @@ class Computing:
     device: str | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class SpotChoice:
+    """Which spots are fitted, and in which windows.
+
+    Attributes
+    ----------
+    points : Points or None
+        A fit around each.
+    window : tuple of int
+        Pixels of a window, one number for all axes of the model or one for each.
+    background : {"constant", "sloping"}
+    groups : int or None
+        The most spots that are fitted together where their windows overlap; None fits each by itself.
+    filters : tuple of SpotFilter
+        Which spots count, in the order in which they are asked.
+    """
+
+    points: Points | None = None
+    window: tuple[int, ...] = (11,)
+    background: Background = "constant"
+    groups: int | None = None
+    filters: tuple[SpotFilter, ...] = ()
+
+
 @dataclass(frozen=True)
 class Choices:
     """Everything that decides what is fitted, and to what.
@@ -98,8 +124,8 @@ class Choices:
     ----------
     image : Image or None
         The layer to fit.
-    job : {"region", "voxels"}
-        A surface for each region and frame, or a curve for each voxel.
+    job : {"region", "spots", "voxels"}
+        A surface for each region and frame, or for each point, or a curve for each voxel.
     model : str
     rows : tuple of Row
         The parameter table, in the model's order.
@@ -125,6 +151,8 @@ class Choices:
         For curves: what was painted to be left out, see `paint`.
     derived : tuple of str
         For curves: expressions of parameters to make maps of.
+    spots : SpotChoice
+        For spots.
     """
 
     image: Image | None
@@ -143,3 +171,4 @@ class Choices:
     factor: float = 3.0
     paint: Labels | None = None
     derived: tuple[str, ...] = ()
+    spots: SpotChoice = field(default_factory=SpotChoice)

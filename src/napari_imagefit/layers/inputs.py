@@ -24,6 +24,8 @@ from .outputs import Output, place_maps, role
 from .parameters import parameter_units, parameter_wishes
 from .regions import RegionError, labels_on_image, shapes_masks
 from .request import Outcome, Request, Stop, Task, answer, run_regions
+from .spot_inputs import freeze_spots
+from .spot_tasks import run_spots
 from .voxel_inputs import freeze_voxels
 from .voxel_tasks import run_voxels
 
@@ -61,6 +63,8 @@ def freeze(choices: Choices, shown: frozenset[str] = frozenset()) -> Request:
     }
     if choices.job == "voxels":
         return freeze_voxels(choices, model, common)
+    if choices.job == "spots":
+        return freeze_spots(choices, model, common)
     return _freeze_region(choices, model, common)
 
 
@@ -161,13 +165,15 @@ def layer_units(image: Image, model: Model, axes: Sequence[int]) -> dict[str, st
 
 
 def run_any(request: Request, should_stop: Stop | None = None) -> Task:
-    """Fit whatever was asked for: regions or voxels, in memory or, where the layer's data are a Dask array, not.
+    """Fit whatever was asked for: regions, spots or voxels, in memory or, where the layer's data are a Dask array, not.
 
     Raises
     ------
     FitEngineError
         If the program fails.
     """
+    if request.job == "spots":
+        return answer(request, run_spots(request, should_stop))
     if is_dask(request.data):
         return answer(request, _run_lazily(request, should_stop))
     if request.job == "voxels":
@@ -196,6 +202,8 @@ def compile_for(request: Request) -> None:
         if not progress.compiling:
             break
     steps.close()
+    if request.job == "spots":
+        return
     # the fitted curves or surfaces, of the same shapes
     model = models.find(request.model)
     if request.job == "voxels":

@@ -25,6 +25,8 @@ def axis_titles(request: Request) -> tuple[str, ...]:
 
 def place_title(request: Request, place: Place) -> str:
     """A fit as a person would call it: a voxel by its indices, a region by its name and frame."""
+    if request.job == "spots":
+        return f"spot {place[0]}"
     if request.job == "voxels" or not request.region_names:
         return ", ".join(str(i) for i in place)
     name = request.region_names[place[-1] % len(request.region_names)]

@@ -13,7 +13,7 @@ from .geometry import data_to_world, grid_shape, layer_transform
 
 if TYPE_CHECKING:
     from napari.components import LayerList
-    from napari.layers import Image, Layer, Shapes
+    from napari.layers import Image, Layer, Points, Shapes
 
 KEY = "napari_imagefit"
 PAINT = "paint"  # the role of a layer that a person paints in, and no fit updates
@@ -56,7 +56,7 @@ def place_maps(
         role = options["metadata"][KEY]["role"]
         whole = role in ("fitted", "residual", "outlines") or map_transform is transform
         where = transform if whole else map_transform
-        if kind != "shapes" and np.ndim(data) < len(where["scale"]):
+        if kind not in ("shapes", "points") and np.ndim(data) < len(where["scale"]):
             data = np.expand_dims(data, axis)
         metadata = {KEY: {**options["metadata"][KEY], "group": group}}
         placed.append((data, {**options, **where, "metadata": metadata}, kind))
@@ -157,6 +157,8 @@ def _update(layer: Layer, data: Any, options: Mapping[str, Any]) -> bool:
         return False
     if layer._type_string == "shapes":
         _update_shapes(layer, data, options)
+    elif layer._type_string == "points":
+        _update_points(layer, data, options)
     else:
         layer.data = data
     if layer._type_string == "image":
@@ -171,12 +173,12 @@ def _update(layer: Layer, data: Any, options: Mapping[str, Any]) -> bool:
     layer.metadata = {**layer.metadata, **options["metadata"]}
     for name in TRANSFORM:
         # each of them, once set, makes the whole viewer look at its extent again
-        if not _is_same(getattr(layer, name), options[name]):
+        if not is_same(getattr(layer, name), options[name]):
             setattr(layer, name, options[name])
     return True
 
 
-def _is_same(old: Any, new: Any) -> bool:
+def is_same(old: Any, new: Any) -> bool:
     """Whether a part of a transform is what it was: arrays, tuples of units or labels, or napari's affines."""
     old, new = (getattr(value, "affine_matrix", value) for value in (old, new))
     if isinstance(old, np.ndarray) or isinstance(new, np.ndarray):
@@ -208,3 +210,12 @@ def _update_shapes(layer: Shapes, vertices: Sequence[Any], options: Mapping[str,
     )
     layer.features = options["features"]
     layer.selected_data = set()
+
+
+def _update_points(layer: Points, data: Any, options: Mapping[str, Any]) -> None:
+    layer.selected_data = set()
+    layer.data = data
+    # each of them in one go: napari looks through all points for every one that is set
+    layer.features = options["features"]
+    for name in ("size", "symbol", "border_color"):
+        setattr(layer, name, options[name])

@@ -18,6 +18,7 @@ from ..engine.result import FitResult
 from ..engine.status import Status
 from ..imaging.facts import Place
 from ..imaging.places import FitGrid
+from ..imaging.spot_places import SpotGrid
 from .geometry import FloatArray, grid_shape, to_data
 from .outputs import role_of
 
@@ -114,6 +115,8 @@ def pick_in(layer: Layer, result: FitResult, sight: Sight) -> Place | None:
     (3, 2)
     """
     grid = FitGrid.of(result)
+    if isinstance(grid, SpotGrid):
+        return spot_under(layer, grid, sight)
     shape = _shape_in(layer, grid)
     if shape is None:
         return None
@@ -125,6 +128,25 @@ def pick_in(layer: Layer, result: FitResult, sight: Sight) -> Place | None:
     else:
         places = grid.places(samples)
     return _nearest_with_answer(places, result)
+
+
+def spot_under(layer: Layer, grid: SpotGrid, sight: Sight) -> Place | None:
+    """The spot whose window holds the point; in 3-D views the one nearest to the line of sight."""
+    if layer.ndim != len(grid.shape):
+        return None
+    start = to_data(layer, sight.position, sight.units)
+    if sight.direction is None:
+        return grid.under(start)
+    ahead = np.asarray(sight.position) + np.asarray(sight.direction)
+    step = to_data(layer, ahead, sight.units) - start
+    step /= np.linalg.norm(step)
+    # each spot is looked at where the line comes nearest to it
+    along = (grid.positions - start) @ step
+    away = np.abs(grid.positions - start - along[:, None] * step)
+    within = (away <= grid.reach).all(axis=1)
+    if not within.any():
+        return None
+    return (int(np.argmin(np.where(within, (away**2).sum(axis=1), np.inf))),)
 
 
 def _shape_in(layer: Layer, grid: FitGrid) -> tuple[int, ...] | None:

@@ -21,6 +21,7 @@ from ..imaging.ready import make_ready
 from ..imaging.regions import Region
 from ..imaging.run import Run, Settings
 from ..imaging.selection import Selection
+from ..imaging.spot_filters import SpotFilter
 from .choices import Job, MeanUse
 from .outputs import Output, place_maps, role
 
@@ -50,6 +51,12 @@ class Request:
         For curves: whether the region's mean curve is fitted first, and what is made of it; see `Choices`.
     derived : tuple of str
         For curves: expressions of parameters to make maps of.
+    points, window, spot_wishes
+        For spots: pixel indices ``(N, data.ndim)``, and the arguments of `iter_fit_spots` that only spots have.
+    filters : tuple of SpotFilter
+        For spots: which of them count.
+    pixel_size, pixel_unit
+        For spots: the size of a pixel along each axis of the model, in the unit of the layer.
     transform : dict
         The layer's scale, translate, … for outputs of its own shape.
     map_transform : dict
@@ -80,6 +87,12 @@ class Request:
     mean: MeanUse = "no"
     factor: float = 3.0
     derived: tuple[str, ...] = ()
+    points: NDArray[np.float64] | None = None
+    window: tuple[int, ...] = ()
+    spot_wishes: Mapping[str, Any] = field(default_factory=dict)
+    filters: tuple[SpotFilter, ...] = ()
+    pixel_size: tuple[float, ...] = ()
+    pixel_unit: str = "px"
     shown: frozenset[str] = frozenset()
 
     @property

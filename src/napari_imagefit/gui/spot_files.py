@@ -1,0 +1,44 @@
+"""Asking where spots are to be saved and in which style, or which table is to be opened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QFileDialog
+
+from ..layers.spot_export import FORMATS, write_spots
+
+if TYPE_CHECKING:
+    from qtpy.QtWidgets import QWidget
+
+    from ..layers.request import Outcome
+
+TABLES = "Localisations (*.csv *.parquet);;All files (*)"
+
+
+def export_spots(parent: QWidget, outcome: Outcome) -> list[Path]:
+    """Ask for a file and write it; nothing is written if the question is dismissed.
+
+    Returns
+    -------
+    list of Path
+        What was written, the recipe last.
+
+    Raises
+    ------
+    FitInputError
+        If it cannot be written.
+    """
+    filters = {f"{kind.title} (*{kind.suffix})": kind for kind in FORMATS}
+    name = f"{outcome.request.layer_name} {outcome.request.model.name}".replace("/", "_")
+    path, chosen = QFileDialog.getSaveFileName(parent, "Export the spots", name, ";;".join(filters))
+    if not path:
+        return []
+    return write_spots(outcome, path, filters.get(chosen, FORMATS[0]))
+
+
+def ask_for_table(parent: QWidget) -> str:
+    """A table of localisations; empty if the question is dismissed."""
+    path, _ = QFileDialog.getOpenFileName(parent, "Open localisations", "", TABLES)
+    return str(path)

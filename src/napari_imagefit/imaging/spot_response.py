@@ -1,0 +1,143 @@
+"""The filter that answers to spots, the noise of its answer, and its maxima."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.spatial import cKDTree
+
+Floats = NDArray[np.float64]
+
+# From a median absolute deviation to the standard deviation of a normal distribution; from a mean one.
+MEDIAN_TO_SIGMA, MEAN_TO_SIGMA = 1.482602218505602, 1.2533141373155001
+# Of the largest answer: what rounding leaves.
+ROUNDING = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class Response:
+    """A filtered frame's maxima that stand out of its median, the strongest first.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Of the frame.
+    pixels : int array, ``(n, ndim)``
+    shifts : array, ``(n, ndim)``
+        From the pixel to the top of the parabola through it and its neighbours, along each axis, below 0.5.
+    strengths : array, ``(n,)``
+        In units of the noise.
+    """
+
+    shape: tuple[int, ...]
+    pixels: NDArray[np.intp]
+    shifts: Floats
+    strengths: Floats
+
+
+def respond(data: NDArray[Any], scale: Sequence[float], bright: bool, mask: NDArray[np.bool_] | None) -> Response:
+    """Filter a frame and find the maxima of the answer."""
+    usable = np.isfinite(data)
+    searched = usable if mask is None else usable & mask
+    if not searched.any():
+        nothing = np.empty((0, data.ndim))
+        return Response(data.shape, nothing.astype(np.intp), nothing, np.empty(0))
+    level = data.astype(np.float64)
+    # what is the same everywhere is taken out first, so that the rounding of it is not taken for noise
+    level -= np.median(level[searched])
+    answer = laplacian(filled(level, usable, scale), scale)
+    if not bright:
+        answer = -answer
+    answer -= np.median(answer[searched])
+    noise = _spread(answer[searched])
+    top = float(np.abs(answer[searched]).max())
+    noise = max(noise, ROUNDING * top)
+    if noise == 0:
+        noise = np.inf
+    # a maximum is not below any neighbour; of those that are alike `keep_apart` takes the first
+    peaks = (answer == ndimage.maximum_filter(answer, size=3, mode="nearest")) & (answer > 0) & searched
+    pixels = np.argwhere(peaks)
+    strengths = answer[peaks] / noise
+    order = np.argsort(-strengths, kind="stable")
+    pixels, strengths = pixels[order], strengths[order]
+    return Response(data.shape, pixels, _tops(answer, pixels), strengths)
+
+
+def laplacian(data: Floats, scale: Sequence[float]) -> Floats:
+    """−Σσᵢ²∂ᵢ²(G∗data): each axis counts in its own widths, so that wide axes count as much as narrow ones.
+
+    Of what is constant nothing is left, and at the edges data are mirrored.
+    """
+    total = np.zeros_like(data)
+    for axis in range(data.ndim):
+        part = data
+        for along, sigma in enumerate(scale):
+            part = ndimage.correlate1d(part, _kernel(sigma, bent=along == axis), along, mode="reflect")
+        total += part
+    return total
+
+
+def _kernel(sigma: float, *, bent: bool) -> Floats:
+    """A sampled Gaussian with sum 1, or −σ² times its second derivative with sum 0."""
+    x = np.arange(-int(4 * sigma + 0.5) - 1, int(4 * sigma + 0.5) + 2) / sigma
+    gaussian = np.exp(-0.5 * x**2)
+    gaussian /= gaussian.sum()
+    # samples of a second derivative that is cut off do not sum to 0 by themselves
+    return np.asarray(gaussian * ((gaussian * x**2).sum() - x**2) if bent else gaussian)
+
+
+def filled(data: Floats, usable: NDArray[np.bool_], scale: Sequence[float]) -> Floats:
+    """The data with the weighted mean of their surroundings where they are not usable; 0 far from any that is."""
+    if usable.all():
+        return data
+    known = np.where(usable, data, 0.0)
+    weight = ndimage.gaussian_filter(usable.astype(np.float64), scale)
+    around = ndimage.gaussian_filter(known, scale)
+    return np.where(usable, data, np.divide(around, weight, out=np.zeros_like(around), where=weight > ROUNDING))
+
+
+def keep_apart(points: Floats, distance: Floats) -> NDArray[np.intp]:
+    """Which points to keep so that none is nearer to another than `distance`, in order: an earlier one goes first.
+
+    Distances are those of an ellipsoid with these half axes. The same as going through the list and dropping what is
+    near to one that was kept, but all that no earlier one threatens at once.
+    """
+    rows = np.arange(len(points))
+    # two maxima of one plateau are one spot, whatever the distance
+    reach = np.maximum(distance, 1.5)
+    pairs = np.sort(cKDTree(points / reach).query_pairs(np.nextafter(1.0, 0.0), output_type="ndarray"), axis=1)
+    alive = np.ones(len(points), bool)
+    while pairs.size:
+        first, second = pairs.T
+        safe = np.ones(len(points), bool)
+        safe[second] = False
+        alive[second[safe[first]]] = False
+        pairs = pairs[alive[first] & alive[second]]
+    return rows[alive]
+
+
+def _spread(values: Floats) -> float:
+    """A robust standard deviation around 0: by the median of sizes, by their mean where half of them are 0."""
+    sizes = np.abs(values)
+    return float(MEDIAN_TO_SIGMA * np.median(sizes) or MEAN_TO_SIGMA * sizes.mean())
+
+
+def _tops(answer: Floats, pixels: NDArray[np.intp]) -> Floats:
+    """Where the parabola through a maximum and its two neighbours is highest, along each axis; 0 at the edge."""
+    shifts = np.zeros(pixels.shape)
+    middle = answer[tuple(pixels.T)]
+    for axis, n in enumerate(answer.shape):
+        before, after = pixels.copy(), pixels.copy()
+        before[:, axis] -= 1
+        after[:, axis] += 1
+        there = (before[:, axis] >= 0) & (after[:, axis] < n)
+        low, high = (answer[tuple(np.clip(p, 0, np.array(answer.shape) - 1).T)] for p in (before, after))
+        bend = 2 * middle - low - high
+        shift = np.divide(high - low, 2 * bend, out=np.zeros(len(pixels)), where=there & (bend > 0))
+        shifts[:, axis] = np.clip(shift, -0.499, 0.499)
+    return shifts

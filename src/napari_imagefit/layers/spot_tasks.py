@@ -1,0 +1,48 @@
+"""What a worker does with spots: fit them, and make their layer ready."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..imaging.spots import iter_fit_spots
+from .outputs import KEY, Output, place_maps, role
+from .request import Outcome, Request, Stop, Task
+from .spots import Look, appearance, spot_table, with_filters
+
+
+def run_spots(request: Request, should_stop: Stop | None = None) -> Task:
+    """Fit spots; a generator for a worker thread, see `answer`."""
+    data, points = request.data, request.points
+    assert points is not None
+    result = yield from iter_fit_spots(
+        data if hasattr(data, "dask") else np.asarray(data),
+        points,
+        request.model,
+        window=request.window,
+        settings=request.settings,
+        should_stop=should_stop,
+        **request.spot_wishes,
+    )
+    table = spot_table(result, request, request.filters)
+    ((places, options, kind),) = result.to_layers()
+    diameters = np.asarray(options["size"], dtype=float)
+    made: dict[str, Any] = {
+        **options,
+        **appearance(table, Look(), diameters),
+        "features": table,
+        "border_width": 0.1,
+        "canvas_size_limits": (5, 10000),
+        "name": f"spots · {request.model.name}",
+        "metadata": {
+            KEY: {
+                **options["metadata"][KEY],
+                "recipe": with_filters(result.recipe(), request.filters),
+                "diameters": diameters,
+            }
+        },
+    }
+    placed = place_maps([(places, made, kind)], request.group, request.transform, request.map_transform, request.axis)
+    outputs = tuple(Output.of(new, make=role(new) not in request.shown) for new in placed)
+    return Outcome(request, result, outputs)

@@ -1,0 +1,167 @@
+"""Detection in the window: the preview follows settings and slider, Detect makes points, and these are fitted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+
+from napari_imagefit import fit_spots
+from napari_imagefit.gui.widget import ImageFitWidget
+from napari_imagefit.imaging.detect import Detection, find_spots
+from napari_imagefit.layers.outputs import is_output
+from napari_imagefit.layers.spot_detection import DETECTED, find_preview
+
+from .spot_help import CENTRES, LEFT, choose, click_detect, click_fit, frames, preview_done, write
+
+
+@pytest.fixture
+def opened(make_napari_viewer: Callable[..., Any]) -> tuple[Any, ImageFitWidget]:
+    viewer = make_napari_viewer(show=True)
+    _, widget = viewer.window.add_plugin_dock_widget("napari-imagefit", "Image Fit")
+    viewer.add_image(frames(), name="beads", scale=(1, 0.1, 0.1), units=("s", "um", "um"), rotate=(0, 0, 20))
+    return viewer, widget
+
+
+def choose_spots(qtbot: Any, widget: ImageFitWidget) -> None:
+    qtbot.mouseClick(widget.data._buttons["spots"], LEFT)
+    assert widget.data.job == "spots"
+
+
+def test_the_preview_follows_settings_and_slider(qtbot: Any, opened: tuple[Any, ImageFitWidget]) -> None:
+    viewer, widget = opened
+    choose_spots(qtbot, widget)
+    detect = widget.spots.detect
+    assert find_preview(viewer.layers) is None, "it is drawn while the section is open"
+    viewer.dims.set_current_step(0, 0)
+    qtbot.mouseClick(widget.spots.fold.button, LEFT)
+    preview_done(qtbot, widget)
+    shown = find_preview(viewer.layers)
+    assert detect.note.text() == "5 spots in this frame"
+    np.testing.assert_allclose(np.sort(shown.data[:, 1]), np.sort([y for y, _ in CENTRES]), atol=0.5)
+    np.testing.assert_array_equal(shown.scale, viewer.layers["beads"].scale)
+    np.testing.assert_array_equal(shown.rotate, viewer.layers["beads"].rotate)
+
+    viewer.dims.set_current_step(0, 2)
+    preview_done(qtbot, widget)
+    assert find_preview(viewer.layers) is shown
+    assert set(shown.data[:, 0]) == {2}
+
+    write(qtbot, detect.threshold.lineEdit(), "100000")
+    preview_done(qtbot, widget)
+    assert not len(shown.data)
+    assert detect.note.text().startswith("no spots in this frame; lower the threshold")
+
+    qtbot.mouseClick(detect.preview, LEFT, pos=detect.preview.rect().center() - detect.preview.rect().center() / 1.2)
+    assert find_preview(viewer.layers) is None
+
+
+def test_only_the_latest_setting_is_searched(qtbot: Any, opened: tuple[Any, ImageFitWidget]) -> None:
+    _, widget = opened
+    choose_spots(qtbot, widget)
+    searched = []
+    preview = widget.spots.preview
+    plain = preview._work
+    preview._work = lambda search: (searched.append(search.detection.threshold), plain(search))[1]
+    qtbot.mouseClick(widget.spots.fold.button, LEFT)
+    spin = widget.spots.detect.threshold
+    for _ in range(20):
+        qtbot.keyClick(spin, Qt.Key.Key_Up)
+    preview_done(qtbot, widget)
+    assert searched[-1] == spin.value() == 15
+    assert len(searched) < 20, "what is overtaken is left out"
+
+
+def test_detect_and_fit(qtbot: Any, opened: tuple[Any, ImageFitWidget]) -> None:
+    viewer, widget = opened
+    image = viewer.layers["beads"]
+    choose_spots(qtbot, widget)
+    click_fit(qtbot, widget)
+    assert widget.message.text() == "⚠ There are no points to fit at; click Detect, or choose a Points layer."
+    click_detect(qtbot, widget)
+    assert widget.message.text() == "15 spots detected in 3 frames; click Fit."
+    points = viewer.layers["spots · beads"]
+    assert widget.spots.section.layers.layer() is points
+    found = find_spots(image.data, Detection())
+    np.testing.assert_array_equal(points.data, found.points)
+    np.testing.assert_array_equal(points.features["strength"], found.strengths)
+    click_fit(qtbot, widget)
+    assert widget.message.text().startswith("15 spots · ")
+    fitted = viewer.layers["spots · gaussian_2d"]
+    script = fit_spots(image.data, found.points, "gaussian_2d", window=11)
+    np.testing.assert_array_equal(fitted.features["sigma [px]"], script.params["sigma"])
+    np.testing.assert_allclose(fitted.features["fwhm [µm]"], 0.1 * 2.3548 * script.params["sigma"], rtol=1e-4)
+    np.testing.assert_array_equal(fitted.data[:, 1:], np.stack([script.params["y"], script.params["x"]], axis=1))
+    np.testing.assert_array_equal(fitted.rotate, image.rotate)
+    assert not points.visible, "its rings would lie under those of the fits"
+
+    # another search updates the same layer, and another fit its own
+    write(qtbot, widget.spots.detect.border.lineEdit(), "20")
+    click_detect(qtbot, widget)
+    assert viewer.layers["spots · beads"] is points
+    assert points.visible
+    assert len(points.data) == 3
+    click_fit(qtbot, widget)
+    assert viewer.layers["spots · gaussian_2d"] is fitted
+    assert len(fitted.data) == len(fitted.features) == 3
+    assert [layer.name for layer in viewer.layers if is_output(layer)] == ["spots · gaussian_2d"]
+    assert points.metadata[DETECTED]["detection"] == {"border": 20, "ndim": 2}
+
+
+def test_points_of_the_user_in_the_frame_on_screen(qtbot: Any, opened: tuple[Any, ImageFitWidget]) -> None:
+    viewer, widget = opened
+    image = viewer.layers["beads"]
+    viewer.add_points(
+        [[0, 12, 15], [1, 12, 15], [1, 26, 30]], scale=image.scale, units=image.units, rotate=image.rotate
+    )
+    viewer.dims.set_current_step(0, 1)
+    choose_spots(qtbot, widget)
+    choose(qtbot, widget.spots.section.layers, "Points")
+    choose(qtbot, widget.spots.section.frames, "this frame")
+    click_fit(qtbot, widget)
+    assert widget.message.text().startswith("2 spots · ")
+    np.testing.assert_allclose(viewer.layers["spots · gaussian_2d"].features["y [px]"], [12.6, 26.4], atol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("window", "sentence"), [("12", "has no pixel in its middle"), ("x", "The window is 'x'"), ("9, 9, 9", "window")]
+)
+def test_a_wrong_window_is_a_sentence(
+    qtbot: Any, opened: tuple[Any, ImageFitWidget], window: str, sentence: str
+) -> None:
+    _, widget = opened
+    choose_spots(qtbot, widget)
+    click_detect(qtbot, widget)
+    write(qtbot, widget.spots.section.window_size, window)
+    click_fit(qtbot, widget)
+    assert widget.message.text().startswith("⚠")
+    assert sentence in widget.message.text()
+
+
+def test_volumes_have_volumes_for_models(qtbot: Any, opened: tuple[Any, ImageFitWidget]) -> None:
+    _, widget = opened
+    choose_spots(qtbot, widget)
+    qtbot.mouseClick(widget.spots.fold.button, LEFT)
+    detect = widget.spots.detect
+    choose(qtbot, detect.space, "volumes (3-D)")
+    assert widget.model.model.name == "gaussian_3d"
+    assert detect.along_z.isVisible()
+    write(qtbot, detect.along_z.lineEdit(), "1")
+    assert widget.spots.choice().window == (7, 11, 11)
+    choose(qtbot, widget.model.names, "gaussian_2d")
+    assert detect.ndim == 2
+    assert widget.spots.choice().window == (11, 11)
+
+
+def test_nothing_is_left_behind(qtbot: Any, opened: tuple[Any, ImageFitWidget]) -> None:
+    viewer, widget = opened
+    choose_spots(qtbot, widget)
+    qtbot.mouseClick(widget.spots.fold.button, LEFT)
+    preview_done(qtbot, widget)
+    qtbot.mouseClick(widget.data._buttons["region"], LEFT)
+    assert find_preview(viewer.layers) is None
+    assert not widget.spots.section.isVisible()
+    assert widget.region.isVisible()
