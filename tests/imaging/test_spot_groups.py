@@ -161,6 +161,7 @@ def test_masked_pixels_are_counted_once(found: FitResult) -> None:
     np.testing.assert_array_equal((result.flags & np.uint16(Flag.MASKED_SAMPLES)) > 0, expected > 0)
 
 
+@pytest.mark.slow
 def test_wishes_are_for_each_spot() -> None:
     upper = CENTRES[:, 1] + np.where(np.arange(11) == 7, -0.3, 2)
     result = together(
