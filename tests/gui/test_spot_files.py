@@ -137,6 +137,11 @@ def test_mistakes_are_sentences(qtbot: Any, make_napari_viewer: Callable[..., An
     said = export(qtbot, widget, tmp_path / "x", "ThunderSTORM")
     assert "'plain' does not say how large a pixel is" in said
     assert not list(tmp_path.glob("x*"))
+    # a picture has no frames, and a table of its spots has
+    export(qtbot, widget, tmp_path / "y_locs.csv", "Picasso")
+    answer(tmp_path / "y_locs.csv")
+    qtbot.mouseClick(widget.spots.section.load_button, LEFT)
+    np.testing.assert_allclose(viewer.layers["y_locs.csv"].data, viewer.layers["spots · gaussian_2d"].data, atol=1e-5)
 
 
 def test_other_tables_are_left_alone(tmp_path: Path) -> None:
