@@ -20,7 +20,7 @@ SCRIPT = Path(__file__).parents[1] / "docs" / "spot_precision.py"
 COUNT = 4000
 # The scatter of a root mean square of 8 000 errors is 0.8 %: 5 % are six of it.
 NEAR = 0.05
-# (photons, σ, background): the bound is below 0.14 σ in all, where likelihood is as good as the theory of many photons
+# (photons, σ, background): the bound is below 0.15 σ in all, where likelihood is as good as the theory of many photons
 POISSON = [(200, 0.8, 1), (1000, 0.8, 50), (200, 1.3, 0), (200, 1.3, 1), (1000, 1.3, 10), (5000, 1.3, 50)]
 SQUARES = [(200, 0.8, 1), (5000, 0.8, 50), (1000, 1.3, 0), (1000, 1.3, 10), (5000, 1.3, 50)]
 

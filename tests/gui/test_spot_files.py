@@ -62,7 +62,9 @@ def export(qtbot: Any, answer: Any, widget: ImageFitWidget, path: Path, kind: st
     return widget.message.text()
 
 
-def test_every_style_is_written_and_read_back(qtbot: Any, filtered: tuple[Any, ImageFitWidget], tmp_path: Path) -> None:
+def test_every_style_is_written_and_read_back(
+    qtbot: Any, filtered: tuple[Any, ImageFitWidget], answer: Any, tmp_path: Path
+) -> None:
     viewer, widget = filtered
     fitted = viewer.layers["spots · gaussian_2d"]
     counts = (fitted.features["reason"] == "").to_numpy()

@@ -123,6 +123,7 @@ def test_a_plane_without_frames(tmp_path: Path) -> None:
     assert (read_localisations(path).points[:, 0] == 0).all()
 
 
+@pytest.mark.slow
 def test_volumes(tmp_path: Path) -> None:
     z, y, x = np.indices((9, 21, 21))
     square = ((z - 4.2) / 1.2) ** 2 + ((y - 10.3) / 1.5) ** 2 + ((x - 9.8) / 1.5) ** 2

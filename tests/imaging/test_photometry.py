@@ -176,6 +176,7 @@ def test_bound_of_counts_and_of_a_camera(round_: FitResult) -> None:
         np.testing.assert_allclose(camera[name], round_.stderr[name], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_bound_where_something_is_held(rotated: FitResult) -> None:
     bound = crlb(rotated)
     for name in rotated.model.names:

@@ -64,6 +64,7 @@ def test_windows_are_moved_as_without_a_slope() -> None:
     assert found.params["y"][1] - found.params["y"][0] == pytest.approx(20, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_starts_bounds_and_fixed_values_of_slopes() -> None:
     found = fit_spots(
         NOISY, CENTRES.round(), "gaussian_2d", window=9, background="sloping",
@@ -100,6 +101,7 @@ def test_models_travel_to_other_processes() -> None:
     assert receive(pickle.loads(pickle.dumps(send(model)))) is model
 
 
+@pytest.mark.slow
 def test_volumes() -> None:
     z, y, x = np.indices((9, 21, 21))
     square = ((z - 4.2) / 1.2) ** 2 + ((y - 10.3) / 1.5) ** 2 + ((x - 9.8) / 1.5) ** 2

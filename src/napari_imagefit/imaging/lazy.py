@@ -62,6 +62,7 @@ def lazy_fit_spots(
     *,
     window: int | Sequence[int],
     background: Background,
+    groups: int | None,
     mask: Any,
     settings: Settings,
     progress: object = None,
@@ -69,7 +70,9 @@ def lazy_fit_spots(
 ) -> FitResult:
     """`fit_spots` of a Dask array."""
     _refuse_calls(progress, should_stop)
-    plan = SpotPlan.of(image, points, model, window=window, background=background, mask=mask, settings=settings)
+    plan = SpotPlan.of(
+        image, points, model, window=window, background=background, groups=groups, mask=mask, settings=settings
+    )
     source = LazySpotSource(in_chunks(image, plan), plan)
     return _unpacked(source.records(), source)
 

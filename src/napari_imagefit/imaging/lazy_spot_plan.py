@@ -12,12 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..catalogue import models
 from ..engine.arrays import real_array
+from ..engine.errors import FitInputError
 from ..engine.model import Model
 from .lazy_arrays import Argument, Sliceable, Slices, is_dask, piece_shape
 from .lazy_plan import MASK, Cut, Plan, check_lengths, wishes_recipe
 from .lazy_settings import Key, join
 from .run import Run, Settings, Wishes, as_weights
 from .spot_background import Background, with_background
+from .spot_groups import check_groups
 from .spot_source import SpotSource
 from .spots import as_mask, asked_of, check_surface, iter_fit_windows, moved_positions
 from .windows import Windows, find_windows, nearest_pixels, split_pixels
@@ -60,6 +62,7 @@ class SpotPlan(Plan):
         *,
         window: int | Sequence[int] = 11,
         background: Background = "constant",
+        groups: int | None = None,
         mask: Any = None,
         settings: Settings | None = None,
     ) -> SpotPlan:
@@ -71,6 +74,11 @@ class SpotPlan(Plan):
             As `fit_spots` does.
         """
         model, settings = with_background(models.find(model), background), _loaded(settings or Settings())
+        if check_groups(groups) > 1:
+            raise FitInputError(
+                "spots that are fitted together may lie in several chunks, which are fitted one by one; leave groups "
+                "out, or load the array into memory (array.compute()) where it fits"
+            )
         check_lengths(image)
         shape = tuple(int(n) for n in image.shape)
         real_array(np.zeros([min(n, 1) for n in shape], image.dtype), "the image")

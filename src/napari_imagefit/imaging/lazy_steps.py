@@ -81,12 +81,15 @@ def iter_fit_spots_lazily(
     *,
     window: int | Sequence[int],
     background: Background,
+    groups: int | None,
     mask: Any,
     settings: Settings | None,
     should_stop: Stop | None,
 ) -> Run:
     """`iter_fit_spots` of a Dask array."""
-    plan = SpotPlan.of(image, points, model, window=window, background=background, mask=mask, settings=settings)
+    plan = SpotPlan.of(
+        image, points, model, window=window, background=background, groups=groups, mask=mask, settings=settings
+    )
     return iter_fit_lazily(image, plan, should_stop)
 
 

@@ -24,12 +24,13 @@ from .points_file import read_points
 from .run import Settings, plain
 from .selection import Selection
 from .spot_filters import SpotFilter
+from .spot_groups import check_groups
 from .spots import check_surface
 
 VERBS = {
     "fit_voxels": {"axis", "x", "select"},
     "fit_image": {"coords"},
-    "fit_spots": {"window", "background", "filters"},
+    "fit_spots": {"window", "background", "groups", "filters"},
 }
 COMMON = {"verb", "model", "init", "bounds", "fixed", "tied", "shared", "camera", "options", "sigma"}
 NOT_HERE = {
@@ -49,8 +50,8 @@ class Recipe:
     model : Model
     settings : Settings
     places : dict
-        The arguments of the verb that say where the samples are: `axis`, `x` and `select`, `coords`, or `window` and
-        `background`.
+        The arguments of the verb that say where the samples are: `axis`, `x` and `select`, `coords`, or `window`,
+        `background` and `groups`.
     text : str
         The recipe in one spelling, to be compared with others.
     filters : tuple of SpotFilter
@@ -130,6 +131,8 @@ class Recipe:
                 places["select"] = Selection.of_recipe(said["select"])
         elif verb == "fit_spots":
             places = {"window": _window(said.get("window", 11)), "background": said.get("background", "constant")}
+            if said.get("groups") is not None:
+                places["groups"] = check_groups(said["groups"])
         elif (coords := said.get("coords")) is not None:
             if not isinstance(coords, list):
                 raise FitInputError(f"the recipe's coords are {coords!r}; give a list of values for each axis")

@@ -132,6 +132,10 @@ class Job:
     problem: Problem
     places: NDArray[np.intp]
 
+    def apart(self, fits: Fits) -> Iterable[tuple[NDArray[np.intp], Fits]]:
+        """What goes where on the grid."""
+        return [(self.places, fits)]
+
 
 @dataclass(frozen=True)
 class Wishes:
@@ -242,6 +246,8 @@ def run(
     fits.status[places] = Status.STOPPED
     done, total, told = 0, places.size, -SECONDS_BETWEEN
     for job in jobs:
+        # a fit may be of several places
+        of_each = job.places.size // job.problem.n_fits
         if settings.shared:
             steps = iter_fit_shared(job.problem, settings.shared, should_stop)
         else:
@@ -251,14 +257,15 @@ def run(
                 progress = next(steps)
             except StopIteration as end:
                 flag_centres(job.problem, end.value)
-                fits.put(job.places, end.value)
+                for where, own in job.apart(end.value):
+                    fits.put(where, own)
                 break
             now = time.perf_counter()
             # each yield to a window costs it, and the fit, some 20 ms
             if progress.compiling or progress.done == job.problem.n_fits or now - told > SECONDS_BETWEEN:
                 told = now
-                yield Progress(done + progress.done, total, progress.compiling)
-        done += job.problem.n_fits
+                yield Progress(done + progress.done * of_each, total, progress.compiling)
+        done += job.places.size
         if should_stop is not None and should_stop():
             break
     return FitResult.on_grid(

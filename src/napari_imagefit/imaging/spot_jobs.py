@@ -38,14 +38,16 @@ def iter_jobs(
     shifts: Floats | None,
     *,
     together: bool,
+    some: NDArray[np.intp] | None = None,
 ) -> Iterator[Job]:
     """Problems for all windows, gathered when their turn comes; a single one with `together`.
 
-    All have as many samples, so that one program fits them: pixels that the image does not have are NaN.
+    All have as many samples, so that one program fits them: pixels that the image does not have are NaN. With `some`
+    only those of these spots.
     """
     windows = source.windows
     everything = [(np.arange(windows.count), bool(windows.is_cut.any()))]
-    for rows, padded in everything if together else windows.portions():
+    for rows, padded in everything if together else windows.portions(some):
         # a column by itself would be taken for one that all fits share, in a program of its own: it is fitted twice
         places = rows if rows.size > 1 or together else np.repeat(rows, 2)
 
@@ -107,7 +109,7 @@ def in_image(result: FitResult, source: SpotSource, wishes: Wishes) -> FitResult
     for flag, where in (
         (Flag.CENTRE_OUTSIDE, outside),
         (Flag.CUT_BY_EDGE, windows.is_cut),
-        (Flag.NEIGHBOUR_OVERLAP, windows.have_neighbours()),
+        (Flag.NEIGHBOUR_OVERLAP, windows.have_neighbours() if source.groups is None else source.groups.parted),
     ):
         flags |= np.where(where, np.uint16(flag), np.uint16(0))
     return replace(

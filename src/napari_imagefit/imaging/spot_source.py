@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from ..engine.batch import predict
 from ..engine.problem import Options
 from ..engine.result import FitResult, LayerTuple
+from .joint import common_names
 from .spot_columns import spot_columns
+from .spot_groups import Groups
 from .spot_layers import spot_layers
 from .windows import Windows
 
@@ -33,6 +35,8 @@ class SpotSource:
         there, and all fits share them. Empty where coordinates are pixel indices of the image.
     asked : dict
         What was said of the model beside its name, for the recipe; see `napari_imagefit.imaging.spots.asked_of`.
+    groups : Groups or None
+        Which spots were fitted together.
     """
 
     image: NDArray[Any]
@@ -42,6 +46,7 @@ class SpotSource:
     options: Options
     wishes: dict[str, Any]
     asked: dict[str, Any] = field(default_factory=dict)
+    groups: Groups | None = None
 
     def coords(self, rows: NDArray[np.intp]) -> tuple[Floats, ...]:
         """Coordinates of some windows, ``(m,)`` or ``(m, n_rows)`` along each axis."""
@@ -60,12 +65,41 @@ class SpotSource:
         params = np.stack([result.solution[name] - self.origin(name) for name in result.model.names])
         for rows, is_cut in self.windows.portions():
             own = predict(result.model, self.coords(rows), params[:, rows], self.options).T
+            own += self.of_others(result, params, rows)
             if is_cut:
                 own = np.where(self.windows.inside(rows), own, np.nan)
             if self.mask is not None:
                 own = np.where(self.windows.gather(self.mask, rows), own, np.nan)
             values[rows] = own
         return values.reshape(-1, *self.windows.size)
+
+    def of_others(
+        self,
+        result: FitResult,
+        params: Floats,
+        rows: NDArray[np.intp],
+        coords: tuple[Floats, ...] | None = None,
+    ) -> Floats | float:
+        """What the other spots of each group add to the windows of some spots, ``(n_rows, m)``.
+
+        `params` are as `coords` counts them: from the middle of each window; `coords` are its pixels if not given.
+        """
+        total: Floats | float = 0.0
+        for other in self.groups.others[rows].T if self.groups is not None else ():
+            there = np.flatnonzero(other >= 0)
+            if not there.size:
+                continue
+            light = params[:, other[there]].copy()
+            for name in common_names(result.model):
+                light[result.model.index(name)] = 0.0
+            for axis, name in enumerate(self.positions):
+                away = self.windows.centres[other[there], axis] - self.windows.centres[rows[there], axis]
+                light[result.model.index(name)] += away
+            where = self.coords(rows[there]) if coords is None else coords
+            added = np.zeros((rows.size, where[0].shape[0]))
+            added[there] = predict(result.model, where, light, self.options).T
+            total = total + added
+        return total
 
     def residual(self, result: FitResult) -> Floats:
         residual = self.fitted(result)

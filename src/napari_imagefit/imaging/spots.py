@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,11 @@ from ..engine.model import Model
 from ..engine.problem import Bounds, DType, Values, check_counts
 from ..engine.result import FitResult
 from .centres import find_positions
+from .group_jobs import iter_group_jobs, usable_windows
 from .lazy_arrays import is_dask
 from .run import Run, Settings, Wishes, drain, run
 from .spot_background import Background, background_of, surface_of, with_background
+from .spot_groups import check_groups, find_groups
 from .spot_jobs import counted_once, in_image, iter_jobs, moved_to_windows
 from .spot_source import SpotSource
 from .windows import Windows, find_windows
@@ -33,6 +36,7 @@ def iter_fit_spots(
     *,
     window: int | Sequence[int] = 11,
     background: Background = "constant",
+    groups: int | None = None,
     mask: ArrayLike | None = None,
     settings: Settings | None = None,
     should_stop: Callable[[], bool] | None = None,
@@ -47,6 +51,7 @@ def iter_fit_spots(
             model,
             window=window,
             background=background,
+            groups=groups,
             mask=mask,
             settings=settings,
             should_stop=should_stop,
@@ -56,7 +61,10 @@ def iter_fit_spots(
     check_surface(model, data.ndim)
     windows = find_windows(points, data.shape, model.ndim, window)
     used = as_mask(mask, data.shape, windows.plane)
-    return iter_fit_windows(data, windows, model, mask=used, settings=settings or Settings(), should_stop=should_stop)
+    most = check_groups(groups)
+    return iter_fit_windows(
+        data, windows, model, mask=used, settings=settings or Settings(), most=most, should_stop=should_stop
+    )
 
 
 def iter_fit_windows(
@@ -66,6 +74,7 @@ def iter_fit_windows(
     *,
     mask: NDArray[np.bool_] | None,
     settings: Settings,
+    most: int = 1,
     should_stop: Callable[[], bool] | None = None,
 ) -> Run:
     """Fit windows of an image, or of the part of it that `data` and `mask` are."""
@@ -79,13 +88,20 @@ def iter_fit_windows(
         moved_positions(model, settings),
         settings.options,
         settings.recipe(),
-        asked_of(model),
+        asked_of(model, most),
     )
+    if most > 1:
+        check_groupable(model, settings)
+        source = replace(source, groups=find_groups(windows, most, usable_windows(source, len(model.names))))
     weights, shifts = settings.noise(data.shape)
     if settings.options.noise == "poisson" and shifts is None and (source.image < 0).any():
         for rows, is_cut in windows.portions():
             check_counts(source.samples(rows, padded=is_cut))
-    jobs = iter_jobs(source, fitted, moved_to_windows(wishes, source), weights, shifts, together=bool(settings.shared))
+    moved = moved_to_windows(wishes, source)
+    if source.groups is None:
+        jobs = iter_jobs(source, fitted, moved, weights, shifts, together=bool(settings.shared))
+    else:
+        jobs = iter_group_jobs(source, fitted, moved, weights, shifts, source.groups)
     steps = run(jobs, (windows.count,), every, model, source, settings, ties, should_stop=should_stop)
     return _in_image(steps, source, wishes)
 
@@ -105,11 +121,25 @@ def check_surface(model: Model, n_axes: int) -> None:
         )
 
 
-def asked_of(model: Model) -> dict[str, Any]:
-    """What a recipe says of a model that is a surface on a background of its own."""
-    if (background := background_of(model)) == "constant":
-        return {}
-    return {"model": surface_of(model).name, "background": background}
+def asked_of(model: Model, most: int = 1) -> dict[str, Any]:
+    """What a recipe says of a surface on a background of its own, and of spots that are fitted together."""
+    said: dict[str, Any] = {"groups": most} if most > 1 else {}
+    if (background := background_of(model)) != "constant":
+        said |= {"model": surface_of(model).name, "background": background}
+    return said
+
+
+def check_groupable(model: Model, settings: Settings) -> None:
+    """Refuse to fit together what has no place, or is bound to something else.
+
+    Raises
+    ------
+    FitInputError
+    """
+    if not find_positions(model):
+        raise FitInputError(f"model {model.name!r} has no position, which spots that are fitted together need")
+    if settings.tied or settings.shared:
+        raise FitInputError("spots that are fitted together have nothing tied or shared; leave groups out, or those")
 
 
 def moved_positions(model: Model, settings: Settings) -> tuple[str, ...]:
@@ -152,6 +182,7 @@ def fit_spots(
     *,
     window: int | Sequence[int] = 11,
     background: Background = "constant",
+    groups: int | None = None,
     mask: ArrayLike | None = None,
     init: Values | None = None,
     bounds: Bounds | None = None,
@@ -191,6 +222,11 @@ def fit_spots(
     background : {"constant", "sloping"}
         Whether the model's own constant ``offset`` is all, or the background slopes: then the parameters ``slope_y``,
         ``slope_x`` (and ``slope_z``) come after the model's, and ``offset`` is the background at the spot's centre.
+    groups : int, optional
+        Spots whose windows overlap are fitted together, on the pixels of all their windows and one background, the
+        nearest first and at most so many in one fit. Status, χ² and ``n_used`` are the group's, and starts, bounds and
+        values of ``offset`` those of its first spot. A spot that still has one of another group in its window has
+        `Flag.NEIGHBOUR_OVERLAP`, as have those of a group that came to no answer: they are fitted one by one.
     mask : boolean array, optional
         The pixels to use, of the plane's or the image's shape. Others in a window are counted in ``n_left_out``.
     init, bounds, fixed : dict, optional
@@ -253,6 +289,7 @@ def fit_spots(
             model,
             window=window,
             background=background,
+            groups=groups,
             mask=mask,
             settings=settings,
             progress=progress,
@@ -264,6 +301,7 @@ def fit_spots(
         model,
         window=window,
         background=background,
+        groups=groups,
         mask=mask,
         settings=settings,
         should_stop=should_stop,

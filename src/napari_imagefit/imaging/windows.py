@@ -103,12 +103,13 @@ class Windows:
             offset[:, None] + centre for offset, centre in zip(self.offsets(), self.centres[rows].T, strict=True)
         )
 
-    def portions(self) -> Iterator[tuple[NDArray[np.intp], bool]]:
-        """All windows in portions, whole ones first, each with whether they are cut."""
+    def portions(self, some: NDArray[np.intp] | None = None) -> Iterator[tuple[NDArray[np.intp], bool]]:
+        """All windows, or some, in portions, whole ones first, each with whether they are cut."""
         most = max(1, GATHERED // self.n_samples)
         most -= most % CHUNK if most > CHUNK else 0
-        cut = self.is_cut
-        for rows, is_cut in ((np.flatnonzero(~cut), False), (np.flatnonzero(cut), True)):
+        every = np.arange(self.count) if some is None else np.sort(some)
+        cut = self.is_cut[every]
+        for rows, is_cut in ((every[~cut], False), (every[cut], True)):
             for first in range(0, rows.size, most):
                 yield rows[first : first + most], is_cut
 
