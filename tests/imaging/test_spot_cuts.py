@@ -25,7 +25,7 @@ def image() -> np.ndarray:
     return stack
 
 
-@pytest.mark.parametrize("groups", [None, 2])
+@pytest.mark.parametrize("groups", [None, pytest.param(2, marks=pytest.mark.slow)])
 def test_pictures_agree_with_the_result(image: np.ndarray, groups: int | None) -> None:
     result = fit_spots(image, POINTS, "gaussian_2d", window=9, groups=groups)
     fitted, residual = result.fitted(), result.residual()
@@ -46,6 +46,7 @@ def test_pictures_agree_with_the_result(image: np.ndarray, groups: int | None) -
     assert np.isnan(spot_picture(result, (1,)).window[:3]).all()
 
 
+@pytest.mark.slow
 def test_a_volume_has_three_planes_and_cuts() -> None:
     z, y, x = np.mgrid[0:15, 0:17, 0:19]
     volume = 9 * np.exp(-((z - 7.2) ** 2 / 8 + (y - 8.1) ** 2 / 4.5 + (x - 9.4) ** 2 / 4.5) / 1) + 2.0

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from qtpy.QtCore import QRectF
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from ..imaging.inspect import Curve
 from ..imaging.spot_cuts import SpotPicture
@@ -31,8 +31,12 @@ class SpotPlot(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
-        layout.addWidget(self._pictures, 1)
-        layout.addWidget(self._cuts, 1)
+        self.key = QLabel()
+        self.key.setAccessibleName("Signs of the spots that are shown")
+        self.key.hide()
+        layout.addWidget(self.key)
+        layout.addWidget(self._pictures, 3)
+        layout.addWidget(self._cuts, 4)
         self.cuts = [CurvePlot(self._cuts, column, left=("", ""), legend=False) for column in range(3)]
         self.images: dict[str, Any] = {}
         self.plots: dict[str, Any] = {}
@@ -74,9 +78,8 @@ class SpotPlot(QWidget):
             self.cuts[axis].draw(curves, colours)
         several = styles(shown, colours) if len(shown) > 1 else []
         key = "  ".join(f'<span style="color:{style.colour}">{style.sign} {who}</span>' for who, style in several)
-        for cut in self.cuts:
-            # all of one height
-            cut.upper.setTitle((key if cut is self.cuts[0] else "\u00a0") if several else None, size="9pt")
+        self.key.setText(key)
+        self.key.setVisible(bool(several))
         if not shown:
             for image in self.images.values():
                 image.clear()
