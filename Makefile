@@ -58,6 +58,7 @@ screenshots:
 	$(SETUP) demo
 	$(DISPLAYED) $(BIN)/python docs/make_screenshots.py
 	$(DISPLAYED) $(BIN)/python docs/make_walkthrough_voxels.py
+	$(DISPLAYED) $(BIN)/python docs/make_walkthrough_spots.py
 
 bench:
 	@PYTHON="$(PYTHON)" PYTHON_BENCH="$(PYTHON_BENCH)" sh tools/bench.sh $(BENCH_ARGS)

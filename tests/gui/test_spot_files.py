@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from qtpy.QtCore import QPoint, Qt, QTimer
-from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QFileDialog, QLineEdit
+from qtpy.QtCore import QPoint
+from qtpy.QtWidgets import QFileDialog
 
 from napari_imagefit.gui.widget import ImageFitWidget
 from napari_imagefit.imaging.recipe import Recipe
@@ -24,22 +23,18 @@ from .spot_help import LEFT, choose, click_detect, click_fit, dock_of, frames, w
 UM = {"scale": (1, 0.1, 0.1), "units": ("s", "um", "um")}
 
 
-def answer(path: Path, kind: str = "") -> None:
-    """Type a name into the file dialog that comes next, and press Enter."""
+@pytest.fixture
+def answer(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """What is typed into the file dialog that comes next; docs/make_walkthrough_spots.py types it there."""
 
-    def type_it() -> None:
-        dialog = QApplication.activeModalWidget()
-        if not isinstance(dialog, QFileDialog):
-            QTimer.singleShot(50, type_it)
-            return
-        if kind:
-            dialog.selectNameFilter(next(f for f in dialog.nameFilters() if f.startswith(kind)))
-        field = dialog.findChild(QLineEdit)
-        field.selectAll()
-        QTest.keyClicks(field, str(path))
-        QTest.keyClick(field, Qt.Key.Key_Return)
+    def take(path: Path, kind: str = "") -> None:
+        def chosen(_parent: Any, _title: str, _folder: str, filters: str) -> tuple[str, str]:
+            return str(path), next(one for one in filters.split(";;") if one.startswith(kind))
 
-    QTimer.singleShot(50, type_it)
+        monkeypatch.setattr(QFileDialog, "getSaveFileName", chosen)
+        monkeypatch.setattr(QFileDialog, "getOpenFileName", chosen)
+
+    return take
 
 
 @pytest.fixture
@@ -61,19 +56,21 @@ def filtered(qtbot: Any, make_napari_viewer: Callable[..., Any]) -> tuple[Any, I
     return viewer, widget
 
 
-def export(qtbot: Any, widget: ImageFitWidget, path: Path, kind: str) -> str:
+def export(qtbot: Any, answer: Any, widget: ImageFitWidget, path: Path, kind: str) -> str:
     answer(path, kind)
     qtbot.mouseClick(widget.results.export_button, LEFT)
     return widget.message.text()
 
 
-def test_every_style_is_written_and_read_back(qtbot: Any, filtered: tuple[Any, ImageFitWidget], tmp_path: Path) -> None:
+def test_every_style_is_written_and_read_back(
+    qtbot: Any, filtered: tuple[Any, ImageFitWidget], answer: Any, tmp_path: Path
+) -> None:
     viewer, widget = filtered
     fitted = viewer.layers["spots · gaussian_2d"]
     counts = (fitted.features["reason"] == "").to_numpy()
     assert counts.sum() == 9
 
-    said = export(qtbot, widget, tmp_path / "all.spots.csv", "Localisations: every spot")
+    said = export(qtbot, answer, widget, tmp_path / "all.spots.csv", "Localisations: every spot")
     assert said == f"Exported to {tmp_path / 'all.spots.csv'} and 1 more, the recipe beside."
     table = pd.read_csv(tmp_path / "all.spots.csv", keep_default_na=False)
     np.testing.assert_allclose(table["fwhm [µm]"].astype(float), fitted.features["fwhm [µm]"], rtol=1e-12)
@@ -81,8 +78,8 @@ def test_every_style_is_written_and_read_back(qtbot: Any, filtered: tuple[Any, I
     recipe = json.loads((tmp_path / "all.spots.recipe.json").read_text())
     assert Recipe.of(recipe).filters == (SpotFilter("sigma [px]", recipe["filters"][0]["low"], 1.75),)
 
-    export(qtbot, widget, tmp_path / "picasso_locs.csv", "Picasso")
-    export(qtbot, widget, tmp_path / "them.thunderstorm.csv", "ThunderSTORM")
+    export(qtbot, answer, widget, tmp_path / "picasso_locs.csv", "Picasso")
+    export(qtbot, answer, widget, tmp_path / "them.thunderstorm.csv", "ThunderSTORM")
     where = {"all.spots.csv": fitted.data, "picasso_locs.csv": fitted.data[counts]}
     where["them.thunderstorm.csv"] = fitted.data[counts]
     for name, points in where.items():
@@ -105,12 +102,12 @@ def test_every_style_is_written_and_read_back(qtbot: Any, filtered: tuple[Any, I
 
 
 def test_points_that_were_read_are_fitted_again(
-    qtbot: Any, filtered: tuple[Any, ImageFitWidget], tmp_path: Path
+    qtbot: Any, filtered: tuple[Any, ImageFitWidget], answer: Any, tmp_path: Path
 ) -> None:
     viewer, widget = filtered
     before = viewer.layers["spots · gaussian_2d"].features["sigma [px]"].to_numpy()[:9].copy()
     counts = (viewer.layers["spots · gaussian_2d"].features["reason"] == "").to_numpy()
-    export(qtbot, widget, tmp_path / "a_locs.csv", "Picasso")
+    export(qtbot, answer, widget, tmp_path / "a_locs.csv", "Picasso")
     answer(tmp_path / "a_locs.csv")
     qtbot.mouseClick(widget.spots.section.load_button, LEFT)
     click_fit(qtbot, widget)
@@ -119,7 +116,9 @@ def test_points_that_were_read_are_fitted_again(
     np.testing.assert_allclose(again["sigma [px]"][: counts[:9].sum()], before[counts[:9]], rtol=1e-3)
 
 
-def test_mistakes_are_sentences(qtbot: Any, make_napari_viewer: Callable[..., Any], tmp_path: Path) -> None:
+def test_mistakes_are_sentences(
+    qtbot: Any, make_napari_viewer: Callable[..., Any], answer: Any, tmp_path: Path
+) -> None:
     viewer = make_napari_viewer(show=True)
     _, widget = viewer.window.add_plugin_dock_widget("napari-imagefit", "Image Fit")
     viewer.add_image(frames(1)[0], name="plain")
@@ -134,9 +133,14 @@ def test_mistakes_are_sentences(qtbot: Any, make_napari_viewer: Callable[..., An
     assert "'plain' does not say how large a pixel is" in widget.message.text()
     click_detect(qtbot, widget)
     click_fit(qtbot, widget)
-    said = export(qtbot, widget, tmp_path / "x", "ThunderSTORM")
+    said = export(qtbot, answer, widget, tmp_path / "x", "ThunderSTORM")
     assert "'plain' does not say how large a pixel is" in said
     assert not list(tmp_path.glob("x*"))
+    # a picture has no frames, and a table of its spots has
+    export(qtbot, answer, widget, tmp_path / "y_locs.csv", "Picasso")
+    answer(tmp_path / "y_locs.csv")
+    qtbot.mouseClick(widget.spots.section.load_button, LEFT)
+    np.testing.assert_allclose(viewer.layers["y_locs.csv"].data, viewer.layers["spots · gaussian_2d"].data, atol=1e-5)
 
 
 def test_other_tables_are_left_alone(tmp_path: Path) -> None:

@@ -11,13 +11,14 @@ import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication
 
+from napari_imagefit.gui.bead_view import BeadView
 from napari_imagefit.gui.spot_docks import bring_forward, find_dock
 from napari_imagefit.gui.spot_table import SpotTable
 from napari_imagefit.gui.widget import ImageFitWidget
 from napari_imagefit.imaging.spot_filters import SpotFilter
 from napari_imagefit.layers.marks import PINS, find_mark
 
-from .spot_help import LEFT, choose, click_detect, click_fit, dock_of, frames, write
+from .spot_help import LEFT, PATIENCE, choose, click_detect, click_fit, dock_of, frames, write
 
 WIDTH = "sigma [px]"
 
@@ -85,6 +86,8 @@ def test_spots_that_are_selected_have_selected_rows(qtbot: Any, fitted: tuple[An
     dock.table.sortByColumn(dock.table.rows.names.index(WIDTH), Qt.SortOrder.DescendingOrder)
     layer.selected_data = {2, 7, 8}
     assert set(dock.table.selected_spots()) == {2, 7, 8}
+    dock.table.sortByColumn(dock.table.rows.names.index(WIDTH), Qt.SortOrder.AscendingOrder)
+    assert set(dock.table.selected_spots()) == set(layer.selected_data) == {2, 7, 8}, "spots, not rows"
     choose(qtbot, dock.show_rows, "selected spots")
     assert set(dock.table.rows.order) == {2, 7, 8}
     choose(qtbot, dock.show_rows, "rejected and failed")
@@ -146,8 +149,8 @@ def test_filters_dim_and_tell_why(qtbot: Any, fitted: tuple[Any, ImageFitWidget]
 
     # dragging the range is the same, and of what is dragged the last counts
     panel.range.setRegion((1.55, 1.85))
-    qtbot.waitUntil(lambda: dock.summary.text() == "16 spots · 9 count · × 6 filtered out · ✚ 1 failed")
-    assert panel.low.text() == "1.55"
+    qtbot.waitUntil(lambda: panel.low.text() == "1.55")
+    assert dock.summary.text() == "16 spots · 9 count · × 6 filtered out · ✚ 1 failed"
     assert panel.items.item(0).text() == f"{WIDTH} from 1.55 to 1.85"
 
     # the next fit has them, and so has the recipe that is exported
@@ -187,6 +190,22 @@ def test_colours_and_sizes_by_columns(qtbot: Any, fitted: tuple[Any, ImageFitWid
     assert np.argmax(layer.size[:15]) in list(np.argsort(layer.features["amplitude"][:15])[-2:])
     choose(qtbot, dock.size_by, "fitted width")
     np.testing.assert_array_equal(layer.size, plain)
+
+
+def test_pictures_of_beads(qtbot: Any, fitted: tuple[Any, ImageFitWidget]) -> None:
+    viewer, widget = fitted
+    dock = dock_of(viewer)
+    qtbot.mouseClick(dock.widths, LEFT)
+    assert dock.summary.text() == "⚠ Widths are those of one spot; select one row."
+    qtbot.mouseClick(dock.average, LEFT)
+    qtbot.waitUntil(lambda: not widget.spots.beads.busy, timeout=PATIENCE)
+    (view,) = (w for w in viewer.window.dock_widgets.values() if isinstance(w, BeadView))
+    assert view.note.text().startswith("average of 15 spots · full width at half maximum: y ")
+    click_row(qtbot, dock.table, 4)
+    qtbot.mouseClick(dock.widths, LEFT)
+    qtbot.waitUntil(lambda: view.note.text().startswith("spot 4 · "), timeout=PATIENCE)
+    fwhm = viewer.layers["spots · gaussian_2d"].features["fwhm [px]"][4]
+    assert f"y {fwhm:.3g} (fit)" in view.note.text()
 
 
 def test_closing_the_dock_lets_go(qtbot: Any, fitted: tuple[Any, ImageFitWidget]) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from qtpy.QtCore import QRectF
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
+from ..imaging.inspect import Curve
 from ..imaging.spot_cuts import SpotPicture
 from .curve_plot import CurvePlot, Shown
 from .plotting import Colours, adopt_menu, colour_plot, new_plot, pg
@@ -16,6 +18,7 @@ from .surface_plot import DIVERGING, styles
 
 PICTURES = {"window": "window", "fitted": "fit", "residual": "residual"}
 NAMES = "zyx"
+PICTURE, BAR = 90, 44  # pixels that a picture, and the bar of colours, would like to have
 WIDE = 16777215  # Qt's own number for no limit
 
 
@@ -28,8 +31,12 @@ class SpotPlot(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
-        layout.addWidget(self._pictures, 4)
-        layout.addWidget(self._cuts, 5)
+        self.key = QLabel()
+        self.key.setAccessibleName("Signs of the spots that are shown")
+        self.key.hide()
+        layout.addWidget(self.key)
+        layout.addWidget(self._pictures, 3)
+        layout.addWidget(self._cuts, 4)
         self.cuts = [CurvePlot(self._cuts, column, left=("", ""), legend=False) for column in range(3)]
         self.images: dict[str, Any] = {}
         self.plots: dict[str, Any] = {}
@@ -41,7 +48,7 @@ class SpotPlot(QWidget):
             # the cuts tell where it is
             plot.hideAxis("left")
             plot.hideAxis("bottom")
-            self._pictures.ci.layout.setColumnStretchFactor(column, 1)
+            self._pictures.ci.layout.setColumnPreferredWidth(column, PICTURE + (BAR if key == "residual" else 0))
             plot.setTitle(title, size="9pt")
             image = pg.ImageItem(axisOrder="row-major")
             plot.addItem(image)
@@ -67,10 +74,12 @@ class SpotPlot(QWidget):
         ndim = next((len(picture.along) for picture in shown.values()), 2)
         self._show_axes(ndim)
         for axis in range(ndim):
-            curves = [Shown(who, picture.along[axis]) for who, picture in shown.items()]
+            curves = [Shown(who, _from_centre(picture, axis)) for who, picture in shown.items()]
             self.cuts[axis].draw(curves, colours)
-        key = "  ".join(f'<span style="color:{s.colour}">{s.sign} {who}</span>' for who, s in styles(shown, colours))
-        self.plots["window"].setTitle(f"window {key}" if key else "window", size="9pt")
+        several = styles(shown, colours) if len(shown) > 1 else []
+        key = "  ".join(f'<span style="color:{style.colour}">{style.sign} {who}</span>' for who, style in several)
+        self.key.setText(key)
+        self.key.setVisible(bool(several))
         if not shown:
             for image in self.images.values():
                 image.clear()
@@ -96,7 +105,7 @@ class SpotPlot(QWidget):
             for plot in (cut.upper, cut.lower):
                 plot.setVisible(axis < ndim)
             if axis < ndim:
-                cut.set_labels("", f"{names[axis]} [px]")
+                cut.set_labels("", f"{names[axis]} − centre [px]")
         columns = self._cuts.ci.layout
         columns.setColumnMaximumWidth(2, WIDE if ndim > 2 else 0)
         columns.setColumnStretchFactor(2, 1 if ndim > 2 else 0)
@@ -117,3 +126,15 @@ class SpotPlot(QWidget):
             self.crosses[key].setData(*at)
             self.plots[key].setRange(QRectF(left, top, values.shape[1], values.shape[0]), padding=0.02)
         self.bar.setLevels(levels["residual"])
+
+
+def _from_centre(picture: SpotPicture, axis: int) -> Curve:
+    """A cut counted from the fitted centre, or from the window's middle: spots far apart lie on top of each other."""
+    curve = picture.along[axis]
+    origin = picture.first[axis] + picture.middle[axis] if curve.centre is None else curve.centre
+    return replace(
+        curve,
+        x=curve.x - origin,
+        fine_x=curve.fine_x - origin,
+        centre=None if curve.centre is None else 0.0,
+    )

@@ -143,6 +143,9 @@ class SpotTable(QTableView):
         self.setTabKeyNavigation(False)
         self.setWordWrap(False)
         self.selectionModel().selectionChanged.connect(self._on_selection)
+        self._kept: NDArray[np.intp] = np.empty(0, np.intp)
+        self.rows.layoutAboutToBeChanged.connect(self._keep)
+        self.rows.layoutChanged.connect(self._restore)
 
     def set_table(self, table: pd.DataFrame, kinds: NDArray[Any], shown: NDArray[np.bool_]) -> None:
         """Show another table; spots that are selected stay so."""
@@ -189,6 +192,13 @@ class SpotTable(QTableView):
             QGuiApplication.clipboard().setText(self.rows.text(self.selected_rows()[:MOST_COPIED]))
             return
         super().keyPressEvent(event)
+
+    def _keep(self) -> None:
+        self._kept = self.selected_spots()
+
+    def _restore(self) -> None:
+        """Rows were sorted: spots stay selected, not the rows in which they stood."""
+        self.select_spots(self._kept)
 
     def _on_selection(self, _new: object = None, _old: object = None) -> None:
         if self._quiet:

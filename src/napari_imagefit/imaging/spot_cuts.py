@@ -14,6 +14,7 @@ from ..engine.result import FitResult
 from .centres import find_positions
 from .facts import Place, covariance_at, solution_at
 from .inspect import FINE, Curve, FloatArray
+from .spot_source import SpotSource
 from .windows import Windows
 
 
@@ -109,6 +110,7 @@ def spot_picture(result: FitResult, place: Place, sigma: ArrayLike | None = None
         else:
             centre = None
     fitted = _model_in(result, place, axes, middle_pixel, options)
+    fitted += _others(result, place, None).reshape(fitted.shape)
     fitted[np.isnan(window)] = np.nan
     residual = window - fitted
     curves = []
@@ -188,5 +190,17 @@ def _cut(
         both - origin[a] if a == axis else np.full(both.size, float(fixed[a] - origin[a])) for a in range(len(fixed))
     )
     values, error = predict_with_error(result.model, coords, params, covariance_at(result, place), options)
+    values = values + _others(result, place, coords)
     residual = np.where(used, data - values[:n], np.nan)
     return Curve(x.astype(float), data, used, None, residual, fine_x, values[n:], error[n:])
+
+
+def _others(result: FitResult, place: Place, coords: tuple[FloatArray, ...] | None) -> FloatArray:
+    """What spots that were fitted together with this one add at coordinates from its window's middle, ``(m,)``."""
+    source = result.source
+    if not isinstance(source, SpotSource) or source.groups is None:
+        return np.zeros(1) if coords is not None else np.zeros(source.windows.n_samples)  # type: ignore[attr-defined]
+    params = np.stack([result.solution[name] - source.origin(name) for name in result.model.names])
+    found = source.of_others(result, params, np.array([place[0]]), coords)
+    n = source.windows.n_samples if coords is None else coords[0].size
+    return np.broadcast_to(np.asarray(found, float).reshape(-1), (n,)) if np.ndim(found) == 0 else np.ravel(found)

@@ -65,7 +65,7 @@ class SpotSource:
         params = np.stack([result.solution[name] - self.origin(name) for name in result.model.names])
         for rows, is_cut in self.windows.portions():
             own = predict(result.model, self.coords(rows), params[:, rows], self.options).T
-            own += self._of_others(result, params, rows)
+            own += self.of_others(result, params, rows)
             if is_cut:
                 own = np.where(self.windows.inside(rows), own, np.nan)
             if self.mask is not None:
@@ -73,8 +73,17 @@ class SpotSource:
             values[rows] = own
         return values.reshape(-1, *self.windows.size)
 
-    def _of_others(self, result: FitResult, params: Floats, rows: NDArray[np.intp]) -> Floats | float:
-        """What the other spots of each group add to the windows of some spots, ``(n_rows, m)``."""
+    def of_others(
+        self,
+        result: FitResult,
+        params: Floats,
+        rows: NDArray[np.intp],
+        coords: tuple[Floats, ...] | None = None,
+    ) -> Floats | float:
+        """What the other spots of each group add to the windows of some spots, ``(n_rows, m)``.
+
+        `params` are as `coords` counts them: from the middle of each window; `coords` are its pixels if not given.
+        """
         total: Floats | float = 0.0
         for other in self.groups.others[rows].T if self.groups is not None else ():
             there = np.flatnonzero(other >= 0)
@@ -86,8 +95,9 @@ class SpotSource:
             for axis, name in enumerate(self.positions):
                 away = self.windows.centres[other[there], axis] - self.windows.centres[rows[there], axis]
                 light[result.model.index(name)] += away
-            added = np.zeros((rows.size, self.windows.n_samples))
-            added[there] = predict(result.model, self.coords(rows[there]), light, self.options).T
+            where = self.coords(rows[there]) if coords is None else coords
+            added = np.zeros((rows.size, where[0].shape[0]))
+            added[there] = predict(result.model, where, light, self.options).T
             total = total + added
         return total
 

@@ -106,7 +106,8 @@ def points_over(image: Image, path: str) -> LayerTuple:
         # frames of a picture that has none
         points = points[:, points.shape[1] - image.ndim :]
     drop = range(image.ndim - points.shape[1])
-    return points, {**_look(found, Path(path).name), **layer_transform(image, drop=drop)}, "points"
+    look = {**_look(found, Path(path).name), "ndim": points.shape[1]}
+    return points, {**look, **layer_transform(image, drop=drop)}, "points"
 
 
 def _look(found: Localisations, name: str) -> dict[str, Any]:

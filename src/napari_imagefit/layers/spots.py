@@ -158,17 +158,13 @@ def appearance(table: Any, look: Look, diameters: NDArray[np.float64]) -> dict[s
 def dress(layer: Points, table: pd.DataFrame, look: Look, diameters: NDArray[np.float64]) -> None:
     """Give a layer of spots that look, and the table whose reasons may have changed."""
     found = appearance(table, look, diameters)
-    layer.features = table
-    for name, value in found.items():
-        now = getattr(layer, name)
-        # each of them draws all points again
-        if np.shape(now) != np.shape(value) or not np.array_equal(_plain(now), _plain(value)):
+    # each of them would hand all points to the canvas again
+    with layer.events.blocker_all():
+        layer.features = table
+        for name, value in found.items():
             setattr(layer, name, value)
-
-
-def _plain(values: Any) -> NDArray[Any]:
-    found = np.asarray(values)
-    return np.array([str(value) for value in found]) if found.dtype == object else found
+    layer.refresh(extent=False, thumbnail=False)
+    layer.events.features()
 
 
 def _shares(values: NDArray[np.float64]) -> NDArray[np.float64]:
