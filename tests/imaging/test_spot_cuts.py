@@ -75,6 +75,9 @@ def test_the_spot_at_a_place(image: np.ndarray) -> None:
     assert grid.nearest(np.array([0, 11.0, 9])) is None, "another frame"
     assert grid.nearest(np.array([0, 20.0, 27.0])) == (2,), "the nearer of two whose windows hold the point"
     assert grid.places(np.array([[1, 10, 9], [1, 10, 8], [0, 20, 30]])) == [(0,), (3,)]
+    painted = grid.paint(np.array([True, False, False, True]))
+    assert painted.sum() == 18
+    assert painted[1, 10, 9] == painted[0, 20, 29] == 1
 
 
 def test_filters() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -62,3 +63,13 @@ class SpotGrid(FitGrid):
     def sample_of(self, place: Place, inside: tuple[float, ...] | None = None) -> tuple[float, ...]:  # noqa: ARG002
         # a pin is kept by its pixel, and is to find this spot again
         return tuple(float(round(i)) for i in self.positions[place[0]])
+
+    def paint(self, chosen: NDArray[np.bool_]) -> NDArray[np.uint8]:
+        """1 in the pixels next to where a chosen spot is, of the image's shape."""
+        canvas = np.zeros(self.shape, np.uint8)
+        nearest = np.rint(self.positions[chosen.ravel()]).astype(int)
+        n_frame_axes = int(np.count_nonzero(self.reach == 0.5))
+        steps = product(*[(0,)] * n_frame_axes, *[(-1, 0, 1)] * (len(self.shape) - n_frame_axes))
+        for step in steps:
+            canvas[tuple(np.clip(nearest + step, 0, np.array(self.shape) - 1).T)] = 1
+        return canvas

@@ -114,6 +114,8 @@ def as_python(outcome: Outcome, layer: Layer | None) -> str:
     _load(script, request, layer)
     if request.job == "voxels":
         _fit_voxels(script, outcome)
+    elif request.job == "spots":
+        _fit_spots(script, request)
     else:
         _fit_image(script, request)
     script.lines.append("print(result.summary())")
@@ -223,6 +225,13 @@ def _fit_image(script: Script, request: Request) -> None:
     if labels is not None:
         where["mask"] = _mask(script, "mask", labels)
     _call(script, "result", "nif.fit_image", f"data, {request.model.name!r}", {**where, **_settings(script, request)})
+
+
+def _fit_spots(script: Script, request: Request) -> None:
+    points = script.value("points", request.points)
+    own = {"window": repr(request.window), **{name: repr(value) for name, value in request.spot_wishes.items()}}
+    first = f"data, {points}, {request.model.name!r}"
+    _call(script, "result", "nif.fit_spots", first, {**own, **_settings(script, request)})
 
 
 def _axes(request: Request) -> list[tuple[str, NDArray[np.float64]]]:

@@ -1,0 +1,77 @@
+"""Points of any layer become pixel indices of the image, and the script of a fit of spots gives its numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.layers import Image, Points
+
+from napari_imagefit.engine.errors import FitInputError
+from napari_imagefit.layers.choices import Choices, SpotChoice
+from napari_imagefit.layers.inputs import freeze, run_any
+from napari_imagefit.layers.request import Outcome
+from napari_imagefit.layers.script import as_python
+from napari_imagefit.layers.spot_inputs import pixel_sizes_of
+
+
+def stack() -> np.ndarray:
+    rng = np.random.default_rng(1)
+    y, x = np.mgrid[0:30, 0:40]
+    data = rng.normal(2, 0.1, (2, 30, 40))
+    return data + 9 * np.exp(-((y - 14.2) ** 2 + (x - 20.7) ** 2) / 4.5)
+
+
+def choices(image: Image, points: Points, **more: Any) -> Choices:
+    return Choices(image, "spots", "gaussian_2d", (), spots=SpotChoice(points, (11,)), **more)
+
+
+def test_points_in_other_units_and_with_fewer_axes() -> None:
+    image = Image(stack(), scale=(1, 0.1, 0.1), translate=(0, 3, 5), units=("s", "um", "um"))
+    flat = Points([[4400.0, 7050.0]], units=("nm", "nm"))
+    request = freeze(choices(image, flat))
+    np.testing.assert_allclose(request.points, [[0, 14, 20.5], [1, 14, 20.5]])
+    here = freeze(choices(image, flat, frames="current", current=(1, 0, 0)))
+    np.testing.assert_allclose(here.points, [[1, 14, 20.5]])
+    np.testing.assert_allclose(request.pixel_size, (0.1, 0.1))
+    assert request.pixel_unit == "µm"
+
+
+def test_pixels_of_several_units() -> None:
+    volume = Image(np.zeros((3, 4, 5)), scale=(0.2, 65, 65), units=("um", "nm", "nm"))
+    sizes, unit = pixel_sizes_of(volume, 3)
+    np.testing.assert_allclose(sizes, (200, 65, 65))
+    assert unit == "nm"
+    assert pixel_sizes_of(Image(np.zeros((4, 5)), scale=(2, 2), units=("s", "um")), 2) == ((1.0, 1.0), "px")
+
+
+def test_mistakes_are_sentences() -> None:
+    image = Image(stack())
+    for points, more, words in (
+        (Points(np.empty((0, 3)), ndim=3, name="none"), {}, "'none' holds no points"),
+        (Points([[0, 9, 9]]), {"frames": "current", "current": (1, 0, 0)}, "no points in the frame on screen"),
+        (Points([[0, 90, 9]]), {}, "90"),
+    ):
+        with pytest.raises(FitInputError, match=words):
+            freeze(choices(image, points, **more))
+
+
+def test_the_script_gives_the_same_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = Image(stack(), name="beads")
+    steps = run_any(freeze(choices(image, Points([[0, 14, 20], [1, 14, 21]]))))
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            outcome: Outcome = end.value
+            break
+    assert outcome.result is not None
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["script.py"])
+    np.save("data.npy", image.data)
+    namespace: dict[str, Any] = {}
+    exec(as_python(outcome, image), namespace)
+    for name, values in outcome.result.params.items():
+        np.testing.assert_array_equal(namespace["result"].params[name], values)
