@@ -6,6 +6,7 @@ import argparse
 import json
 import tempfile
 import time
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -38,14 +39,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", choices=SECTIONS, action="append", help="measure this part only; may be repeated")
     parser.add_argument("--quick", action="store_true", help="small sizes, into benchmarks/results/quick; no documents")
+    parser.add_argument("--sizes", type=int, nargs="+", help="with --only: these numbers of pixels, voxels or spots")
     parser.add_argument("--name", help="of the result file; otherwise that of the device")
     parser.add_argument("--report", action="store_true", help="measure nothing; write the documents from what is there")
     asked = parser.parse_args()
 
+    if asked.sizes and len(asked.only or ()) != 1:
+        parser.error("--sizes are those of one part; say which with --only")
+
     results = HERE / "results" / "quick" if asked.quick else HERE / "results"
     results.mkdir(parents=True, exist_ok=True)
     if not asked.report:
-        _run(asked.only or list(SECTIONS), QUICK if asked.quick else FULL, results, asked.name, quick=asked.quick)
+        plans = QUICK if asked.quick else FULL
+        if asked.sizes:
+            plans = {name: replace(plan, sizes=sorted(asked.sizes)) for name, plan in plans.items()}
+        _run(asked.only or list(SECTIONS), plans, results, asked.name, quick=asked.quick)
     if asked.quick:
         report.write_quick(results)
     else:

@@ -17,7 +17,7 @@ IMAGES = Path(__file__).parent / "images"
 def main() -> None:
     """Save one picture per sample."""
     IMAGES.mkdir(exist_ok=True)
-    for sample in ("clouds", "phantom", "hubble"):
+    for sample in ("clouds", "phantom"):
         viewer = napari.Viewer(title="napari-imagefit")
         viewer.window.resize(1400, 900)
         widget = open_sample(viewer, sample)
