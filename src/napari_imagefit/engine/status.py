@@ -112,5 +112,5 @@ class Flag(IntFlag):
         256,
         "another spot lies within the window",
         "Another of the points that were given lies within the spot's window, so that the light of both is fitted as "
-        "one. Take a smaller window, or a model of two spots.",
+        "one. Take a smaller window, or let neighbours be fitted together (`groups` of `fit_spots`).",
     )
