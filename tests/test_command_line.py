@@ -128,6 +128,7 @@ def test_surfaces_and_expressions(tmp_path: Path) -> None:
 
 # All of 42 chunks may be done before anybody sees that two are; the process waits there to be stopped.
 WAITING = """
+import signal
 import time
 from napari_imagefit.__main__ import main
 from napari_imagefit.imaging.store import ResultStore
@@ -140,6 +141,8 @@ def write_and_wait(store, number, result):
         time.sleep(600)
 
 ResultStore.write = write_and_wait
+# where the tests run in the background of a shell, interrupts are ignored
+signal.signal(signal.SIGINT, signal.default_int_handler)
 main()
 """
 

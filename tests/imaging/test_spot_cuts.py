@@ -71,9 +71,9 @@ def test_a_spot_without_an_answer_has_a_picture(image: np.ndarray) -> None:
 def test_the_spot_at_a_place(image: np.ndarray) -> None:
     grid = FitGrid.of(fit_spots(image, POINTS, "gaussian_2d", window=9))
     assert isinstance(grid, SpotGrid)
-    assert grid.nearest(np.array([1, 11.0, 9])) == (0,)
-    assert grid.nearest(np.array([0, 11.0, 9])) is None, "another frame"
-    assert grid.nearest(np.array([0, 20.0, 27.0])) == (2,), "the nearer of two whose windows hold the point"
+    assert grid.under(np.array([1, 11.0, 9])) == (0,)
+    assert grid.under(np.array([0, 11.0, 9])) is None, "another frame"
+    assert grid.under(np.array([0, 20.0, 27.0])) == (2,), "the nearer of two whose windows hold the point"
     assert grid.places(np.array([[1, 10, 9], [1, 10, 8], [0, 20, 30]])) == [(0,), (3,)]
     painted = grid.paint(np.array([True, False, False, True]))
     assert painted.sum() == 18

@@ -57,12 +57,7 @@ def guess(kernel: Kernel, samples: Samples, limits: Limits, found: Array | None)
     shape = (len(model.names), samples.data.shape[1])
     start, lower, upper = (jnp.broadcast_to(a, shape) for a in limits[:3])
     if found is None:
-        # where every start is given, the guess would cost as much as some steps for nothing
-        found = jax.lax.cond(
-            jnp.any(jnp.isnan(start)),
-            lambda: guess_starts(model, samples.coords, *samples.filled(kernel.criterion.is_robust)),
-            lambda: start,
-        )
+        found = guess_starts(model, samples.coords, *samples.filled(kernel.criterion.is_robust))
     found = jnp.where(jnp.isnan(start), Box(lower, upper).strictly_inside(found, margin=1e-3), start)
     if kernel.criterion.noise == "poisson":
         found = _lift(kernel, samples, found, jnp.isnan(start) & (lower < upper))

@@ -25,7 +25,8 @@ class Column(QScrollArea):
     def minimumSizeHint(self) -> QSize:
         """Nothing is cut off at the side."""
         width = self.widget().minimumSizeHint().width() + self.verticalScrollBar().sizeHint().width()
-        return QSize(width, 120)
+        # napari's style sheet draws a frame where none was asked for
+        return QSize(width + 2 * self.frameWidth(), 120)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Grow with the sections: a scroll area tells nobody that they need more room than before."""
