@@ -21,6 +21,11 @@ def styles(shown: Iterable[str], colours: Colours) -> list[tuple[str, Style]]:
     return [(who, style_of(who, colours)) for who in shown]
 
 
+# Pixels from which on there is room for two cuts and a picture beside them, and Qt's largest size.
+ROOMY = 480
+LARGEST = 16777215
+
+
 class SurfacePlot:
     """Cuts along y and x, and a patch of residuals, in three columns of a layout."""
 
@@ -40,8 +45,18 @@ class SurfacePlot:
         for plot in (self.cuts[0].lower, self.cuts[1].lower, self.patch_plot):
             # three plots side by side have no room for many numbers
             plot.getAxis("bottom").setTickDensity(0.5)
+        self._view = layout
         for column in range(3):
             layout.ci.layout.setColumnStretchFactor(column, 4 if column < 2 else 3)
+        layout.sigDeviceRangeChanged.connect(self._arrange)
+
+    def _arrange(self, *_: object) -> None:
+        """Where there is no room for all, the cuts have it: the residual is a layer too."""
+        grid, roomy = self._view.ci.layout, self._view.width() >= ROOMY
+        self.patch_plot.setVisible(roomy)
+        grid.setColumnMaximumWidth(2, LARGEST if roomy else 0)
+        for column in range(2):
+            grid.setColumnMinimumWidth(column, 0.3 * self._view.width() if roomy else 0.45 * self._view.width())
 
     def set_labels(self, along: tuple[str, str]) -> None:
         """What the axes show, y and x, with their units."""
