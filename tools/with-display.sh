@@ -10,4 +10,4 @@ command -v xvfb-run >/dev/null 2>&1 || {
 }
 # "offscreen" or Wayland, should the environment ask for them, would draw nothing there
 export QT_QPA_PLATFORM=xcb
-exec xvfb-run -a -s "-screen 0 1400x1000x24" "$@"
+exec xvfb-run -a -s "-screen 0 1600x1000x24" "$@"

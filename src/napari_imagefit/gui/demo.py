@@ -13,6 +13,7 @@ from .widget import ImageFitWidget
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
+PICTURE = 1600, 960  # pixels of the window
 PATIENCE = 300  # seconds that a first fit on a slow machine may take, compiling included
 
 
@@ -25,7 +26,8 @@ def run_demo(screenshot: Path | None = None) -> str:
         The result in words, for a terminal; empty where the window was left open.
     """
     viewer = napari.Viewer(title="napari-imagefit")
-    viewer.window.resize(1400, 900)
+    # nobody's screen limits a picture
+    viewer.window.resize(*(1400, 900) if screenshot is None else PICTURE)
     widget = open_sample(viewer, "clouds")
     if screenshot is None:
         widget.fit_bar.fit.click()

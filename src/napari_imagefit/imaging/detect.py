@@ -15,6 +15,7 @@ from ..engine.arrays import real_array
 from ..engine.errors import FitInputError
 from ..engine.progress import Progress
 from .lazy_arrays import is_dask
+from .said import check_said
 from .spot_response import Floats, Response, keep_apart, respond
 
 PerAxis = float | tuple[float, ...]
@@ -111,12 +112,7 @@ class Detection:
         FitInputError
             One sentence about the first thing that is wrong.
         """
-        if not isinstance(said, dict):
-            raise FitInputError(f'the detection in the recipe is {said!r}; give an object, such as {{"scale": 1.5}}')
-        known = {f.name for f in fields(cls)}
-        for name in said:
-            if name not in known:
-                raise FitInputError(f"the detection in the recipe has {name!r}; it may have {', '.join(sorted(known))}")
+        check_said(cls, said, "the detection in the recipe", '{"scale": 1.5}')
         return cls(**said)
 
 

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..engine.arrays import float_array, real_array
 from ..engine.errors import FitInputError
+from .said import check_said
 
 
 @dataclass(frozen=True)
@@ -157,12 +158,7 @@ class Selection:
         FitInputError
             One sentence about the first thing that is wrong.
         """
-        if not isinstance(said, dict):
-            raise FitInputError(f'select in the recipe is {said!r}; give an object, such as {{"skip_first": 1}}')
-        known = {f.name for f in fields(cls)}
-        for name in said:
-            if name not in known:
-                raise FitInputError(f"select in the recipe has {name!r}; it may have {', '.join(sorted(known))}")
+        check_said(cls, said, "select in the recipe", '{"skip_first": 1}')
         ranges = said.get("exclude", [])
         if isinstance(ranges, list):
             words = ("inf", "-inf")
