@@ -115,6 +115,22 @@ def test_what_makes_no_sense(found: FitResult) -> None:
         average_bead(IMAGE, found, upsample=0)
     with pytest.raises(FitInputError, match=r"keep has shape \(3,\)"):
         average_bead(IMAGE, found, keep=np.ones(3, bool))
+    with pytest.raises(FitInputError, match="that which was fitted"):
+        average_bead(IMAGE[:-1], found)
+    with pytest.raises(FitInputError, match="that which was fitted"):
+        orthogonal_cuts(IMAGE[0], found, 0)
+    with pytest.raises(FitInputError, match="no spot 12; give one from 0 to 11"):
+        orthogonal_cuts(IMAGE, found, 12)
+
+
+def test_of_a_centre_that_left_its_window_there_is_no_cut() -> None:
+    y, x = np.indices((41, 51))
+    image = 300 * np.exp(-0.5 * ((y - 20) ** 2 + (x - 26) ** 2) / 1.4**2) + 20
+    result = fit_spots(image, [(20, 30), (20, 26)], "gaussian_2d", window=5)
+    assert result.converged.all()
+    assert abs(result.params["x"][0] - 30) > 2
+    assert orthogonal_cuts(image, result, 0) == ()
+    assert len(orthogonal_cuts(image, result, 1)) == 2
 
 
 def test_the_examples_run() -> None:

@@ -200,6 +200,7 @@ def test_dask_arrays() -> None:
 def test_recipe() -> None:
     for detection in (Detection(), Detection((3, 1.5, 1.5), 4, (2, 3, 3), (0, 5, 5), bright=False)):
         assert Detection.of_recipe(json.loads(json.dumps(detection.recipe()))) == detection
+    assert json.dumps(Detection(bright=np.False_).recipe()) == '{"bright": false}'  # type: ignore[arg-type]
 
 
 WRONG = {
@@ -230,6 +231,8 @@ def test_what_does_not_go_together() -> None:
         find_spots(NOISE, Detection(), ndim=3)
     with pytest.raises(FitInputError, match="shape \\(3, 3\\)"):
         find_spots(NOISE, Detection(), mask=np.ones((3, 3), bool))
+    with pytest.raises(FitInputError, match="type int64"):
+        find_in_frame(NOISE, Detection(), np.ones(NOISE.shape, int))  # type: ignore[arg-type]
     with pytest.raises(FitInputError, match="sigma"):
         Detection.of_recipe({"sigma": 2})
     with pytest.raises(FitInputError, match="give an object"):

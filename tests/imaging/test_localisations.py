@@ -160,6 +160,10 @@ def test_wrong_files(tmp_path: Path) -> None:
     with pytest.raises(FitInputError, match="has the columns a, b, and is no table of localisations"):
         read_localisations(path)
     path.write_text("frame,x,y,photons\n1,two,3,4\n")
+    # ThunderSTORM's, in pixels: frames from 1, and the origin in a corner
+    path.with_name("storm.csv").write_text('"id","frame","x [px]","y [px]","intensity [photon]"\n1,1,10.5,20.5,300\n')
+    with pytest.raises(FitInputError, match="is no table of localisations"):
+        read_localisations(path.with_name("storm.csv"))
     with pytest.raises(FitInputError, match="something else than numbers"):
         read_localisations(path)
     path.write_text("")
@@ -181,6 +185,12 @@ def test_what_makes_no_sense(found: FitResult, tmp_path: Path) -> None:
         write_localisations(found, path, "storm")  # type: ignore[arg-type]
     with pytest.raises(FitInputError, match=r"end it in \.csv or \.parquet"):
         write_localisations(found, tmp_path / "spots.txt")
+    with pytest.raises(FitInputError, match=r"reasons has shape \(1,\); give one for each of 4"):
+        write_localisations(found, path, reasons=["a"])
+    with pytest.raises(FitInputError, match=r"keep has shape \(4,\) and type int64"):
+        write_localisations(found, path, keep=np.array([1, 0, 1, 0]))
+    with pytest.raises(FitInputError, match="comes without its unit"):
+        write_localisations(found, path, pixel_size=0.1)
     with pytest.raises(FitInputError, match="cannot be written"):
         write_localisations(found, tmp_path / "nowhere" / "spots.csv")
 

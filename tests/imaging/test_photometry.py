@@ -202,8 +202,15 @@ def test_what_makes_no_sense(round_: FitResult) -> None:
         photometry(round_, pixel_size=0)
     with pytest.raises(FitInputError, match="give one size above 0, or 2"):
         photometry(round_, pixel_size=(1, 1, 1))
-    with pytest.raises(FitInputError, match="gain=-1 is no gain"):
-        photometry(round_, gain=-1)
+    with pytest.raises(FitInputError, match="pixel_size='a' does not go"):
+        photometry(round_, pixel_size="a", units="nm")  # type: ignore[arg-type]
+    with pytest.raises(FitInputError, match=r"pixel_size=0\.1 comes without its unit"):
+        photometry(round_, pixel_size=0.1)
+    for wrong in (-1, "2", np.ones((3, 3))):
+        with pytest.raises(FitInputError, match="is no gain"):
+            photometry(round_, gain=wrong)  # type: ignore[arg-type]
+    two, half = (photometry(round_, gain=gain)["photons"].values for gain in (2, np.float64(4)))
+    np.testing.assert_allclose(two, 2 * half, rtol=1e-12)
     with pytest.raises(FitInputError, match="noise='counts' is not known"):
         crlb(round_, "counts")
     with pytest.raises(FitInputError, match=r"\(3, 3\), which does not broadcast"):

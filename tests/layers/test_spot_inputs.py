@@ -45,6 +45,8 @@ def test_pixels_of_several_units() -> None:
     np.testing.assert_allclose(sizes, (200, 65, 65))
     assert unit == "nm"
     assert pixel_sizes_of(Image(np.zeros((4, 5)), scale=(2, 2), units=("s", "um")), 2) == ((1.0, 1.0), "px")
+    # a scale of nobody knows what: widths are pixels, as their label says
+    assert pixel_sizes_of(Image(np.zeros((4, 5)), scale=(0.1, 0.1)), 2) == ((1.0, 1.0), "px")
 
 
 def test_mistakes_are_sentences() -> None:

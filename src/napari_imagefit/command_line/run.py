@@ -44,6 +44,8 @@ def run_recipe(
     data = open_stored(input_text)
     plan = recipe.plan(data, points)
     store = ResultStore.open(output, plan, recipe, data, most_fits)
+    if recipe.filters:
+        say("the recipe's filters are left to who reads the results: every spot is fitted and written")
     n_pieces, finished = len(store.pieces), store.finished()
     if finished:
         say(f"{len(finished)} of {n_pieces} chunks were there already")

@@ -18,6 +18,7 @@ from ..engine.result import FitResult
 from ..engine.status import Flag
 from .centres import find_positions
 from .photometry import pixel_sizes
+from .spot_source import SpotSource
 from .windows import Windows
 
 Floats = NDArray[np.float64]
@@ -59,7 +60,7 @@ class BeadCut:
     axis : {"z", "y", "x"}
     at, data : arrays, ``(n,)``
         Distance from the middle, and the data there, interpolated between the rows next to it; NaN where there are
-        none.
+        none. The light of other spots that were fitted together with it is taken out.
     fitted_at, fitted : arrays
         The model on a finer grid; empty for an average.
     fwhm_fit : float
@@ -80,7 +81,8 @@ class BeadCut:
 def average_bead(image: ArrayLike, result: FitResult, keep: ArrayLike | None = None, upsample: int = 1) -> AverageBead:
     """The average of spots, each moved to a common centre by its fitted position and normalised by its fit.
 
-    Between pixels cubic splines interpolate. Pixels that are not finite, and beyond the image, count for none.
+    Between pixels cubic splines interpolate. Pixels that are not finite, and beyond the image, count for none. Of spots
+    that were fitted together the light of the others, as it was fitted, is taken out.
 
     Parameters
     ----------
@@ -89,14 +91,15 @@ def average_bead(image: ArrayLike, result: FitResult, keep: ArrayLike | None = N
     result : FitResult
         Of `fit_spots`, computed, with a model that has a position and an amplitude.
     keep : boolean array, ``(N,)``, optional
-        The spots to average. Without it those that converged inside of their window with no other spot in it.
+        The spots to average. Without it those that converged inside of their window, with no other spot in it but those
+        that were fitted with them.
     upsample : int
         Samples per pixel: with many beads the average is known between pixels.
 
     Raises
     ------
     FitInputError
-        If no spot is left, or the model lacks a position or an amplitude.
+        If no spot is left, the model lacks a position or an amplitude, or the image is not that which was fitted.
 
     Examples
     --------
@@ -115,13 +118,14 @@ def average_bead(image: ArrayLike, result: FitResult, keep: ArrayLike | None = N
     chosen = _chosen(result, keep)
     if not chosen.size:
         raise FitInputError("no spot is left to average; widen the filters, or fit spots that converge")
-    data = real_array(np.asarray(image), "the image")
+    data = _fitted_image(image, windows)
     size = tuple((n - 1) * upsample + 1 for n in windows.size)
     steps = np.stack(np.meshgrid(*(np.arange(n) / upsample for n in size), indexing="ij"))
     total, count = np.zeros(size), np.zeros(size, np.int64)
     for rows in np.array_split(chosen, -(-chosen.size // 1024)):
         pixels = np.where(windows.inside(rows), windows.gather(data, rows), np.nan).astype(float)
-        values = (pixels - _background(result, windows, rows)) / result.params["amplitude"][rows, None]
+        under = _background(result, windows, rows) + _of_others(result, rows)
+        values = (pixels - under) / result.params["amplitude"][rows, None]
         for row, own in zip(rows, values.reshape(-1, *windows.size), strict=True):
             away = [result.params[name][row] - c for name, c in zip(positions, windows.centres[row], strict=True)]
             moved = _sampled(own, steps + np.array(away).reshape(-1, *[1] * len(size)), order=3)
@@ -151,7 +155,12 @@ def orthogonal_cuts(
     Returns
     -------
     tuple of BeadCut
-        In the order of the axes; empty where the fit has no answer.
+        In the order of the axes; empty where the fit has no answer, or one outside of its window.
+
+    Raises
+    ------
+    FitInputError
+        If there is no such spot, the model has no position, or the image is not that which was fitted.
 
     Examples
     --------
@@ -164,12 +173,15 @@ def orthogonal_cuts(
     """
     windows, positions = _of_spots(result)
     sizes = pixel_sizes(pixel_size, result.model.ndim)
+    data = _fitted_image(image, windows)
+    if not 0 <= row < windows.count:
+        raise FitInputError(f"there is no spot {row}; give one from 0 to {windows.count - 1}")
     middle = np.array([result.params[name][row] for name in positions])
-    if not np.isfinite(middle).all():
+    if not (np.abs(middle - windows.centres[row]) <= windows.reach).all():
         return ()
     rows = np.array([row])
-    data = real_array(np.asarray(image), "the image")
-    own = np.where(windows.inside(rows), windows.gather(data, rows), np.nan).astype(float).reshape(windows.size)
+    pixels = np.where(windows.inside(rows), windows.gather(data, rows), np.nan).astype(float)
+    own = (pixels - _of_others(result, rows)).reshape(windows.size)
     background = _background(result, windows, rows).reshape(windows.size)
     corner = windows.centres[row] - windows.reach
     params = np.array([result.params[name][row] for name in result.model.names])[:, None]
@@ -245,6 +257,22 @@ def _chosen(result: FitResult, keep: ArrayLike | None) -> NDArray[np.intp]:
     if wanted.dtype != bool or wanted.shape != result.shape:
         raise FitInputError(f"keep has shape {wanted.shape}; give True or False for each of {result.shape[0]} spots")
     return np.flatnonzero(good & wanted)
+
+
+def _fitted_image(image: ArrayLike, windows: Windows) -> NDArray[Any]:
+    data = real_array(np.asarray(image), "the image")
+    if data.shape != tuple(windows.shape):
+        raise FitInputError(f"the image has shape {data.shape}, that which was fitted {windows.shape}; give that one")
+    return data
+
+
+def _of_others(result: FitResult, rows: NDArray[np.intp]) -> Floats:
+    """The light of the other spots of each group in the windows of some spots, ``(n_rows, m)``."""
+    source = result.source
+    if not isinstance(source, SpotSource):
+        return np.zeros((rows.size, 1))
+    params = np.stack([result.solution[name] - source.origin(name) for name in result.model.names])
+    return np.zeros((rows.size, 1)) + np.nan_to_num(source.of_others(result, params, rows))
 
 
 def _background(result: FitResult, windows: Windows, rows: NDArray[np.intp]) -> Floats:

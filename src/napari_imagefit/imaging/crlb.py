@@ -49,7 +49,7 @@ def crlb(result: FitResult, noise: str | float | ArrayLike | Camera | None = Non
     Raises
     ------
     FitInputError
-        If the result is not one of spots, or does not say its noise.
+        If the result is not one of spots fitted each by itself with nothing tied, or does not say its noise.
 
     References
     ----------
@@ -67,6 +67,10 @@ def crlb(result: FitResult, noise: str | float | ArrayLike | Camera | None = Non
     windows = getattr(result.source, "windows", None)
     if not isinstance(windows, Windows):
         raise FitInputError("the bound is for results of fit_spots; give one of them")
+    said = result.recipe()
+    for what in ("tied", "shared", "groups"):
+        if said.get(what):
+            raise FitInputError(f"the bound is of spots that were fitted each by itself; fit them without {what}")
     if noise is None:
         noise = _noise_of(result)
     elif isinstance(noise, str) and noise != "poisson":

@@ -38,7 +38,8 @@ class Detection:
     threshold : float
         In units of the noise. White noise of 1 024 × 1 024 pixels has one maximum above 5, and some 30 above 4.
     min_distance : float or tuple of float
-        In pixels, one or one per axis: of spots that are less than this apart the strongest is kept.
+        In pixels, one or one per axis: of spots that are less than this apart the strongest is kept. Below 1.5 it
+        counts as 1.5: maxima of one spot in neighbouring pixels are one.
     border : int or tuple of int
         So many pixels at each edge are not searched, one or one per axis.
     bright : bool
@@ -79,6 +80,7 @@ class Detection:
             raise FitInputError(f"threshold is {self.threshold!r}; give a number above 0, in units of the noise")
         if not isinstance(self.bright, (bool, np.bool_)):
             raise FitInputError(f"bright is {self.bright!r}; give True for bright spots, False for dark ones")
+        object.__setattr__(self, "bright", bool(self.bright))
 
     def per_axis(self, name: str, ndim: int) -> tuple[float, ...]:
         """A setting as one number for each axis.
@@ -210,7 +212,8 @@ def response(frame: ArrayLike, detection: Detection, mask: NDArray[np.bool_] | N
     It depends on `scale` and `bright` alone.
     """
     data = real_array(np.asarray(frame), "the image")
-    return respond(data, detection.per_axis("scale", data.ndim), detection.bright, mask)
+    where = _as_mask(mask, data.shape, data.shape)
+    return respond(data, detection.per_axis("scale", data.ndim), detection.bright, where)
 
 
 def pick(filtered: Response, detection: Detection) -> Spots:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ else:
     jnp = LazyModule("jax.numpy")
 
 # A model is compiled once: of each surface the joint model for so many spots.
-_joint: WeakKeyDictionary[Model, dict[int, JointModel]] = WeakKeyDictionary()
+KEPT = 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,14 +57,6 @@ class JointModel:
         return name if name in self.common else f"{name}_{spot + 1}"
 
 
-def joint_model(single: Model, count: int) -> JointModel:
-    """The model for a group of so many spots, the same for the same surface."""
-    known = _joint.setdefault(single, {})
-    if count not in known:
-        known[count] = _make(single, count)
-    return known[count]
-
-
 def common_names(single: Model) -> tuple[str, ...]:
     """The parameters of the background."""
     surface = surface_of(single)
@@ -74,7 +66,9 @@ def common_names(single: Model) -> tuple[str, ...]:
     return (*constant, *(name for name in single.names if name not in surface.names))
 
 
-def _make(single: Model, count: int) -> JointModel:
+@functools.lru_cache(KEPT)
+def joint_model(single: Model, count: int) -> JointModel:
+    """The model for a group of so many spots, the same for the same surface."""
     surface, common = surface_of(single), common_names(single)
     own = tuple(name for name in single.names if name not in common)
     positions = [own.index(name) for name in find_positions(single)]

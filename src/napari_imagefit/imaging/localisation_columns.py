@@ -83,7 +83,9 @@ class Rows:
     def background_spread(self) -> Floats:
         """Standard deviation of what is left over in each window, in photons."""
         left = np.asarray(self.result.residual()).reshape(self.result.shape[0], -1)
-        freedom = self.result.n_used - self.result.n_free
+        # of the window's own pixels: a group has those of all its windows
+        own = np.isfinite(left).sum(axis=1)
+        freedom = own * (1 - self.result.n_free / np.maximum(self.result.n_used, 1))
         with np.errstate(invalid="ignore", divide="ignore"):
             spread = np.sqrt(np.nansum(left**2, axis=1) / freedom)
         return np.where(freedom > 0, spread, np.nan) / self.gain

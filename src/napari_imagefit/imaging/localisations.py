@@ -117,11 +117,14 @@ def write_localisations(
         wanted = np.asarray(keep)
         if wanted.dtype != bool or wanted.shape != result.shape:
             raise FitInputError(
-                f"keep has shape {wanted.shape}; give True or False for each of {result.shape[0]} spots"
+                f"keep has shape {wanted.shape} and type {wanted.dtype}; give True or False for each of "
+                f"{result.shape[0]} spots"
             )
         chosen &= wanted
     import pandas as pd
 
+    if reasons is not None and np.shape(reasons) != result.shape:
+        raise FitInputError(f"reasons has shape {np.shape(reasons)}; give one for each of {result.shape[0]} spots")
     if reasons is not None and style == "imagefit":
         columns["reason"] = np.asarray(reasons, dtype=object)
     table = pd.DataFrame(columns)[chosen].reset_index(drop=True)
@@ -165,7 +168,7 @@ def read_localisations(
     """
     table = _read(Path(path))
     names = set(table.columns)
-    if {"y [px]", "x [px]"} <= names:
+    if {"y [px]", "x [px]", "status", "flags"} <= names:
         return _own(path, table)
     if {"frame", "x [nm]", "y [nm]"} <= names:
         if pixel_size is None:
@@ -179,8 +182,9 @@ def read_localisations(
         )
     shown = ", ".join(map(str, list(table.columns)[:8]))
     raise FitInputError(
-        f"{str(path)!r} has the columns {shown}, and is no table of localisations; give one with 'y [px]' and 'x [px]' "
-        "(napari-imagefit), 'frame', 'x', 'y', 'photons' (Picasso), or 'frame', 'x [nm]', 'y [nm]' (ThunderSTORM)"
+        f"{str(path)!r} has the columns {shown}, and is no table of localisations; give one with 'y [px]', 'x [px]', "
+        "'status', 'flags' (napari-imagefit), 'frame', 'x', 'y', 'photons' (Picasso), or 'frame', 'x [nm]', 'y [nm]' "
+        "(ThunderSTORM)"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -78,7 +79,8 @@ def photometry(
     Raises
     ------
     FitInputError
-        For a size or a gain that is not above 0, and another number of sizes than the model has axes.
+        For a size or a gain that is not above 0, a size without its unit, and another number of sizes than the model
+        has axes.
 
     Examples
     --------
@@ -91,6 +93,8 @@ def photometry(
     """
     model = result.model
     sizes = pixel_sizes(pixel_size, model.ndim)
+    if units == "px" and set(sizes) != {1.0}:
+        raise FitInputError(f"pixel_size={pixel_size!r} comes without its unit; give units too, such as 'µm'")
     camera = result.recipe().get("camera")
     known = gain is not None or camera is not None or result.criterion.noise == "poisson"
     gain = gain_of(result, gain)
@@ -133,9 +137,9 @@ def gain_of(result: FitResult, gain: float | None = None) -> float:
         If it is not above 0.
     """
     gain = _mean_of(result.recipe().get("camera"), "gain", 1.0) if gain is None else gain
-    if not 0 < gain < math.inf:
-        raise FitInputError(f"gain={gain!r} is no gain; give data units per photon, above 0")
-    return gain
+    if not isinstance(gain, Real) or isinstance(gain, bool) or not 0 < gain < math.inf:
+        raise FitInputError(f"gain={gain!r} is no gain; give data units per photon, one number above 0")
+    return float(gain)
 
 
 def pixel_sizes(said: float | Sequence[float], ndim: int) -> tuple[float, ...]:
@@ -146,7 +150,10 @@ def pixel_sizes(said: float | Sequence[float], ndim: int) -> tuple[float, ...]:
     FitInputError
         If one is not above 0, or there are too many or too few.
     """
-    sizes = np.atleast_1d(np.asarray(said, float))
+    try:
+        sizes = np.atleast_1d(np.asarray(said, float))
+    except (TypeError, ValueError):
+        sizes = np.zeros(0)
     if sizes.ndim != 1 or sizes.size not in (1, ndim) or not ((sizes > 0) & np.isfinite(sizes)).all():
         raise FitInputError(f"pixel_size={said!r} does not go with {ndim} axes; give one size above 0, or {ndim}")
     return tuple(float(size) for size in np.broadcast_to(sizes, (ndim,)))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
-from weakref import WeakKeyDictionary
 
 from .._lazy import LazyModule
 from ..catalogue.estimate import ratio
@@ -21,8 +21,8 @@ else:
 
 Background = Literal["constant", "sloping"]
 BACKGROUNDS: tuple[Background, ...] = ("constant", "sloping")
-# A model is compiled once, and two of the same formula are two models.
-_sloped: WeakKeyDictionary[Model, SlopedModel] = WeakKeyDictionary()
+# Surfaces whose sum with a slope is kept: a model is compiled once, and two of the same formula are two models.
+KEPT = 128
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -48,9 +48,7 @@ def with_background(model: Model, background: str) -> Model:
         raise FitInputError(f"background={background!r} is not known; choose from {', '.join(BACKGROUNDS)}")
     if background == "constant":
         return model
-    if model not in _sloped:
-        _sloped[model] = _with_slope(model)
-    return _sloped[model]
+    return _with_slope(model)
 
 
 def surface_of(model: Model) -> Model:
@@ -62,6 +60,7 @@ def background_of(model: Model) -> Background:
     return "sloping" if isinstance(model, SlopedModel) else "constant"
 
 
+@functools.lru_cache(KEPT)
 def _with_slope(base: Model) -> SlopedModel:
     axes = AXES[-base.ndim :]
     slopes = [

@@ -91,10 +91,13 @@ def points_on_image(layer: Points, image: Image, choices: Choices) -> NDArray[np
 
 
 def pixel_sizes_of(image: Image, ndim: int) -> tuple[tuple[float, ...], str]:
-    """The size of a pixel along the last axes, in the unit of the last one; in pixels where they do not go together."""
+    """The size of a pixel along the last axes, in the unit of the last one.
+
+    In pixels where units do not go together, or a scale has none: what it counts in is not known.
+    """
     axes = axis_coordinates(image, range(-ndim, 0))
     units = list(image.units[-ndim:])
-    if any(unit.dimensionality != units[-1].dimensionality for unit in units):
+    if axes[-1].unit == "px" or any(unit.dimensionality != units[-1].dimensionality for unit in units):
         return (1.0,) * ndim, "px"
     factors = unit_factors(units, [units[-1]] * ndim)
     sizes = tuple(abs(axis.step) * float(factor) for axis, factor in zip(axes, factors, strict=True))
