@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_imagefit.gui.bead_view import BeadView
 from napari_imagefit.gui.spot_docks import bring_forward, find_dock
-from napari_imagefit.gui.spot_table import SpotTable
+from napari_imagefit.gui.spot_table import SpotTable, SpotTableModel
 from napari_imagefit.gui.widget import ImageFitWidget
 from napari_imagefit.imaging.spot_filters import SpotFilter
 from napari_imagefit.layers.marks import PINS, find_mark
@@ -208,6 +208,83 @@ def test_pictures_of_beads(qtbot: Any, fitted: tuple[Any, ImageFitWidget]) -> No
     assert f"y {fwhm:.3g} (fit)" in view.note.text()
 
 
+def test_a_layer_that_was_edited_is_no_longer_linked(qtbot: Any, fitted: tuple[Any, ImageFitWidget]) -> None:
+    viewer, _ = fitted
+    layer, dock = viewer.layers["spots · gaussian_2d"], dock_of(viewer)
+    before = viewer.scene.camera.center
+    layer.selected_data = {0}
+    layer.remove_selected()
+    layer.selected_data = set()
+    click_row(qtbot, dock.table, 4)
+    assert not layer.selected_data
+    assert viewer.scene.camera.center == before, "another spot is not shown in its place"
+    assert dock.summary.text().startswith("⚠ Points of the layer were added or deleted")
+    assert dock.chosen().sum() == 15
+
+
+def test_spots_too_scattered_for_rows_leave_no_others_selected(qtbot: Any) -> None:
+    n = 10_000
+    table = pd.DataFrame({"a": np.arange(float(n)), "reason": [""] * n})
+    view = SpotTable()
+    qtbot.addWidget(view)
+    view.set_table(table, np.full(n, "counts", object), np.ones(n, bool))
+    assert view.select_spots(np.array([3, 4, 5]))
+    assert not view.select_spots(np.arange(0, n, 2))
+    assert not view.selected_spots().size
+
+
+def test_a_filter_without_its_column_says_so(qtbot: Any, fitted: tuple[Any, ImageFitWidget]) -> None:
+    viewer, _ = fitted
+    panel = dock_of(viewer).filters
+    panel.set_filters([SpotFilter("fwhm [nm]", 0, 390), SpotFilter(WIDTH, 0, 9)])
+    assert panel.items.item(0).text() == "fwhm [nm] from 0 to 390: not applied, no such column"
+    assert panel.items.item(1).text() == f"{WIDTH} from 0 to 9"
+    panel.items.setCurrentRow(0)
+    qtbot.mouseClick(panel.remove, LEFT)
+    assert panel.filters == (SpotFilter(WIDTH, 0, 9),)
+
+
+def test_a_filter_that_changed_while_spots_were_fitted_holds(qtbot: Any, fitted: tuple[Any, ImageFitWidget]) -> None:
+    viewer, widget = fitted
+    dock = dock_of(viewer)
+    begun = widget.spots._outcome
+    choose(qtbot, dock.filters.column, WIDTH)
+    qtbot.mouseClick(dock.filters.on, LEFT, pos=QPoint(8, dock.filters.on.height() // 2))
+    write(qtbot, dock.filters.high, "1.75")
+    # one that began before
+    outcome = widget.spots.take(begun)
+    assert outcome.request.filters == widget.spots.filters == dock.filters.filters
+    assert dock.summary.text() == "16 spots · 9 count · × 6 filtered out · ✚ 1 failed"
+
+
+def test_a_widget_that_is_opened_again_has_the_dock_again(qtbot: Any, fitted: tuple[Any, ImageFitWidget]) -> None:
+    viewer, widget = fitted
+    dock = dock_of(viewer)
+    viewer.window.remove_dock_widget(widget)
+    assert dock.summary.text() == "The widget Image Fit was closed; open it and fit again."
+    assert dock.outcome is None
+    assert not dock.isEnabled()
+    _, other = viewer.window.add_plugin_dock_widget("napari-imagefit", "Image Fit")
+    qtbot.mouseClick(other.data._buttons["spots"], LEFT)
+    other.spots.section.layers.choose(viewer.layers["spots · beads"])
+    click_fit(qtbot, other)
+    assert dock_of(viewer) is dock
+    bring_forward(dock)
+    choose(qtbot, dock.filters.column, WIDTH)
+    qtbot.mouseClick(dock.filters.on, LEFT, pos=QPoint(8, dock.filters.on.height() // 2))
+    write(qtbot, dock.filters.high, "1.75")
+    assert dock.summary.text() == "16 spots · 9 count · × 6 filtered out · ✚ 1 failed"
+    assert other.spots.filters == dock.filters.filters != ()
+    assert other.follow_ups.outcome.request.filters == other.spots.filters
+    qtbot.mouseClick(dock.average, LEFT)
+    qtbot.waitUntil(lambda: not other.spots.beads.busy, timeout=PATIENCE)
+    (view,) = (w for w in viewer.window.dock_widgets.values() if isinstance(w, BeadView))
+    assert view.note.text().startswith("average of 9 spots")
+    click_fit(qtbot, other)
+    assert view.note.text().startswith("Of an earlier fit: average of 9 spots")
+    widget.deleteLater()
+
+
 def test_closing_the_dock_lets_go(qtbot: Any, fitted: tuple[Any, ImageFitWidget]) -> None:
     viewer, widget = fitted
     dock = dock_of(viewer)
@@ -222,10 +299,17 @@ def test_closing_the_dock_lets_go(qtbot: Any, fitted: tuple[Any, ImageFitWidget]
     dock.deleteLater()
 
 
-def test_a_hundred_thousand_rows_are_quick(qtbot: Any) -> None:
-    """What a person does takes far less than Qt's own sorting, which asks Python for 10⁶ pairs of cells."""
-    import time
+def test_a_hundred_thousand_rows_are_sorted_at_once(qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Qt's own sorting asks Python for 10⁶ pairs of cells; this one only for those that are drawn."""
+    asked = 0
+    cell = SpotTableModel.data
 
+    def counted(model: SpotTableModel, *args: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        return cell(model, *args)
+
+    monkeypatch.setattr(SpotTableModel, "data", counted)
     rng = np.random.default_rng(0)
     n = 100_000
     table = pd.DataFrame({f"column {i}": rng.normal(size=n) for i in range(20)} | {"reason": [""] * n})
@@ -233,11 +317,9 @@ def test_a_hundred_thousand_rows_are_quick(qtbot: Any) -> None:
     qtbot.addWidget(view)
     view.set_table(table, np.full(n, "counts", object), np.ones(n, bool))
     view.show()
-    begun = time.perf_counter()
     view.sortByColumn(3, Qt.SortOrder.AscendingOrder)
     view.select_spots(np.arange(1000))
     view.selectAll()
-    taken = time.perf_counter() - begun
     assert view.selected_spots().size == n
     assert (np.diff(table["column 3"].to_numpy()[view.rows.order]) >= 0).all()
-    assert taken < 2
+    assert asked < 50_000

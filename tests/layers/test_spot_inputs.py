@@ -14,7 +14,8 @@ from napari_imagefit.layers.choices import Choices, SpotChoice
 from napari_imagefit.layers.inputs import freeze, run_any
 from napari_imagefit.layers.request import Outcome
 from napari_imagefit.layers.script import as_python
-from napari_imagefit.layers.spot_inputs import pixel_sizes_of
+from napari_imagefit.layers.spot_inputs import pixel_sizes_of, points_on_image
+from napari_imagefit.layers.spot_reader import points_over
 
 
 def stack() -> np.ndarray:
@@ -37,6 +38,33 @@ def test_points_in_other_units_and_with_fewer_axes() -> None:
     np.testing.assert_allclose(here.points, [[1, 14, 20.5]])
     np.testing.assert_allclose(request.pixel_size, (0.1, 0.1))
     assert request.pixel_unit == "µm"
+
+
+def test_this_frame_is_one_plane_though_points_have_fewer_axes() -> None:
+    image = Image(np.zeros((3, 4, 30, 40)))
+    points = Points([[z, 14, 20] for z in range(4)])
+    current = choices(image, points, frames="current", current=(1, 2, 0, 0))
+    np.testing.assert_array_equal(points_on_image(points, image, current), [[1, 2, 14, 20]])
+    assert len(points_on_image(points, image, choices(image, points))) == 12
+
+
+def test_tables_over_pixels_that_are_not_square(tmp_path: Path) -> None:
+    path = tmp_path / "them.csv"
+    path.write_text('"id","frame","x [nm]","y [nm]","intensity [photon]"\n1,1,1050,2900,100\n')
+    plane = Image(np.zeros((1, 40, 50)), scale=(1, 0.2, 0.1), units=("s", "um", "um"))
+    np.testing.assert_allclose(points_over(plane, str(path))[0], [[0, 14, 10]])
+    path.write_text('"id","frame","x [nm]","y [nm]","z [nm]","intensity [photon]"\n1,1,1050,1450,2190,100\n')
+    volume = Image(np.zeros((20, 40, 50)), scale=(0.3, 0.1, 0.1), units=("um", "um", "um"))
+    np.testing.assert_allclose(points_over(volume, str(path))[0], [[7.3, 14, 10]])
+    # the third axis is time: there is no depth
+    movie = Image(np.zeros((20, 40, 50)), scale=(1, 0.1, 0.1), units=("s", "um", "um"))
+    with pytest.raises(FitInputError, match="does not go with 3 axes"):
+        points_over(movie, str(path))
+    path.write_text("frame,x,y,photons\n3,10,11,9\n7,12,13,9\n")
+    with pytest.raises(FitInputError, match=r"points of several frames, but layer 'picture' has none"):
+        points_over(Image(np.zeros((40, 50)), name="picture"), str(path))
+    path.write_text("frame,x,y,photons\n3,10,11,9\n3,12,13,9\n")
+    np.testing.assert_array_equal(points_over(Image(np.zeros((40, 50))), str(path))[0], [[11, 10], [13, 12]])
 
 
 def test_pixels_of_several_units() -> None:

@@ -74,6 +74,11 @@ class BeadView(QWidget):
         self.graphics.ci.layout.setRowStretchFactor(0, 4)
         self.graphics.ci.layout.setRowStretchFactor(1, 5)
 
+    def outdate(self) -> None:
+        """Spots were fitted again: say that it is not of them."""
+        if self.note.text().startswith(("spot ", "average ")):
+            self.note.setText(f"Of an earlier fit: {self.note.text()}")
+
     def say(self, text: str) -> None:
         """Why there is no picture."""
         self.note.setText(f"⚠ {text}")
@@ -84,9 +89,14 @@ def _around(cut: Any, width: float) -> tuple[float, float]:
     return middle - width / 2, middle + width / 2
 
 
+def find_bead(viewer: Viewer) -> BeadView | None:
+    """The dock, if there is one."""
+    return next((w for w in viewer.window.dock_widgets.values() if isinstance(w, BeadView)), None)
+
+
 def show_bead(viewer: Viewer) -> BeadView:
     """The dock, which is made where there is none, in front of the other tabs below the canvas."""
-    found = next((w for w in viewer.window.dock_widgets.values() if isinstance(w, BeadView)), None)
+    found = find_bead(viewer)
     if found is None:
         found = BeadView(viewer)
         viewer.window.add_dock_widget(found, name=TITLE, area="bottom", tabify=True, add_vertical_stretch=False)

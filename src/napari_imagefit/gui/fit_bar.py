@@ -5,6 +5,7 @@ from __future__ import annotations
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from ..engine.batch import Progress
+from ..layers.naming import spaced
 
 
 class FitBar(QWidget):
@@ -67,7 +68,7 @@ def describe(progress: Progress, seconds: float) -> str:
     >>> describe(Progress(8, 13), 2.0)
     '8/13 · 4.0/s · 1.2 s left'
     """
-    text = f"{progress.done:,}/{progress.total:,}".replace(",", "\u202f")
+    text = f"{spaced(progress.done)}/{spaced(progress.total)}"
     if not progress.done or seconds <= 0:
         return text
     rate = progress.done / seconds

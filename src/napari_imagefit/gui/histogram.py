@@ -15,6 +15,7 @@ from ..imaging.facts import Place
 from ..imaging.histogram import COUNTS, Histogram, histogram, map_names, map_values, within
 from ..imaging.places import FitGrid
 from ..layers.marks import CHOSEN, COLOUR, find_mark, show_chosen
+from ..layers.naming import spaced
 from ..layers.request import Outcome
 from .curve_plot import style_of
 from .plotting import STYLES, Colours, colour_plot, new_plot, pg
@@ -250,14 +251,10 @@ class HistogramPanel(QWidget):
         if found is None:
             return
         noun = "voxels" if self._grid is not None and self._grid.axis is not None else "fits"
-        text = f"{_spaced(found.n_finite)} {noun} have a value"
+        text = f"{spaced(found.n_finite)} {noun} have a value"
         if found.n_outside:
-            text += f", {_spaced(found.n_outside)} of them beyond the axis"
+            text += f", {spaced(found.n_outside)} of them beyond the axis"
         if chosen is not None and found.n_finite:
             share = f"{100 * chosen / found.n_finite:.1f} %"
-            text = f"{_spaced(chosen)} of {_spaced(found.n_finite)} {noun} selected ({share})"
+            text = f"{spaced(chosen)} of {spaced(found.n_finite)} {noun} selected ({share})"
         self.note.setText(text)
-
-
-def _spaced(number: int) -> str:
-    return f"{number:,}".replace(",", "\u202f")

@@ -19,7 +19,11 @@ sys.excepthook, threading.excepthook = _hooks
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
-__all__ = ["STYLES", "Colours", "Style", "adopt_menu", "colour_plot", "colours_of", "new_plot", "pg"]
+__all__ = ["STYLES", "UNLIMITED", "Colours", "Style", "adopt_menu", "colour_plot", "colours_of", "new_plot", "pg"]
+
+
+# Qt's own number for no limit of a size.
+UNLIMITED = 16777215
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from qtpy.QtGui import QColor, QIcon, QPixmap, QResizeEvent
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
 from ..imaging.reasons import Reason
+from ..layers.naming import spaced
 
 MOST_ROWS = 7
 TIP = "Click, or press Enter, to go to a voxel of this kind; again for the next one"
@@ -45,7 +46,7 @@ class ReasonsTable(QTableWidget):
             words = QTableWidgetItem(reason.words)
             words.setToolTip(f"{reason.words[0].upper()}{reason.words[1:]}. {TIP}")
             words.setIcon(_swatch(reason.colour))
-            count = QTableWidgetItem(f"{reason.fits:,}".replace(",", "\u202f"))
+            count = QTableWidgetItem(spaced(reason.fits))
             count.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
             count.setToolTip(TIP)
             self.setItem(row, 0, words)

@@ -27,7 +27,7 @@ def feed(viewer: Viewer, outcome: Outcome, beside: object, connect: Callable[[Sp
         front = getattr(beside, "parentWidget", lambda: None)()
         if front is not None:
             front.raise_()
-        connect(dock)
+    connect(dock)
     dock.show_result(outcome)
     return dock
 

@@ -90,7 +90,7 @@ class FilterPanel(QWidget):
         self._settle.timeout.connect(self._take_range)
         for edit in (self.low, self.high):
             edit.editingFinished.connect(self._on_typed)
-        self.items.currentTextChanged.connect(self._on_item)
+        self.items.currentRowChanged.connect(self._on_item)
         self.remove.clicked.connect(lambda: self._remove())
         self.set_colours(colours)
         self._show_items()
@@ -119,6 +119,7 @@ class FilterPanel(QWidget):
             if first is not None:
                 self.column.setCurrentText(first)
             self.column.blockSignals(blocked)
+            self._show_items()
         self._on_column(self.column.currentText())
 
     def set_colours(self, colours: Colours) -> None:
@@ -230,18 +231,30 @@ class FilterPanel(QWidget):
     def _show_items(self) -> None:
         blocked = self.items.blockSignals(True)
         self.items.clear()
-        self.items.addItems([one.words for one in self.filters])
+        # one that cannot be applied must not look as if it were
+        self.items.addItems(
+            [
+                one.words
+                if not self._names or one.column in self._names
+                else f"{one.words}: not applied, no such column"
+                for one in self.filters
+            ]
+        )
         self.items.blockSignals(blocked)
         self.remove.setEnabled(bool(self._filters))
 
-    def _on_item(self, words: str) -> None:
-        one = next((one for one in self.filters if one.words == words), None)
-        if one is not None and one.column in self._names:
-            self.column.setCurrentText(one.column)
+    def _chosen_column(self) -> str | None:
+        """Of the filter that is chosen in the list."""
+        row = self.items.currentRow()
+        return self.filters[row].column if 0 <= row < len(self.filters) else None
+
+    def _on_item(self, _row: int) -> None:
+        column = self._chosen_column()
+        if column in self._names:
+            self.column.setCurrentText(column)
 
     def _remove(self) -> None:
-        words = self.items.currentItem().text() if self.items.currentItem() is not None else ""
-        column = next((one.column for one in self.filters if one.words == words), self.column.currentText())
+        column = self._chosen_column() or self.column.currentText()
         if self._filters.pop(column, None) is not None:
             self._tell()
             self._show_filter()

@@ -13,13 +13,12 @@ from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 from ..imaging.inspect import Curve
 from ..imaging.spot_cuts import SpotPicture
 from .curve_plot import CurvePlot, Shown
-from .plotting import Colours, adopt_menu, colour_plot, new_plot, pg
+from .plotting import UNLIMITED, Colours, adopt_menu, colour_plot, new_plot, pg
 from .surface_plot import DIVERGING, styles
 
 PICTURES = {"window": "window", "fitted": "fit", "residual": "residual"}
 NAMES = "zyx"
 PICTURE, BAR = 90, 44  # pixels that a picture, and the bar of colours, would like to have
-WIDE = 16777215  # Qt's own number for no limit
 
 
 class SpotPlot(QWidget):
@@ -107,7 +106,7 @@ class SpotPlot(QWidget):
             if axis < ndim:
                 cut.set_labels("", f"{names[axis]} − centre [px]")
         columns = self._cuts.ci.layout
-        columns.setColumnMaximumWidth(2, WIDE if ndim > 2 else 0)
+        columns.setColumnMaximumWidth(2, UNLIMITED if ndim > 2 else 0)
         columns.setColumnStretchFactor(2, 1 if ndim > 2 else 0)
 
     def _draw_pictures(self, picture: SpotPicture) -> None:

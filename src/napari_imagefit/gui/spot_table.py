@@ -173,6 +173,10 @@ class SpotTable(QTableView):
         ends = np.flatnonzero(np.diff(rows) > 1)
         firsts, lasts = np.concatenate([[0], ends + 1]), np.concatenate([ends, [rows.size - 1]])
         if rows.size and firsts.size > MOST_RUNS:
+            # others must not stay selected in their place
+            self._quiet = True
+            self.clearSelection()
+            self._quiet = False
             return False
         chosen = QItemSelection()
         last_column = max(self.rows.columnCount() - 1, 0)

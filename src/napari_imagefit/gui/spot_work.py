@@ -26,7 +26,7 @@ from ..layers.spot_detection import (
     show_preview,
 )
 from ..layers.spot_reader import points_over
-from .bead_view import show_bead
+from .bead_view import find_bead, show_bead
 from .detect_section import DetectSection, detect_fold
 from .gathering import index_on_screen
 from .latest import Latest
@@ -69,6 +69,7 @@ class SpotWork:
         self._version = 0
         self._detecting: Any = None
         self._outcome: Outcome | None = None
+        self._dock: SpotsDock | None = None
         self.filters: tuple[SpotFilter, ...] = ()
         self.section = SpotsSection(viewer.layers)
         self.detect = DetectSection()
@@ -165,15 +166,25 @@ class SpotWork:
             self._detecting = None
         self.section.detect_button.setEnabled(True)
 
-    def take(self, outcome: Outcome) -> None:
-        """Spots have been fitted: show their table; rings of what was detected would lie under those of the fits."""
-        self._outcome = outcome
+    def take(self, outcome: Outcome) -> Outcome:
+        """Spots have been fitted: show their table; rings of what was detected would lie under those of the fits.
+
+        Returns
+        -------
+        Outcome
+            With the filters that hold now: they may have changed while it was fitted.
+        """
+        outcome = self._outcome = replace(outcome, request=replace(outcome.request, filters=self.filters))
+        self.beads.forget()
+        if (bead := find_bead(self._viewer)) is not None:
+            bead.outdate()
         feed(self._viewer, outcome, self._parent, self._connect)
         self.section.table_button.setEnabled(True)
         layer = self.section.layers.layer()
         if layer is not None and DETECTED in layer.metadata:
             layer.visible = False
         self.fold.set_open(False)
+        return outcome
 
     def stop(self) -> None:
         """Let go of the viewer."""
@@ -185,6 +196,9 @@ class SpotWork:
             self._image.events.data.disconnect(self._on_data)
             self._image = None
         self._outcome = None
+        if self._dock is not None:
+            self._dock.let_go()
+            self._dock = None
         self.section.layers.disconnect_layers()
         self._viewer.dims.events.current_step.disconnect(self.look)
 
@@ -212,6 +226,9 @@ class SpotWork:
             bring_forward(feed(self._viewer, self._outcome, self._parent, self._connect))
 
     def _connect(self, dock: SpotsDock) -> None:
+        if dock is self._dock:
+            return
+        self._dock = dock
         dock.filtered.connect(self._on_filters)
         dock.average_wanted.connect(lambda keep: self.beads.ask((self._outcome, keep)))
         dock.widths_wanted.connect(lambda row: self.beads.ask((self._outcome, row)))
@@ -241,6 +258,8 @@ class SpotWork:
 
     def _on_data(self, _event: object = None) -> None:
         self._version += 1
+        # what is being found is of the data before
+        self.stop_detecting()
         self.look()
 
     def _on_preview(self, search: Search, spots: Spots) -> None:

@@ -11,6 +11,7 @@ from psygnal import Signal
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QSplitter, QVBoxLayout, QWidget
 
+from ..layers.naming import spaced
 from ..layers.outputs import KEY, role_of
 from ..layers.pick import Sight, pick
 from ..layers.reasons import go_to
@@ -130,6 +131,7 @@ class SpotsDock(Docked):
         if not self._open or outcome.result is None or outcome.request.job != "spots":
             return
         self._outcome = outcome
+        self.setEnabled(True)
         request = outcome.request
         self._bind(next((layer for layer in self._viewer.layers if role_of(layer, request.group) == "spots"), None))
         self.facts = spot_table(outcome.result, request, request.filters)
@@ -144,18 +146,29 @@ class SpotsDock(Docked):
         wanted = [name for first in FIRST for name in names if name.split(" [")[0] == first]
         self.filters.set_table(self.facts, names, wanted)
         self._show_rows()
-        if self.look != Look():
+        if self.look != Look() or self._has_other_filters():
             self._dress()
 
     def chosen(self) -> NDArray[np.bool_]:
         """The selected spots, or all that count where fewer than two are selected, ``(N,)``."""
         assert self.facts is not None
-        spots = self.table.selected_spots()
+        # of the viewer where it can be: rows may be hidden, or too scattered to be selected
+        spots = self._selected() if self._is_whole() else self.table.selected_spots()
         if spots.size < 2:
             return np.asarray(kinds(self.facts) == "counts")
         found = np.zeros(len(self.facts), bool)
         found[spots] = True
         return found
+
+    def let_go(self) -> None:
+        """Forget the fit: whoever would keep its filters and draw its beads is gone."""
+        for signal in (self.filtered, self.looked_at, self.average_wanted, self.widths_wanted):
+            signal.disconnect()
+        if self._open:
+            self._bind(None)
+            self._outcome = self.facts = None
+            self.setEnabled(False)
+            self.summary.setText("The widget Image Fit was closed; open it and fit again.")
 
     def shut_down(self) -> None:
         """Let go of the viewer; the widget is of no use afterwards."""
@@ -192,7 +205,10 @@ class SpotsDock(Docked):
 
     def _dress(self) -> None:
         layer = self._layer
-        if layer is None or self.facts is None or self._outcome is None or len(layer.data) != len(self.facts):
+        if layer is None or self.facts is None or self._outcome is None or not self._is_whole():
+            return
+        # one that was kept is as it was
+        if role_of(layer, self._outcome.request.group) != "spots":
             return
         made = layer.metadata[KEY]
         dress(layer, self.facts, self.look, made["diameters"])
@@ -211,30 +227,53 @@ class SpotsDock(Docked):
             shown = what != "counts"
         elif wanted == SHOWS[3]:
             shown = np.zeros(len(what), bool)
-            selected = set() if self._layer is None else self._layer.selected_data
-            shown[[int(i) for i in selected]] = True
+            if self._is_whole():
+                shown[self._selected()] = True
         self.table.set_table(self.facts, what, shown)
         self.summary.setText(summary_of(what))
+
+    def _is_whole(self) -> bool:
+        """Whether the layer still has a point for each spot; it can be edited like any other."""
+        if self._layer is None or self.facts is None:
+            return False
+        whole = len(self._layer.data) == len(self.facts)
+        if not whole:
+            self.summary.setText("⚠ Points of the layer were added or deleted, so it is no longer linked; fit again.")
+        return whole
+
+    def _selected(self) -> NDArray[np.intp]:
+        """The spots that are selected in the viewer."""
+        assert self._layer is not None
+        return np.array(sorted(int(i) for i in self._layer.selected_data), np.intp)
+
+    def _has_other_filters(self) -> bool:
+        """Than those with which the layer was made."""
+        if self._layer is None or self._outcome is None:
+            return False
+        recipe = self._layer.metadata[KEY]["recipe"]
+        return bool(with_filters(recipe, self._outcome.request.filters) != recipe)
 
     def _on_rows(self, spots: NDArray[np.intp], current: int | None) -> None:
         """Rows were selected: so are their spots, and the current one is brought into view."""
         layer = self._layer
-        if layer is None:
+        if layer is None or not self._is_whole():
             return
         self._telling = True
-        # what is selected is highlighted in the active layer alone
-        self._viewer.layers.selection.active = layer
-        layer.selected_data = {int(spot) for spot in spots}
-        self._telling = False
+        try:
+            # what is selected is highlighted in the active layer alone
+            self._viewer.layers.selection.active = layer
+            layer.selected_data = {int(spot) for spot in spots}
+        finally:
+            self._telling = False
         if current is not None and spots.size:
             go_to(self._viewer, layer, tuple(layer.data[current]))
             self.looked_at.emit((current,))
 
     def _on_selected(self, _event: object = None, _removed: object = None) -> None:
         """Spots were selected in the viewer: so are their rows."""
-        if self._telling or self._layer is None or self.facts is None:
+        if self._telling or not self._is_whole():
             return
-        spots = np.array(sorted(int(i) for i in self._layer.selected_data), np.intp)
+        spots = self._selected()
         if self.show_rows.currentText() == SHOWS[3]:
             self._show_rows()
         if not self.table.select_spots(spots):
@@ -244,7 +283,7 @@ class SpotsDock(Docked):
 
     def _on_clicked(self, sight: Sight) -> None:
         """A click on a spot selects it, as a click on its row does; elsewhere it changes nothing."""
-        if self._outcome is None or self._outcome.result is None or self._layer is None:
+        if self._outcome is None or self._outcome.result is None or self._layer is None or not self._is_whole():
             return
         place = pick(self._viewer.layers, self._outcome.request.group, self._outcome.result, sight)
         if place is not None:
@@ -272,11 +311,7 @@ class SpotsDock(Docked):
 def summary_of(what: NDArray[Any]) -> str:
     """How many spots count, and what became of the others."""
     counts = {kind: int(np.count_nonzero(what == kind)) for kind in ("counts", "filtered", "failed")}
-    words = [f"{_spaced(len(what))} spots", f"{_spaced(counts['counts'])} count"]
-    words += [f"× {_spaced(counts['filtered'])} filtered out"] if counts["filtered"] else []
-    words += [f"✚ {_spaced(counts['failed'])} failed"] if counts["failed"] else []
+    words = [f"{spaced(len(what))} spots", f"{spaced(counts['counts'])} count"]
+    words += [f"× {spaced(counts['filtered'])} filtered out"] if counts["filtered"] else []
+    words += [f"✚ {spaced(counts['failed'])} failed"] if counts["failed"] else []
     return " · ".join(words)
-
-
-def _spaced(number: int) -> str:
-    return f"{number:,}".replace(",", "\u202f")

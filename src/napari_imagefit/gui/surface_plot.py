@@ -10,7 +10,7 @@ from qtpy.QtCore import QRectF
 
 from ..imaging.cuts import Cuts
 from .curve_plot import CurvePlot, Shown, style_of
-from .plotting import Colours, Style, adopt_menu, colour_plot, new_plot, pg
+from .plotting import UNLIMITED, Colours, Style, adopt_menu, colour_plot, new_plot, pg
 
 # ColorBrewer's PiYG, as the residual layer has it: diverging, and told apart by the colour blind
 DIVERGING = ("#8e0152", "#c51b7d", "#de77ae", "#f1b6da", "#f7f7f7", "#b8e186", "#7fbc41", "#4d9221", "#276419")
@@ -21,9 +21,8 @@ def styles(shown: Iterable[str], colours: Colours) -> list[tuple[str, Style]]:
     return [(who, style_of(who, colours)) for who in shown]
 
 
-# Pixels from which on there is room for two cuts and a picture beside them, and Qt's largest size.
+# Pixels from which on there is room for two cuts and a picture beside them.
 ROOMY = 480
-LARGEST = 16777215
 
 
 class SurfacePlot:
@@ -54,7 +53,7 @@ class SurfacePlot:
         """Where there is no room for all, the cuts have it: the residual is a layer too."""
         grid, roomy = self._view.ci.layout, self._view.width() >= ROOMY
         self.patch_plot.setVisible(roomy)
-        grid.setColumnMaximumWidth(2, LARGEST if roomy else 0)
+        grid.setColumnMaximumWidth(2, UNLIMITED if roomy else 0)
         for column in range(2):
             grid.setColumnMinimumWidth(column, 0.3 * self._view.width() if roomy else 0.45 * self._view.width())
 

@@ -291,9 +291,9 @@ class ImageFitWidget(Docked):
         self._say(describe_outcome(outcome))
         self.inspection.feed(outcome)
         self._show_values()
-        self.follow_ups.take(outcome)
         if outcome.request.job == "spots":
-            self.spots.take(outcome)
+            outcome = self.spots.take(outcome)
+        self.follow_ups.take(outcome)
         if self.results_fold.isHidden():
             self.results_fold.show()
             self.results_fold.set_open(voxels)

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..engine.result import FitResult
 from ..engine.status import Flag, Status
+from ..layers.naming import spaced
 from ..layers.request import MeanFit, Outcome
 
 
@@ -41,7 +42,7 @@ def headline(result: FitResult) -> str:
     spots = hasattr(result.source, "windows")
     kind = "voxel" if result.model.ndim == 1 else "spot" if spots else "fit"
     share = f"{converged} converged" if total < 1000 else f"{100 * converged / total:.1f} % converged"
-    number = f"{total:,}".replace(",", "\u202f")
+    number = spaced(total)
     return f"{number} {kind}{'' if total == 1 else 's'} · {result.seconds:.2g} s · {share} · {result.device}"
 
 
@@ -62,7 +63,7 @@ def describe_mean(mean: MeanFit) -> str:
     result = mean.result
     status = Status(int(result.status.flat[0]))
     voxels = int(mean.n.max(initial=0))
-    number = f"{voxels:,}".replace(",", "\u202f")
+    number = spaced(voxels)
     words = f"Mean curve of {number} voxels, {int(np.isfinite(mean.values).sum())} samples"
     if not status.converged:
         return f"{words}: {status.message}"

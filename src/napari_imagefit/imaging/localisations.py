@@ -153,7 +153,8 @@ def read_localisations(
     path : str or Path
         ``.csv`` or ``.parquet``, of `write_localisations`, Picasso or ThunderSTORM.
     pixel_size : float or sequence of float, optional
-        In `units`. ThunderSTORM's positions are lengths and need it to become pixels, as Picasso's z does.
+        In `units`: one, or one per axis, of which a table of fewer axes takes the last. ThunderSTORM's positions are
+        lengths and need it to become pixels, as Picasso's z does.
     units : str
         Of `pixel_size`, a length.
 
@@ -175,10 +176,10 @@ def read_localisations(
             raise FitInputError(
                 f"the positions in {Path(path).name!r} are in nm; give pixel_size, the nm of a pixel, to place them"
             )
-        return _thunderstorm(path, table, in_nanometres(pixel_size, units, 3 if "z [nm]" in names else 2))
+        return _thunderstorm(path, table, _nanometres(pixel_size, units, 3 if "z [nm]" in names else 2))
     if {"frame", "x", "y"} <= names and names & {"photons", "lpx", "sx"}:
         return _picasso(
-            path, table, None if pixel_size is None else in_nanometres(pixel_size, units, 3 if "z" in names else 2)
+            path, table, None if pixel_size is None else _nanometres(pixel_size, units, 3 if "z" in names else 2)
         )
     shown = ", ".join(map(str, list(table.columns)[:8]))
     raise FitInputError(
@@ -186,6 +187,11 @@ def read_localisations(
         "'status', 'flags' (napari-imagefit), 'frame', 'x', 'y', 'photons' (Picasso), or 'frame', 'x [nm]', 'y [nm]' "
         "(ThunderSTORM)"
     )
+
+
+def _nanometres(pixel_size: float | Sequence[float], units: str, n_axes: int) -> tuple[float, ...]:
+    last = pixel_size if isinstance(pixel_size, (int, float)) else [float(size) for size in pixel_size][-n_axes:]
+    return in_nanometres(last, units, n_axes)
 
 
 def _read(path: Path) -> pd.DataFrame:

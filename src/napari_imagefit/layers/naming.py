@@ -6,6 +6,17 @@ from ..imaging.facts import Place
 from .request import Request
 
 
+def spaced(number: int) -> str:
+    """A large number in groups of three digits.
+
+    Examples
+    --------
+    >>> spaced(1193).replace("\u202f", " ")
+    '1 193'
+    """
+    return f"{number:,}".replace(",", "\u202f")
+
+
 def axis_title(request: Request, axis: int) -> str:
     """The name of a data axis, with the unit of the coordinates that the fit had along it."""
     labels = request.transform["axis_labels"]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..imaging.beads import BeadCut, average_bead, bead_cuts, orthogonal_cuts
 from ..imaging.spot_cuts import spot_picture
+from .naming import spaced
 from .request import Outcome
 
 
@@ -51,7 +52,7 @@ def picture_average(outcome: Outcome, keep: NDArray[np.bool_]) -> BeadPicture:
     bead = average_bead(request.data, result, keep=keep)
     sizes = tuple(size / bead.upsample for size in request.pixel_size)
     middle = tuple(n // 2 for n in bead.mean.shape)
-    number = f"{bead.n_beads:,}".replace(",", "\u202f")
+    number = spaced(bead.n_beads)
     return BeadPicture(
         f"average of {number} spot{'' if bead.n_beads == 1 else 's'}",
         _planes(bead.mean, middle, sizes),

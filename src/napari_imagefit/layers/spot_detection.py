@@ -14,6 +14,7 @@ from ..engine.errors import FitInputError
 from ..imaging.detect import Detection, Spots, iter_find_spots, pick, response
 from .geometry import grid_shape, layer_transform
 from .marks import MARK
+from .naming import spaced
 
 if TYPE_CHECKING:
     from napari.components import LayerList
@@ -111,7 +112,7 @@ def show_preview(layers: LayerList, image: Image, spots: Spots, search: Search) 
             spots.points,
             image,
             search,
-            name="preview of spots",
+            name=PREVIEW,
             border_color=PREVIEW_RING,
             metadata={MARK: {"what": PREVIEW, "group": str(image.unique_id)}},
         )
@@ -178,16 +179,16 @@ def count_words(spots: Spots, search: Search) -> str:
     where = " in this frame" if search.frame else ""
     if not spots.count:
         return f"no spots{where}; lower the threshold, or change the scale"
-    return f"{_spaced(spots.count)} spot{'' if spots.count == 1 else 's'}{where}"
+    return f"{spaced(spots.count)} spot{'' if spots.count == 1 else 's'}{where}"
 
 
 def all_words(spots: Spots, search: Search) -> str:
     """How many were found in all frames."""
     n_frames = int(np.prod(np.shape(search.data)[: len(np.shape(search.data)) - search.ndim]))
-    where = f" in {_spaced(n_frames)} frames" if n_frames > 1 else ""
+    where = f" in {spaced(n_frames)} frames" if n_frames > 1 else ""
     if not spots.count:
         return f"No spots{where} stand out; lower the threshold, or change the scale."
-    return f"{_spaced(spots.count)} spot{'' if spots.count == 1 else 's'} detected{where}; click Fit."
+    return f"{spaced(spots.count)} spot{'' if spots.count == 1 else 's'} detected{where}; click Fit."
 
 
 def _add(layers: LayerList, points: NDArray[np.float64], image: Image, search: Search, **options: Any) -> Points:
@@ -218,7 +219,3 @@ def _follow(layer: Points, image: Image) -> None:
     for name, value in layer_transform(image).items():
         if name in TRANSFORM and not is_same(getattr(layer, name), value):
             setattr(layer, name, value)
-
-
-def _spaced(number: int) -> str:
-    return f"{number:,}".replace(",", "\u202f")

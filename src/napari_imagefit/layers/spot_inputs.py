@@ -76,9 +76,8 @@ def points_on_image(layer: Points, image: Image, choices: Choices) -> NDArray[np
     frames = grid_shape(image)[:missing]
     if missing:
         every = np.stack([axis.ravel() for axis in np.indices(frames)], axis=1).astype(float)
-        chosen = np.array([choices.current[:missing]], float) if choices.frames == "current" else every
-        own = np.tile(points[:, missing:], (len(chosen), 1))
-        return np.hstack([np.repeat(chosen, len(points), axis=0), own])
+        own = np.tile(points[:, missing:], (len(every), 1))
+        points = np.hstack([np.repeat(every, len(points), axis=0), own])
     n_frame_axes = image.ndim - _plane_axes(choices)
     if choices.frames == "current" and n_frame_axes:
         here = (np.rint(points[:, :n_frame_axes]) == np.array(choices.current[:n_frame_axes])).all(axis=1)

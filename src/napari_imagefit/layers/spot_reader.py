@@ -89,11 +89,12 @@ def points_over(image: Image, path: str) -> LayerTuple:
     FitInputError
         If the file is no table of localisations, or does not go with the image.
     """
-    n_axes = 2 if image.ndim < 4 else 3
-    sizes, unit = pixel_sizes_of(image, min(n_axes, image.ndim))
-    length = unit not in ("px", "")
+    # the axis before the plane may be depth, or something else, whose unit is no length then
+    each = (pixel_sizes_of(image, n_axes) for n_axes in (3, 2) if n_axes <= image.ndim)
+    sizes, unit = next(((sizes, unit) for sizes, unit in each if unit not in ("px", "")), ((), ""))
+    length = bool(sizes)
     try:
-        found = read_localisations(path, pixel_size=sizes[-1] if length else None, units=unit if length else "nm")
+        found = read_localisations(path, pixel_size=sizes if length else None, units=unit if length else "nm")
     except FitInputError as error:
         if length or "give pixel_size" not in str(error):
             raise
@@ -102,12 +103,22 @@ def points_over(image: Image, path: str) -> LayerTuple:
             "is; set its scale and units first."
         ) from None
     points: NDArray[np.float64] = found.points
-    if points.shape[1] > image.ndim:
-        # frames of a picture that has none
-        points = points[:, points.shape[1] - image.ndim :]
+    extra = points.shape[1] - image.ndim
+    if extra > 0:
+        # a picture without frames may have the points of a table of one frame
+        if (points[:, :extra] != points[:1, :extra]).any():
+            raise FitInputError(
+                f"{Path(path).name!r} holds points of several frames, but layer {image.name!r} has none; choose the "
+                "layer that they are of."
+            )
+        points = points[:, extra:]
     drop = range(image.ndim - points.shape[1])
     look = {**_look(found, Path(path).name), "ndim": points.shape[1]}
-    return points, {**look, **layer_transform(image, drop=drop)}, "points"
+    try:
+        transform = layer_transform(image, drop=drop)
+    except ValueError as error:
+        raise FitInputError(f"{Path(path).name!r} does not go with layer {image.name!r}: {error}") from None
+    return points, {**look, **transform}, "points"
 
 
 def _look(found: Localisations, name: str) -> dict[str, Any]:
