@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from .batch import iter_fit
 from .criterion import LOSSES, Loss, LossFunction
 from .curve_input import CurveInput, read
-from .curve_plan import Plan, padded_length, plan_for
+from .curve_plan import padded_length, plan_for
+from .curve_programs import Plan
 from .errors import FitInputError, FitInputTypeError
 from .fits import Fits
 from .problem import Options, Problem
