@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from scipy.optimize import least_squares
 from spot_precision import Case, simulate
 
 from napari_imagefit import FitResult, Flag, Model, Parameter, fit_spots, models
@@ -30,7 +31,7 @@ squares = np.asarray(gausslq.fit_spots(spots))
 tight = np.asarray(gausslq.fit_spots(spots, tolerance=1e-10, max_iterations=200))
 likely = gaussmle.gaussmle(spots, 1e-5, 1000)
 found = {"squares": squares[:, [1, 0]], "tight": tight[:, [1, 0]], "likely": likely[0][:, [1, 0]] - half}
-np.savez(sys.argv[2], steps=likely[3], **found)
+np.savez(sys.argv[2], steps=likely[3], squares_ends=squares, tight_ends=tight, **found)
 """
 HERE = 1e-3  # pixels
 
@@ -91,6 +92,41 @@ def rows(name: str, spots: np.ndarray, theirs: dict[str, np.ndarray], kinds: tup
     return "\n".join(lines)
 
 
+def gaussian(p: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Amplitude, y, x, sigma_y, sigma_x and offset, as those of ``gaussian_2d_elliptic``."""
+    return p[0] * np.exp(-0.5 * ((y - p[1]) / p[3]) ** 2 - 0.5 * ((x - p[2]) / p[4]) ** 2) + p[5]
+
+
+def reasons(name: str, spots: np.ndarray, theirs: dict[str, np.ndarray], kind: str, most: int = 300) -> str:
+    """Of fits that are farther apart: where SciPy comes to from Picasso's end, and whose sum of squares is less."""
+    half = spots.shape[1] // 2
+    y, x = np.mgrid[-half : half + 1, -half : half + 1].reshape(2, -1)
+    found = ours(spots, "gaussian_2d_elliptic")
+    distance = away(found, theirs[kind], half)
+    ended = (np.abs(theirs[kind]) <= half).all(axis=1)
+    both = found.converged & ended & ((found.flags & np.uint16(Flag.CENTRE_OUTSIDE)) == 0)
+    far = np.flatnonzero(both & (distance >= HERE))[:most]
+    counts = dict.fromkeys(("to ours", "other, ours less", "other, theirs less"), 0)
+    more = np.zeros(far.size)
+    for number, row in enumerate(far):
+        data = spots[row].ravel()
+        at_x, at_y, photons, background, sx, sy = theirs[f"{kind}_ends"][row]
+        start = np.array([photons / (2 * np.pi * sx * sy), at_y, at_x, abs(sy), abs(sx), background])
+        mine = np.array([found.params[name][row] for name in found.model.names]) - [0, half, half, 0, 0, 0]
+        best = np.sum((gaussian(mine, y, x) - data) ** 2)
+        more[number] = np.sum((gaussian(start, y, x) - data) ** 2) / best - 1
+        end = least_squares(
+            lambda p, data=data: gaussian(p, y, x) - data, start, x_scale=np.maximum(np.abs(start), 0.1),
+            ftol=1e-14, xtol=1e-12, gtol=1e-14, max_nfev=500,
+        )  # fmt: skip
+        same = np.hypot(end.x[1] - mine[1], end.x[2] - mine[2]) < HERE
+        counts["to ours" if same else "other, theirs less" if 2 * end.cost < best else "other, ours less"] += 1
+    greater = np.count_nonzero(more > 0)
+    middle = np.median(more) if far.size else np.nan
+    told = " | ".join(str(count) for count in counts.values())
+    return f"| {name} | {CALLED[kind]} | {far.size} | {greater} | {middle:.1e} | {told} |"
+
+
 def picasso(python: str, spots: np.ndarray) -> dict[str, np.ndarray]:
     with tempfile.TemporaryDirectory() as folder:
         given, taken = Path(folder) / "spots.npy", Path(folder) / "fits.npz"
@@ -118,12 +154,19 @@ def main() -> None:
         "1 000 photons, background 10, σ 1.3": simulate(Case(1000, 1.3, 10), 2000)[0],
         "200 photons, background 10, σ 1.3": simulate(Case(200, 1.3, 10), 2000)[0],
     }
+    if files:
+        sets["beads of bulk_water.tif"] = beads(files[0])
+    answers = {name: picasso(python, spots) for name, spots in sets.items()}
     for name, spots in sets.items():
-        theirs = picasso(python, spots)
-        print(rows(name, spots, theirs, ("squares", "tight", "likely")), flush=True)
-    for file in files:
-        spots = beads(file)
-        print(rows("beads of bulk_water.tif", spots, picasso(python, spots), ("squares", "tight")), flush=True)
+        kinds = ("squares", "tight") if name.startswith("beads") else ("squares", "tight", "likely")
+        print(rows(name, spots, answers[name], kinds), flush=True)
+    print()
+    greater, on = "Picasso's Σ(data − model)² greater", "SciPy, from Picasso's end on"
+    print(f"| windows | fitter | looked at | {greater} | by, median | {on}: ours | other, ours less | theirs less |")
+    print("|---|---|---|---|---|---|---|---|")
+    for name, spots in sets.items():
+        for kind in ("squares", "tight"):
+            print(reasons(name, spots, answers[name], kind), flush=True)
 
 
 if __name__ == "__main__":

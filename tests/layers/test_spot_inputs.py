@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from napari.layers import Image, Points
 
 from napari_imagefit.engine.errors import FitInputError
-from napari_imagefit.layers.choices import Choices, SpotChoice
+from napari_imagefit.layers.choices import Choices, NoiseChoice, SpotChoice
 from napari_imagefit.layers.inputs import freeze, run_any
 from napari_imagefit.layers.request import Outcome
 from napari_imagefit.layers.script import as_python
@@ -88,16 +89,42 @@ def test_mistakes_are_sentences() -> None:
             freeze(choices(image, points, **more))
 
 
-def test_the_script_gives_the_same_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    image = Image(stack(), name="beads")
-    steps = run_any(freeze(choices(image, Points([[0, 14, 20], [1, 14, 21]]))))
+def outcome_of(chosen: Choices) -> Outcome:
+    steps = run_any(freeze(chosen))
     while True:
         try:
             next(steps)
         except StopIteration as end:
             outcome: Outcome = end.value
-            break
+            return outcome
+
+
+def test_noise_that_grows_with_the_light_gets_a_word() -> None:
+    """Least squares states its errors of counts too small; of even noise, and of counts fitted as such, it need not."""
+    y, x = np.mgrid[0:96, 0:96]
+    places = np.stack(np.meshgrid(*[np.arange(8.0, 90, 12)] * 2), axis=-1).reshape(-1, 2)
+    clean = sum(60 * np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / 4) for cy, cx in places) + 8
+    rng = np.random.default_rng(2)
+    points = Points(places)
+    counts = choices(Image(rng.poisson(clean).astype(float)), points)
+    note = outcome_of(counts).note
+    assert "times larger at the tops of spots" in note
+    assert "Poisson or Camera" in note
+    assert not outcome_of(replace(counts, noise=NoiseChoice("poisson"))).note
+    assert not outcome_of(choices(Image(clean + rng.normal(0, 4, clean.shape)), points)).note
+    assert not outcome_of(choices(Image(clean), points)).note
+
+
+@pytest.mark.parametrize("saturation", [None, 7.0])
+def test_the_script_gives_the_same_numbers(
+    saturation: float | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = Image(stack(), name="beads")
+    points = Points([[0, 14, 20], [1, 14, 21]])
+    chosen = choices(image, points)
+    outcome = outcome_of(replace(chosen, spots=replace(chosen.spots, saturation=saturation)))
     assert outcome.result is not None
+    assert (outcome.result.n_left_out > 0).all() == (saturation is not None)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["script.py"])
     np.save("data.npy", image.data)

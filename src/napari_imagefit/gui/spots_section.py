@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QLineEdit,
 from ..engine.errors import FitInputError
 from ..layers.choices import Background, Frames, SpotChoice
 from ..layers.spot_detection import is_points
-from .forms import form, label
+from .forms import NumberEdit, form, label
 from .layer_combo import LayerCombo
 from .region_section import FRAMES
 
@@ -68,6 +68,8 @@ class SpotsSection(QWidget):
         self.most.setToolTip("The most spots of one group")
         self.most.setAccessibleName("The most spots of one group")
 
+        self.saturation = NumberEdit("The saturation", "Pixels at or above it do not count", "none")
+
         points, window, groups = QHBoxLayout(), QHBoxLayout(), QHBoxLayout()
         points.addWidget(self.layers, 1)
         for widget in (self.detect_button, self.load_button, self.frames):
@@ -81,11 +83,15 @@ class SpotsSection(QWidget):
         groups.addWidget(self.together)
         groups.addWidget(self.most)
         groups.addStretch()
-        groups.addWidget(self.table_button)
+        limits = QHBoxLayout()
+        limits.addWidget(self.saturation, 1)
+        limits.addStretch(1)
+        limits.addWidget(self.table_button)
         rows = form(self)
         rows.addRow(label("Points", self.layers), points)
         rows.addRow(label("Wind&ow", self.window_size), window)
         rows.addRow(label("Overlap", self.together), groups)
+        rows.addRow(label("Saturation", self.saturation), limits)
 
         self.detect_button.clicked.connect(lambda: self.detect.emit())
         self.table_button.clicked.connect(lambda: self.table.emit())
@@ -94,6 +100,7 @@ class SpotsSection(QWidget):
         for signal in (self.layers.chosen, self.frames.currentIndexChanged, self.background.currentIndexChanged):
             signal.connect(lambda _: self.changed.emit())
         self.window_size.editingFinished.connect(self.changed.emit)
+        self.saturation.editingFinished.connect(self.changed.emit)
         self.most.valueChanged.connect(lambda _: self.changed.emit())
         self._on_together(False)
         self.set_window((11, 11))
@@ -109,13 +116,14 @@ class SpotsSection(QWidget):
         Raises
         ------
         FitInputError
-            If what is typed is no window.
+            If what is typed is no window, or no number.
         """
         return SpotChoice(
             points=self.layers.layer(),
             window=self._window(),
             background=cast("Background", self.background.currentData()),
             groups=self.most.value() if self.together.isChecked() else None,
+            saturation=self.saturation.number(),
         )
 
     def set_window(self, size: tuple[int, ...]) -> None:

@@ -123,7 +123,7 @@ def average_bead(image: ArrayLike, result: FitResult, keep: ArrayLike | None = N
     steps = np.stack(np.meshgrid(*(np.arange(n) / upsample for n in size), indexing="ij"))
     total, count = np.zeros(size), np.zeros(size, np.int64)
     for rows in np.array_split(chosen, -(-chosen.size // 1024)):
-        pixels = np.where(windows.inside(rows), windows.gather(data, rows), np.nan).astype(float)
+        pixels = _fitted_pixels(result, data, rows)
         under = _background(result, windows, rows) + _of_others(result, rows)
         values = (pixels - under) / result.params["amplitude"][rows, None]
         for row, own in zip(rows, values.reshape(-1, *windows.size), strict=True):
@@ -180,7 +180,7 @@ def orthogonal_cuts(
     if not (np.abs(middle - windows.centres[row]) <= windows.reach).all():
         return ()
     rows = np.array([row])
-    pixels = np.where(windows.inside(rows), windows.gather(data, rows), np.nan).astype(float)
+    pixels = _fitted_pixels(result, data, rows)
     own = (pixels - _of_others(result, rows)).reshape(windows.size)
     background = _background(result, windows, rows).reshape(windows.size)
     corner = windows.centres[row] - windows.reach
@@ -271,7 +271,7 @@ def _of_others(result: FitResult, rows: NDArray[np.intp]) -> Floats:
     source = result.source
     if not isinstance(source, SpotSource):
         return np.zeros((rows.size, 1))
-    params = np.stack([result.solution[name] - source.origin(name) for name in result.model.names])
+    params = source.solution(result)
     return np.zeros((rows.size, 1)) + np.nan_to_num(source.of_others(result, params, rows))
 
 
@@ -284,6 +284,13 @@ def _background(result: FitResult, windows: Windows, rows: NDArray[np.intp]) -> 
         if f"slope_{name}" in result.params:
             under += (result.params[f"slope_{name}"][rows] * (axis - result.params[name][rows])).T
     return under
+
+
+def _fitted_pixels(result: FitResult, data: NDArray[Any], rows: NDArray[np.intp]) -> Floats:
+    """The pixels of some windows that were to be fitted, ``(n_rows, m)``; NaN elsewhere."""
+    source: Any = result.source
+    used = source.used(rows)
+    return np.where(used, source.windows.gather(data, rows), np.nan).astype(float)
 
 
 def _sampled(values: Floats, places: Floats, order: int) -> Floats:

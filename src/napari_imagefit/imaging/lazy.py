@@ -64,6 +64,7 @@ def lazy_fit_spots(
     background: Background,
     groups: int | None,
     mask: Any,
+    saturation: float | None,
     settings: Settings,
     progress: object = None,
     should_stop: object = None,
@@ -71,7 +72,15 @@ def lazy_fit_spots(
     """`fit_spots` of a Dask array."""
     _refuse_calls(progress, should_stop)
     plan = SpotPlan.of(
-        image, points, model, window=window, background=background, groups=groups, mask=mask, settings=settings
+        image,
+        points,
+        model,
+        window=window,
+        background=background,
+        groups=groups,
+        mask=mask,
+        saturation=saturation,
+        settings=settings,
     )
     source = LazySpotSource(in_chunks(image, plan), plan)
     return _unpacked(source.records(), source)

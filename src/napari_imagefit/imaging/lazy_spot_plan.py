@@ -21,12 +21,22 @@ from .run import Run, Settings, Wishes, as_weights
 from .spot_background import Background, with_background
 from .spot_groups import check_groups
 from .spot_source import SpotSource
-from .spots import as_mask, asked_of, check_surface, iter_fit_windows, moved_positions
+from .spots import (
+    as_mask,
+    asked_of,
+    check_saturation,
+    check_surface,
+    iter_fit_windows,
+    moved_positions,
+    unsaturated,
+    with_mask,
+)
 from .windows import Windows, find_windows, nearest_pixels, split_pixels
 
 POINTS: Key = ("points",)
 BEGIN: Key = ("begin",)
 CROWDED: Key = ("crowded",)
+ALLOWED: Key = ("allowed",)
 SIGMA: Key = ("sigma",)
 READ_NOISE: Key = ("camera", "read_noise")
 
@@ -51,6 +61,7 @@ class SpotPlan(Plan):
     """
 
     windows: Windows
+    saturation: float | None = None
     varied: frozenset[Key] = frozenset()
 
     @classmethod
@@ -64,6 +75,7 @@ class SpotPlan(Plan):
         background: Background = "constant",
         groups: int | None = None,
         mask: Any = None,
+        saturation: float | None = None,
         settings: Settings | None = None,
     ) -> SpotPlan:
         """Check everything that can be checked without the data. Points and values for each of them are loaded.
@@ -91,7 +103,12 @@ class SpotPlan(Plan):
             grid_axes=(len(shape),),
             whole=(),
             windows=replace(windows, crowded=windows.have_neighbours()),
+            saturation=check_saturation(saturation),
         )
+        if mask is not None and not is_dask(mask):
+            windows, of_image = with_mask(windows, mask)
+            plan = replace(plan, windows=replace(plan.windows, allowed=windows.allowed))
+            mask = None if of_image is None else np.asarray(mask)
         plan = plan.with_settings(settings, {} if mask is None else {MASK: plan._mask(mask)})
         varied = frozenset(key for key, argument in plan.arguments.items() if argument.values.size > 1)
         plan = replace(plan, varied=varied)
@@ -102,10 +119,13 @@ class SpotPlan(Plan):
 
     def _mask(self, mask: Any) -> Argument:
         if is_dask(mask):  # its type and shape are checked, and it need not be in memory to have a pixel
-            as_mask(np.ones(mask.shape, mask.dtype), self.shape, self.windows.plane)
-            return Argument.along(mask, range(len(self.shape)))
-        as_mask(mask, self.shape, self.windows.plane)
-        return Argument.along(np.asarray(mask), range(len(self.shape)))
+            if mask.shape not in {self.windows.plane, self.shape}:
+                raise FitInputError(
+                    f"the mask is a Dask array of shape {mask.shape}, the image has {self.shape}; give a mask of the "
+                    f"image's plane {self.windows.plane}, or one of its full shape, or load it (mask.compute())"
+                )
+            as_mask(np.ones((1,) * mask.ndim, mask.dtype), self.shape)
+        return Argument.along(mask, range(len(self.shape)))
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -144,11 +164,13 @@ class SpotPlan(Plan):
         """What a piece is fitted with; of Dask arrays the parts are Dask arrays."""
         rows, begin = where[-1], [part.start for part in self.on_data(where)]
         assert self.windows.crowded is not None
+        allowed = self.windows.allowed
         return {
             **{key: argument.part(where) for key, argument in self.arguments.items()},
             POINTS: self.windows.points[rows],
             BEGIN: np.array(begin, np.intp),
             CROWDED: self.windows.crowded[rows],
+            **({} if allowed is None else {ALLOWED: allowed[rows]}),
         }
 
     def cut(self, where: Slices) -> dict[Key, NDArray[Any]]:
@@ -163,6 +185,7 @@ class SpotPlan(Plan):
             self._windows(cut),
             self.model,
             mask=_among(cut, data.shape),
+            saturation=self.saturation,
             settings=join(self.settings, self._of_pixels(cut, data.shape)),
             should_stop=should_stop,
         )
@@ -176,7 +199,7 @@ class SpotPlan(Plan):
         return replace(
             self.source_of(self._windows(cut)),
             image=join(self.settings, cut).level(data),
-            mask=_among(cut, data.shape),
+            mask=unsaturated(data, self.saturation, _among(cut, data.shape)),
         )
 
     def source_of(self, windows: Windows) -> SpotSource:
@@ -188,7 +211,9 @@ class SpotPlan(Plan):
         """Those of a piece, in pixel indices of the whole image."""
         points = cut[POINTS]
         frames, centres = split_pixels(nearest_pixels(points).astype(np.intp), self.model.ndim)
-        return Windows(self.shape, points, frames, centres, self.windows.size, cut[BEGIN], cut[CROWDED])
+        return Windows(
+            self.shape, points, frames, centres, self.windows.size, cut[BEGIN], cut[CROWDED], cut.get(ALLOWED)
+        )
 
     def index_columns(self) -> dict[str, NDArray[Any]]:
         return self.source_of(self.windows).index_columns()
@@ -198,7 +223,12 @@ class SpotPlan(Plan):
 
     def recipe(self) -> dict[str, Any]:
         window = list(self.windows.size)
-        return {"verb": "fit_spots", "window": window, **asked_of(self.model), **wishes_recipe(self.said)}
+        return {
+            "verb": "fit_spots",
+            "window": window,
+            **asked_of(self.model, saturation=self.saturation),
+            **wishes_recipe(self.said),
+        }
 
 
 def _among(cut: Cut, shape: tuple[int, ...]) -> NDArray[np.bool_] | None:

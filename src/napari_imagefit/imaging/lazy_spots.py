@@ -32,6 +32,15 @@ class LazySpotSource:
     def windows(self) -> Windows:
         return self.plan.windows
 
+    def used(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Which pixels of some windows were to be fitted, ``(n_rows, m)``; a mask, and what is saturated, is loaded."""
+        mask = self.plan.arguments.get(MASK)
+        whole = None if mask is None else np.broadcast_to(np.asarray(mask.values), self.windows.shape)
+        if self.plan.saturation is not None:
+            below = ~np.asarray(self.image >= self.plan.saturation)
+            whole = below if whole is None else whole & below
+        return self.windows.used(whole, rows)
+
     def records(self) -> Any:
         """All that is known of each fit, a Dask array of `record_type`."""
         return self._by_chunk(FitBlock, record_type(len(self.plan.model.names)))
@@ -47,7 +56,7 @@ class LazySpotSource:
             own = block(*(result.solution[name][rows] for name in names))
             parts.append(_from_delayed(own, (windows.count, *size), np.dtype(np.float64)))
         values = _concatenated(parts)
-        if MASK not in plan.arguments:
+        if MASK not in plan.arguments and plan.saturation is None:
             return values
         from dask import array
 

@@ -83,12 +83,21 @@ def iter_fit_spots_lazily(
     background: Background,
     groups: int | None,
     mask: Any,
+    saturation: float | None,
     settings: Settings | None,
     should_stop: Stop | None,
 ) -> Run:
     """`iter_fit_spots` of a Dask array."""
     plan = SpotPlan.of(
-        image, points, model, window=window, background=background, groups=groups, mask=mask, settings=settings
+        image,
+        points,
+        model,
+        window=window,
+        background=background,
+        groups=groups,
+        mask=mask,
+        saturation=saturation,
+        settings=settings,
     )
     return iter_fit_lazily(image, plan, should_stop)
 

@@ -30,7 +30,7 @@ from .spots import check_surface
 VERBS = {
     "fit_voxels": {"axis", "x", "select"},
     "fit_image": {"coords"},
-    "fit_spots": {"window", "background", "groups", "filters"},
+    "fit_spots": {"window", "background", "groups", "saturation", "filters"},
 }
 COMMON = {"verb", "model", "init", "bounds", "fixed", "tied", "shared", "camera", "options", "sigma"}
 NOT_HERE = {
@@ -51,7 +51,7 @@ class Recipe:
     settings : Settings
     places : dict
         The arguments of the verb that say where the samples are: `axis`, `x` and `select`, `coords`, or `window`,
-        `background` and `groups`.
+        `background`, `groups` and `saturation`.
     text : str
         The recipe in one spelling, to be compared with others.
     filters : tuple of SpotFilter
@@ -133,6 +133,8 @@ class Recipe:
             places = {"window": _window(said.get("window", 11)), "background": said.get("background", "constant")}
             if said.get("groups") is not None:
                 places["groups"] = check_groups(said["groups"])
+            if said.get("saturation") is not None:
+                places["saturation"] = _number(said["saturation"], "saturation")
         elif (coords := said.get("coords")) is not None:
             if not isinstance(coords, list):
                 raise FitInputError(f"the recipe's coords are {coords!r}; give a list of values for each axis")

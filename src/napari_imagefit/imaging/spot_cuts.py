@@ -98,6 +98,8 @@ def spot_picture(result: FitResult, place: Place, sigma: ArrayLike | None = None
     mask = getattr(source, "mask", None)
     if mask is not None:
         window[cut_out(mask) != 1] = np.nan
+    if windows.allowed is not None:
+        window[~windows.allowed[row].reshape(windows.size)] = np.nan
     spread = None if sigma is None else cut_out(np.broadcast_to(np.asarray(sigma, float), source.image.shape))
 
     options = source.options if hasattr(source, "options") else source.plan.settings.options

@@ -56,22 +56,31 @@ class SpotSource:
         """The pixels of some windows, ``(n_rows, m)``."""
         return self.windows.samples(self.image, self.mask, rows, padded=padded)
 
+    def used(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Which pixels of some windows were to be fitted, ``(n_rows, m)``."""
+        return self.windows.used(self.mask, rows)
+
     def origin(self, name: str) -> NDArray[np.intp] | int:
         """From where a parameter is counted in each window: the middle for a position, otherwise 0."""
         return self.windows.centres[:, self.positions.index(name)] if name in self.positions else 0
 
     def fitted(self, result: FitResult) -> Floats:
         values = np.empty((self.windows.count, self.windows.n_samples))
-        params = np.stack([result.solution[name] - self.origin(name) for name in result.model.names])
-        for rows, is_cut in self.windows.portions():
-            own = predict(result.model, self.coords(rows), params[:, rows], self.options).T
-            own += self.of_others(result, params, rows)
-            if is_cut:
-                own = np.where(self.windows.inside(rows), own, np.nan)
-            if self.mask is not None:
-                own = np.where(self.windows.gather(self.mask, rows), own, np.nan)
-            values[rows] = own
+        params = self.solution(result)
+        for rows, _ in self.windows.portions():
+            values[rows] = self.fitted_at(result, params, rows)
         return values.reshape(-1, *self.windows.size)
+
+    def solution(self, result: FitResult) -> Floats:
+        """Where the fits ended ``(n_params, N)``, positions as `coords` counts them."""
+        return np.stack([result.solution[name] - self.origin(name) for name in result.model.names])
+
+    def fitted_at(self, result: FitResult, params: Floats, rows: NDArray[np.intp]) -> Floats:
+        """The fitted windows of some spots, ``(n_rows, m)``; `params` are the `solution`."""
+        own = predict(result.model, self.coords(rows), params[:, rows], self.options).T
+        own += self.of_others(result, params, rows)
+        whole = self.mask is None and self.windows.allowed is None and not self.windows.is_cut[rows].any()
+        return own if whole else np.where(self.used(rows), own, np.nan)
 
     def of_others(
         self,

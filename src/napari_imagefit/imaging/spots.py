@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,7 @@ def iter_fit_spots(
     background: Background = "constant",
     groups: int | None = None,
     mask: ArrayLike | None = None,
+    saturation: float | None = None,
     settings: Settings | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Run:
@@ -53,17 +55,24 @@ def iter_fit_spots(
             background=background,
             groups=groups,
             mask=mask,
+            saturation=saturation,
             settings=settings,
             should_stop=should_stop,
         )
     model = with_background(models.find(model), background)
     data = real_array(image, "the image")
     check_surface(model, data.ndim)
-    windows = find_windows(points, data.shape, model.ndim, window)
-    used = as_mask(mask, data.shape, windows.plane)
     most = check_groups(groups)
+    windows, used = with_mask(find_windows(points, data.shape, model.ndim, window), mask, most)
     return iter_fit_windows(
-        data, windows, model, mask=used, settings=settings or Settings(), most=most, should_stop=should_stop
+        data,
+        windows,
+        model,
+        mask=used,
+        saturation=check_saturation(saturation),
+        settings=settings or Settings(),
+        most=most,
+        should_stop=should_stop,
     )
 
 
@@ -73,6 +82,7 @@ def iter_fit_windows(
     model: Model,
     *,
     mask: NDArray[np.bool_] | None,
+    saturation: float | None = None,
     settings: Settings,
     most: int = 1,
     should_stop: Callable[[], bool] | None = None,
@@ -83,12 +93,12 @@ def iter_fit_windows(
     wishes = Wishes.of(fitted, (windows.count,), every, settings)
     source = SpotSource(
         settings.level(data),
-        mask,
+        unsaturated(data, saturation, mask),
         windows,
         moved_positions(model, settings),
         settings.options,
         settings.recipe(),
-        asked_of(model, most),
+        asked_of(model, most, saturation),
     )
     if most > 1:
         check_groupable(model, settings)
@@ -121,9 +131,11 @@ def check_surface(model: Model, n_axes: int) -> None:
         )
 
 
-def asked_of(model: Model, most: int = 1) -> dict[str, Any]:
-    """What a recipe says of a surface on a background of its own, and of spots that are fitted together."""
+def asked_of(model: Model, most: int = 1, saturation: float | None = None) -> dict[str, Any]:
+    """What a recipe says of a surface on its own background, of spots in groups, and of saturated pixels."""
     said: dict[str, Any] = {"groups": most} if most > 1 else {}
+    if saturation is not None:
+        said["saturation"] = saturation
     if (background := background_of(model)) != "constant":
         said |= {"model": surface_of(model).name, "background": background}
     return said
@@ -147,15 +159,58 @@ def moved_positions(model: Model, settings: Settings) -> tuple[str, ...]:
     return find_positions(model) if _can_be_moved(model, settings) else ()
 
 
-def as_mask(mask: ArrayLike | None, shape: tuple[int, ...], plane: tuple[int, ...]) -> NDArray[np.bool_] | None:
+def with_mask(windows: Windows, mask: ArrayLike | None, most: int = 1) -> tuple[Windows, NDArray[np.bool_] | None]:
+    """Windows that know which of their pixels to use, and the mask of the image, if it is one.
+
+    Raises
+    ------
+    FitInputError
+        If it is a mask of neither the image nor the windows, or of windows that are fitted together.
+    """
     if mask is None:
-        return None
-    used = np.asarray(mask)
-    if used.shape not in {plane, shape}:
+        return windows, None
+    used, of_windows = np.asarray(mask), (windows.count, *windows.size)
+    if used.shape not in {windows.plane, windows.shape, of_windows}:
         raise FitInputError(
-            f"the mask has shape {used.shape}, the image {shape}; give a mask of the image's plane {plane}, "
-            "or one of its full shape"
+            f"the mask has shape {used.shape}, the image {windows.shape}; give a mask of the image's plane "
+            f"{windows.plane}, one of its full shape, or one for each window, {of_windows}"
         )
+    if used.shape in {windows.plane, windows.shape}:
+        return windows, as_mask(used, windows.shape)
+    if most > 1:
+        raise FitInputError(
+            "each window has a mask of its own, and spots that are fitted together have pixels in common; leave groups "
+            "out, or give a mask of the image"
+        )
+    return replace(windows, allowed=as_mask(used, of_windows).reshape(windows.count, -1)), None
+
+
+def check_saturation(saturation: Any) -> float | None:
+    """As a number.
+
+    Raises
+    ------
+    FitInputError
+        If it is none.
+    """
+    if saturation is None:
+        return None
+    if isinstance(saturation, bool) or not isinstance(saturation, Real) or not np.isfinite(float(saturation)):
+        raise FitInputError(f"saturation={saturation!r} is no value of a pixel; give a number, or None")
+    return float(saturation)
+
+
+def unsaturated(
+    data: NDArray[Any], saturation: float | None, mask: NDArray[np.bool_] | None
+) -> NDArray[np.bool_] | None:
+    """The mask, less the pixels that are saturated."""
+    if saturation is None:
+        return mask
+    below: NDArray[np.bool_] = ~(data >= saturation)
+    return below if mask is None else mask & below
+
+
+def as_mask(used: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.bool_]:
     if used.dtype != bool:
         raise FitInputError(f"the mask has type {used.dtype}; give a boolean one, True for each pixel to use")
     if not used.any():
@@ -184,6 +239,7 @@ def fit_spots(
     background: Background = "constant",
     groups: int | None = None,
     mask: ArrayLike | None = None,
+    saturation: float | None = None,
     init: Values | None = None,
     bounds: Bounds | None = None,
     fixed: Values | None = None,
@@ -228,7 +284,10 @@ def fit_spots(
         values of ``offset`` those of its first spot. A spot that still has one of another group in its window has
         `Flag.NEIGHBOUR_OVERLAP`, as have those of a group that came to no answer: they are fitted one by one.
     mask : boolean array, optional
-        The pixels to use, of the plane's or the image's shape. Others in a window are counted in ``n_left_out``.
+        The pixels to use, of the plane's or the image's shape, or of shape ``(N, *window)`` for each window by itself
+        (not with `groups`). Others in a window are counted in ``n_left_out``.
+    saturation : float, optional
+        Pixels at or above it are left out, as those that a mask leaves out are.
     init, bounds, fixed : dict, optional
         As in `fit_image`; arrays have one value per point. Positions are pixel indices of the image, and not bounded
         unless you say so: one that leaves its window has `Flag.CENTRE_OUTSIDE`.
@@ -291,6 +350,7 @@ def fit_spots(
             background=background,
             groups=groups,
             mask=mask,
+            saturation=saturation,
             settings=settings,
             progress=progress,
             should_stop=should_stop,
@@ -303,6 +363,7 @@ def fit_spots(
         background=background,
         groups=groups,
         mask=mask,
+        saturation=saturation,
         settings=settings,
         should_stop=should_stop,
     )

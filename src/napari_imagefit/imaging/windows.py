@@ -41,6 +41,8 @@ class Windows:
         The pixel at which arrays begin that hold only a part of the image: one with all pixels of these windows.
     crowded : boolean array, ``(N,)``, or None
         Whether the pixel of another point lies within each window, where not all points are here to tell.
+    allowed : boolean array, ``(N, n_samples)``, or None
+        Which pixels of each window to use, where each has a mask of its own.
     """
 
     shape: tuple[int, ...]
@@ -50,12 +52,18 @@ class Windows:
     size: tuple[int, ...]
     begin: NDArray[np.intp] | None = None
     crowded: NDArray[np.bool_] | None = None
+    allowed: NDArray[np.bool_] | None = None
 
     def some(self, rows: NDArray[np.intp] | slice) -> Windows:
         """Those of some points."""
-        crowded = None if self.crowded is None else self.crowded[rows]
+        crowded, allowed = (None if own is None else own[rows] for own in (self.crowded, self.allowed))
         return replace(
-            self, points=self.points[rows], frames=self.frames[rows], centres=self.centres[rows], crowded=crowded
+            self,
+            points=self.points[rows],
+            frames=self.frames[rows],
+            centres=self.centres[rows],
+            crowded=crowded,
+            allowed=allowed,
         )
 
     @property
@@ -141,20 +149,26 @@ class Windows:
             inside &= _along((places >= 0) & (places < n), axis, ndim)
         return inside.reshape(rows.size, -1)
 
+    def used(self, mask: NDArray[np.bool_] | None, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Which pixels of some windows the image has, and no mask forbids, ``(n_rows, m)``."""
+        used = self.inside(rows)
+        if mask is not None:
+            used &= self.gather(mask, rows)
+        if self.allowed is not None:
+            used &= self.allowed[rows]
+        return used
+
     def samples(
         self, image: NDArray[Any], mask: NDArray[np.bool_] | None, rows: NDArray[np.intp], *, padded: bool
     ) -> NDArray[Any]:
-        """The image in some windows, ``(n_rows, m)``; NaN where the mask forbids or, if `padded`, the image ends.
+        """The image in some windows, ``(n_rows, m)``; NaN where a mask forbids or, if `padded`, the image ends.
 
         In the image's own type where nothing is to be NaN.
         """
         values = self.gather(image, rows)
-        if mask is None and not padded:
+        if mask is None and self.allowed is None and not padded:
             return values
-        used = self.inside(rows)
-        if mask is not None:
-            used &= self.gather(mask, rows)
-        return np.where(used, values, np.asarray(np.nan, np.result_type(values.dtype, np.float32)))
+        return np.where(self.used(mask, rows), values, np.asarray(np.nan, np.result_type(values.dtype, np.float32)))
 
     def have_neighbours(self) -> NDArray[np.bool_]:
         """Whether the pixel of another point lies within a window."""

@@ -105,6 +105,8 @@ class SpotChoice:
     background : {"constant", "sloping"}
     groups : int or None
         The most spots that are fitted together where their windows overlap; None fits each by itself.
+    saturation : float or None
+        Pixels at or above it do not count.
     filters : tuple of SpotFilter
         Which spots count, in the order in which they are asked.
     """
@@ -113,6 +115,7 @@ class SpotChoice:
     window: tuple[int, ...] = (11,)
     background: Background = "constant"
     groups: int | None = None
+    saturation: float | None = None
     filters: tuple[SpotFilter, ...] = ()
 
 

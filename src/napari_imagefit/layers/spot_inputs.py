@@ -116,4 +116,6 @@ def _beyond_plain(choices: Choices) -> dict[str, Any]:
         wishes["background"] = choices.spots.background
     if choices.spots.groups is not None:
         wishes["groups"] = choices.spots.groups
+    if choices.spots.saturation is not None:
+        wishes["saturation"] = choices.spots.saturation
     return wishes

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..imaging.noise_growth import find_noise_growth
 from ..imaging.spots import iter_fit_spots
 from .outputs import KEY, Output, place_maps, role
 from .request import Outcome, Request, Stop, Task
@@ -45,4 +46,5 @@ def run_spots(request: Request, should_stop: Stop | None = None) -> Task:
     }
     placed = place_maps([(places, made, kind)], request.group, request.transform, request.map_transform, request.axis)
     outputs = tuple(Output.of(new, make=role(new) not in request.shown) for new in placed)
-    return Outcome(request, result, outputs)
+    growth = find_noise_growth(result)
+    return Outcome(request, result, outputs, note="" if growth is None else f"⚠ {growth.sentence()}.")
