@@ -125,10 +125,13 @@ def average_bead(image: ArrayLike, result: FitResult, keep: ArrayLike | None = N
     for rows in np.array_split(chosen, -(-chosen.size // 1024)):
         pixels = _fitted_pixels(result, data, rows)
         under = _background(result, windows, rows) + _of_others(result, rows)
-        values = (pixels - under) / result.params["amplitude"][rows, None]
-        for row, own in zip(rows, values.reshape(-1, *windows.size), strict=True):
+        every = np.stack([result.params[name][rows] for name in result.model.names])
+        curved = predict(result.model, windows.coordinates(rows), every, _options(result)).T
+        heights = result.params["amplitude"][rows, None]
+        values, curves = (((v - under) / heights).reshape(-1, *windows.size) for v in (pixels, curved))
+        for row, own, curve in zip(rows, values, curves, strict=True):
             away = [result.params[name][row] - c for name, c in zip(positions, windows.centres[row], strict=True)]
-            moved = _sampled(own, steps + np.array(away).reshape(-1, *[1] * len(size)), order=3)
+            moved = _sampled(own, steps + np.array(away).reshape(-1, *[1] * len(size)), order=3, fill=curve)
             there = np.isfinite(moved)
             total[there] += moved[there]
             count += there
@@ -185,7 +188,7 @@ def orthogonal_cuts(
     background = _background(result, windows, rows).reshape(windows.size)
     corner = windows.centres[row] - windows.reach
     params = np.array([result.params[name][row] for name in result.model.names])[:, None]
-    options = getattr(result.source, "options", Options())
+    options = _options(result)
     cuts = []
     for axis, (name, size, n) in enumerate(zip(positions, sizes, windows.size, strict=True)):
         line = np.arange(n, dtype=float)
@@ -293,10 +296,18 @@ def _fitted_pixels(result: FitResult, data: NDArray[Any], rows: NDArray[np.intp]
     return np.where(used, source.windows.gather(data, rows), np.nan).astype(float)
 
 
-def _sampled(values: Floats, places: Floats, order: int) -> Floats:
-    """Values between pixels; NaN beyond the array and next to what is not finite."""
+def _options(result: FitResult) -> Options:
+    own: Options = getattr(result.source, "options", Options())
+    return own
+
+
+def _sampled(values: Floats, places: Floats, order: int, fill: Floats | float = 0.0) -> Floats:
+    """Values between pixels; NaN beyond the array and next to what is not finite.
+
+    A spline sees that through `fill`, which is to be near to what would be there: it swings where it jumps.
+    """
     known = np.isfinite(values)
-    filled = values if known.all() else np.where(known, values, np.mean(values[known]) if known.any() else 0.0)
+    filled = np.where(known, values, fill)
     found = ndimage.map_coordinates(filled, places, order=order, mode="nearest")
     inside = np.ones(found.shape, bool)
     for place, n in zip(places, values.shape, strict=True):
