@@ -17,18 +17,17 @@ from numpy.typing import NDArray
 from .._lazy import LazyModule
 from . import large_stages
 from .coarse import coarsen
+from .few import Few
 from .fits import Fits, store
 from .large_stages import PartStatistics
 from .lattice import LatticeCoordinate
 from .loading import padded_length, tolerances_of
-from .many import iter_many
 from .objective import TILE, Samples
 from .pool import pool
 from .problem import Problem
 from .programs import Runner, computing, find_device
 from .progress import Progress
 from .stages import Statistics, size_of
-from .status import Status
 from .trust_region import RUNNING, State, Task
 
 if TYPE_CHECKING:
@@ -36,6 +35,8 @@ if TYPE_CHECKING:
 else:
     jax = LazyModule("jax")
 
+# Samples from which on fewer of them lead to the start; below, looking at all of them a few times more costs less.
+DESCEND_FROM = 1 << 19
 # Seconds between two yields.
 PATIENCE = 0.05
 LARGEST_INDEX = np.iinfo(np.uint16).max
@@ -87,13 +88,15 @@ class _LargeFit:
         problem, here = self.problem, Progress(self.index, total)
         with computing(problem.options):
             self.parts = self._load()
+            few = self._few()
             params = np.ones((len(problem.model.names), 1), self.dtype)
             ready = self.runner.is_ready(large_stages.part_expansion, self.parts[0], params)
-        if not ready:
+        if not ready or not (few is None or few.is_ready()):
             yield replace(here, compiling=True)
-            self._compile(params)
-        start, steps = yield from self._find_start(should_stop, here)
+            self._compile(params, few)
+        yield here
         with computing(problem.options):
+            start, steps = self._find_start(few, should_stop)
             seen = self._statistics(start)
         task, state, begun = yield from self._descend(start, seen, should_stop, here)
         given = problem.start.astype(self.dtype)
@@ -140,19 +143,22 @@ class _LargeFit:
         store(self.problem, place, self.fits, task, state, seen, ends)
         self.fits.n_iterations[place] += steps_before
 
-    def _find_start(
-        self, should_stop: Callable[[], bool], here: Progress
-    ) -> Generator[Progress, None, tuple[NDArray[Any], int]]:
-        """Where fewer samples lead to, and the steps it took."""
+    def _few(self) -> Few | None:
+        """Fewer samples that know a start; None where one is given, and not many samples that could better it."""
         problem = self.problem
-        small = coarsen(problem)
-        found = Fits.blank(len(problem.model.names), 1, Status.STOPPED)
-        found.n_free[:] = self.fits.n_free[self.index]
-        for progress in iter_many(small, Runner(self.runner.kernel, small.options), found, should_stop):
-            yield replace(here, compiling=progress.compiling)
-        answered = found.ended[0] >= 0 and np.isfinite(found.solution).all()
-        start = found.solution if answered else np.where(np.isfinite(problem.start), problem.start, found.start)
-        return np.where(np.isfinite(start), start, 1.0).astype(self.dtype), int(found.n_iterations[0])
+        descend = problem.n_samples >= DESCEND_FROM
+        if not descend and np.isfinite(problem.start).all():
+            return None
+        return Few(coarsen(problem), self.runner.kernel, descend)
+
+    def _find_start(self, few: Few | None, should_stop: Callable[[], bool]) -> tuple[NDArray[Any], int]:
+        """Where fewer samples lead to, and the steps it took."""
+        given = self.problem.start
+        if few is None:
+            return given.astype(self.dtype), 0
+        found, answered, steps = few.find(should_stop)
+        start = found if answered else np.where(np.isfinite(given), given, found)
+        return np.where(np.isfinite(start), start, 1.0).astype(self.dtype), steps
 
     def _load(self) -> list[Samples]:
         """The samples in parts, on the device, in the narrowest precision that holds them exactly."""
@@ -270,19 +276,39 @@ class _LargeFit:
         params[list(self.problem.free)] = np.asarray(x)
         return params
 
-    def _compile(self, params: NDArray[Any]) -> None:
-        """Compile the programs for a part, at the same time."""
+    def _compile(self, params: NDArray[Any], few: Few | None) -> None:
+        """Compile all programs, at the same time."""
         options = self.problem.options
 
-        def one(stage: Any) -> None:
+        def one(stage: Any, args: tuple[Any, ...]) -> None:
             with computing(options):
-                self.runner.program(stage, self.parts[0], params)
+                self.runner.program(stage, *args)
 
-        for done in [
-            pool().submit(one, stage)
-            for stage in (large_stages.part_expansion, large_stages.part_residuals, large_stages.statistics)
-        ]:
+        calls = self._calls(params)
+        waiting = [] if few is None else [pool().submit(one, *call) for call in few.calls()]
+        for done in [*waiting, *(pool().submit(one, *call) for call in calls)]:
             done.result()
+
+    def _calls(self, params: NDArray[Any]) -> list[tuple[Any, tuple[Any, ...]]]:
+        """The stages with arguments of their shapes, those first that take long."""
+        part, shapes = self.parts[0], self.runner.shapes
+        # as `_statistics` has them
+        number, count = np.ones(1, self.dtype), np.ones((1, 1), np.int32).sum(axis=0)
+        self.counts = self.usual = number
+        with computing(self.problem.options):
+            task = self._task(params, Statistics(count, count, number, number))
+            state, trial = shapes(large_stages.first, task, count)
+            there = shapes(large_stages.part_expansion, part, params)
+            sums = shapes(large_stages.part_residuals, part, params)
+            tolerances, limit = tolerances_of(self.problem.options), np.int32(self.problem.options.max_iterations)
+        return [
+            (large_stages.following, (task, state, trial, there, tolerances, limit)),
+            (large_stages.part_expansion, (part, params)),
+            (large_stages.ending, (task, state, sums, count)),
+            (large_stages.part_residuals, (part, params)),
+            (large_stages.first, (task, count)),
+            (large_stages.statistics, (part, params)),
+        ]
 
 
 def _is_exact(array: NDArray[Any]) -> bool:

@@ -77,7 +77,7 @@ def part_residuals(kernel: Kernel, samples: Samples, params: Array) -> Residuals
 def first(kernel: Kernel, task: Task, n_used: Array) -> tuple[State, Trial]:
     """Stage: the start, to be evaluated."""
     state = start_of(task, kernel, n_used)
-    return state, trust_region.propose(task, state)
+    return state, trust_region.stay(state)
 
 
 def following(

@@ -287,8 +287,7 @@ class _Work:
         """The stages with arguments of their shapes."""
         with computing(self.problem.options):
             first = self._arguments()
-            kernel = self.runner.kernel
-            task, state, _ = jax.eval_shape(lambda *a: begin(kernel, *a), *first)
+            task, state, _ = self.runner.shapes(begin, *first)
             count, samples = first[:2]
             return [
                 (begin, first),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -77,6 +78,10 @@ class Runner:
         compiled: Callable[..., Any] = self._program(stage, args)
         return compiled
 
+    def shapes(self, stage: Stage, *args: Any) -> Any:
+        """What a stage returns, as `jax.ShapeDtypeStruct`; compiling it then need not trace it again."""
+        return _traceable(stage, self.kernel).eval_shape(*args)
+
     def _key(self, stage: Stage, args: tuple[Any, ...]) -> Any:
         leaves, tree = jax.tree.flatten(args)
         shapes = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
@@ -114,10 +119,16 @@ class Runner:
         file = cache.key_of(stage, kernel, (device.platform, device.device_kind, str(key[2:])))
         if file is not None and (found := cache.load(file)) is not None:
             return found
-        program = _compile(jax.jit(lambda *a: stage(kernel, *a)).lower(*args), device)
+        program = _compile(_traceable(stage, kernel).lower(*args), device)
         if file is not None:
             cache.keep(file, program)
         return program
+
+
+@functools.lru_cache(maxsize=32)
+def _traceable(stage: Stage, kernel: Kernel) -> Any:
+    """The same function for the same stage, by which JAX knows that it has traced it."""
+    return jax.jit(lambda *a: stage(kernel, *a))
 
 
 def _compile(lowered: Any, device: Any) -> Any:

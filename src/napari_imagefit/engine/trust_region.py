@@ -241,6 +241,12 @@ def judge(task: Task, tolerances: Tolerances, limit: Array, state: State, trial:
     )
 
 
+def stay(state: State) -> Trial:
+    """What is tried first: where a fit is, whose start has not been evaluated."""
+    nothing, none = jnp.zeros_like(state.x), jnp.zeros_like(state.radius)
+    return Trial(state.x, nothing, nothing, none, none, none)
+
+
 def propose(task: Task, state: State) -> Trial:
     """The next step to try; a fit whose start has not been evaluated stays there."""
     box, here = Box(task.lower, task.upper), state.here
