@@ -10,6 +10,7 @@ import pytest
 from scipy.optimize import least_squares
 
 import napari_imagefit as nif
+from napari_imagefit.engine import large
 from napari_imagefit.engine.lattice import lattice
 from napari_imagefit.engine.objective import TILE
 from napari_imagefit.engine.programs import compiled_programs
@@ -30,6 +31,12 @@ def image() -> np.ndarray:
     return surface(TRUTH) + np.random.default_rng(0).normal(0, 4, SHAPE)
 
 
+@pytest.fixture(params=[False, True], ids=["from the guess", "from binned pixels"])
+def start(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways to the start, whatever the number of pixels from which the other one is taken."""
+    monkeypatch.setattr(large, "DESCEND_FROM", 0 if request.param else 1 << 40)
+
+
 def found(result: nif.FitResult) -> np.ndarray:
     return np.array([float(result.params[name]) for name in NAMES])
 
@@ -46,6 +53,7 @@ EVERY = np.ones(SHAPE, bool)
 DISK = (Y - 145) ** 2 + (X - 135) ** 2 < 149**2
 
 
+@pytest.mark.usefixtures("start")
 def test_the_minimum_and_errors_are_those_of_all_pixels(image: np.ndarray) -> None:
     result = nif.fit_image(image, "gaussian_2d_elliptic")
     best = scipys(image, EVERY)
@@ -61,6 +69,7 @@ def test_the_minimum_and_errors_are_those_of_all_pixels(image: np.ndarray) -> No
     np.testing.assert_allclose(result.residual(), -residual, atol=1e-9)
 
 
+@pytest.mark.usefixtures("start")
 @pytest.mark.parametrize("what", ["disk", "nan", "sigma", "camera", "huber", "float32"])
 def test_all_that_a_fit_can_be(image: np.ndarray, what: str) -> None:
     rng = np.random.default_rng(1)
@@ -103,6 +112,7 @@ def test_all_that_a_fit_can_be(image: np.ndarray, what: str) -> None:
     assert (np.abs(found(result) - best) < (0.05 if what == "float32" else 1e-3) * error).all()
 
 
+@pytest.mark.usefixtures("start")
 def test_given_starts_are_tried_where_binned_pixels_mislead() -> None:
     rng = np.random.default_rng(2)
     # a speck of less than a bin, and a broad cloud that is none of it
