@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 else:
     jax = LazyModule("jax")
 
-# Samples from which on fewer of them lead to the start; below, looking at all of them a few times more costs less.
+# Samples from which on fewer of them are fitted from a guess; below, a few more steps of all of them cost as much.
 DESCEND_FROM = 1 << 19
 # Seconds between two yields.
 PATIENCE = 0.05
@@ -91,7 +91,7 @@ class _LargeFit:
             few = self._few()
             params = np.ones((len(problem.model.names), 1), self.dtype)
             ready = self.runner.is_ready(large_stages.part_expansion, self.parts[0], params)
-        if not ready or not (few is None or few.is_ready()):
+        if not ready or not few.is_ready():
             yield replace(here, compiling=True)
             self._compile(params, few)
         yield here
@@ -143,19 +143,15 @@ class _LargeFit:
         store(self.problem, place, self.fits, task, state, seen, ends)
         self.fits.n_iterations[place] += steps_before
 
-    def _few(self) -> Few | None:
-        """Fewer samples that know a start; None where one is given, and not many samples that could better it."""
+    def _few(self) -> Few:
+        """Fewer samples that know a start, and fit it where it may be bad or steps of all samples take long."""
         problem = self.problem
-        descend = problem.n_samples >= DESCEND_FROM
-        if not descend and np.isfinite(problem.start).all():
-            return None
+        descend = problem.n_samples >= DESCEND_FROM or bool(np.isfinite(problem.start).all())
         return Few(coarsen(problem), self.runner.kernel, descend)
 
-    def _find_start(self, few: Few | None, should_stop: Callable[[], bool]) -> tuple[NDArray[Any], int]:
+    def _find_start(self, few: Few, should_stop: Callable[[], bool]) -> tuple[NDArray[Any], int]:
         """Where fewer samples lead to, and the steps it took."""
         given = self.problem.start
-        if few is None:
-            return given.astype(self.dtype), 0
         found, answered, steps = few.find(should_stop)
         start = found if answered else np.where(np.isfinite(given), given, found)
         return np.where(np.isfinite(start), start, 1.0).astype(self.dtype), steps
@@ -276,7 +272,7 @@ class _LargeFit:
         params[list(self.problem.free)] = np.asarray(x)
         return params
 
-    def _compile(self, params: NDArray[Any], few: Few | None) -> None:
+    def _compile(self, params: NDArray[Any], few: Few) -> None:
         """Compile all programs, at the same time."""
         options = self.problem.options
 
@@ -284,9 +280,8 @@ class _LargeFit:
             with computing(options):
                 self.runner.program(stage, *args)
 
-        calls = self._calls(params)
-        waiting = [] if few is None else [pool().submit(one, *call) for call in few.calls()]
-        for done in [*waiting, *(pool().submit(one, *call) for call in calls)]:
+        calls = [*few.calls(), *self._calls(params)]
+        for done in [pool().submit(one, *call) for call in calls]:
             done.result()
 
     def _calls(self, params: NDArray[Any]) -> list[tuple[Any, tuple[Any, ...]]]:
