@@ -25,8 +25,6 @@ ENOUGH = 8192
 BLOCKS = 16
 # Samples from which a fit is the only one of its batch, and in which an image is large enough for blocks.
 ALONE = 1024
-# Samples of a single fit that are added up side by side.
-LANES = 128
 # Halvings of the range in which a quantile lies.
 HALVINGS = 16
 # Rounds of adaptive moments at most, and the change, of widths in parts of themselves, that counts as none.
@@ -48,41 +46,26 @@ def thinned(*arrays: Array) -> tuple[Array, ...]:
     return tuple(a[::step] for a in arrays)
 
 
-def folded(*arrays: Array) -> tuple[Array, ...]:
-    """The samples ``(m, 1)`` of a single fit side by side, as if they were of many fits; all others as they are."""
-    m, fits = arrays[0].shape
-    return tuple(a.reshape(m // LANES, LANES) for a in arrays) if fits == 1 and m % LANES == 0 else arrays
-
-
-def add_up(*terms: Array, fits: int | None = None) -> tuple[Array, ...]:
+def add_up(*terms: Array) -> tuple[Array, ...]:
     """The sums over the samples of several ``(m, B)``, each ``(B,)``, in one pass.
 
     Together they are one loop, in which what the terms have in common is computed once and nothing is written to
     memory but the sums.
-
-    Parameters
-    ----------
-    fits : int, optional
-        1 where the columns are one fit's samples side by side.
     """
     terms = tuple(jnp.broadcast_arrays(*terms))
-    fits = terms[0].shape[1] if fits is None else fits
-    terms = folded(*terms)
     zero = jnp.zeros((), terms[0].dtype)
-    sums = jax.lax.reduce(terms, (zero,) * len(terms), lambda a, b: tuple(map(jnp.add, a, b)), (0,))
-    return tuple(jnp.sum(s)[None] if s.shape[0] != fits else s for s in sums)
+    sums: tuple[Array, ...] = jax.lax.reduce(terms, (zero,) * len(terms), lambda a, b: tuple(map(jnp.add, a, b)), (0,))
+    return sums
 
 
 def extents(arrays: tuple[Array, ...], weights: Array) -> list[tuple[Array, Array]]:
     """Least and largest value, of each array, of the samples that count; 0 and 1 where none does."""
     used = weights > 0
-    (any_used,) = folded(used)
 
     def greatest(a: Array) -> Array:
-        kept = jnp.max(folded(jnp.where(used, a, -jnp.inf))[0], axis=0)
-        return jnp.max(kept)[None] if weights.shape[1] == 1 else kept
+        return jnp.max(jnp.where(used, a, -jnp.inf), axis=0)
 
-    empty = ~jnp.any(any_used, axis=0) if weights.shape[1] != 1 else ~jnp.any(any_used)[None]
+    empty = ~jnp.any(used, axis=0)
     return [(jnp.where(empty, 0, -greatest(-a)), jnp.where(empty, 1, greatest(a))) for a in arrays]
 
 
@@ -100,13 +83,12 @@ def quantile(data: Array, weights: Array, fraction: float) -> Array:
 def _between(data: Array, used: Array, fraction: float, low: Array, high: Array) -> Array:
     """The quantile, which lies between `low` and `high`, by halving: that counts often, but sorting is far slower."""
     kept = jnp.where(used, data, jnp.inf)
-    fits = low.shape[0]
-    (count,) = add_up(used.astype(data.dtype), fits=fits)
+    (count,) = add_up(used.astype(data.dtype))
     rank = fraction * jnp.maximum(count - 1, 0)
 
     def halve(_: Array, ends: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         low, middle, high = ends
-        (below,) = add_up((kept <= middle).astype(data.dtype), fits=fits)
+        (below,) = add_up((kept <= middle).astype(data.dtype))
         enough = below > rank
         low, high = jnp.where(enough, low, middle), jnp.where(enough, middle, high)
         return low, 0.5 * low + 0.5 * high, high
@@ -265,9 +247,7 @@ def find_blob(coords: tuple[Array, ...], data: Array, weights: Array) -> Blob:
     counts = jnp.broadcast_to((weights > 0).astype(data.dtype), data.shape)
     sight = Sight(coords[0], coords[1], data, squares, counts)
     few = _runs(sight) if m >= ENOUGH else sight
-    if fits == 1:
-        sight, few = Sight(*folded(*sight)), Sight(*folded(*few))
-    (count,) = add_up(sight.count, fits=fits)
+    (count,) = add_up(sight.count)
     least = 0.1 * ratio((y_high - y_low) * (x_high - x_low), jnp.maximum(count, 1), 1.0)
     frame = Frame(y_low, y_high, x_low, x_high, least)
     background = _between(few.data, few.count > 0, 0.3, low, high)
@@ -286,7 +266,7 @@ def find_blob(coords: tuple[Array, ...], data: Array, weights: Array) -> Blob:
     g = _template(sight, matched)
     part = sight.squares * g
     terms = sight.squares, sight.squares * sight.data, part, part * g, part * sight.data
-    sums = tuple(add_up(term, fits=fits)[0] for term in terms) if fits > 1 else add_up(*terms, fits=fits)
+    sums = tuple(add_up(term)[0] for term in terms) if fits > 1 else add_up(*terms)
     total, product, x1, xx, xy = sums
     line = _line(total, product, x1, xx, xy)
     return Blob(line.amplitude, matched.y, matched.x, matched.yy, matched.xx, matched.yx, background + line.offset)
@@ -296,8 +276,7 @@ def _runs(sight: Sight) -> Sight:
     """Means over runs of samples that follow each other, which in an image are neighbours."""
     m = sight.data.shape[0]
     length = m // (ENOUGH // 2)
-    # a whole number of runs, and of lanes
-    short = -m % (length * LANES)
+    short = -m % length
 
     def runs(a: Array) -> Array:
         padded = jnp.pad(a, ((0, short), (0, 0)))
@@ -336,21 +315,21 @@ def _blocks(sight: Sight, frame: Frame) -> tuple[Sight, Frame, Array, Array]:
     return Sight(y, x, data, total, count), frame, jnp.min(data, axis=0), jnp.max(data, axis=0)
 
 
-def _first(sight: Sight, fits: int) -> tuple[Array, Array]:
+def _first(sight: Sight) -> tuple[Array, Array]:
     """The place of the first sample, from which moments are measured: it is no padding."""
-    return sight.y[0, :fits], sight.x[0, :fits]
+    return sight.y[0], sight.x[0]
 
 
-def _moments(sight: Sight, fields: tuple[Array, ...], fits: int) -> list[list[Array]]:
+def _moments(sight: Sight, fields: tuple[Array, ...]) -> list[list[Array]]:
     """Sums of each field times 1, y, x, y², x² and yx, from the first sample on, each ``(B,)``."""
-    first_y, first_x = _first(sight, fits)
+    first_y, first_x = _first(sight)
     y, x = sight.y - first_y, sight.x - first_x
     powers = (jnp.ones_like(y), y, x, y * y, x * x, y * x)
-    if fits > 1 and y.shape[1] == 1 == x.shape[1]:
+    if fields[0].shape[1] > 1 and y.shape[1] == 1 == x.shape[1]:
         # the fits have their coordinates in common: products of matrices
         table = jnp.concatenate(powers, axis=1).T
         return [list(jnp.matmul(table, field, precision="highest")) for field in fields]
-    sums = add_up(*(field * power for field in fields for power in powers), fits=fits)
+    sums = add_up(*(field * power for field in fields for power in powers))
     return [list(sums[6 * i : 6 * i + 6]) for i in range(len(fields))]
 
 
@@ -361,8 +340,8 @@ def _from_peak(sight: Sight, frame: Frame, low: Array, high: Array) -> Match:
     dark = -low > 1.5 * high
     sign, top = jnp.where(dark, -1, 1).astype(low.dtype), jnp.where(dark, -low, high)
     core = jnp.where(sight.count > 0, jnp.maximum(sign * sight.data - 0.5 * top, 0), 0)
-    first_y, first_x = _first(sight, low.shape[0])
-    (sums,) = _moments(sight, (core,), low.shape[0])
+    first_y, first_x = _first(sight)
+    (sums,) = _moments(sight, (core,))
     mass, cy, cx, yy, xx, _ = sums[0], *(ratio(moment, sums[0]) for moment in sums[1:])
     cy, cx = jnp.where(mass > 0, cy, middle_y - first_y), jnp.where(mass > 0, cx, middle_x - first_x)
     # a Gaussian cut at half its height has 0.217 of its variance there
@@ -392,7 +371,7 @@ def _line(total: Array, y: Array, x: Array, xx: Array, xy: Array) -> Line:
 
 def _match(sight: Sight, frame: Frame, start: Match) -> Match:
     """Rounds of adaptive moments until every fit has settled; each by itself, whatever the others do."""
-    level = add_up(sight.count, sight.count * sight.data, fits=start.y.shape[0])
+    level = add_up(sight.count, sight.count * sight.data)
 
     def go_on(state: tuple[Array, Match]) -> Array:
         return (state[0] < ROUNDS) & ~jnp.all(state[1].settled)
@@ -411,16 +390,15 @@ def _adapt(sight: Sight, frame: Frame, at: Match, level: tuple[Array, ...]) -> M
     """One round of adaptive moments; a round that leads nowhere sensible changes nothing, and is the last."""
     y_low, y_high, x_low, x_high, least = frame
     window = _template(sight, at)
-    fits = at.y.shape[0]
     seen = sight.count * window
-    of_one, of_data = _moments(sight, (seen, seen * sight.data), fits)
-    line = _line(level[0], level[1], of_one[0], add_up(seen * window, fits=fits)[0], of_data[0])
+    of_one, of_data = _moments(sight, (seen, seen * sight.data))
+    line = _line(level[0], level[1], of_one[0], add_up(seen * window)[0], of_data[0])
     sign = jnp.where(line.amplitude < 0, -1, 1)
     mass, *rest = (sign * (data - line.offset * one) for one, data in zip(of_one, of_data, strict=True))
     mass, *rest = jax.lax.optimization_barrier((mass, *rest))
     sy, sx, yy, xx, yx = (ratio(moment, mass) for moment in rest)
     yy, xx, yx = yy - sy * sy, xx - sx * sx, yx - sy * sx
-    first_y, first_x = _first(sight, fits)
+    first_y, first_x = _first(sight)
     sy, sx = sy - (at.y - first_y), sx - (at.x - first_x)
     # what several results need is written to memory, or it would be computed again for each
     mass, sy, sx, yy, xx, yx = jax.lax.optimization_barrier((mass, sy, sx, yy, xx, yx))

@@ -137,12 +137,13 @@ MOST_LOOKED_AT, ENOUGH = 1 << 18, 1 << 13
 
 
 def _some_finite(values: NDArray[Any]) -> NDArray[Any]:
-    """Finite values: all, or of many a sample that is large enough for percentiles."""
+    """Finite values: all, or of many some that are enough for percentiles."""
     # an odd step does not run down the columns of an image
     some = values.reshape(-1)[:: values.size // MOST_LOOKED_AT | 1]
     finite: NDArray[Any] = some[np.isfinite(some)]
     if finite.size <= ENOUGH and some.size < values.size:
         finite = values[np.isfinite(values)]
+        finite = finite[:: finite.size // MOST_LOOKED_AT | 1]
     return finite
 
 
