@@ -68,6 +68,18 @@ def cut_short(rng: np.random.Generator, n: int) -> tuple[Floats, Floats]:
     return np.linspace(4, 200, 64), np.stack([heights[0], short, heights[1], long, rng.uniform(-10, 30, n)])
 
 
+def alike(rng: np.random.Generator, n: int) -> tuple[Floats, Floats]:
+    """Two time constants that differ by 2 to 4 times, at 32 samples that end before the longer has fallen.
+
+    Of every fifth draw the best fit has no end in the longer one, of some the shorter is a spike on the first sample.
+    """
+    short = log_uniform(rng, 8, 60, n)
+    heights = rng.uniform(20, 180, (2, n))
+    return np.linspace(2, 160, 32), np.stack(
+        [heights[0], short, heights[1], short * rng.uniform(2, 4, n), rng.uniform(-10, 30, n)]
+    )
+
+
 def blood(b: Floats) -> Callable[[np.random.Generator, int], tuple[Floats, Floats]]:
     """Perfusion fractions, pseudo-diffusion and diffusion (mm²/s) from bone marrow to liver and kidney."""
 
@@ -83,6 +95,7 @@ DRAWS: dict[str, tuple[str, Callable[..., Floats], Any]] = {
     "biexponential, tissue": ("biexponential_decay", two_decays, tissue),
     "biexponential, apart": ("biexponential_decay", two_decays, apart),
     "biexponential, cut short": ("biexponential_decay", two_decays, cut_short),
+    "biexponential, alike": ("biexponential_decay", two_decays, alike),
     "ivim, many small b": ("ivim", perfused, blood(MANY_SMALL)),
     "ivim, few small b": ("ivim", perfused, blood(FEW_SMALL)),
 }
@@ -91,14 +104,18 @@ DRAWS: dict[str, tuple[str, Callable[..., Floats], Any]] = {
 @pytest.mark.slow
 @pytest.mark.parametrize("case", DRAWS)
 def test_two_components_are_as_good_as_scipy_from_the_truth(case: str) -> None:
-    """At a signal-to-noise ratio of 100 (signal at 0), in 99 % of the voxels: cost within 1e-6 of it, or lower."""
+    """At a signal-to-noise ratio of 100 (signal at 0), in 99 % of the voxels: cost within 1e-6 of it, or lower.
+
+    Where the two are alike the minimum lies at the end of a flat valley: there SciPy's thousand evaluations are matched
+    with three hundred, of which the hundred that are usual are not enough for one in a hundred.
+    """
     name, function, draw = DRAWS[case]
     rng, n = np.random.default_rng(21), 500
     x, truth = draw(rng, n)
     clean = np.stack([function(p, x) for p in truth.T], axis=1)
     height = truth[0] if name == "ivim" else truth[0] + truth[2]
     data = clean + 0.01 * height * rng.standard_normal(clean.shape)
-    result = fit_voxels(data, name, x=x)
+    result = fit_voxels(data, name, x=x, max_iterations=300 if draw is alike else 100)
     model = models[name]
     good = np.zeros(n, bool)
     for i in range(n):

@@ -12,9 +12,10 @@ from .pairs import Sums, falling_row, find_pair
 from .separable import centred, mean, regress_in_turn, regress_pair, span_of
 
 if TYPE_CHECKING:
+    import jax
     import jax.numpy as jnp
 else:
-    jnp = LazyModule("jax.numpy")
+    jax, jnp = LazyModule("jax"), LazyModule("jax.numpy")
 
 
 def _biexponential(
@@ -27,6 +28,11 @@ Found = tuple[Array, ...]
 
 # The slowest of the row of exponentials, of which the span sees a fifth of the time constant.
 SLOWEST_RATE = 0.2
+OCTAVES = 9  # of rates in the row
+# By how much the time constant of a spike is below the distance of the first two samples, and how much shorter it is
+# tried to be: there a fit gets on slowly, for hardly a sample tells.
+SPIKE = 5
+SHORTER = (1, 0.7, 0.5, 0.35)
 # Factors between the time constants of closer looks, each about a root of the one before.
 CLOSER = (1.19, 1.09, 1.04)
 
@@ -82,15 +88,28 @@ def _guess_biexponential(coords: Coords, data: Array, weights: Array) -> Array:
         model = pair.first * short + pair.second * long
         return pair.gain, (pair.first, tau_1, pair.second, tau_2, mean(data - model, weights))
 
+    def closer(gain: Array, found: Found) -> tuple[Array, Found]:
+        for step in CLOSER:
+            near = jnp.asarray([(step**i, step**j) for i in (-1, 0, 1) for j in (-1, 0, 1)], data.dtype)
+            gain, found = best_of(near, lambda c, at=found: attempt(c[0] * at[1], c[1] * at[3]))  # type: ignore[misc]
+        return gain, found
+
     # from five times the span on, in steps of √2
-    row = falling_row(since, SLOWEST_RATE / span, octaves=9, parts=2)
+    row = falling_row(since, SLOWEST_RATE / span, octaves=OCTAVES, parts=2)
     squares = weights * weights
     row = row - ratio(jnp.sum(squares * row, axis=1), jnp.sum(squares, axis=0))[:, None]
     fast, slow = find_pair(row, target, weights, _explained)
     gain, found = attempt(*(span / SLOWEST_RATE * 2 ** (-0.5 * place) for place in (fast, slow)))
-    for step in CLOSER:
-        near = jnp.asarray([(step**i, step**j) for i in (-1, 0, 1) for j in (-1, 0, 1)], data.dtype)
-        gain, found = best_of(near, lambda c, at=found: attempt(c[0] * at[1], c[1] * at[3]))  # type: ignore[misc]
+    gain, found = closer(gain, found)
+    # one may fall so fast that hardly more than the first sample has it, which the row is too coarse to see
+    after = jnp.min(jnp.where((weights > 0) & (since > 0), since, jnp.inf), axis=0)
+    spike = jnp.where(jnp.isfinite(after), after, span) / SPIKE
+    taus = span / SLOWEST_RATE * 2 ** (-0.5 * jnp.arange(2 * OCTAVES + 1, dtype=data.dtype)[:, None])
+    abrupt = closer(*best_of(taus, lambda tau: attempt(spike, tau)))
+    shorter = jnp.asarray(SHORTER, data.dtype)
+    abrupt = best_of(shorter, lambda c: attempt(c * abrupt[1][1], abrupt[1][3]))
+    better = (abrupt[0] > gain) & (low < 100 * spike)
+    gain, found = jax.tree.map(lambda one, other: jnp.where(better, one, other), abrupt, (gain, found))
     # of the exponential of a very long time constant, less 1, no digit is lost
     beyond, (*rest, height, tau, level) = attempt(*_slow(row, since, span, target, weights), exact=True)
     better = beyond > gain * (1 + 64 * jnp.finfo(data.dtype).eps)
