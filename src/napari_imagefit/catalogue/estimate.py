@@ -30,6 +30,9 @@ HALVINGS = 16
 # Rounds of adaptive moments at most, and the change, of widths in parts of themselves, that counts as none.
 ROUNDS = 6
 SETTLED = 0.05
+# What a wide blob has to explain of what one around the brightest sample explains, to be taken instead: from it moments
+# find a narrow one as well, but of few counts one bright sample by itself may explain more than all of them.
+PREFERRED = 0.6
 # How far, in squares of widths, a blob may be from what a matching window would have shown.
 NEAR = 6
 
@@ -255,6 +258,8 @@ def find_blob(coords: tuple[Array, ...], data: Array, weights: Array) -> Blob:
     few = few._replace(data=jnp.where(few.count > 0, few.data - background, 0))
     if m <= ALONE or fits > 1:
         start = _from_peak(few, frame, low - background, high - background)
+        # of few counts the brightest sample is but one of many: then all of what is there tells more
+        start = _better(few, start, _from_peak(few, frame, low - background, high - background, cut=0))
     else:
         start = _from_peak(*_blocks(few, frame))
     matched = _match(few, frame, start)
@@ -263,12 +268,7 @@ def find_blob(coords: tuple[Array, ...], data: Array, weights: Array) -> Blob:
         matched = _match(sight, frame, matched)
     else:
         sight = few
-    g = _template(sight, matched)
-    part = sight.squares * g
-    terms = sight.squares, sight.squares * sight.data, part, part * g, part * sight.data
-    sums = tuple(add_up(term)[0] for term in terms) if fits > 1 else add_up(*terms)
-    total, product, x1, xx, xy = sums
-    line = _line(total, product, x1, xx, xy)
+    line = _regressed(sight, matched)
     return Blob(line.amplitude, matched.y, matched.x, matched.yy, matched.xx, matched.yx, background + line.offset)
 
 
@@ -333,19 +333,35 @@ def _moments(sight: Sight, fields: tuple[Array, ...]) -> list[list[Array]]:
     return [list(sums[6 * i : 6 * i + 6]) for i in range(len(fields))]
 
 
-def _from_peak(sight: Sight, frame: Frame, low: Array, high: Array) -> Match:
-    """Centre and size of what is further from the background, 0, than half of the extremes `low` and `high`."""
+def _better(sight: Sight, one: Match, other: Match) -> Match:
+    """For each fit the other one, where it does not explain much less."""
+    better = _regressed(sight, other).gain > PREFERRED * _regressed(sight, one).gain
+    return Match(*(jnp.where(better, b, a) for a, b in zip(one, other, strict=True)))
+
+
+def _regressed(sight: Sight, at: Match) -> Line:
+    """Amplitude and offset of a blob at that place."""
+    g = _template(sight, at)
+    part = sight.squares * g
+    terms = sight.squares, sight.squares * sight.data, part, part * g, part * sight.data
+    sums = tuple(add_up(term)[0] for term in terms) if at.y.shape[0] > 1 else add_up(*terms)
+    return _line(*sums)
+
+
+def _from_peak(sight: Sight, frame: Frame, low: Array, high: Array, cut: float = 0.5) -> Match:
+    """Centre and size of what is further from the background, 0, than a part of the extremes `low` and `high`."""
     y_low, y_high, x_low, x_high, _ = frame
     middle_y, middle_x = 0.5 * (y_low + y_high), 0.5 * (x_low + x_high)
     dark = -low > 1.5 * high
     sign, top = jnp.where(dark, -1, 1).astype(low.dtype), jnp.where(dark, -low, high)
-    core = jnp.where(sight.count > 0, jnp.maximum(sign * sight.data - 0.5 * top, 0), 0)
+    core = jnp.where(sight.count > 0, jnp.maximum(sign * sight.data - cut * top, 0), 0)
     first_y, first_x = _first(sight)
     (sums,) = _moments(sight, (core,))
     mass, cy, cx, yy, xx, _ = sums[0], *(ratio(moment, sums[0]) for moment in sums[1:])
     cy, cx = jnp.where(mass > 0, cy, middle_y - first_y), jnp.where(mass > 0, cx, middle_x - first_x)
     # a Gaussian cut at half its height has 0.217 of its variance there
-    yy, xx = jnp.maximum(yy - cy * cy, 0) / 0.217, jnp.maximum(xx - cx * cx, 0) / 0.217
+    part = 0.217 if cut else 1.0
+    yy, xx = jnp.maximum(yy - cy * cy, 0) / part, jnp.maximum(xx - cx * cx, 0) / part
     block_yy, block_xx = ((y_high - y_low) / BLOCKS) ** 2 / 4, ((x_high - x_low) / BLOCKS) ** 2 / 4
     yy, xx = yy + block_yy, xx + block_xx
     # across a region of a single row or column the width is as good as along it
