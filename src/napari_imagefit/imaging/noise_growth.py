@@ -34,8 +34,9 @@ class NoiseGrowth:
     def sentence(self) -> str:
         """What follows from it, for people."""
         return (
-            f"residuals are {np.sqrt(self.ratio):.1f} times larger at the tops of spots than around them, as those of "
-            "counts are: the standard errors of least squares are too small then. Choose the noise Poisson or Camera"
+            f"Residuals are {np.sqrt(self.ratio):.1f} times larger at the tops of spots than around them, as those of "
+            "counts are, or of a model that does not fit: least squares states its errors too small then. For counts "
+            "choose the noise Poisson or Camera"
         )
 
 
