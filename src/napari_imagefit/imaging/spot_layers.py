@@ -42,8 +42,8 @@ def spot_layers(result: FitResult, source: SpotSource | LazySpotSource) -> list[
         "face_color": "transparent",
         "border_color": np.where(good[:, None], _rgba(COLOURS["sigma"]), _rgba(FAILED)),
         "symbol": np.where(good, "disc", "cross"),
-        # a spot in a volume is to be seen in the planes around its own
-        "out_of_slice_display": len(source.windows.size) == source.image.ndim > 2,
+        # a spot in a volume is to be seen in the planes around its own, where slices are thick
+        "projection_mode": "rescale_spherical" if len(source.windows.size) == source.image.ndim > 2 else "all",
     }
     return [(spot_positions(result, source.windows), options, "points")]
 

@@ -202,7 +202,7 @@ def _add(layers: LayerList, points: NDArray[np.float64], image: Image, search: S
         border_width=0.06,
         # a ring is to be seen when the whole image is
         canvas_size_limits=(5, 10000),
-        out_of_slice_display=search.ndim == 3,
+        projection_mode="rescale_spherical" if search.ndim == 3 else "all",
         **options,
         **layer_transform(image),
     )
