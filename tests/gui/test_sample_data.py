@@ -11,13 +11,16 @@ import skimage.data
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 from npe2 import PluginManifest
+from scipy.spatial import cKDTree
 
 import napari_imagefit as nif
 from napari_imagefit.gui import sample_data
-from napari_imagefit.gui.sample_data import make_clouds, make_hubble, make_phantom, make_trouble
+from napari_imagefit.gui.sample_data import make_clouds, make_hubble, make_phantom, make_spots, make_trouble
 from napari_imagefit.imaging.detect import Detection, find_spots
+from napari_imagefit.imaging.photometry import photometry_table
+from napari_imagefit.imaging.simulate_spots import fluorescent_spots
 
-MAKERS = [make_clouds, make_phantom, make_trouble, make_hubble]
+MAKERS = [make_clouds, make_phantom, make_trouble, make_spots, make_hubble]
 
 
 @pytest.mark.parametrize("make", MAKERS)
@@ -26,7 +29,7 @@ def test_layers_and_set_up(make: object) -> None:
     layers = [viewer.add_layer(Layer.create(*data)) for data in make()]  # type: ignore[operator]
     image = layers[0]
     assert isinstance(image, Image)
-    assert image.data.dtype == np.float32
+    assert image.data.dtype == (np.uint16 if make is make_spots else np.float32)
     setup = image.metadata["napari_imagefit_sample"]
     assert set(setup) >= {"job", "model", "axis", "region"}
     assert json.loads(json.dumps(setup)) == setup
@@ -83,6 +86,27 @@ def test_nothing_is_downloaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
         make_hubble()
 
 
+def test_molecules_are_found_and_fitted_as_its_widget_is_set_up() -> None:
+    """Nine of ten, hardly any that is none; places, photons and errors as the film was made."""
+    film = fluorescent_spots()
+    ((data, options, _),) = make_spots()
+    np.testing.assert_array_equal(data, film.data)
+    setup = options["metadata"]["napari_imagefit_sample"]
+    found = find_spots(data, Detection.of_recipe(setup["detection"]))
+    noise = {name: value for name, value in setup["noise"].items() if name != "kind"}
+    result = nif.fit_spots(data, found.points, setup["model"], window=9, noise=nif.Camera(**noise))
+    away, nearest = cKDTree(film.points * (100, 1, 1)).query(
+        np.column_stack([100 * found.points[:, 0], result.params["y"], result.params["x"]])
+    )
+    true = result.converged & (away < 1)
+    assert true.sum() > 0.9 * len(film.points)
+    assert true.mean() > 0.97
+    photons = photometry_table(result)["photons"].to_numpy()[true] / film.photons[nearest[true]]
+    assert np.median(photons) == pytest.approx(1, abs=0.02)
+    pulls = (result.params["x"][true] - film.points[nearest[true], 2]) / result.stderr["x"][true]
+    assert np.sqrt(np.median(pulls**2) / 0.455) == pytest.approx(1, abs=0.1)
+
+
 def test_manifest_names_the_samples() -> None:
     contributions = PluginManifest.from_distribution("napari-imagefit").contributions
     named = {sample.key: sample.command for sample in contributions.sample_data or ()}  # type: ignore[union-attr]
@@ -91,5 +115,6 @@ def test_manifest_names_the_samples() -> None:
         "clouds": "make_clouds",
         "phantom": "make_phantom",
         "trouble": "make_trouble",
+        "spots": "make_spots",
         "hubble": "make_hubble",
     }

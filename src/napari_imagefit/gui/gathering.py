@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..engine.errors import FitInputError
-from ..layers.choices import Choices, Row
+from ..layers.choices import Choices, NoiseChoice, Row
 from ..layers.coordinates import resolve
 from ..layers.geometry import to_data
 from ..layers.inputs import layer_units
@@ -96,6 +96,7 @@ def set_up(widget: ImageFitWidget, viewer: Viewer, image: Image) -> None:
     if sample.get("detection") is not None:
         widget.spots.detect.set_detection(sample["detection"])
         widget.spots.fold.set_open(True)
+    widget.options.set_noise(NoiseChoice(**sample.get("noise", {})))
     for row in sample.get("rows", ()):
         widget.parameters.set_row(Row(**row))
     drawn = [layer for layer in viewer.layers if layer.metadata.get(SAMPLE, {}).get("region_of") == image.name]

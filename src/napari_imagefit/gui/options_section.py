@@ -150,6 +150,15 @@ class OptionsSection(QWidget):
             return NoiseChoice("camera", None, 1.0 if gain is None else gain, offset or 0.0, read or 0.0)
         return NoiseChoice(self.kind)
 
+    def set_noise(self, choice: NoiseChoice) -> None:
+        """Show what is known of the noise, where its σ is a number."""
+        self.noise.setCurrentIndex(self.noise.findData(choice.kind))
+        gain = choice.gain if choice.kind == "camera" else None
+        numbers = choice.sigma, gain, choice.offset or None, choice.read_noise or None
+        for edit, value in zip((self.sigma, self.gain, self.offset, self.read_noise), numbers, strict=True):
+            edit.setText("" if value is None else f"{value:g}")
+        self.changed.emit()
+
     def computing(self) -> Computing:
         """How the fit is computed.
 

@@ -3,8 +3,8 @@
 Each function returns napari ``LayerData`` tuples. The image layer's ``metadata["napari_imagefit_sample"]`` tells the
 widget how to set itself up: ``job`` (``"region"``, ``"spots"`` or ``"voxels"``), ``model`` (a name of the catalogue),
 ``axis`` (the one along which voxels' curves run, or None), ``region`` (corners ``[y, x]`` of a suggested rectangle in
-pixels of the layer, or None) and ``detection`` (settings with which its spots are found, or None). A layer that holds
-regions names the image they belong to as ``region_of``.
+pixels of the layer, or None), ``detection`` (settings with which its spots are found, or None) and ``noise`` (what is
+known of it, as `NoiseChoice` has it). A layer that holds regions names the image they belong to as ``region_of``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from ..imaging.simulate import Axis
 
 Corners = list[list[float]]
+# Some maxima of the noise are above 5.
+MOLECULES = {"scale": 1.3, "threshold": 7.0, "min_distance": 3.0, "border": 3}
 # Sources that stand well out of the sky; their rings do not meet the edge.
 HUBBLE = {"scale": 2.0, "threshold": 12.0, "min_distance": 6.0, "border": 6}
 
@@ -107,6 +109,33 @@ def make_trouble() -> list[LayerTuple]:
     return [(phantom.data, options, "image")]
 
 
+def make_spots() -> list[LayerTuple]:
+    """A simulated film of single molecules that blink, as a camera of known gain, offset and read noise sees them.
+
+    Returns
+    -------
+    list of LayerData
+        One image layer ``(t, y, x)`` of camera units, y and x in µm.
+
+    Examples
+    --------
+    >>> ((data, options, kind),) = make_spots()
+    >>> kind, data.shape, options["scale"]
+    ('image', (24, 128, 160), (1.0, 0.1, 0.1))
+    """
+    from ..imaging.simulate_spots import fluorescent_spots
+
+    film = fluorescent_spots()
+    camera = {name: float(getattr(film.camera, name)) for name in ("gain", "offset", "read_noise")}
+    options = {
+        "name": "fluorescent spots",
+        "contrast_limits": (100.0, 700.0),
+        "metadata": _setup("spots", "gaussian_2d", detection=dict(MOLECULES), noise={"kind": "camera", **camera}),
+        **_placed(film.axes),
+    }
+    return [(film.data, options, "image")]
+
+
 def make_hubble() -> list[LayerTuple]:
     """A real photograph: galaxies and stars in the Hubble eXtreme Deep Field, as scikit-image brings it.
 
@@ -159,8 +188,9 @@ def _setup(
     axis: int | None = None,
     region: Corners | None = None,
     detection: dict[str, float] | None = None,
+    noise: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    setup = {"job": job, "model": model, "axis": axis, "region": region, "detection": detection}
+    setup = {"noise": noise or {}, "job": job, "model": model, "axis": axis, "region": region, "detection": detection}
     return {"napari_imagefit_sample": setup}
 
 
