@@ -20,17 +20,9 @@ from .lazy_settings import Key, join
 from .run import Run, Settings, Wishes, as_weights
 from .spot_background import Background, with_background
 from .spot_groups import check_groups
+from .spot_masks import as_mask, check_saturation, unsaturated, with_mask
 from .spot_source import SpotSource
-from .spots import (
-    as_mask,
-    asked_of,
-    check_saturation,
-    check_surface,
-    iter_fit_windows,
-    moved_positions,
-    unsaturated,
-    with_mask,
-)
+from .spots import asked_of, check_surface, iter_fit_windows, moved_positions
 from .windows import Windows, find_windows, nearest_pixels, split_pixels
 
 POINTS: Key = ("points",)
