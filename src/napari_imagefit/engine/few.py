@@ -20,7 +20,7 @@ ALL = slice(0, 1)
 
 
 class Few:
-    """A problem of fewer samples, with the programs of `many`.
+    """A problem of fewer samples, with the programs of `many`; to be made inside `computing`.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class Few:
         Of a single fit.
     kernel : Kernel
     descend : bool
-        Whether it is fitted, or only its start is wanted. Make it inside `computing`.
+        Whether it is fitted, or only its guess is wanted.
     """
 
     def __init__(self, problem: Problem, kernel: Kernel, descend: bool) -> None:
