@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from .._lazy import LazyModule
 from . import large_stages
 from .coarse import coarsen
-from .few import Few
 from .fits import Fits, store
 from .large_stages import PartStatistics
 from .lattice import LatticeCoordinate
@@ -28,6 +27,7 @@ from .problem import Problem
 from .programs import Runner, computing, find_device
 from .progress import Progress
 from .stages import Statistics, size_of
+from .start_finder import StartFinder
 from .trust_region import RUNNING, State, Task
 
 if TYPE_CHECKING:
@@ -88,15 +88,15 @@ class _LargeFit:
         problem, here = self.problem, Progress(self.index, total)
         with computing(problem.options):
             self.parts = self._load()
-            few = self._few()
+            finder = self._finder()
             params = np.ones((len(problem.model.names), 1), self.dtype)
             ready = self.runner.is_ready(large_stages.part_expansion, self.parts[0], params)
-        if not ready or not few.is_ready():
+        if not ready or not finder.is_ready():
             yield replace(here, compiling=True)
-            self._compile(params, few)
+            self._compile(params, finder)
         yield here
         with computing(problem.options):
-            start, steps = self._find_start(few, should_stop)
+            start, steps = self._find_start(finder, should_stop)
             seen = self._statistics(start)
         task, state, begun = yield from self._descend(start, seen, should_stop, here)
         given = problem.start.astype(self.dtype)
@@ -143,16 +143,16 @@ class _LargeFit:
         store(self.problem, place, self.fits, task, state, seen, ends)
         self.fits.n_iterations[place] += steps_before
 
-    def _few(self) -> Few:
+    def _finder(self) -> StartFinder:
         """Fewer samples that know a start, and fit it where it may be bad or steps of all samples take long."""
         problem = self.problem
         descend = problem.n_samples >= DESCEND_FROM or bool(np.isfinite(problem.start).all())
-        return Few(coarsen(problem), self.runner.kernel, descend)
+        return StartFinder(coarsen(problem), self.runner.kernel, descend)
 
-    def _find_start(self, few: Few, should_stop: Callable[[], bool]) -> tuple[NDArray[Any], int]:
+    def _find_start(self, finder: StartFinder, should_stop: Callable[[], bool]) -> tuple[NDArray[Any], int]:
         """Where fewer samples lead to, and the steps it took."""
         given = self.problem.start
-        found, answered, steps = few.find(should_stop)
+        found, answered, steps = finder.find(should_stop)
         start = found if answered else np.where(np.isfinite(given), given, found)
         return np.where(np.isfinite(start), start, 1.0).astype(self.dtype), steps
 
@@ -272,7 +272,7 @@ class _LargeFit:
         params[list(self.problem.free)] = np.asarray(x)
         return params
 
-    def _compile(self, params: NDArray[Any], few: Few) -> None:
+    def _compile(self, params: NDArray[Any], finder: StartFinder) -> None:
         """Compile all programs, at the same time."""
         options = self.problem.options
 
@@ -280,7 +280,7 @@ class _LargeFit:
             with computing(options):
                 self.runner.program(stage, *args)
 
-        calls = [*few.calls(), *self._calls(params)]
+        calls = [*finder.calls(), *self._calls(params)]
         for done in [pool().submit(one, *call) for call in calls]:
             done.result()
 

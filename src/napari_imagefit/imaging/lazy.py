@@ -20,7 +20,6 @@ from .lazy_spot_plan import SpotPlan
 from .lazy_spots import LazySpotSource
 from .run import Settings
 from .selection import Selection
-from .spot_background import Background
 
 
 def lazy_fit_voxels(
@@ -55,33 +54,9 @@ def lazy_fit_image(
     return _lazy(ImagePlan.of(image, model, mask=mask, coords=coords, settings=settings), image)
 
 
-def lazy_fit_spots(
-    image: Any,
-    points: ArrayLike,
-    model: str | Model,
-    *,
-    window: int | Sequence[int],
-    background: Background,
-    groups: int | None,
-    mask: Any,
-    saturation: float | None,
-    settings: Settings,
-    progress: object = None,
-    should_stop: object = None,
-) -> FitResult:
+def lazy_fit_spots(image: Any, plan: SpotPlan, progress: object = None, should_stop: object = None) -> FitResult:
     """`fit_spots` of a Dask array."""
     _refuse_calls(progress, should_stop)
-    plan = SpotPlan.of(
-        image,
-        points,
-        model,
-        window=window,
-        background=background,
-        groups=groups,
-        mask=mask,
-        saturation=saturation,
-        settings=settings,
-    )
     source = LazySpotSource(in_chunks(image, plan), plan)
     return _unpacked(source.records(), source)
 

@@ -24,7 +24,6 @@ from .lazy_spots import LazySpotSource
 from .regions import Region
 from .run import Run, Settings
 from .selection import Selection
-from .spot_background import Background
 
 Stop = Callable[[], bool]
 
@@ -71,34 +70,6 @@ def iter_fit_regions_lazily(
 ) -> Run:
     """`iter_fit_regions` of a Dask array, on a grid of fits ``(*frames, labels)``."""
     plan = ImagePlan.of_regions(image, model, regions, labels=labels, coords=coords, settings=settings)
-    return iter_fit_lazily(image, plan, should_stop)
-
-
-def iter_fit_spots_lazily(
-    image: Any,
-    points: ArrayLike,
-    model: str | Model,
-    *,
-    window: int | Sequence[int],
-    background: Background,
-    groups: int | None,
-    mask: Any,
-    saturation: float | None,
-    settings: Settings | None,
-    should_stop: Stop | None,
-) -> Run:
-    """`iter_fit_spots` of a Dask array."""
-    plan = SpotPlan.of(
-        image,
-        points,
-        model,
-        window=window,
-        background=background,
-        groups=groups,
-        mask=mask,
-        saturation=saturation,
-        settings=settings,
-    )
     return iter_fit_lazily(image, plan, should_stop)
 
 

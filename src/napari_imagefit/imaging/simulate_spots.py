@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..engine.camera import Camera
 from .simulate import Axis, Floats
 
-# What a molecule emits in a frame: log-uniform photons between these, in frames that last as long as it shines.
+# Of a molecule in a frame, log-uniform between these.
 PHOTONS = (400.0, 4000.0)
 SHINES = 4.0  # frames, on average
 SIGMA = 1.3  # pixels
@@ -67,7 +67,7 @@ def fluorescent_spots(frames: int = 24, shape: tuple[int, int] = (128, 160), see
     ((3, 128, 160), 3, True)
     """
     rng = np.random.default_rng(seed)
-    camera = Camera(gain=2.1, offset=100.0, read_noise=1.6)
+    gain, offset, read_noise = 2.1, 100.0, 1.6
     wanted = shape[0] * shape[1] // 800
     shining: list[tuple[float, float, float]] = []
     points, photons = [], []
@@ -87,8 +87,7 @@ def fluorescent_spots(frames: int = 24, shape: tuple[int, int] = (128, 160), see
     for (frame, y, x), light in zip(points, photons, strict=True):
         height = light / (2 * np.pi * SIGMA**2)
         electrons[frame] += height * np.exp(-0.5 * ((rows - y) ** 2 + (columns - x) ** 2) / SIGMA**2)
-    read = rng.normal(0, float(np.max(camera.read_noise)), electrons.shape)
-    seen = float(np.max(camera.gain)) * (rng.poisson(electrons) + read) + float(np.max(camera.offset))
+    seen = gain * (rng.poisson(electrons) + rng.normal(0, read_noise, electrons.shape)) + offset
     data = np.clip(np.rint(seen), 0, np.iinfo(np.uint16).max).astype(np.uint16)
     axes = (Axis("t", 1.0), Axis("y", 0.1, unit="um"), Axis("x", 0.1, unit="um"))
-    return SpotFilm(data, np.array(points, float), np.array(photons), SIGMA, camera, axes)
+    return SpotFilm(data, np.array(points, float), np.array(photons), SIGMA, Camera(gain, offset, read_noise), axes)

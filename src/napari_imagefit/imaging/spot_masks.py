@@ -65,6 +65,13 @@ def unsaturated(
 
 
 def as_mask(used: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """A mask in a shape.
+
+    Raises
+    ------
+    FitInputError
+        If it is not boolean, or selects nothing.
+    """
     if used.dtype != bool:
         raise FitInputError(f"the mask has type {used.dtype}; give a boolean one, True for each pixel to use")
     if not used.any():

@@ -45,9 +45,10 @@ def iter_fit_spots(
 ) -> Run:
     """`fit_spots` as a generator: it yields `Progress` several times a second and returns the `FitResult`."""
     if is_dask(image):
-        from .lazy_steps import iter_fit_spots_lazily
+        from .lazy_spot_plan import SpotPlan
+        from .lazy_steps import iter_fit_lazily
 
-        return iter_fit_spots_lazily(
+        plan = SpotPlan.of(
             image,
             points,
             model,
@@ -57,8 +58,8 @@ def iter_fit_spots(
             mask=mask,
             saturation=saturation,
             settings=settings,
-            should_stop=should_stop,
         )
+        return iter_fit_lazily(image, plan, should_stop)
     model = with_background(models.find(model), background)
     data = real_array(image, "the image")
     check_surface(model, data.ndim)
@@ -280,32 +281,17 @@ def fit_spots(
         device=device,
         dtype=dtype,
     )
+    where: dict[str, Any] = {
+        "window": window,
+        "background": background,
+        "groups": groups,
+        "mask": mask,
+        "saturation": saturation,
+        "settings": settings,
+    }
     if is_dask(image):
         from .lazy import lazy_fit_spots
+        from .lazy_spot_plan import SpotPlan
 
-        return lazy_fit_spots(
-            image,
-            points,
-            model,
-            window=window,
-            background=background,
-            groups=groups,
-            mask=mask,
-            saturation=saturation,
-            settings=settings,
-            progress=progress,
-            should_stop=should_stop,
-        )
-    steps = iter_fit_spots(
-        image,
-        points,
-        model,
-        window=window,
-        background=background,
-        groups=groups,
-        mask=mask,
-        saturation=saturation,
-        settings=settings,
-        should_stop=should_stop,
-    )
-    return drain(steps, progress)
+        return lazy_fit_spots(image, SpotPlan.of(image, points, model, **where), progress, should_stop)
+    return drain(iter_fit_spots(image, points, model, should_stop=should_stop, **where), progress)

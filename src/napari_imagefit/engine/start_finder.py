@@ -19,7 +19,7 @@ from .trust_region import RUNNING
 ALL = slice(0, 1)
 
 
-class Few:
+class StartFinder:
     """A problem of fewer samples, with the programs of `many`; to be made inside `computing`.
 
     Parameters
