@@ -93,6 +93,22 @@ def test_saturated_pixels_are_not_averaged(lazy: bool, by: str) -> None:
         assert not np.nanmax(cut.data) > 40 - 1e-9
 
 
+def test_beads_of_a_group_keep_their_shape_beside_what_is_saturated() -> None:
+    """The light of the other one is taken out of what a spline sees in place of saturated pixels, and no more."""
+    y, x = np.mgrid[0:30, 0:36]
+    places = [(14.2, 14.3), (14.7, 20.1)]
+    clean = sum(40 * np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / (2 * 1.4**2)) for cy, cx in places) + 7
+    image = np.minimum(clean, 38)
+    result = fit_spots(image, np.round(places), "gaussian_2d", groups=2, saturation=38)
+    np.testing.assert_allclose(result.params["sigma"], 1.4, rtol=1e-5)
+    bead = average_bead(image, result, keep=np.ones(2, bool))
+    dy, dx = np.mgrid[-5:6, -5:6]
+    there = bead.count > 0
+    assert not there.all()
+    # to the error of a spline between pixels
+    np.testing.assert_allclose(bead.mean[there], np.exp(-(dy**2 + dx**2) / (2 * 1.4**2))[there], atol=0.02)
+
+
 @pytest.mark.parametrize("lazy", [False, True])
 def test_saturation_is_a_mask(lazy: bool) -> None:
     """The same numbers, the same remark and count; and the recipe tells it."""

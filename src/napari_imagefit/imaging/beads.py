@@ -123,8 +123,8 @@ def average_bead(image: ArrayLike, result: FitResult, keep: ArrayLike | None = N
     steps = np.stack(np.meshgrid(*(np.arange(n) / upsample for n in size), indexing="ij"))
     total, count = np.zeros(size), np.zeros(size, np.int64)
     for rows in np.array_split(chosen, -(-chosen.size // 1024)):
-        pixels = _fitted_pixels(result, data, rows)
-        under = _background(result, windows, rows) + _of_others(result, rows)
+        under = _background(result, windows, rows)
+        pixels = _fitted_pixels(result, data, rows) - _of_others(result, rows)
         every = np.stack([result.params[name][rows] for name in result.model.names])
         curved = predict(result.model, windows.coordinates(rows), every, _options(result)).T
         heights = result.params["amplitude"][rows, None]
