@@ -94,7 +94,7 @@ class Person:
         """Until the widget is done."""
         for _ in range(PATIENCE * 10):
             QTest.qWait(100)
-            if not self.widget.session.running:
+            if not self.widget.session.running and not self.widget.follow_ups.exports.busy:
                 QTest.qWait(300)
                 return
         raise TimeoutError(f"not done after {PATIENCE} s: {self.widget.message.text()}")

@@ -54,6 +54,8 @@ def test_least_squares_reach_mortensens_formula(script: ModuleType, case: tuple[
     got = script.outcome(script.Case(*case), COUNT, "gaussian")
     assert got.converged > 0.99
     assert got.rms < got.bound * (1 + NEAR)
+    assert got.pull > 1.2  # as if the noise were even
+    assert got.precise == pytest.approx(1, abs=NEAR)
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from napari_imagefit.imaging.recipe import Recipe
 from napari_imagefit.imaging.spot_filters import SpotFilter
 from napari_imagefit.layers.spot_reader import napari_get_reader
 
-from .spot_help import LEFT, choose, click_detect, click_fit, dock_of, frames, write
+from .spot_help import LEFT, PATIENCE, choose, click_detect, click_fit, dock_of, frames, write
 
 UM = {"scale": (1, 0.1, 0.1), "units": ("s", "um", "um")}
 
@@ -59,6 +59,8 @@ def filtered(qtbot: Any, make_napari_viewer: Callable[..., Any]) -> tuple[Any, I
 def export(qtbot: Any, answer: Any, widget: ImageFitWidget, path: Path, kind: str) -> str:
     answer(path, kind)
     qtbot.mouseClick(widget.results.export_button, LEFT)
+    assert not widget.results.export_button.isEnabled()
+    qtbot.waitUntil(widget.results.export_button.isEnabled, timeout=PATIENCE)
     return widget.message.text()
 
 

@@ -46,7 +46,7 @@ def click(qtbot: Any, widget: ImageFitWidget, button: Any) -> str:
     assert button.isVisible()
     assert button.isEnabled()
     qtbot.mouseClick(button, LEFT)
-    qtbot.waitUntil(lambda: not widget.session.running, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: not widget.session.running and not widget.follow_ups.exports.busy, timeout=PATIENCE)
     return str(widget.message.text())
 
 

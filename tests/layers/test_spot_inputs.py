@@ -109,6 +109,7 @@ def test_noise_that_grows_with_the_light_gets_a_word() -> None:
     counts = choices(Image(rng.poisson(clean).astype(float)), points)
     note = outcome_of(counts).note
     assert "times larger at the tops of spots" in note
+    assert "precision and the errors of photons and widths take it into account" in note
     assert "Poisson or Camera" in note
     assert not outcome_of(replace(counts, noise=NoiseChoice("poisson"))).note
     assert not outcome_of(choices(Image(clean + rng.normal(0, 4, clean.shape)), points)).note

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +12,9 @@ from .fits import Fits, store
 from .host_fit import HostRun
 from .host_model import HostModel, stand_in
 from .large import is_large, iter_large
-from .loading import fill_columns, load, padded_length, tolerances_of
+from .loading import load, padded_length, tolerances_of
 from .many import iter_many
-from .model import Model
-from .objective import ALONE, TILE, Kernel, bucket
+from .objective import ALONE, Kernel
 from .problem import Options, Problem
 from .programs import Runner, computing, find_device
 from .progress import Progress as Progress
@@ -77,37 +75,6 @@ def find_starts(problem: Problem) -> NDArray[np.float64]:
     return starts
 
 
-def predict(
-    model: Model, coords: tuple[NDArray[Any], ...], params: NDArray[np.float64], options: Options
-) -> NDArray[np.float64]:
-    """The model's values ``(m, N)`` for parameters ``(n_params, N)``; NaN where a parameter is NaN.
-
-    ``coords`` are ``(m,)`` or ``(m, N)`` each.
-    """
-    m, n_fits = coords[0].shape[0], params.shape[1]
-    values = np.empty((m, n_fits))
-    if m > TILE:
-        # all pieces alike: a traced function is known at certain lengths only
-        for first in range(0, m, TILE):
-            place = np.minimum(np.arange(first, first + TILE), m - 1)
-            piece = tuple(c[first : first + TILE] if first + TILE <= m else c[place] for c in coords)
-            values[first : first + TILE] = predict(model, piece, params, options)[: m - first]
-        return values
-    rows = bucket(m)
-    width = fits_per_chunk(rows)
-    runner = Runner(Kernel(model, ()), options)
-    for first in range(0, n_fits, width):
-        part = slice(first, min(first + width, n_fits))
-        columns = width if width == 1 else _power_of_two(part.stop - part.start, width)
-        with computing(options):
-            values[:, part] = runner(
-                stages.predict,
-                tuple(fill_columns(c if c.ndim == 2 else c[:, None], part, rows, columns, options) for c in coords),
-                fill_columns(params, part, params.shape[0], columns, options),
-            )[:m, : part.stop - part.start]
-    return values
-
-
 def kernel_of(problem: Problem) -> Kernel:
     """What the problem's programs are compiled for."""
     model = problem.model
@@ -132,10 +99,6 @@ def _chunks(problem: Problem) -> Iterator[slice]:
     width = columns_of(problem)
     for first in range(0, problem.n_fits, width):
         yield slice(first, min(first + width, problem.n_fits))
-
-
-def _power_of_two(n: int, most: int) -> int:
-    return min(most, 1 << (n - 1).bit_length())
 
 
 def _fit_on_host(

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .arrays import float_array
-from .batch import predict
 from .errors import FitInputError
 from .model import Model
+from .predicting import predict
 from .problem import Options
 
 

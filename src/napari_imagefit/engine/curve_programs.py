@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._lazy import LazyModule
-from .batch import predict
 from .curve_input import CurveInput
 from .errors import FitInputError, FitInputTypeError
 from .host_model import HostModel
 from .model import Array, Model, Parameter
 from .objective import jacobian
+from .predicting import predict
 from .problem import Options
 from .tracing import Traced
 

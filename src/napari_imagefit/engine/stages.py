@@ -15,7 +15,7 @@ from .diagnose import residuals
 from .gram import Dense
 from .host import guess_starts
 from .model import Array
-from .objective import Expansion, Kernel, Samples, add_up, evaluate, pick, put
+from .objective import Expansion, Kernel, Samples, add_up, evaluate, jacobian, pick, put
 from .trust_region import State, Task, Tolerances, of_each_fit
 
 if TYPE_CHECKING:
@@ -204,3 +204,41 @@ def answer(kernel: Kernel, task: Task, state: State) -> covariance.Answer:
 def predict(kernel: Kernel, coords: tuple[Array, ...], params: Array) -> Array:
     """The model's values ``(m, B)``."""
     return evaluate(kernel.model.function, coords, params)
+
+
+def linearise(kernel: Kernel, coords: tuple[Array, ...], params: Array) -> tuple[Array, Array]:
+    """The model's values ``(m, B)``, and their derivatives ``(n_free, m, B)``."""
+    return jacobian(kernel.model, coords, params, kernel.free)
+
+
+class Sandwich(NamedTuple):
+    """Sums over the samples of each fit, with V the variance of a sample."""
+
+    curvature: Array  # JᵀJ, (n_free, n_free, B)
+    scatter: Array  # JᵀVJ, (n_free, n_free, B)
+    variance: Array  # V, (B,)
+    squares: Array  # (data − fitted)², (B,)
+
+
+def sandwich(
+    kernel: Kernel, coords: tuple[Array, ...], params: Array, data: Array, others: Array, line: Array
+) -> Sandwich:
+    """For samples whose variance is ``line[0] + line[1]·fitted``, and no less than 0.
+
+    `data` are NaN where a sample is not used; `others` is what is there beside the model, ``(m, 1)`` or ``(m, B)``.
+    """
+    value, slopes = jacobian(kernel.model, coords, params, kernel.free)
+    used, fitted = jnp.isfinite(data), value + others
+    variance = jnp.where(used, jnp.maximum(line[0] + line[1] * fitted, 0.0), 0.0)
+    squares = jnp.where(used, jnp.square(data - fitted), 0.0)
+    own = [jnp.where(used, slope, 0.0) for slope in slopes]
+    n = len(own)
+    pairs = [(i, j) for i in range(n) for j in range(i + 1)]
+    products = [own[i] * own[j] for i, j in pairs]
+    sums = add_up(variance, squares, *products, *(product * variance for product in products))
+    place = {pair: k for k, pair in enumerate(pairs)}
+
+    def matrix(first: int) -> Array:
+        return jnp.stack([jnp.stack([sums[first + place[max(i, j), min(i, j)]] for j in range(n)]) for i in range(n)])
+
+    return Sandwich(matrix(2), matrix(2 + len(pairs)), sums[0], sums[1])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +11,7 @@ from qtpy.QtWidgets import QFileDialog
 
 from ..imaging.formats import FORMATS
 from ..layers.export import formats_for, write_outcome
-from .spot_files import export_spots
+from .spot_files import ask_for_spots
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -18,29 +20,24 @@ if TYPE_CHECKING:
     from ..layers.request import Outcome
 
 
-def export(parent: QWidget, outcome: Outcome, layer: Layer | None) -> list[Path]:
-    """Ask for a file and write it; nothing is written if the question is dismissed.
+def ask_where(parent: QWidget, outcome: Outcome, layer: Layer | None) -> Callable[[], list[Path]] | None:
+    """Ask for a file; None if the question is dismissed.
 
     Returns
     -------
-    list of Path
-        What was written, the recipe last.
-
-    Raises
-    ------
-    FitInputError
-        If it cannot be written.
+    callable, or None
+        Writes it, in any thread; returns what was written, the recipe last, and raises `FitInputError` if it cannot.
     """
     if outcome.request.job == "spots":
-        return export_spots(parent, outcome)
+        return ask_for_spots(parent, outcome)
     kinds = formats_for(outcome)
     filters = {f"{FORMATS[k].title} ({' '.join('*' + end for end in FORMATS[k].suffixes)})": k for k in kinds}
     name = f"{outcome.request.layer_name} {outcome.request.model.name}".replace("/", "_")
     path, chosen = QFileDialog.getSaveFileName(parent, "Export the result", name, ";;".join(filters))
     if not path:
-        return []
+        return None
     kind = filters[chosen] if chosen in filters else next(iter(filters.values()))
     ends = FORMATS[kind].suffixes
     if not path.lower().endswith(ends):
         path += ends[0]
-    return write_outcome(outcome, path, kind, layer)
+    return partial(write_outcome, outcome, path, kind, layer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +22,8 @@ from ..layers.reasons import go_to
 from ..layers.request import Outcome, Stop, Task
 from ..layers.script import as_python
 from ..layers.voxel_tasks import add_map, check_expression, compare_with, refit, refit_painted, run_voxels
-from .export_dialog import export
+from .export_dialog import ask_where
+from .latest import Latest
 from .results_section import ResultsSection
 from .session import Session
 
@@ -48,6 +50,10 @@ class FollowUps:
         self._viewer, self._section, self._session = viewer, section, session
         self._visited: dict[int, int] = {}
         self.outcome: Outcome | None = None
+        # a large table takes seconds to write
+        self.exports = Latest(lambda write: write(), section)
+        self.exports.done.connect(lambda _, written: self._on_exported(written))
+        self.exports.refused.connect(self._on_not_exported)
 
         section.refit.connect(lambda: self._start(lambda outcome: partial(refit, outcome)))
         section.go_on.connect(lambda: self._start(_resume))
@@ -71,6 +77,10 @@ class FollowUps:
     def forget(self) -> None:
         """There is no outcome any more, or not of what is chosen."""
         self.outcome = None
+
+    def stop(self) -> None:
+        """Say nothing any more; what is being written is written to its end."""
+        self.exports.forget()
 
     def _start(self, task: Callable[[Outcome], Callable[[Stop], Task]], *, stoppable: bool = True) -> None:
         """Run a task on the last outcome, whose layers may have come or gone since."""
@@ -142,14 +152,19 @@ class FollowUps:
     def _export(self) -> None:
         if self.outcome is None or self.outcome.result is None:
             return
-        try:
-            written = export(self._section, self.outcome, self._fitted_layer())
-        except FitInputError as error:
-            self.said.emit(f"Nothing was exported: {error}", True)
-            return
-        if written:
-            others = f" and {len(written) - 1} more" if len(written) > 1 else ""
-            self.said.emit(f"Exported to {written[0]}{others}, the recipe beside.", False)
+        write = ask_where(self._section, self.outcome, self._fitted_layer())
+        if write is not None:
+            self._section.set_exporting(True)
+            self.exports.ask(write)
+
+    def _on_exported(self, written: list[Path]) -> None:
+        self._section.set_exporting(False)
+        others = f" and {len(written) - 1} more" if len(written) > 1 else ""
+        self.said.emit(f"Exported to {written[0]}{others}, the recipe beside.", False)
+
+    def _on_not_exported(self, why: str) -> None:
+        self._section.set_exporting(False)
+        self.said.emit(f"Nothing was exported: {why}", True)
 
     def _copy(self) -> None:
         if self.outcome is None:

@@ -13,6 +13,7 @@ from .forms import label
 from .model_section import offered_models
 from .reasons_table import ReasonsTable
 
+EXPORT = "E&xport…"
 NEEDS_MEMORY = (
     "This layer's data are a Dask array, fitted piece by piece: second chances, comparisons, expressions and maps that "
     "fill in from a sparse grid need a stack in memory. Where it fits in, add layer.data.compute() as a layer."
@@ -67,7 +68,7 @@ class ResultsSection(QWidget):
         self.compare_button.setToolTip("Fit the other model, and map ΔAICc, ΔBIC and which of the two is better")
         self.keep_button = QPushButton("&Keep")
         self.keep_button.setToolTip("Keep these layers as they are: the next fit makes new ones (Alt+K)")
-        self.export_button = QPushButton("E&xport…")
+        self.export_button = QPushButton(EXPORT)
         self.export_button.setToolTip(
             "Save the maps: OME-TIFF, NIfTI, Zarr, or a table, with the recipe beside (Alt+X)"
         )
@@ -125,6 +126,11 @@ class ResultsSection(QWidget):
         self.keep_button.clicked.connect(lambda: self.keep.emit())
         self.export_button.clicked.connect(lambda: self.export.emit())
         self.script_button.clicked.connect(lambda: self.copy_script.emit())
+
+    def set_exporting(self, now: bool) -> None:
+        """Whether a file is being written: one at a time."""
+        self.export_button.setText("Exporting…" if now else EXPORT)
+        self.export_button.setEnabled(not now)
 
     def show_result(self, result: FitResult) -> None:
         """Show what became of the fits, and offer what can be done."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,25 +19,14 @@ if TYPE_CHECKING:
 TABLES = "Localisations (*.csv *.parquet);;All files (*)"
 
 
-def export_spots(parent: QWidget, outcome: Outcome) -> list[Path]:
-    """Ask for a file and write it; nothing is written if the question is dismissed.
-
-    Returns
-    -------
-    list of Path
-        What was written, the recipe last.
-
-    Raises
-    ------
-    FitInputError
-        If it cannot be written.
-    """
+def ask_for_spots(parent: QWidget, outcome: Outcome) -> Callable[[], list[Path]] | None:
+    """Ask for a file; returns what writes it, None if the question is dismissed. See `export_dialog.ask_where`."""
     filters = {f"{kind.title} (*{kind.suffix})": kind for kind in FORMATS}
     name = f"{outcome.request.layer_name} {outcome.request.model.name}".replace("/", "_")
     path, chosen = QFileDialog.getSaveFileName(parent, "Export the spots", name, ";;".join(filters))
     if not path:
-        return []
-    return write_spots(outcome, path, filters.get(chosen, FORMATS[0]))
+        return None
+    return partial(write_spots, outcome, path, filters.get(chosen, FORMATS[0]))
 
 
 def ask_for_table(parent: QWidget) -> str:

@@ -16,7 +16,7 @@ from ..layers.outputs import KEY, role_of
 from ..layers.pick import Sight, pick
 from ..layers.reasons import go_to
 from ..layers.request import Outcome
-from ..layers.spots import Look, dress, kinds, number_columns, reasons_of_spots, spot_table, with_filters
+from ..layers.spots import Look, dress, facts_of, kinds, number_columns, with_filters
 from .cursor import CursorFollower
 from .docked import Docked
 from .plotting import colours_of
@@ -134,7 +134,7 @@ class SpotsDock(Docked):
         self.setEnabled(True)
         request = outcome.request
         self._bind(next((layer for layer in self._viewer.layers if role_of(layer, request.group) == "spots"), None))
-        self.facts = spot_table(outcome.result, request, request.filters)
+        self.facts = facts_of(outcome)
         names = number_columns(self.facts)
         for combo, plain in ((self.colour_by, PLAIN_COLOUR), (self.size_by, PLAIN_SIZE)):
             before, blocked = combo.currentText(), combo.blockSignals(True)
@@ -196,9 +196,7 @@ class SpotsDock(Docked):
         if self._outcome is None or self._outcome.result is None or self.facts is None:
             return
         self._outcome = replace(self._outcome, request=replace(self._outcome.request, filters=filters))
-        table = self.facts.copy(deep=False)
-        table["reason"] = reasons_of_spots(table, self._outcome.result.status, filters)
-        self.facts = table
+        self.facts = facts_of(self._outcome)
         self._show_rows()
         self._dress()
         self.filtered.emit(filters)

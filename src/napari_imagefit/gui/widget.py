@@ -200,6 +200,7 @@ class ImageFitWidget(Docked):
         self._viewer.layers.events.removed.disconnect(self._on_removed)
         self._viewer.dims.events.current_step.disconnect(self._show_values)
         self.follow_ups.forget()
+        self.follow_ups.stop()
         self._result = None
 
     def _on_image(self, image: Image | None) -> None:

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from ..engine.arrays import real_array
-from ..engine.batch import predict
 from ..engine.errors import FitInputError
+from ..engine.predicting import predict
 from ..engine.problem import Options
 from ..engine.result import FitResult
 from ..engine.status import Flag

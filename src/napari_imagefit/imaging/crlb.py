@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._lazy import LazyModule
 from ..engine.arrays import float_array
 from ..engine.camera import Camera
 from ..engine.errors import FitInputError
-from ..engine.objective import evaluate
+from ..engine.predicting import linearise
 from ..engine.result import FitResult
 from .certain import certain
 from .windows import Windows
-
-if TYPE_CHECKING:
-    import jax
-    import jax.numpy as jnp
-else:
-    jax, jnp = LazyModule("jax"), LazyModule("jax.numpy")
 
 Floats = NDArray[np.float64]
 
@@ -82,11 +75,11 @@ def crlb(result: FitResult, noise: str | float | ArrayLike | Camera | None = Non
     free = np.stack([~np.asarray(held[name]) for name in names], axis=1)
     bounds = np.full((windows.count, len(names)), np.nan)
     for rows, _ in windows.portions():
-        values, slopes = _linearised(result, windows, rows, params[:, rows])
-        variance = _variance(noise, values, windows, rows)
+        values, slopes = linearise(result.model, windows.coordinates(rows), params[:, rows])
+        variance = _variance(noise, values.T, windows, rows)
         with np.errstate(divide="ignore", invalid="ignore"):
             weights = np.where(used[rows] & (variance > 0), 1 / variance, 0.0)
-        information = np.einsum("inm,jnm,nm->nij", slopes, slopes, weights)
+        information = np.einsum("imn,jmn,nm->nij", slopes, slopes, weights)
         bounds[rows] = _roots(information, free[rows])
     answered = np.asarray(result.converged)
     return {name: np.where(answered, column, np.nan) for name, column in zip(names, bounds.T, strict=True)}
@@ -103,22 +96,6 @@ def _noise_of(result: FitResult) -> Any:
     if result.known_sigma or result.criterion.noise != "gaussian":
         raise FitInputError("the result does not say its sigma, which was an array; give it as noise")
     return np.sqrt(result.reduced_chi2)[:, None]
-
-
-def _linearised(result: FitResult, windows: Windows, rows: NDArray[np.intp], params: Floats) -> tuple[Floats, Floats]:
-    """Values ``(n_rows, m)`` and derivatives ``(n_params, n_rows, m)`` of the model."""
-    with jax.enable_x64(True):
-        coords = tuple(jnp.asarray(c) for c in windows.coordinates(rows))
-        at = [jnp.asarray(p) for p in params]
-        values, slopes = None, []
-        for place in range(len(at)):
-
-            def along(own: Any, place: int = place) -> Any:
-                return evaluate(result.model.function, coords, (*at[:place], own, *at[place + 1 :]))
-
-            values, slope = jax.jvp(along, (at[place],), (jnp.ones_like(at[place]),))
-            slopes.append(np.asarray(slope).T)
-        return np.asarray(values).T, np.stack(slopes)
 
 
 def _variance(noise: Any, values: Floats, windows: Windows, rows: NDArray[np.intp]) -> Floats:

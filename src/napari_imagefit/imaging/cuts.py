@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..engine.batch import predict
+from ..engine.predicting import predict
 from ..engine.result import FitResult
 from .facts import Place, solution_at
 from .image import ImageSource

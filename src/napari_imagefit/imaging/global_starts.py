@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.batch import find_starts, predict
+from ..engine.batch import find_starts
 from ..engine.model import Model
+from ..engine.predicting import predict
 from ..engine.result import FitResult
 from .voxel_call import VoxelCall, solution_rows
 

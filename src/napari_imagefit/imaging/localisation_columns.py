@@ -14,6 +14,7 @@ from ..engine.errors import FitInputError
 from ..engine.result import FitResult
 from ..engine.status import Status
 from .derived import DerivedMap
+from .growing_noise import with_growing_noise
 from .photometry import gain_of, photometry, pixel_sizes
 from .units import parse_unit
 
@@ -34,11 +35,14 @@ class Rows:
         Of a pixel along each axis, in `units`.
     gain : float
         Data units per photon.
+    precise : FitResult
+        The result with the errors that the noise of the spots makes, see `with_growing_noise`.
     derived : dict of str to DerivedMap
         `photometry` in `units`.
     """
 
     result: FitResult
+    precise: FitResult
     positions: tuple[str, ...]
     sizes: tuple[float, ...]
     units: str
@@ -49,8 +53,9 @@ class Rows:
     def of(
         cls, result: FitResult, positions: tuple[str, ...], sizes: tuple[float, ...], units: str, gain: float | None
     ) -> Rows:
-        derived = photometry(result, pixel_size=sizes, units=units, gain=gain)
-        return cls(result, positions, sizes, units, gain_of(result, gain), derived)
+        precise = with_growing_noise(result)
+        derived = photometry(precise, pixel_size=sizes, units=units, gain=gain)
+        return cls(result, precise, positions, sizes, units, gain_of(result, gain), derived)
 
     def frames(self, style: str) -> NDArray[Any]:
         """The frame of each spot, 0 where the image has no frames."""
@@ -131,8 +136,8 @@ def picasso_columns(rows: Rows) -> dict[str, Any]:
         "sx": sx,
         "sy": sy,
         "bg": _background(rows),
-        "lpx": result.stderr["x"],
-        "lpy": result.stderr["y"],
+        "lpx": rows.precise.stderr["x"],
+        "lpy": rows.precise.stderr["y"],
         "ellipticity": 1 - np.minimum(sx, sy) / np.maximum(sx, sy),
     }
     if "z" in rows.positions:
@@ -143,7 +148,7 @@ def picasso_columns(rows: Rows) -> dict[str, Any]:
 def thunderstorm_columns(rows: Rows) -> dict[str, Any]:
     """ThunderSTORM's: nm from the corner of the first pixel, frames from 1."""
     rows.need("ThunderSTORM", "photons", "sigma")
-    result, (sy, sx) = rows.result, rows.widths()
+    result, errors, (sy, sx) = rows.result, rows.precise.stderr, rows.widths()
     nm = in_nanometres(rows.sizes, rows.units, len(rows.sizes))
     y, x = nm[-2:]
     is_round = "sigma" in result.model.names and y == x
@@ -160,10 +165,10 @@ def thunderstorm_columns(rows: Rows) -> dict[str, Any]:
         "intensity [photon]": rows.derived["photons"].values,
         "offset [photon]": _background(rows),
         "bkgstd [photon]": rows.background_spread(),
-        "uncertainty [nm]": np.sqrt(((x * result.stderr["x"]) ** 2 + (y * result.stderr["y"]) ** 2) / 2),
+        "uncertainty [nm]": np.sqrt(((x * errors["x"]) ** 2 + (y * errors["y"]) ** 2) / 2),
     }
     if "z" in rows.positions:
-        columns["uncertainty_z [nm]"] = result.stderr["z"] * nm[0]
+        columns["uncertainty_z [nm]"] = errors["z"] * nm[0]
     return columns
 
 

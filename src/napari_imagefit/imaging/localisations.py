@@ -61,7 +61,7 @@ def write_localisations(
 
     ``"imagefit"`` has a row for every spot, those without an answer too, with every parameter and error, what follows
     from them (`photometry`), status and flags; each column with a unit says it in brackets: ``fwhm [µm]``. The other
-    two are lists of localisations, of those spots only that converged:
+    two are lists of localisations, of those spots only that converged, with the errors of `photometry`:
 
     - ``"picasso"``: ``frame, x, y, photons, sx, sy, bg, lpx, lpy, ellipticity``; pixels, with integers in the middle
       of a pixel, frames from 0. ``net_gradient`` belongs to Picasso's own detection and is not there.

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..engine.result import FitResult
-from .spot_source import SpotSource
+from .growing_noise import LEAST, MOST, find_noise_line, unaware_source
 
-# Spots that are looked at, at most and at least (and pixels); which part of a window is its top and its surroundings.
-MOST, LEAST = 2000, 20
+# Which part of a window is its top and its surroundings.
 TOP, AROUND = 0.95, 0.5
 # From which ratio of mean squares on, and how many standard errors above none, it is worth a word.
 NOTABLE, SURE = 1.5, 5.0
@@ -26,18 +25,24 @@ class NoiseGrowth:
         Mean square in the brightest twentieth of the fitted windows over that in their darker half; 1 is even noise.
     n_spots : int
         How many were looked at.
+    is_followed : bool
+        Whether precision and the errors of `photometry` take it into account.
     """
 
     ratio: float
     n_spots: int
+    is_followed: bool
 
     def sentence(self) -> str:
         """What follows from it, for people."""
-        return (
+        said = (
             f"Residuals are {np.sqrt(self.ratio):.1f} times larger at the tops of spots than around them, as those of "
-            "counts are, or of a model that does not fit: least squares states its errors too small then. For counts "
-            "choose the noise Poisson or Camera"
+            "counts are, or of a model that does not fit: least squares states the errors of its parameters too small "
+            "then. "
         )
+        if self.is_followed:
+            said += "The precision and the errors of photons and widths take it into account. "
+        return said + "For counts choose the noise Poisson or Camera"
 
 
 def find_noise_growth(result: FitResult) -> NoiseGrowth | None:
@@ -71,14 +76,9 @@ def find_noise_growth(result: FitResult) -> NoiseGrowth | None:
     >>> find_noise_growth(fit_spots(clean + rng.normal(0, 3, clean.shape), points, "gaussian_2d")) is None
     True
     """
-    criterion = result.criterion
-    if criterion.noise != "gaussian" or criterion.loss != "linear" or result.known_sigma:
-        return None
+    source = unaware_source(result)
     rows = np.flatnonzero(result.converged)
-    if rows.size < LEAST:
-        return None
-    source = result.source
-    if not isinstance(source, SpotSource):  # reading a Dask array again is not worth a word
+    if source is None or rows.size < LEAST:
         return None
     rows = rows[:: -(-rows.size // MOST)]
     fitted = source.fitted_at(result, source.solution(result), rows)
@@ -99,4 +99,6 @@ def find_noise_growth(result: FitResult) -> NoiseGrowth | None:
     more = both[:, 0] - both[:, 1]
     ratio = float(both[:, 0].mean() / max(both[:, 1].mean(), np.finfo(float).tiny))
     sure = more.mean() > SURE * more.std(ddof=1) / np.sqrt(more.size)
-    return NoiseGrowth(ratio, len(ratios)) if sure and ratio > NOTABLE else None
+    if not sure or ratio <= NOTABLE:
+        return None
+    return NoiseGrowth(ratio, len(ratios), find_noise_line(result) is not None)

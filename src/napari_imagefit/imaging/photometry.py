@@ -15,6 +15,7 @@ from ..engine.errors import FitInputError
 from ..engine.result import FitResult
 from .centres import find_positions
 from .derived import DerivedMap, derive
+from .growing_noise import with_growing_noise
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,8 +57,10 @@ def photometry(
                                      `units`; of the volume ``precision_z`` besides
     ===============================  ==================================================================================
 
-    Errors are propagated with the whole covariance; see `napari_imagefit.imaging.derived.derive`. Where a width came
-    out round to the last bit the angle has no error. ``precision`` is itself an error and has none.
+    Errors are propagated with the whole covariance; see `napari_imagefit.imaging.derived.derive`. Of least squares
+    without σ it is that of the noise which the residuals of all spots show, and which may grow with the light, as that
+    of counts does; see `napari_imagefit.imaging.growing_noise.with_growing_noise`. Where a width came out round to the
+    last bit the angle has no error. ``precision`` is itself an error and has none.
 
     Parameters
     ----------
@@ -91,7 +94,7 @@ def photometry(
     >>> {name: round(float(column.values[0]), 4) for name, column in found.items() if name in ("photons", "fwhm")}
     {'photons': 706.8583, 'fwhm': 0.3532}
     """
-    model = result.model
+    model, precise = result.model, with_growing_noise(result)
     sizes = pixel_sizes(pixel_size, model.ndim)
     if units == "px" and set(sizes) != {1.0}:
         raise FitInputError(f"pixel_size={pixel_size!r} comes without its unit; give units too, such as 'µm'")
@@ -102,7 +105,7 @@ def photometry(
     found: dict[str, DerivedMap] = {}
 
     def add(name: str, expression: str, unit: str) -> None:
-        found[name] = replace(derive(result, expression), unit=unit)
+        found[name] = replace(derive(precise, expression), unit=unit)
 
     counted = "photons" if known else ""
     if (integral := _integral(names, model.ndim)) is not None:
@@ -113,7 +116,7 @@ def photometry(
         _add_rotated(add, sizes, units)
     else:
         _add_widths(add, names, model.ndim, sizes, units)
-    return found | _precision(result, sizes, units)
+    return found | _precision(precise, sizes, units)
 
 
 def photometry_table(result: FitResult, **said: Any) -> pd.DataFrame:

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.band import predict_with_error
-from ..engine.batch import predict
 from ..engine.model import Model
+from ..engine.predicting import predict
 from ..engine.problem import Options
 from ..engine.result import FitResult
 from .cuts import surface_cuts, thinned

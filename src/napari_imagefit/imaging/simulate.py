@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..catalogue import models
-from ..engine.batch import predict
 from ..engine.errors import FitInputError
 from ..engine.model import Model
+from ..engine.predicting import predict
 from ..engine.problem import Options
 from .regions import flat_coordinates
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..engine.batch import predict
+from ..engine.predicting import predict
 from ..engine.problem import Options
 from ..engine.result import FitResult
 from .centres import find_positions

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.batch import predict
+from ..engine.predicting import predict
 from ..engine.problem import Options
 from ..engine.result import FitResult, LayerTuple
 from .joint import common_names
+from .noise_line import NoiseLine
 from .spot_columns import spot_columns
 from .spot_groups import Groups
 from .spot_layers import spot_layers
@@ -37,6 +38,9 @@ class SpotSource:
         What was said of the model beside its name, for the recipe; see `napari_imagefit.imaging.spots.asked_of`.
     groups : Groups or None
         Which spots were fitted together.
+    noise : NoiseLine or None
+        The noise that the errors of the result suppose, where it is not what the fit supposed; see
+        `napari_imagefit.imaging.growing_noise`.
     """
 
     image: NDArray[Any]
@@ -47,6 +51,7 @@ class SpotSource:
     wishes: dict[str, Any]
     asked: dict[str, Any] = field(default_factory=dict)
     groups: Groups | None = None
+    noise: NoiseLine | None = None
 
     def coords(self, rows: NDArray[np.intp]) -> tuple[Floats, ...]:
         """Coordinates of some windows, ``(m,)`` or ``(m, n_rows)`` along each axis."""

@@ -11,11 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..catalogue import models
 from ..engine.arrays import real_array
-from ..engine.batch import predict
 from ..engine.camera import Camera
 from ..engine.criterion import Loss, Noise
 from ..engine.errors import FitInputError
 from ..engine.model import Model
+from ..engine.predicting import predict
 from ..engine.problem import Bounds, DType, Options, Values
 from ..engine.result import FitResult, LayerTuple
 from .along import check_axis

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,9 @@ from ..imaging.selection import Selection
 from ..imaging.spot_filters import SpotFilter
 from .choices import Job, MeanUse
 from .outputs import Output, place_maps, role
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Stop = Callable[[], bool]
 MANY_VALUES = 1 << 20  # samples from which on a map is shown while it is fitted
@@ -126,6 +129,8 @@ class Outcome:
         For curves: the fit of the region's mean curve, where there was one.
     history : tuple
         For curves: what made this result of the first fit, see `layers.script`.
+    facts : DataFrame or None
+        For spots: the table of their layer.
     """
 
     request: Request
@@ -136,6 +141,7 @@ class Outcome:
     note: str = ""
     mean: MeanFit | None = None
     history: tuple[Any, ...] = ()
+    facts: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True, eq=False)

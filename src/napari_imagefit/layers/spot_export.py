@@ -6,11 +6,13 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from ..engine.errors import FitInputError
 from ..imaging.localisation_columns import Style
 from ..imaging.localisations import write_localisations
 from .request import Outcome
-from .spots import reasons_of_spots, spot_table, with_filters
+from .spots import facts_of, with_filters
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def write_spots(outcome: Outcome, path: str, kind: SpotFormat) -> list[Path]:
         )
     ending = "." + kind.suffix.rpartition(".")[2]
     target = Path(path if path.lower().endswith(ending) else path + kind.suffix)
-    reasons = reasons_of_spots(spot_table(result, request), result.status, request.filters)
+    reasons = np.asarray(facts_of(outcome)["reason"], object)
     write_localisations(
         result,
         target,

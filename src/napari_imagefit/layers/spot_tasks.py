@@ -47,4 +47,4 @@ def run_spots(request: Request, should_stop: Stop | None = None) -> Task:
     placed = place_maps([(places, made, kind)], request.group, request.transform, request.map_transform, request.axis)
     outputs = tuple(Output.of(new, make=role(new) not in request.shown) for new in placed)
     growth = find_noise_growth(result)
-    return Outcome(request, result, outputs, note="" if growth is None else f"⚠ {growth.sentence()}.")
+    return Outcome(request, result, outputs, note="" if growth is None else f"⚠ {growth.sentence()}.", facts=table)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from napari.layers import Points
 
-    from .request import Request
+    from .request import Outcome, Request
 
 FITTED = "#56B4E9"
 DIM = 0.35  # opacity of a spot that was filtered out
@@ -68,6 +68,15 @@ def spot_table(result: FitResult, request: Request, filters: Sequence[SpotFilter
             table[name] = column
     table["reason"] = reasons_of_spots(table, result.status, filters)
     return table[sorted(table.columns, key=_rank)]
+
+
+def facts_of(outcome: Outcome) -> pd.DataFrame:
+    """The table that was made with the layer of an outcome, with the reasons by the filters that hold now."""
+    assert outcome.result is not None
+    assert outcome.facts is not None
+    table = outcome.facts.copy(deep=False)
+    table["reason"] = reasons_of_spots(table, outcome.result.status, outcome.request.filters)
+    return table
 
 
 def _rank(column: Hashable) -> int:

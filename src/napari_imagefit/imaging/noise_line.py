@@ -1,0 +1,26 @@
+"""How the variance of a pixel grows with its light."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class NoiseLine:
+    """The variance of a pixel, ``even + slope·fitted``, in units of the data squared.
+
+    Of counts `slope` is the camera's gain (with a multiplying register twice that), and `even` is its read noise less
+    its offset.
+    """
+
+    even: float
+    slope: float
+
+    def variance(self, fitted: Floats) -> Floats:
+        """Of pixels with these fitted values; never negative."""
+        return np.maximum(self.even + self.slope * fitted, 0.0)
