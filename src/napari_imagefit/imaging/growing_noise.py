@@ -85,7 +85,7 @@ def _excess(squares: Floats, variance: Floats, inverse: Floats, scatter: Floats)
 
 
 def _invert(curvature: Floats, free: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """The inverses ``(n, p, p)`` of curvatures, each parameter in a unit in which its own is 1, and the units ``(n, p)``.
+    """The inverses ``(n, p, p)`` of curvatures, each parameter in a unit in which its own is 1; the units ``(n, p)``.
 
     NaN where one is singular. Of what is held the curvature is taken to be 1, and nothing beside it.
     """
