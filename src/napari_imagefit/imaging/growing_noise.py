@@ -257,11 +257,15 @@ def with_growing_noise(result: FitResult) -> FitResult:
 
 def unaware_source(result: FitResult) -> SpotSource | None:
     """The windows of spots whose errors take the noise to be the same everywhere; None for any other result."""
-    criterion, source = result.criterion, result.source
-    if criterion.noise != "gaussian" or criterion.loss != "linear" or result.known_sigma:
-        return None
+    source = result.source
     # a Dask array is not read again
-    return source if isinstance(source, SpotSource) and source.noise is None else None
+    return source if is_unaware(result) and isinstance(source, SpotSource) and source.noise is None else None
+
+
+def is_unaware(result: FitResult) -> bool:
+    """Whether a fit took the noise to be the same everywhere, and measured it by its residuals."""
+    criterion = result.criterion
+    return criterion.noise == "gaussian" and criterion.loss == "linear" and not result.known_sigma
 
 
 def _free(result: FitResult) -> NDArray[np.bool_]:

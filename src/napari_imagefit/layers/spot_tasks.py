@@ -6,11 +6,19 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.result import FitResult
+from ..imaging.growing_noise import is_unaware
 from ..imaging.noise_growth import find_noise_growth
+from ..imaging.spot_source import SpotSource
 from ..imaging.spots import iter_fit_spots
 from .outputs import KEY, Output, place_maps, role
 from .request import Outcome, Request, Stop, Task
 from .spots import Look, appearance, spot_table, with_filters
+
+UNSEEN = (
+    "All errors suppose the same noise everywhere: whether it grows with the light, as that of counts does, is not "
+    "looked up in a Dask array. For counts choose the noise Poisson or Camera."
+)
 
 
 def run_spots(request: Request, should_stop: Stop | None = None) -> Task:
@@ -46,5 +54,12 @@ def run_spots(request: Request, should_stop: Stop | None = None) -> Task:
     }
     placed = place_maps([(places, made, kind)], request.group, request.transform, request.map_transform, request.axis)
     outputs = tuple(Output.of(new, make=role(new) not in request.shown) for new in placed)
+    return Outcome(request, result, outputs, note=_note_on_noise(result), facts=table)
+
+
+def _note_on_noise(result: FitResult) -> str:
+    """Where errors suppose a noise that is not there, or may not be."""
+    if is_unaware(result) and not isinstance(result.source, SpotSource):
+        return UNSEEN
     growth = find_noise_growth(result)
-    return Outcome(request, result, outputs, note="" if growth is None else f"⚠ {growth.sentence()}.", facts=table)
+    return "" if growth is None else f"⚠ {growth.sentence()}."
