@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 from napari_imagefit import FitResult, fit_spots
 from napari_imagefit.__main__ import app
 from napari_imagefit.imaging.lazy_records import all_maps
+from napari_imagefit.imaging.localisations import write_localisations
 from napari_imagefit.imaging.store import ResultStore
 
 RNG = np.random.default_rng(0)
@@ -85,6 +86,22 @@ def test_a_stopped_run_goes_on(
     refused = run(*command)
     assert refused.exit_code == 1
     assert "other points" in refused.stderr
+
+
+@pytest.mark.parametrize("style", ["imagefit", "picasso"])
+def test_points_from_tables_that_were_exported(
+    tmp_path: Path, files: tuple[Path, ...], expected: FitResult, style: Any
+) -> None:
+    recipe, image, _ = files
+    write_localisations(expected, tmp_path / "spots.csv", style)
+    done = run(recipe, image, "--points", tmp_path / "spots.csv", "-o", tmp_path / "out")
+    assert done.exit_code == 0, done.stderr
+    found = zarr.open_group(str(tmp_path / "out"), mode="r")["params/x"][:]
+    points = POINTS
+    if style == "picasso":
+        points = pd.read_csv(tmp_path / "spots.csv")[["frame", "y", "x"]].to_numpy(float)
+    wanted = fit_spots(STACK, points, "gaussian_2d", window=7, sigma=1.0)
+    np.testing.assert_array_equal(found, wanted.params["x"])
 
 
 def test_mistakes_are_sentences(tmp_path: Path, files: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch) -> None:

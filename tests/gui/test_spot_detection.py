@@ -10,6 +10,7 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_imagefit import fit_spots
+from napari_imagefit.gui.sample_data import MOLECULES
 from napari_imagefit.gui.widget import ImageFitWidget
 from napari_imagefit.imaging.detect import Detection, find_spots
 from napari_imagefit.layers.outputs import is_output
@@ -109,6 +110,42 @@ def test_detect_and_fit(qtbot: Any, opened: tuple[Any, ImageFitWidget]) -> None:
     assert len(fitted.data) == len(fitted.features) == 3
     assert [layer.name for layer in viewer.layers if is_output(layer)] == ["spots · gaussian_2d"]
     assert points.metadata[DETECTED]["detection"] == {"border": 20, "ndim": 2}
+
+
+def test_what_a_sample_has_set_goes_with_it(make_napari_viewer: Callable[..., Any]) -> None:
+    """Another image has another camera; what was changed by hand stays."""
+    viewer = make_napari_viewer()
+    _, widget = viewer.window.add_plugin_dock_widget("napari-imagefit", "Image Fit")
+    for typed, noise, threshold in (("", "unknown", Detection().threshold), ("3", "camera", Detection().threshold)):
+        (sample,) = viewer.open_sample("napari-imagefit", "spots")
+        assert widget.options.noise_choice().kind == "camera"
+        assert widget.spots.detect.detection().threshold == MOLECULES["threshold"]
+        if typed:
+            widget.options.gain.setText(typed)
+        viewer.layers.remove(sample)
+        viewer.add_image(frames(), name="mine")
+        assert widget.data.image is viewer.layers["mine"]
+        assert widget.options.noise_choice().kind == noise
+        assert widget.spots.detect.detection().threshold == threshold
+        viewer.layers.clear()
+
+
+def test_a_frame_without_spots_shows_nothing(qtbot: Any, opened: tuple[Any, ImageFitWidget]) -> None:
+    """napari draws a point of size 0 at the origin, which is not to be kept visible."""
+    viewer, widget = opened
+    choose_spots(qtbot, widget)
+    preview_done(qtbot, widget)
+    viewer.dims.set_current_step(0, 0)
+    place = {"scale": (1, 0.1, 0.1), "units": ("s", "um", "um"), "rotate": (0, 0, 20)}
+    viewer.add_points(np.column_stack([np.zeros(5), CENTRES]), name="mine", **place)
+    widget.spots.section.layers.choose(viewer.layers["mine"])
+    click_fit(qtbot, widget)
+    layer = viewer.layers["spots · gaussian_2d"]
+    assert layer.canvas_size_limits[0] == 5
+    viewer.dims.set_current_step(0, 2)
+    assert layer.canvas_size_limits[0] == 0
+    viewer.dims.set_current_step(0, 0)
+    assert layer.canvas_size_limits[0] == 5
 
 
 def test_points_of_the_user_in_the_frame_on_screen(qtbot: Any, opened: tuple[Any, ImageFitWidget]) -> None:

@@ -78,7 +78,7 @@ def test_every_style_is_written_and_read_back(
     np.testing.assert_allclose(table["fwhm [µm]"].astype(float), fitted.features["fwhm [µm]"], rtol=1e-12)
     assert list(table["reason"]) == list(fitted.features["reason"])
     recipe = json.loads((tmp_path / "all.spots.recipe.json").read_text())
-    assert Recipe.of(recipe).filters == (SpotFilter("sigma [px]", recipe["filters"][0]["low"], 1.75),)
+    assert Recipe.of(recipe).filters == (SpotFilter("sigma [px]", high=1.75),)
 
     export(qtbot, answer, widget, tmp_path / "picasso_locs.csv", "Picasso")
     export(qtbot, answer, widget, tmp_path / "them.thunderstorm.csv", "ThunderSTORM")

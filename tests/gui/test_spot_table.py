@@ -143,20 +143,27 @@ def test_filters_dim_and_tell_why(qtbot: Any, fitted: tuple[Any, ImageFitWidget]
     assert all(reason.endswith("is above 1.75") for reason in reasons)
     assert {symbol.value for symbol in layer.symbol[wide.to_numpy()]} == {"x"}
     assert (layer.border_color[wide, 3] < 0.5).all()
-    assert layer.metadata["napari_imagefit"]["recipe"]["filters"] == [
-        {"column": WIDTH, "low": panel.filters[0].low, "high": 1.75}
-    ]
+    assert layer.metadata["napari_imagefit"]["recipe"]["filters"] == [{"column": WIDTH, "high": 1.75}], (
+        "an end that nobody has set is no limit"
+    )
 
     # dragging the range is the same, and of what is dragged the last counts
     panel.range.setRegion((1.55, 1.85))
     qtbot.waitUntil(lambda: panel.low.text() == "1.55")
     assert dock.summary.text() == "16 spots · 9 count · × 6 filtered out · ✚ 1 failed"
     assert panel.items.item(0).text() == f"{WIDTH} from 1.55 to 1.85"
+    # an end that is drawn out of the data is none
+    panel.range.setRegion((1.55, 9))
+    qtbot.waitUntil(lambda: panel.high.text() == "")
+    assert panel.filters == (SpotFilter(WIDTH, 1.55),)
+    panel.range.setRegion((1.55, 1.85))
+    qtbot.waitUntil(lambda: panel.high.text() == "1.85")
 
     # the next fit has them, and so has the recipe that is exported
     click_fit(qtbot, widget)
     assert widget.choices().spots.filters == (SpotFilter(WIDTH, 1.55, 1.85),)
     assert dock.summary.text() == "16 spots · 9 count · × 6 filtered out · ✚ 1 failed"
+    assert "9 count; filters leave 6 out" in widget.message.text()
     assert widget.follow_ups.outcome.request.filters == (SpotFilter(WIDTH, 1.55, 1.85),)
 
     panel.items.setCurrentRow(0)
@@ -171,6 +178,7 @@ def test_an_empty_range_is_a_sentence(qtbot: Any, fitted: tuple[Any, ImageFitWid
     dock = dock_of(viewer)
     choose(qtbot, dock.filters.column, WIDTH)
     qtbot.mouseClick(dock.filters.on, LEFT, pos=QPoint(8, dock.filters.on.height() // 2))
+    write(qtbot, dock.filters.low, "2")
     write(qtbot, dock.filters.high, "0.1")
     assert dock.summary.text().startswith("⚠ The filter of 'sigma [px]' goes from")
 
@@ -299,6 +307,21 @@ def test_closing_the_dock_lets_go(qtbot: Any, fitted: tuple[Any, ImageFitWidget]
     assert again.summary.text() == "16 spots · 15 count · ✚ 1 failed"
     bring_forward(again)
     dock.deleteLater()
+
+
+def test_no_row_number_is_cut_off_and_other_columns_get_their_widths(qtbot: Any) -> None:
+    table, many = SpotTable(), np.full(1200, "counts", object)
+    qtbot.addWidget(table)
+    table.resize(400, 300)
+    table.show()
+    table.set_table(pd.DataFrame({"a": np.arange(1200.0)}), many, np.ones(1200, bool))
+    many = np.full(1200, "filtered", object)
+    table.set_table(pd.DataFrame({"a": np.arange(1200.0)}), many, np.ones(1200, bool))
+    header = table.verticalHeader()
+    assert header.width() >= header.fontMetrics().horizontalAdvance("× 1199") + 8
+    long = "a column with a long name [px]"
+    table.set_table(pd.DataFrame({long: np.arange(1200.0)}), many, np.ones(1200, bool))
+    assert table.columnWidth(0) >= header.fontMetrics().horizontalAdvance(long)
 
 
 def test_a_hundred_thousand_rows_are_sorted_at_once(qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,6 +95,7 @@ def test_a_layer_of_dask_gives_the_same_spots(qtbot: Any, make_napari_viewer: Ca
     np.testing.assert_array_equal(fitted.features["sigma [px]"], script.params["sigma"])
     assert (script.n_left_out > 0).any()
     assert "All errors suppose the same noise everywhere" in widget.message.text()
+    assert "samples that are at or above the saturation (48), or not finite, were left out" in widget.message.text()
 
     # what cannot be is said before anything is done, and loses nothing
     together = widget.spots.section.together

@@ -9,6 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from ..engine.errors import FitInputError
 from ..imaging.lazy_arrays import Slices
 from ..imaging.lazy_plan import Plan
 from ..imaging.recipe import Recipe
@@ -43,7 +44,12 @@ def run_recipe(
     recipe = Recipe.read(recipe_file)
     data = open_stored(input_text)
     plan = recipe.plan(data, points)
-    store = ResultStore.open(output, plan, recipe, data, most_fits)
+    try:
+        store = ResultStore.open(output, plan, recipe, data, most_fits)
+    except OSError as error:
+        raise FitInputError(
+            f"nothing can be written to {str(output)!r} ({error.strerror or error}); give another folder"
+        ) from None
     if recipe.filters:
         say("the recipe's filters are left to who reads the results: every spot is fitted and written")
     n_pieces, finished = len(store.pieces), store.finished()

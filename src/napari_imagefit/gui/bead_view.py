@@ -81,6 +81,7 @@ class BeadView(QWidget):
 
     def say(self, text: str) -> None:
         """Why there is no picture."""
+        self.graphics.clear()
         self.note.setText(f"⚠ {text}")
 
 

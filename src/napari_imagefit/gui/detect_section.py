@@ -23,7 +23,6 @@ class DetectSection(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        plain = Detection()
         self.scale = _spin(0.3, 100, 0.1, "Standard deviation σ of the spots that are searched, in pixels", " px")
         self.along_z = _spin(0.3, 100, 0.1, "Standard deviation σ of the spots along z, in planes", " along z")
         self.threshold = _spin(0.5, 1e6, 0.5, "By how many times the noise a spot must stand out", " × noise")
@@ -43,10 +42,7 @@ class DetectSection(QWidget):
         self.note = QLabel()
         self.note.setAccessibleName("What the preview has found")
         self.note.setWordWrap(True)
-        self.scale.setValue(float(plain.scale if isinstance(plain.scale, float) else plain.scale[-1]))
-        self.along_z.setValue(3.0)
-        self.threshold.setValue(plain.threshold)
-        self.distance.setValue(float(plain.min_distance if isinstance(plain.min_distance, float) else 3.0))
+        self.reset()
 
         first, second, third = QHBoxLayout(), QHBoxLayout(), QHBoxLayout()
         for widget, stretch in ((self.scale, 2), (self.along_z, 2), (self.sign, 1)):
@@ -106,6 +102,16 @@ class DetectSection(QWidget):
         self.distance.setValue(chosen.per_axis("min_distance", self.ndim)[-1])
         self.border.setValue(int(chosen.per_axis("border", self.ndim)[-1]))
         self.sign.setCurrentText("bright" if chosen.bright else "dark")
+
+    def reset(self) -> None:
+        """As it is at first; planes or volumes stay."""
+        plain = Detection()
+        self.scale.setValue(float(plain.scale if isinstance(plain.scale, float) else plain.scale[-1]))
+        self.along_z.setValue(3.0)
+        self.threshold.setValue(plain.threshold)
+        self.distance.setValue(float(plain.min_distance if isinstance(plain.min_distance, float) else 3.0))
+        self.border.setValue(0)
+        self.sign.setCurrentText("bright")
 
     def set_space(self, ndim: int) -> None:
         """Search in planes or volumes."""

@@ -96,7 +96,9 @@ def set_up(widget: ImageFitWidget, viewer: Viewer, image: Image) -> None:
     if sample.get("detection") is not None:
         widget.spots.detect.set_detection(sample["detection"])
         widget.spots.fold.set_open(True)
-    widget.options.set_noise(NoiseChoice(**sample.get("noise", {})))
+    noise = NoiseChoice(**sample.get("noise", {}))
+    widget.options.set_noise(noise)
+    widget.lent = noise, widget.spots.detect.detection() if sample.get("detection") is not None else None
     for row in sample.get("rows", ()):
         widget.parameters.set_row(Row(**row))
     drawn = [layer for layer in viewer.layers if layer.metadata.get(SAMPLE, {}).get("region_of") == image.name]
@@ -106,6 +108,19 @@ def set_up(widget: ImageFitWidget, viewer: Viewer, image: Image) -> None:
         shapes = add_shapes(viewer, image, [np.asarray(sample["region"], dtype=float)], None)
         shapes.metadata = {SAMPLE: {"region_of": image.name}}
         widget.region.layers.choose(shapes)
+
+
+def take_back(widget: ImageFitWidget) -> None:
+    """What a sample has brought goes with it, as far as it was not changed: another image has another camera."""
+    if widget.lent is None:
+        return
+    noise, detection = widget.lent
+    widget.lent = None
+    with contextlib.suppress(FitInputError):  # something typed is no number: it was changed
+        if widget.options.noise_choice() == noise:
+            widget.options.set_noise(NoiseChoice())
+    if detection is not None and widget.spots.detect.detection() == detection:
+        widget.spots.detect.reset()
 
 
 def begin_drawing(widget: ImageFitWidget, viewer: Viewer) -> str:

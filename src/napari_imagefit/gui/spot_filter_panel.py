@@ -186,8 +186,7 @@ class FilterPanel(QWidget):
         if self._histogram is None or not name:
             return
         if checked:
-            edges = self._histogram.edges
-            self._set(SpotFilter(name, *_rounded(float(edges[0]), float(edges[-1]))))
+            self._set(SpotFilter(name))
         else:
             self._filters.pop(name, None)
             self._tell()
@@ -200,10 +199,15 @@ class FilterPanel(QWidget):
     def _take_range(self) -> None:
         if not self.on.isChecked():
             return
+        assert self._histogram is not None
         low, high = (float(end) for end in self.range.getRegion())
-        low, high = _rounded(low, high)
-        self.low.setText(f"{low:.6g}")
-        self.high.setText(f"{high:.6g}")
+        edges = self._histogram.edges
+        first, last = float(edges[0]), float(edges[-1])
+        rounded = _rounded(low, high)
+        # an end that is not within these data is no limit: the next data may reach further
+        low, high = rounded[0] if low > first else -math.inf, rounded[1] if high < last else math.inf
+        for edit, end in ((self.low, low), (self.high, high)):
+            edit.setText("" if math.isinf(end) else f"{end:.6g}")
         self._set(SpotFilter(self.column.currentText(), low, high))
 
     def _on_typed(self) -> None:

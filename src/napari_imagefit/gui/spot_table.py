@@ -149,12 +149,15 @@ class SpotTable(QTableView):
 
     def set_table(self, table: pd.DataFrame, kinds: NDArray[Any], shown: NDArray[np.bool_]) -> None:
         """Show another table; spots that are selected stay so."""
-        before, first = self.selected_spots(), not self.rows.names
+        before, names = self.selected_spots(), list(self.rows.names)
         self._quiet = True
         self.rows.set_table(table, kinds, shown)
         self._quiet = False
-        if first:
+        if list(self.rows.names) != names:
             self.resizeColumnsToContents()
+        # the longest that there can be: Qt measures a few rows, and not again when their signs change
+        widest = self.fontMetrics().horizontalAdvance(f"× {max(len(table) - 1, 0)}")
+        self.verticalHeader().setFixedWidth(widest + 16)
         self.select_spots(before)
 
     def selected_rows(self) -> NDArray[np.intp]:

@@ -24,7 +24,7 @@ from .drawing import show_plane
 from .fit_bar import FitBar
 from .follow_ups import FollowUps
 from .forms import Fold
-from .gathering import SAMPLE, begin_drawing, choices_of, index_on_screen, set_up, units_of
+from .gathering import SAMPLE, begin_drawing, choices_of, index_on_screen, set_up, take_back, units_of
 from .inspection import Inspection
 from .model_section import ModelSection
 from .options_section import OptionsSection, options_fold
@@ -40,6 +40,9 @@ from .words import describe_mean, describe_outcome
 if TYPE_CHECKING:
     from napari.layers import Image
     from napari.viewer import Viewer
+
+    from ..imaging.detect import Detection
+    from ..layers.choices import NoiseChoice
 
 SETTLED = 400  # ms without another choice
 ROOM = 150  # ms in which a section that has just opened takes its place
@@ -58,6 +61,8 @@ class ImageFitWidget(Docked):
         # plugins are handed a proxy, whose layers are proxies too and so never the ones that events tell of
         self._viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self._result: FitResult | None = None
+        # what a sample has set: its noise, and with what its spots are found
+        self.lent: tuple[NoiseChoice, Detection | None] | None = None
         self._open = True
         layers = self._viewer.layers
         self.data = DataSection(layers)
@@ -204,10 +209,13 @@ class ImageFitWidget(Docked):
         self._result = None
 
     def _on_image(self, image: Image | None) -> None:
+        take_back(self)
         if image is not None and "job" in image.metadata.get(SAMPLE, {}):
             set_up(self, self._viewer, image)
         self.region.set_context(self.data.job, image)
         self.spots.set_context(self.data.job, image)
+        if self.follow_ups.outcome is not None:
+            self._say("")  # it was of the other image
         self.follow_ups.forget()
         self.results_fold.hide()
         self._clear_values()

@@ -10,6 +10,7 @@ from ..engine.result import FitResult
 from ..engine.status import Flag, Status
 from ..layers.naming import spaced
 from ..layers.request import MeanFit, Outcome
+from ..layers.spots import facts_of
 
 
 def describe(result: FitResult) -> str:
@@ -31,6 +32,9 @@ def describe_outcome(outcome: Outcome) -> str:
     if result is None:
         return outcome.note
     lines = [headline(result), *left_out(result)] if outcome.request.job == "voxels" else [describe(result)]
+    if outcome.facts is not None and outcome.request.filters:
+        counting = int((np.asarray(facts_of(outcome)["reason"], object) == "").sum())
+        lines.append(f"{spaced(counting)} count; filters leave {spaced(int(result.converged.sum()) - counting)} out")
     return "\n".join([outcome.note, *lines] if outcome.note else lines)
 
 
@@ -49,7 +53,11 @@ def headline(result: FitResult) -> str:
 def left_out(result: FitResult) -> list[str]:
     """How many samples did not count."""
     n = int(result.n_left_out.sum())
-    return [f"{n} samples that are NaN or infinite were left out"] if n else []
+    if not n:
+        return []
+    saturation = result.recipe().get("saturation")
+    which = "NaN or infinite" if saturation is None else f"at or above the saturation ({saturation:g}), or not finite,"
+    return [f"{spaced(n)} samples that are {which} were left out"]
 
 
 def median(values: Any) -> float:

@@ -15,8 +15,9 @@ from .spot_columns import spot_columns
 def read_points(path: Path, n_axes: int, n_frame_axes: int) -> NDArray[np.float64]:
     """The points in a table, ``(N, n_axes)`` in pixel indices, the frame first.
 
-    Columns go by the names that a table of `fit_spots` has (``frame``, ``point_y``, ``point_x``), or by those of
-    napari's points (``axis-0``, ``axis-1`` …); others are left alone.
+    Columns go by the names that a table of `fit_spots` has (``frame``, ``point_y``, ``point_x``, exported ones with
+    ``[px]``), by those of napari's points (``axis-0``, ``axis-1`` …), or by Picasso's (``frame``, ``x``, ``y``); others
+    are left alone.
 
     Raises
     ------
@@ -37,8 +38,11 @@ def read_points(path: Path, n_axes: int, n_frame_axes: int) -> NDArray[np.float6
         raise FitInputError(f"the points {str(path)!r} cannot be read: {error.strerror or error}") from None
     except ValueError as error:
         raise FitInputError(f"{str(path)!r} is no table: {error}") from None
-    choices = [spot_columns(n_frame_axes, n_axes - n_frame_axes), [f"axis-{axis}" for axis in range(n_axes)]]
-    for names in choices:
+    own = spot_columns(n_frame_axes, n_axes - n_frame_axes)
+    exported = [f"{name} [px]" if name.startswith("point_") else name for name in own]
+    choices = [own, [f"axis-{axis}" for axis in range(n_axes)]]
+    picasso = [["frame", "y", "x"]] if (n_frame_axes, n_axes) == (1, 3) else []
+    for names in [*choices, exported, *picasso]:
         if set(names) <= set(table.columns):
             try:
                 return np.asarray(table[names].to_numpy(dtype=float))

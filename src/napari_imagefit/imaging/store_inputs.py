@@ -68,8 +68,21 @@ class StoredArray:
         return len(self.shape)
 
     def __getitem__(self, where: Any, /) -> NDArray[Any]:
-        with _opened(self.kind, self.path, self.inside) as found:
-            return np.array(found[where])
+        """What is there.
+
+        Raises
+        ------
+        FitInputError
+            If the file is damaged.
+        """
+        try:
+            with _opened(self.kind, self.path, self.inside) as found:
+                return np.array(found[where])
+        except MemoryError:
+            raise
+        except Exception as error:  # each library has its own
+            said = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise FitInputError(f"{self.path!r} cannot be read to its end, it may be damaged: {said}") from error
 
 
 def open_stored(text: str) -> StoredArray:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..imaging.places import FitGrid
-from .outputs import TRANSFORM
+from .outputs import TRANSFORM, draw_nothing_when_empty
 from .request import Request
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ def show_pins(layers: LayerList, request: Request, grid: FitGrid, pins: Sequence
             **where,
         )
         _add(layers, layer)
+        draw_nothing_when_empty(layer)
     else:
         layer.data = points
         layer.features = {"pin": [pin.letter for pin in pins]}

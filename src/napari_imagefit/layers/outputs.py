@@ -126,9 +126,27 @@ def put(layers: LayerList, new: Output) -> Layer:
     selected = layers.selection.active
     layer = new.layer or _make(new.data)
     layers.append(layer)
+    if kind == "points":
+        draw_nothing_when_empty(layer)
     if selected is not None:
         layers.selection.active = selected
     return layer
+
+
+def draw_nothing_when_empty(layer: Points) -> None:
+    """Of points that are kept large on screen, where none is in the plane that is shown.
+
+    napari draws one of size 0 at the origin then, which is kept as large as the others.
+    """
+    low, high = layer.canvas_size_limits
+
+    def follow(_event: object = None) -> None:
+        wanted = (low if len(layer._view_indices) else 0, high)
+        if tuple(layer.canvas_size_limits) != wanted:
+            layer.canvas_size_limits = wanted
+
+    layer.events.set_data.connect(follow)
+    follow()
 
 
 def remove_stale(layers: LayerList, group: str, roles: Collection[str]) -> None:

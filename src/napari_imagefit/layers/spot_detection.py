@@ -175,11 +175,13 @@ def diameter(search: Search) -> float:
 
 
 def count_words(spots: Spots, search: Search) -> str:
-    """How many were found in the frame on screen."""
-    where = " in this frame" if search.frame else ""
+    """How many were found in the frame, or volume, on screen."""
+    what = "volume" if search.ndim == 3 else "frame"
+    where = f" in this {what}" if search.frame or search.ndim == 3 else ""
     if not spots.count:
         return f"no spots{where}; lower the threshold, or change the scale"
-    return f"{spaced(spots.count)} spot{'' if spots.count == 1 else 's'}{where}"
+    near = "; rings are those near this plane" if search.ndim == 3 else ""
+    return f"{spaced(spots.count)} spot{'' if spots.count == 1 else 's'}{where}{near}"
 
 
 def all_words(spots: Spots, search: Search) -> str:
@@ -193,6 +195,8 @@ def all_words(spots: Spots, search: Search) -> str:
 
 def _add(layers: LayerList, points: NDArray[np.float64], image: Image, search: Search, **options: Any) -> Points:
     from napari.layers import Points
+
+    from .outputs import draw_nothing_when_empty
 
     layer = Points(
         points,
@@ -208,6 +212,7 @@ def _add(layers: LayerList, points: NDArray[np.float64], image: Image, search: S
     )
     selected = layers.selection.active
     layers.append(layer)
+    draw_nothing_when_empty(layer)
     if selected is not None:
         layers.selection.active = selected
     return layer

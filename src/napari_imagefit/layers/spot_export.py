@@ -56,6 +56,11 @@ def write_spots(outcome: Outcome, path: str, kind: SpotFormat) -> list[Path]:
     ending = "." + kind.suffix.rpartition(".")[2]
     target = Path(path if path.lower().endswith(ending) else path + kind.suffix)
     reasons = np.asarray(facts_of(outcome)["reason"], object)
+    if not kind.all_spots and not (reasons == "").any():
+        raise FitInputError(
+            f"none of the {len(reasons)} spots counts, so the table would be empty; change the filters, or export "
+            "every spot"
+        )
     write_localisations(
         result,
         target,
