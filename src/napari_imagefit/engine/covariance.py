@@ -67,10 +67,11 @@ def answer(criterion: Criterion, task: Task, state: State, residuals: Residuals,
     pull = divide(gradient, columns * length)
     used = jnp.maximum(used, 1)
     near = nearness(criterion, length, used)
-    at_lower = ~held & (pull > 1e-6) & (columns * (state.x - task.lower) < near)
-    at_upper = ~held & (pull < -1e-6) & (columns * (task.upper - state.x) < near)
-
     gone = columns <= VANISHED * state.column_norms
+    # what the model no longer depends on is near to everything by that measure: then by what it was on the way
+    reach = jnp.where(gone, state.column_norms, columns)
+    at_lower = ~held & (pull > 1e-6) & (reach * (state.x - task.lower) < near)
+    at_upper = ~held & (pull < -1e-6) & (reach * (task.upper - state.x) < near)
     factor = jnp.ones_like(length)
     if residuals.robust is not None:
         gram = _matrix(residuals.robust.gram)

@@ -106,7 +106,8 @@ class CurveFit:
             raise TypeError(f"curve_fit() got an unexpected keyword argument {next(iter(kwargs))!r}")
         given = read(f, xdata, ydata, p0, sigma, check_finite, bounds, method, nan_policy, data_mask)
         if not callable(jac) and jac not in (None, "2-point", "3-point", "cs"):
-            raise FitInputTypeError("`jac` must be '2-point', '3-point', 'cs' or callable.")
+            wrong = FitInputError if given.bounded or method in ("trf", "dogbox") else FitInputTypeError
+            raise wrong("`jac` must be '2-point', '3-point', 'cs' or callable.")
         if not callable(loss) and loss not in LOSSES:
             raise FitInputError(f"`loss` must be one of {', '.join(LOSSES)} or a callable, not {loss!r}.")
         if method == "lm" and loss != "linear":

@@ -23,6 +23,8 @@ VAGUE = 1000.0
 STUCK = 1e-4
 # Half a deviance of counts that cannot matter.
 NOTHING = 1e-3
+# The same cosine for least squares, and which part of the data's squares has to be left for it to mean something.
+LOST, RESIDUAL = 0.1, 1e-8
 SUMS = ("chi2", "chi2_variance", "squares", "neighbours", "neighbours_squared")
 
 
@@ -139,6 +141,9 @@ def store(
     rounding = 64 * np.finfo(options.dtype).eps
     constant = (host(statistics.spread) <= rounding**2 * host(statistics.norm)) & (not problem.alone)
     vague = (undetermined.any(axis=0) & ~nested) | (constant & (n_free > 1))
+    # steps that shrink to nothing while the cost still falls: along parameters on which the model hardly depends
+    rest = 2 * host(state.here.cost) > RESIDUAL * host(statistics.norm)
+    vague |= (status == Status.STEP) & (host(state.optimality) > LOST) & rest & (not problem.alone)
     ended = status.copy()
     status[(status > 0) & vague] = Status.SINGULAR
     answered = solved & (status != Status.SINGULAR)

@@ -77,7 +77,8 @@ class Model:
     function : callable
         ``function(coords, *params)`` written with ``jax.numpy``: ``coords`` is a tuple of `ndim` arrays of one shape,
         in axis order (``(y, x)`` for a surface, ``(t,)`` for a curve); each of ``params`` is a number. It returns the
-        model's values in that shape.
+        model's values in that shape, each of which depends on its own coordinates alone: a sum, a mean or a difference
+        over samples is refused when it is fitted.
     parameters : sequence of Parameter
         In the order in which `function` takes them.
     ndim : int

@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .apart import check_apart
 from .arrays import float_array, real_array
 from .criterion import LOSSES, NOISES, Criterion, Loss, LossFunction, Noise
 from .errors import FitInputError
@@ -201,6 +202,8 @@ class Problem:
         start, lower, upper = _parameters(
             model, data.shape[1], init or {}, bounds or {}, fixed or {}, counts=options.noise == "poisson"
         )
+        if not (whole or alone):
+            check_apart(model)
         each = _are_given_for_each(init or {}, bounds or {}, fixed or {})
         if each:
             start, lower, upper = (np.broadcast_to(a, (a.shape[0], data.shape[1])) for a in (start, lower, upper))

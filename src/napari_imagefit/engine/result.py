@@ -171,7 +171,10 @@ class FitResult:
 
     @property
     def converged(self) -> NDArray[np.bool_]:
-        """Whether each fit reached a minimum that determines all its parameters, ``(*grid,)``."""
+        """Whether each fit reached a minimum that determines its parameters, ``(*grid,)``.
+
+        Where one is at a bound, others may mean nothing there and are NaN: a condensate of no height has no radius.
+        """
         return self.status > 0
 
     @property

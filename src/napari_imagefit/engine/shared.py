@@ -154,9 +154,10 @@ def answer(kernel: Kernel, task: Task, state: State) -> Ends:
     used = jnp.maximum(jnp.sum(task.samples.usable()), 1)
     pull = divide(joint.gradient, columns * length)
     near = nearness(kernel.criterion, length, used)
-    at_lower = ~held & (pull > 1e-6) & (columns * (state.x - task.lower) < near)
-    at_upper = ~held & (pull < -1e-6) & (columns * (task.upper - state.x) < near)
     gone = columns <= VANISHED * state.column_norms
+    reach = jnp.where(gone, state.column_norms, columns)
+    at_lower = ~held & (pull > 1e-6) & (reach * (state.x - task.lower) < near)
+    at_upper = ~held & (pull < -1e-6) & (reach * (task.upper - state.x) < near)
     out = held | at_lower | at_upper | gone
 
     gram, factor = joint.gram, 1.0

@@ -1,0 +1,89 @@
+"""Whether a model's value at a sample depends on that sample alone: padding, tiles and batches take it for granted."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._lazy import LazyModule
+from .errors import FitInputError
+from .host_model import HostModel
+from .model import Array, Model
+from .tracing import trace
+
+if TYPE_CHECKING:
+    import jax
+    import jax.numpy as jnp
+else:
+    jax, jnp = LazyModule("jax"), LazyModule("jax.numpy")
+
+OWN = __name__.partition(".")[0]
+SAMPLES, PART = 12, 7
+# Values that differ by more, as a part of the largest, differ by more than rounding.
+DIFFERENT = 1e-6
+
+
+def check_apart(model: Model) -> None:
+    """Refuse a model that computes values from several samples together.
+
+    Raises
+    ------
+    FitInputError
+        It would be fitted to other values than it has: samples are padded, cut into tiles, and fitted beside others.
+    """
+    for part in _parts(model):
+        if not isinstance(part, HostModel) and _mixes_samples(part):
+            raise FitInputError(
+                f"model {part.name!r} computes a value from several samples together (a sum, a mean, a difference to a "
+                "neighbour); give one whose values depend on their own coordinates alone, or use curve_fit, which "
+                "fits such functions"
+            )
+
+
+def _parts(model: Model) -> Iterator[Model]:
+    """What a model of ours is made of, as far as it is not ours."""
+    for name in ("parts", "base"):
+        inner = getattr(model, name, None)
+        for part in inner if isinstance(inner, tuple) else () if inner is None else (inner,):
+            yield from _parts(part)
+    if not str(getattr(model.function, "__module__", "")).startswith(OWN):
+        yield model
+
+
+@functools.lru_cache(256)
+def _mixes_samples(model: Model) -> bool:
+    """Whether it does so: not where that is ruled out by proof, nor where values do not tell."""
+
+    def function(x: Array, *params: Array) -> Array:
+        values = model.function(tuple(x[axis] for axis in range(model.ndim)), *params)
+        return jnp.broadcast_to(values, x.shape[1:])
+
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0, 10, (model.ndim, SAMPLES))
+    traced = trace(function, x, len(model.names), "float64")
+    # what cannot be traced is refused in other words
+    if traced is None or traced.samplewise:
+        return False
+    with jax.enable_x64(True):
+        params = [
+            np.clip(value, p.lower, p.upper) for value, p in zip(_somewhere(rng, model), model.parameters, strict=True)
+        ]
+        whole = np.asarray(jax.jit(function)(x, *params))
+        return any(
+            _differ(jax.jit(function)(x[:, cut], *params), whole[cut]) for cut in (slice(PART), slice(-PART, None))
+        )
+
+
+def _somewhere(rng: np.random.Generator, model: Model) -> Any:
+    return rng.uniform(0.5, 1.5, len(model.names))
+
+
+def _differ(one: Any, two: Any) -> bool:
+    known = np.isfinite(one) & np.isfinite(two)
+    if not known.any():
+        return False
+    apart = np.abs(np.asarray(one) - two)[known]
+    return bool((apart > DIFFERENT * max(float(np.abs(two[known]).max()), np.finfo(float).tiny)).any())
