@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy.optimize import least_squares
 
-from napari_imagefit import Model, Parameter, fit_image, models
+from napari_imagefit import Model, Parameter, fit_image, fit_voxels, models
 from napari_imagefit.engine.errors import FitInputError
 from napari_imagefit.engine.host import is_traceable
 
@@ -192,3 +192,16 @@ def test_a_gaussian_on_a_plane_as_scipy_fits_it() -> None:
         # the fit ends where a step gains less than 1e-8 of the cost
         assert result.params[name] == pytest.approx(best.x[i], abs=1e-3 * np.sqrt(covariance[i, i]) + 1e-7)
         assert result.stderr[name] == pytest.approx(np.sqrt(covariance[i, i]), rel=1e-3)
+
+
+def test_a_peak_on_a_line_has_one_constant() -> None:
+    x = np.linspace(0, 10, 60)
+    data = 8 * np.exp(-0.5 * ((x - 4) / 0.8) ** 2) + 0.7 * x + 3
+    data += np.random.default_rng(1).normal(0, 0.05, x.shape)
+    first, last = models["linear"] + models["gaussian_1d"], models["gaussian_1d"] + models["linear"]
+    assert first.names == ("slope", "intercept", "amplitude", "x", "sigma")
+    assert last.names == ("amplitude", "x", "sigma", "offset", "slope")
+    assert fit_voxels(data, last, x=x).converged
+    result = fit_voxels(data, first, x=x)
+    assert result.params["slope"] == pytest.approx(0.7, abs=0.02)
+    assert result.params["sigma"] == pytest.approx(0.8, abs=0.02)

@@ -1,8 +1,8 @@
 """Sums of models: ``gaussian + plane``.
 
-A sum keeps one constant background. A parameter called ``offset`` is one by convention (unless its unit is that of a
-coordinate), and two of them cannot be told apart: the sum would have a valley instead of a minimum. So the ``offset``
-of every part after the first that has one is left out, that is, held at 0.
+A sum keeps one constant background. A parameter called ``offset``, or ``intercept`` of a line, is one by convention
+(unless its unit is that of a coordinate), and two of them cannot be told apart: the sum would have a valley instead of
+a minimum. So that of every part after the first that has one is left out, that is, held at 0.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 else:
     jax, jnp = LazyModule("jax"), LazyModule("jax.numpy")
 
-CONSTANT = "offset"
+CONSTANTS = ("offset", "intercept")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -56,10 +56,11 @@ def add(first: Model, second: Model) -> SumModel:
     """The sum of two models.
 
     Equal names get the number of their part, counted from 1: ``amplitude_1``, ``amplitude_2``. A sum of sums is flat,
-    so that ``a + b + c`` numbers 1, 2, 3 wherever the parentheses stand. Of several constants ``offset`` the first is
-    kept, with its bounds.
+    so that ``a + b + c`` numbers 1, 2, 3 wherever the parentheses stand. Of several constants (``offset``,
+    ``intercept``) the first is kept, with its bounds.
 
-    Starts come from each part in turn: the first's guess on the data, the next's on what the earlier leave over.
+    Starts come from each part in turn: the first's guess on the data, the next's on what the earlier leave over. What
+    explains most of the data is best given first: a peak on a steep line is ``linear + gaussian_1d``.
 
     Raises
     ------
@@ -120,7 +121,7 @@ def _pieces(model: Model) -> tuple[Model, ...]:
 
 
 def _is_constant(parameter: Parameter) -> bool:
-    return parameter.name == CONSTANT and parameter.unit in ("", "data")
+    return parameter.name in CONSTANTS and parameter.unit in ("", "data")
 
 
 def _lay_out(models: Sequence[Model]) -> tuple[list[Parameter], list[_Part]]:
