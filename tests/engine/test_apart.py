@@ -58,3 +58,17 @@ def test_a_constant_and_all_of_the_catalogue_are_apart() -> None:
     check_apart(model(lambda _c, a, b, o: a + b + o))
     for one in models.values():
         check_apart(one)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda c, a, b, o: a * np.exp(-np.asarray(c[0])) + b + o,  # not JAX
+        lambda c, a, b: a * c[0] + b,
+        lambda c, a, b, o: jnp.stack([a * c[0], b * c[1] + o]),
+    ],
+    ids=["numpy", "parameters", "shape"],
+)
+def test_a_function_that_cannot_be_computed_is_named(function: Any) -> None:
+    with pytest.raises(FitInputError, match=r"model 'mine' cannot be computed with JAX .* for 2 coordinates and 3"):
+        fit_image(IMAGE, model(function))

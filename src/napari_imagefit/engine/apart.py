@@ -27,20 +27,17 @@ DIFFERENT = 1e-6
 
 
 def check_apart(model: Model) -> None:
-    """Refuse a model that computes values from several samples together.
+    """Refuse a model that cannot be computed, or computes values from several samples together.
 
     Raises
     ------
     FitInputError
-        It would be fitted to other values than it has: samples are padded, cut into tiles, and fitted beside others.
+        The latter would be fitted to other values than it has: samples are padded, cut into tiles, and fitted beside
+        others.
     """
     for part in _parts(model):
-        if not isinstance(part, HostModel) and _mixes_samples(part):
-            raise FitInputError(
-                f"model {part.name!r} computes a value from several samples together (a sum, a mean, a difference to a "
-                "neighbour); give one whose values depend on their own coordinates alone, or use curve_fit, which "
-                "fits such functions"
-            )
+        if not isinstance(part, HostModel) and (trouble := _trouble(part)):
+            raise FitInputError(f"model {part.name!r} {trouble}")
 
 
 def _parts(model: Model) -> Iterator[Model]:
@@ -54,8 +51,8 @@ def _parts(model: Model) -> Iterator[Model]:
 
 
 @functools.lru_cache(256)
-def _mixes_samples(model: Model) -> bool:
-    """Whether it does so: not where that is ruled out by proof, nor where values do not tell."""
+def _trouble(model: Model) -> str:
+    """What is wrong with a model, and the remedy; empty where nothing is, or values do not tell."""
 
     def function(x: Array, *params: Array) -> Array:
         values = model.function(tuple(x[axis] for axis in range(model.ndim)), *params)
@@ -64,21 +61,29 @@ def _mixes_samples(model: Model) -> bool:
     rng = np.random.default_rng(0)
     x = rng.uniform(0, 10, (model.ndim, SAMPLES))
     traced = trace(function, x, len(model.names), "float64")
-    # what cannot be traced is refused in other words
-    if traced is None or traced.samplewise:
-        return False
+    if traced is not None and traced.samplewise:
+        return ""
+    params = [
+        np.clip(value, p.lower, p.upper)
+        for value, p in zip(rng.uniform(0.5, 1.5, len(model.names)), model.parameters, strict=True)
+    ]
     with jax.enable_x64(True):
-        params = [
-            np.clip(value, p.lower, p.upper) for value, p in zip(_somewhere(rng, model), model.parameters, strict=True)
-        ]
+        try:
+            jax.eval_shape(function, x, *params)
+        except Exception as error:  # noqa: BLE001 - whatever a function of the user's may raise
+            said = str(error).splitlines()[0] if str(error) else type(error).__name__
+            return (
+                f"cannot be computed with JAX ({said}); write its function with jax.numpy, for {model.ndim} "
+                f"coordinates and {len(params)} parameters, and return a value for each sample"
+            )
         whole = np.asarray(jax.jit(function)(x, *params))
-        return any(
-            _differ(jax.jit(function)(x[:, cut], *params), whole[cut]) for cut in (slice(PART), slice(-PART, None))
-        )
-
-
-def _somewhere(rng: np.random.Generator, model: Model) -> Any:
-    return rng.uniform(0.5, 1.5, len(model.names))
+        ends = (slice(PART), slice(-PART, None))
+        if not any(_differ(jax.jit(function)(x[:, end], *params), whole[end]) for end in ends):
+            return ""
+    return (
+        "computes a value from several samples together (a sum, a mean, a difference to a neighbour); give one whose "
+        "values depend on their own coordinates alone, or use curve_fit, which fits such functions"
+    )
 
 
 def _differ(one: Any, two: Any) -> bool:
