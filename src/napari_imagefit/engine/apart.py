@@ -36,7 +36,7 @@ def check_apart(model: Model) -> None:
         others.
     """
     for part in _parts(model):
-        if not isinstance(part, HostModel) and (trouble := _trouble(part)):
+        if not isinstance(part, HostModel) and (trouble := find_trouble(part)):
             raise FitInputError(f"model {part.name!r} {trouble}")
 
 
@@ -51,7 +51,7 @@ def _parts(model: Model) -> Iterator[Model]:
 
 
 @functools.lru_cache(256)
-def _trouble(model: Model) -> str:
+def find_trouble(model: Model) -> str:
     """What is wrong with a model, and the remedy; empty where nothing is, or values do not tell."""
 
     def function(x: Array, *params: Array) -> Array:
