@@ -224,7 +224,7 @@ def test_what_was_typed_outlives_another_layer(opened: tuple[Any, ImageFitWidget
     assert widget.parameters.item(3, START).text() == "4.5"
     assert widget.parameters.item(3, 0).text() == "sigma [µm]"
     assert widget.choices().rows[3].start == 4.5
-    assert widget.parameters.columnCount() == FIX + 3
+    assert widget.parameters.columnCount() == FIX + 4
 
 
 def test_status_of_every_value_has_words() -> None:

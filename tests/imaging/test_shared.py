@@ -320,8 +320,8 @@ def test_units_do_not_matter() -> None:
 
 def test_stopped() -> None:
     assert (fit(should_stop=lambda: True).status == Status.STOPPED).all()
-    asked = iter([False, True, True, True])
-    result = fit(init={"tau": 60.0}, should_stop=lambda: next(asked))
+    asked = iter([False])
+    result = fit(init={"tau": 60.0}, should_stop=lambda: next(asked, True))
     assert (result.status == Status.STOPPED).all()
     assert np.isfinite(result.params["tau"]).all()
     assert (fit(init={"tau": 60.0}, max_iterations=1).status == Status.ITERATION_LIMIT).all()
@@ -451,3 +451,51 @@ def test_coverage_of_a_shared_tau() -> None:
     assert abs(np.mean(np.abs(pulls) < 1) - 0.6827) < 3 * 0.027
     assert abs(np.mean(np.abs(pulls) < 2) - 0.9545) < 3 * 0.012
     assert abs(np.mean(pulls)) < 3 / np.sqrt(300) + 0.05
+
+
+def dim_spots(count: int, photons: float, sigma: float, background: float) -> tuple[Floats, Floats]:
+    """Counts of one spot per frame, and the points in their middle."""
+    rng = np.random.default_rng(6)
+    half = int(np.ceil(3 * sigma))
+    line = np.arange(-half, half + 1.0)
+    y, x = (np.exp(-0.5 * ((line - c[:, None]) / sigma) ** 2) for c in rng.uniform(-0.5, 0.5, (2, count)))
+    light = photons / (2 * np.pi * sigma**2) * y[:, :, None] * x[:, None, :]
+    middle = np.full((count, 2), half)
+    return rng.poisson(light + background).astype(float), np.column_stack([np.arange(count), middle])
+
+
+@pytest.mark.slow
+def test_fits_that_wander_off_do_not_stop_the_others() -> None:
+    """Spots of 50 photons on 10 per pixel: as one problem alone none of them came to an answer."""
+    stack, points = dim_spots(1500, 50, 0.8, 10)
+    how: dict[str, Any] = {"window": stack.shape[1], "noise": "poisson"}
+    # with the usual tolerances the width is 4 % of its error away: a few spots end early in flat valleys
+    result = nif.fit_spots(stack, points, "gaussian_2d", shared=["sigma"], **TIGHT, **how)
+    kept = result.converged
+    assert kept.mean() > 0.99
+    width, error = result.params["sigma"][kept][0], result.stderr["sigma"][kept][0]
+    assert np.ptp(result.params["sigma"][kept]) == 0
+    costs = []
+    # from where they are: a spot of so few photons has more than one minimum
+    how["init"] = {name: np.where(kept, result.params[name], 1) for name in ("amplitude", "y", "x", "offset")}
+    for away in (-0.1, 0, 0.1):
+        held = nif.fit_spots(stack, points, "gaussian_2d", fixed={"sigma": width + away * error}, **TIGHT, **how)
+        costs.append(np.where(held.converged & kept, held.cost, np.nan))
+    curvature = np.nansum(costs[0] + costs[2] - 2 * costs[1]) / 0.1**2
+    slope = np.nansum(costs[2] - costs[0]) / (2 * 0.1)
+    # of many photons the curvature would be 1
+    assert 0.5 < curvature < 1.5
+    assert abs(slope) < 0.02
+
+
+@pytest.mark.slow
+def test_each_fit_is_at_its_own_minimum() -> None:
+    """The cost of 1 000 spots together does not tell where one of them is; ftol alone left some 3 % of an error off."""
+    stack, points = dim_spots(1000, 200, 2.5, 10)
+    how: dict[str, Any] = {"window": stack.shape[1], "noise": "poisson"}
+    result = nif.fit_spots(stack, points, "gaussian_2d", shared=["sigma"], **how)
+    assert result.converged.all()
+    held = nif.fit_spots(stack, points, "gaussian_2d", fixed={"sigma": result.params["sigma"][0]}, **TIGHT, **how)
+    for name in ("amplitude", "y", "x", "offset"):
+        away = np.abs(result.params[name] - held.params[name]) / result.stderr[name]
+        assert away.max() < 0.01, name

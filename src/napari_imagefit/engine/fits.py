@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,8 @@ STUCK = 1e-4
 NOTHING = 1e-3
 # The same cosine for least squares, and which part of the data's squares has to be left for it to mean something.
 LOST, RESIDUAL = 0.1, 1e-8
+# What has one row for each parameter; all else has its fits along the first axis.
+BY_PARAMETER = ("params", "solution", "start", "at_bound")
 SUMS = ("chi2", "chi2_variance", "squares", "neighbours", "neighbours_squared")
 
 
@@ -88,25 +90,17 @@ class Fits:
 
     def put(self, where: Places, other: Fits) -> None:
         """Copy the answers of `other` to these places."""
-        for name in ("params", "solution", "start", "at_bound"):
-            getattr(self, name)[:, where] = getattr(other, name)
-        for name in (
-            "covariance",
-            "status",
-            "ended",
-            "flags",
-            "cost",
-            "n_free",
-            "n_shared",
-            "n_used",
-            "n_left_out",
-            "n_iterations",
-            "spread",
-            "chi2",
-            "squares",
-            "attempt",
-        ):
-            getattr(self, name)[where] = getattr(other, name)
+        for entry in fields(self):
+            values = getattr(self, entry.name)
+            if entry.name in BY_PARAMETER:
+                values[:, where] = getattr(other, entry.name)
+            else:
+                values[where] = getattr(other, entry.name)
+
+    def at(self, where: NDArray[np.bool_]) -> Fits:
+        """Some of the answers."""
+        parts = {e.name: getattr(self, e.name) for e in fields(self)}
+        return Fits(**{n: v[:, where] if n in BY_PARAMETER else v[where] for n, v in parts.items()})
 
 
 def store(

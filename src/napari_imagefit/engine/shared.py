@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .._lazy import LazyModule
 from . import stages, trust_region
@@ -21,6 +22,7 @@ from .loading import load, tolerances_of
 from .model import Array
 from .objective import Expansion, Kernel, Samples, expand
 from .problem import Problem
+from .profiled import iter_profile
 from .programs import Runner, computing
 from .stages import Limits, Statistics
 from .status import Status
@@ -140,18 +142,39 @@ class Ends(NamedTuple):
     answer: Answer
 
 
-def answer(kernel: Kernel, task: Task, state: State) -> Ends:
-    """Stage: covariances of each fit's free parameters, the shared ones included; see `covariance.answer`."""
-    layout, fits = _Layout.of(kernel), task.params.shape[1]
-    rows = layout.spread(state.x, fits)
-    params = task.params.at[jnp.asarray(kernel.free)].set(rows)
+def where_they_are(kernel: Kernel, task: Task, state: State) -> Array:
+    """Stage: the free parameters of all fits ``(n_free, N)``."""
+    return _Layout.of(kernel).spread(state.x, task.params.shape[1])
+
+
+def expansions(kernel: Kernel, samples: Samples, params: Array) -> tuple[Array, Array]:
+    """Stage: each fit's gradient ``(n_free, N)`` and matrix ``(n_free, n_free, N)`` at parameters ``(n_params, N)``."""
+    there = expand(kernel, samples, params)
+    assert isinstance(there.gram, Dense)
+    return there.gradient, there.gram.matrix
+
+
+def answer(kernel: Kernel, task: Task, state: State, rows: Array, kept: Array) -> Ends:
+    """Stage: covariances of each fit's free parameters, the shared ones included; see `covariance.answer`.
+
+    `rows` are the free parameters ``(n_free, N)``, and `kept` the fits ``(N,)`` that have a say; of the others nothing
+    is told.
+    """
+    layout = _Layout.of(kernel)
+    x = layout.gather(rows, jnp.argmax(kept))
+    out = join(jnp.broadcast_to(~kept, (len(layout.own), kept.size)), jnp.zeros(len(layout.shared), bool))
+    lower, upper = jnp.where(out, x, task.lower), jnp.where(out, x, task.upper)
     assert task.samples is not None
-    there = expand(kernel, task.samples, params)
-    sums = residuals(kernel, task.samples, params)
+    samples = task.samples._replace(data=jnp.where(kept, task.samples.data, jnp.nan))
+    task, state = task._replace(lower=lower, upper=upper), state._replace(x=x)
+    fits = task.params.shape[1]
+    params = task.params.at[jnp.asarray(kernel.free)].set(rows)
+    there = expand(kernel, samples, params)
+    sums = residuals(kernel, samples, params)
     joint = trust_region.hold(task, layout.arrow(there))
     columns, length = jnp.sqrt(joint.gram.diagonal()), jnp.sqrt(2 * joint.cost)
     held = task.lower == task.upper
-    used = jnp.maximum(jnp.sum(task.samples.usable()), 1)
+    used = jnp.maximum(jnp.sum(samples.usable()), 1)
     pull = divide(joint.gradient, columns * length)
     near = nearness(kernel.criterion, length, used)
     gone = columns <= VANISHED * state.column_norms
@@ -266,17 +289,49 @@ def iter_fit_shared(
             steps = int(np.clip(SECONDS_PER_CALL / max(seconds, 1e-6), 1, options.max_iterations))
         yield Progress(0, problem.n_fits)
     with computing(options):
-        ends: Ends = runner(answer, task, state)
+        rows = np.asarray(runner(where_they_are, task, state))
+        takes_part = np.asarray(reason) == RUNNING
+        status = np.where(takes_part, np.asarray(state.status), np.asarray(reason))
+        iterations = np.where(takes_part, np.asarray(state.iterations)[0], 0)
+    profiled = None
+    if _Layout.of(kernel).own and takes_part.any() and not stop():
+        params = np.array(start, np.float64)
+        params[np.array(kernel.free)] = np.where(takes_part, rows, np.nan)
+        params[np.array(kernel.shared)] = rows[np.array(_Layout.of(kernel).shared), np.argmax(takes_part)][:, None]
+
+        def expansions_at(params: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+            padded = np.pad(params, ((0, 0), (0, columns - problem.n_fits)), mode="edge").astype(options.dtype)
+            with computing(options):
+                found = runner(expansions, samples, padded)
+            gradient, matrix = (np.asarray(values, np.float64)[..., : problem.n_fits] for values in found)
+            return gradient, matrix
+
+        profiled = yield from iter_profile(problem, kernel.shared, params[:, : problem.n_fits], expansions_at, stop)
+    kept = takes_part
+    if profiled is not None and profiled.kept.any():
+        kept = np.zeros(columns, bool)
+        kept[: problem.n_fits] = profiled.kept
+        # what the joint fit says of its end counts for those that have come to their own
+        own = np.where(status[: problem.n_fits] > 0, status[: problem.n_fits], profiled.fits.status)
+        status[: problem.n_fits] = own if profiled.settled else Status.ITERATION_LIMIT
+        rows = rows.copy()
+        rows[:, : problem.n_fits] = profiled.fits.solution[np.array(kernel.free)]
+    elif stop():
+        status = np.where(takes_part, Status.STOPPED, status)
+    with computing(options):
+        ends: Ends = runner(answer, task._replace(samples=samples), state, rows.astype(options.dtype), kept)
         # what all have come to, as if each had come to it by itself
-        status = np.where(np.asarray(reason) == RUNNING, np.asarray(state.status), np.asarray(reason))
-        iterations = np.where(np.asarray(reason) == RUNNING, np.asarray(state.iterations)[0], 0)
         single = state._replace(
             x=ends.x,
             here=Expansion(ends.cost, ends.x, Dense(ends.answer.covariance)),
             status=status,
             iterations=iterations,
+            # each has been asked at its own end
+            optimality=state.optimality if profiled is None else np.zeros_like(state.optimality),
         )
         store(problem, every, fits, task._replace(params=start), single, statistics, ends.answer)
+    if profiled is not None and not profiled.kept.all():
+        fits.put(np.flatnonzero(~profiled.kept), profiled.fits.at(~profiled.kept))
     fits.n_shared[:] = len(kernel.shared)
     yield Progress(problem.n_fits, problem.n_fits)
     return fits

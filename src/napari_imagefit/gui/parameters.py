@@ -1,4 +1,4 @@
-"""The parameter table: start, bounds, fix and tie for each parameter, and after a fit its value."""
+"""The parameter table: start, bounds, fix, share and tie for each parameter, and after a fit its value."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from napari.components import LayerList
     from napari.layers import Layer
 
-NAME, START, LOWER, UPPER, FIX, TIE, VALUE = range(7)
-TITLES = ("Parameter", "Start", "Min", "Max", "Fix", "Tie to", "Value ± error")
+NAME, START, LOWER, UPPER, FIX, SHARE, TIE, VALUE = range(8)
+TITLES = ("Parameter", "Start", "Min", "Max", "Fix", "Share", "Tie to", "Value ± error")
 TIPS = (
     "The model's parameters, with their units",
     "Where the fit begins; empty or 'auto': estimated from the data. The value itself if Fix is ticked. "
@@ -38,10 +38,13 @@ TIPS = (
     "Lower bound; empty: the model's own",
     "Upper bound; empty: the model's own",
     "Hold the parameter at its start: a number for all, or 'layer:NAME' for each voxel",
+    "One value for all fits of this run: all spots, voxels, or regions and frames are then solved as one problem. "
+    "A width that all spots have makes the dim ones more precise",
     "An expression of other parameters that gives this one, such as 2*tau_1; empty: it is fitted",
     "What the last fit found",
 )
 TYPED = (START, LOWER, UPPER, TIE)
+TICKED = (FIX, SHARE)
 
 
 class ParameterTable(QTableWidget):
@@ -72,7 +75,7 @@ class ParameterTable(QTableWidget):
         header.setStretchLastSection(True)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ContiguousSelection)
         self.setTabKeyNavigation(False)  # Tab leaves the table; arrows move in it
-        self.setMinimumWidth(400)  # name, start, bounds, fix and a value with its error, side by side
+        self.setMinimumWidth(440)  # all columns side by side, with a value and its error
         self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
 
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
@@ -102,7 +105,8 @@ class ParameterTable(QTableWidget):
                 item = QTableWidgetItem(text)
                 item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
                 self.setItem(row, column, item)
-            self.setCellWidget(row, FIX, self._check_box(parameter.name))
+            for column in TICKED:
+                self.setCellWidget(row, column, self._check_box(parameter.name, column))
             value = QTableWidgetItem("")
             value.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable)
             self.setItem(row, VALUE, value)
@@ -130,6 +134,7 @@ class ParameterTable(QTableWidget):
                 self._number(row, UPPER),
                 self.fix_box(row).isChecked(),
                 self.item(row, TIE).text().strip().lstrip("=").strip(),
+                self.share_box(row).isChecked(),
             )
             for row, name in enumerate(self._model.names)
         )
@@ -145,10 +150,18 @@ class ParameterTable(QTableWidget):
                 )
         self.item(at, TIE).setText(row.tied)
         self.fix_box(at).setChecked(row.fixed)
+        self.share_box(at).setChecked(row.shared)
 
     def fix_box(self, row: int) -> QCheckBox:
         """The box that holds the parameter of that row."""
-        return cast("QCheckBox", self.cellWidget(row, FIX).findChild(QCheckBox))
+        return self._box(row, FIX)
+
+    def share_box(self, row: int) -> QCheckBox:
+        """The box that makes the parameter of that row one for all fits."""
+        return self._box(row, SHARE)
+
+    def _box(self, row: int, column: int) -> QCheckBox:
+        return cast("QCheckBox", self.cellWidget(row, column).findChild(QCheckBox))
 
     def show_values(self, values: Mapping[str, tuple[float, float]], title: str = TITLES[VALUE]) -> None:
         """Show value and error of each parameter, a dash where there is no answer, nothing where there was no fit."""
@@ -168,15 +181,15 @@ class ParameterTable(QTableWidget):
         lines: dict[int, list[str]] = {}
         for index in sorted(self.selectedIndexes(), key=lambda i: (i.row(), i.column())):
             item = self.item(index.row(), index.column())
-            text = item.text() if item is not None else str(self.fix_box(index.row()).isChecked())
+            text = item.text() if item is not None else str(self._box(index.row(), index.column()).isChecked())
             lines.setdefault(index.row(), []).append(text)
         QGuiApplication.clipboard().setText("\n".join("\t".join(cells) for cells in lines.values()))
 
-    def _check_box(self, name: str) -> QWidget:
+    def _check_box(self, name: str, column: int) -> QWidget:
         """A box in the middle of its cell; a check mark of the cell's own can hardly be seen in napari's dark theme."""
         box = QCheckBox()
-        box.setToolTip(TIPS[FIX])
-        box.setAccessibleName(f"Fix {name}")
+        box.setToolTip(TIPS[column])
+        box.setAccessibleName(f"{TITLES[column]} {name}")
         box.toggled.connect(lambda _: self.edited.emit())
         cell = QWidget()
         layout = QHBoxLayout(cell)

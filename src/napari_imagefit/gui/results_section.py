@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from psygnal import Signal
 from qtpy.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
@@ -17,6 +18,9 @@ EXPORT = "E&xport…"
 NEEDS_MEMORY = (
     "This layer's data are a Dask array, fitted piece by piece: second chances, comparisons, expressions and maps that "
     "fill in from a sparse grid need a stack in memory. Where it fits in, add layer.data.compute() as a layer."
+)
+NEEDS_NOTHING_SHARED = (
+    "These fits share a parameter and are one problem, which cannot be solved in part; fit all of them again."
 )
 
 
@@ -138,9 +142,11 @@ class ResultsSection(QWidget):
         voxels = result.model.ndim == 1
         in_memory = isinstance(result.source, VoxelSource)
         self._voxels.setVisible(voxels)
+        as_one = bool(np.any(result.n_shared)) if in_memory else False
         for button, tip in self._in_memory.items():
-            button.setEnabled(in_memory)
-            button.setToolTip(tip if in_memory else NEEDS_MEMORY)
+            cannot = not in_memory or (as_one and button in (self.refit_button, self.go_on_button))
+            button.setEnabled(not cannot)
+            button.setToolTip((NEEDS_NOTHING_SHARED if in_memory else NEEDS_MEMORY) if cannot else tip)
         self.memory_note.setVisible(not in_memory)
         unfinished = bool((result.status == Status.STOPPED).any())
         self.go_on_button.setVisible(unfinished)

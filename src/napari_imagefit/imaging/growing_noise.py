@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +13,7 @@ from ..engine.predicting import linearise, sandwich
 from ..engine.result import FitResult
 from .certain import certain
 from .noise_line import NoiseLine
+from .shared_noise import covariance_in_common
 from .spot_source import SpotSource
 
 Floats = NDArray[np.float64]
@@ -93,8 +96,7 @@ def _invert(curvature: Floats, free: NDArray[np.bool_]) -> tuple[Floats, Floats]
     scale = np.sqrt(np.where(free, np.einsum("npp->np", curvature), 1.0))
     good = (np.isfinite(scale) & (scale > 0)).all(axis=1)
     scale[~good] = 1.0
-    both = free[:, :, None] & free[:, None, :]
-    scaled = np.where(both, curvature / (scale[:, :, None] * scale[:, None, :]), none)
+    scaled = np.where(_both(free), curvature / (scale[:, :, None] * scale[:, None, :]), none)
     good &= np.isfinite(scaled).all(axis=(1, 2))
     scaled[~good] = none
     good &= _is_regular(scaled)
@@ -139,7 +141,7 @@ def find_noise_line(result: FitResult) -> NoiseLine | None:
     -------
     NoiseLine or None
         None where `slope` is not five standard errors (by its scatter from spot to spot) above 0, where the noise was
-        told (σ, Poisson, a camera), for a robust loss, parameters that are tied or shared, and for fewer than 20 spots.
+        told (σ, Poisson, a camera), for a robust loss, parameters that are tied, and for fewer than 20 spots.
 
     Examples
     --------
@@ -154,7 +156,7 @@ def find_noise_line(result: FitResult) -> NoiseLine | None:
     """
     source = unaware_source(result)
     rows = np.flatnonzero(result.converged)
-    if source is None or rows.size < LEAST or _is_entangled(result):
+    if source is None or rows.size < LEAST or result.recipe().get("tied"):
         return None
     rows = rows[:: -(-rows.size // MOST)]
     linear = _Linear.of(result, source, rows, _free(result)).determined()
@@ -196,7 +198,8 @@ def with_growing_noise(result: FitResult) -> FitResult:
     scaled by √(reduced χ²) are too small. Here the covariance is ``(JᵀJ)⁻¹ Jᵀ V J (JᵀJ)⁻¹`` with V the variance of each
     pixel by `find_noise_line`. For spots of a group this is done for each in its own window, and the errors are then
     larger by what the neighbours take in the joint fit. Those of a spot whose squares are more than three times what V
-    makes them on average are larger by the root of that, too.
+    makes them on average are larger by the root of that, too. Parameters that are shared have the error that all spots
+    together give them.
 
     Parameters
     ----------
@@ -230,29 +233,75 @@ def with_growing_noise(result: FitResult) -> FitResult:
     source = unaware_source(result)
     if line is None or source is None:
         return result
-    free = _free(result)
-    covariance, params = np.full(result.covariance.shape, np.nan), source.solution(result)
-    for rows, is_cut in source.windows.portions(np.flatnonzero(np.isfinite(result.chi2))):
-        data = source.samples(rows, padded=is_cut).T
-        others = np.broadcast_to(np.transpose(source.of_others(result, params, rows)), data.shape)
-        sums = sandwich(result.model, source.coords(rows), params[:, rows], data, others, (line.even, line.slope))
-        inverse, scale = _invert(np.moveaxis(sums.curvature, 2, 0), free[rows])
-        both = free[rows][:, :, None] & free[rows][:, None, :]
-        scatter = np.where(both, np.moveaxis(sums.scatter, 2, 0) / (scale[:, :, None] * scale[:, None, :]), 0.0)
-        excess = _excess(sums.squares, sums.variance, inverse, scatter)
-        # a joint fit has larger errors than that of one spot alone
-        stated = np.diagonal(result.covariance[rows], axis1=1, axis2=2)
-        alone = np.diagonal(inverse, axis1=1, axis2=2) * result.reduced_chi2[rows][:, None] / scale**2
-        with np.errstate(divide="ignore", invalid="ignore"):
-            larger = np.where(excess > ODD, excess, 1.0)
-            factor = np.sqrt(larger[:, None] * stated / alone) / scale
-        covariance[rows] = (inverse @ scatter @ inverse) * factor[:, :, None] * factor[:, None, :]
+    parts = _parts(result, source, line)
+    shared = _shared(result)
+    covariance = _covariance_together(result, parts, shared) if shared else _covariance_of_each(result, parts)
     known = np.isfinite(result.covariance)
     covariance = np.where(known, covariance, np.nan)
     with np.errstate(invalid="ignore"):
         errors = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2).T)
     stderr = dict(zip(result.model.names, errors, strict=True))
     return replace(result, covariance=covariance, stderr=stderr, source=replace(source, noise=line))
+
+
+class _Part(NamedTuple):
+    """Some of the spots, each parameter in a unit of its own; see `_invert`."""
+
+    rows: Rows
+    inverse: Floats  # (n, p, p), of the curvature by what a fit has free for itself
+    scale: Floats  # (n, p), the units; 1 for what is shared
+    curvature: Floats  # (n, p, p)
+    scatter: Floats  # (n, p, p), by V, or by what is larger than V by as much as the squares are
+
+
+def _parts(result: FitResult, source: SpotSource, line: NoiseLine) -> Iterator[_Part]:
+    free, shared = _free(result), list(_shared(result))
+    params = source.solution(result)
+    for rows, is_cut in source.windows.portions(np.flatnonzero(np.isfinite(result.chi2))):
+        data = source.samples(rows, padded=is_cut).T
+        others = np.broadcast_to(np.transpose(source.of_others(result, params, rows)), data.shape)
+        sums = sandwich(result.model, source.coords(rows), params[:, rows], data, others, (line.even, line.slope))
+        inverse, scale = _invert(np.moveaxis(sums.curvature, 2, 0), free[rows])
+        varies = free[rows]
+        varies[:, shared] = True
+        unit = np.where(varies[:, :, None] & varies[:, None, :], scale[:, :, None] * scale[:, None, :], np.inf)
+        scatter = np.moveaxis(sums.scatter, 2, 0) / unit
+        with np.errstate(invalid="ignore"):
+            excess = _excess(sums.squares, sums.variance, inverse, scatter * _both(free[rows]))
+            larger = np.where(excess > ODD, excess, 1.0)
+        curvature = np.moveaxis(sums.curvature, 2, 0) / unit
+        yield _Part(rows, inverse, scale, curvature, scatter * larger[:, None, None])
+
+
+def _covariance_of_each(result: FitResult, parts: Iterable[_Part]) -> Floats:
+    covariance = np.full(result.covariance.shape, np.nan)
+    for rows, inverse, scale, _, scatter in parts:
+        # a joint fit has larger errors than that of one spot alone
+        stated = np.diagonal(result.covariance[rows], axis1=1, axis2=2)
+        alone = np.diagonal(inverse, axis1=1, axis2=2) * result.reduced_chi2[rows][:, None] / scale**2
+        with np.errstate(divide="ignore", invalid="ignore"):
+            factor = np.sqrt(stated / alone) / scale
+        covariance[rows] = (inverse @ scatter @ inverse) * factor[:, :, None] * factor[:, None, :]
+    return covariance
+
+
+def _covariance_together(result: FitResult, parts: Iterable[_Part], shared: Sequence[int]) -> Floats:
+    rows, *matrices = (np.concatenate(values) for values in zip(*parts, strict=True))
+    inverse, scale, curvature, scatter = matrices
+    covariance = np.full(result.covariance.shape, np.nan)
+    together = covariance_in_common(inverse, curvature, scatter, shared)
+    covariance[rows] = together / (scale[:, :, None] * scale[:, None, :])
+    return covariance
+
+
+def _both(free: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return np.asarray(free[:, :, None] & free[:, None, :])
+
+
+def _shared(result: FitResult) -> tuple[int, ...]:
+    """Which parameters the fits have in common and have found."""
+    names, held = result.recipe().get("shared") or (), certain(result)
+    return tuple(i for i, name in enumerate(result.model.names) if name in names and not np.all(held[name]))
 
 
 def unaware_source(result: FitResult) -> SpotSource | None:
@@ -269,10 +318,6 @@ def is_unaware(result: FitResult) -> bool:
 
 
 def _free(result: FitResult) -> NDArray[np.bool_]:
-    held = certain(result)
-    return np.stack([~np.asarray(held[name]) for name in result.model.names], axis=1)
-
-
-def _is_entangled(result: FitResult) -> bool:
-    said = result.recipe()
-    return bool(said.get("tied") or said.get("shared"))
+    """What a fit found for itself alone ``(n, p)``."""
+    held, shared = certain(result), result.recipe().get("shared") or ()
+    return np.stack([~np.asarray(held[name]) & (name not in shared) for name in result.model.names], axis=1)

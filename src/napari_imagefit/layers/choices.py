@@ -31,6 +31,8 @@ class Row:
         Where the fit begins, or with `fixed` the value itself; a layer gives every voxel its own.
     tied : str
         An expression of other parameters that gives this one.
+    shared : bool
+        Whether all fits have one value of it.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Row:
     upper: float | None = None
     fixed: bool = False
     tied: str = ""
+    shared: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""From the parameter table to starts, bounds, fixed values and ties; and the units of what is found."""
+"""From the parameter table to starts, bounds, fixed values, ties and what is shared; and the units of what is found."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ Lookup = Callable[["Layer"], NDArray[np.float64]]
 
 def parameter_wishes(
     model: Model, rows: Sequence[Row], lookup: Lookup | None = None, chosen: NDArray[np.bool_] | None = None
-) -> dict[str, dict[str, Any]]:
-    """The parameter table as ``init``, ``bounds``, ``fixed`` and ``tied``.
+) -> dict[str, Any]:
+    """The parameter table as ``init``, ``bounds``, ``fixed``, ``tied`` and ``shared``.
 
     Parameters
     ----------
@@ -36,14 +36,17 @@ def parameter_wishes(
     Raises
     ------
     FitInputError
-        If a bound, a start or an expression makes no sense, or nothing is left free.
+        If a bound, a start or an expression makes no sense, what is shared is no one value, or nothing is left free.
     """
     init: dict[str, Any] = {}
     bounds: dict[str, Any] = {}
     fixed: dict[str, Any] = {}
     tied: dict[str, str] = {}
     own = dict(zip(model.names, model.parameters, strict=True))
+    shared = [row.name for row in rows if row.shared]
     for row in rows:
+        if row.shared:
+            _check_shared(row)
         if row.tied:
             if row.fixed:
                 raise FitInputError(f"{row.name!r} is tied and also fixed; clear one or the other.")
@@ -79,7 +82,18 @@ def parameter_wishes(
         {name: _wanted(value, chosen) for name, value in fixed.items()},
         n_fits=n_fits,
     )
-    return {"init": init, "bounds": bounds, "fixed": fixed, "tied": tied}
+    return {"init": init, "bounds": bounds, "fixed": fixed, "tied": tied, "shared": shared}
+
+
+def _check_shared(row: Row) -> None:
+    for what, is_so in (("tied", bool(row.tied)), ("fixed", row.fixed)):
+        if is_so:
+            raise FitInputError(f"{row.name!r} is {what} and also shared; clear one or the other.")
+    if row.start is not None and not isinstance(row.start, (int, float)):
+        raise FitInputError(
+            f"{row.name!r} is shared, but its start is taken from layer {row.start.name!r}, which has one for each "
+            "fit; type a number, or clear the cell."
+        )
 
 
 def _from_layer(row: Row, layer: Layer, lookup: Lookup | None, chosen: NDArray[np.bool_] | None) -> NDArray[np.float64]:

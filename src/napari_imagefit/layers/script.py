@@ -157,6 +157,8 @@ def _settings(script: Script, request: Request) -> dict[str, str]:
             said = {key: pair for key, pair in said.items() if tuple(pair) != own[key]}
         if said:
             given[name] = script.value(name, said)
+    if wishes.get("shared"):
+        given["shared"] = repr(list(wishes["shared"]))
     options: Options = wishes["options"]
     if wishes.get("sigma") is not None:
         given["sigma"] = script.value("sigma", wishes["sigma"])

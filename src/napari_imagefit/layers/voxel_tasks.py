@@ -133,7 +133,7 @@ def compare_with(outcome: Outcome, model: Model, should_stop: Stop | None = None
     wishes = dict(request.wishes)
     # what is fixed in both is the same in both; all else is the other model's own
     wishes["fixed"] = {name: value for name, value in wishes["fixed"].items() if name in model.names}
-    wishes["init"], wishes["bounds"], wishes["tied"] = {}, {}, {}
+    wishes["init"], wishes["bounds"], wishes["tied"], wishes["shared"] = {}, {}, {}, ()
     # not to lose for want of steps
     options = wishes["options"]
     wishes["options"] = replace(options, max_iterations=max(options.max_iterations, FEWEST_ITERATIONS))

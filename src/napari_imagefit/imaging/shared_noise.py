@@ -1,0 +1,61 @@
+"""Covariances of fits that have parameters in common, where the noise is not what the fit took it to be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+def covariance_in_common(inverse: Floats, curvature: Floats, scatter: Floats, shared: Sequence[int]) -> Floats:
+    """Each fit's block of ``A⁻¹ M A⁻¹``, A the curvature of all fits together, M the scatter of its gradient.
+
+    With δ the error, g a fit's gradient, o its own parameters and s the shared ones: ``δ_s = S⁻¹ Σ(g_s − Kᵀ g_o)`` and
+    ``δ_o = A_oo⁻¹ g_o − K δ_s``, where ``K = A_oo⁻¹ A_os`` and ``S = Σ(A_ss − A_so K)``; the gradients of two fits have
+    nothing to do with each other.
+
+    Parameters
+    ----------
+    inverse : ndarray, ``(n, p, p)``
+        Of each fit's curvature by its own free parameters; a fit that has a NaN in it has no say.
+    curvature, scatter : ndarray, ``(n, p, p)``
+        JᵀJ and JᵀVJ, 0 for what is neither free nor shared.
+    shared : sequence of int
+        Which of the parameters all fits have in common.
+
+    Returns
+    -------
+    ndarray, ``(n, p, p)``
+        NaN for fits without a say.
+    """
+    common = np.asarray(shared)
+    own = np.setdiff1d(np.arange(inverse.shape[1]), common)
+    says = np.isfinite(inverse).all(axis=(1, 2))
+    solved = inverse[says][:, own[:, None], own]
+    bread, meat = curvature[says], scatter[says]
+    reach = solved @ bread[:, own[:, None], common]  # K
+    meat_own, meat_cross = meat[:, own[:, None], own], meat[:, own[:, None], common]
+    turned = np.swapaxes(reach, 1, 2)
+    crossed = turned @ meat_cross
+    together = bread[:, common[:, None], common] - bread[:, common[:, None], own] @ reach
+    spread = meat[:, common[:, None], common] - crossed - np.swapaxes(crossed, 1, 2) + turned @ meat_own @ reach
+    unit = np.sqrt(np.diag(together.sum(axis=0)))
+    outward = np.linalg.inv(together.sum(axis=0) / np.outer(unit, unit)) / np.outer(unit, unit)  # S⁻¹
+    of_common = outward @ spread.sum(axis=0) @ outward
+
+    with_common = solved @ (meat_cross - meat_own @ reach) @ outward
+    back = with_common @ turned
+    covariance = np.full(inverse.shape, np.nan)
+    block = np.empty((len(solved), *inverse.shape[1:]))
+    block[:, own[:, None], own] = (
+        solved @ meat_own @ solved - back - np.swapaxes(back, 1, 2) + reach @ of_common @ turned
+    )
+    mixed = with_common - reach @ of_common
+    block[:, own[:, None], common] = mixed
+    block[:, common[:, None], own] = np.swapaxes(mixed, 1, 2)
+    block[:, common[:, None], common] = of_common
+    covariance[says] = block
+    return covariance
