@@ -10,7 +10,9 @@ import numpy as np
 from qtpy.QtCore import QPoint
 
 from napari_imagefit import fit_spots
+from napari_imagefit.gui.parameters import START
 from napari_imagefit.gui.widget import ImageFitWidget
+from napari_imagefit.layers.outputs import KEY
 
 from .spot_help import LEFT, choose, click_detect, click_fit, frames, write
 
@@ -103,3 +105,27 @@ def test_a_layer_of_dask_gives_the_same_spots(qtbot: Any, make_napari_viewer: Ca
     click_fit(qtbot, widget)
     assert "leave groups out" in widget.message.text()
     assert len(fitted.features) == len(script.status)
+
+
+def test_one_width_for_all_spots(qtbot: Any, make_napari_viewer: Callable[..., Any]) -> None:
+    stack = frames(2)
+    viewer, widget = opened(make_napari_viewer, qtbot, stack)
+    click_detect(qtbot, widget)
+    table = widget.parameters
+    sigma = widget.model.model.names.index("sigma")
+    qtbot.mouseClick(table.share_box(sigma), LEFT)
+    assert [row.name for row in widget.choices().rows if row.shared] == ["sigma"]
+    write(qtbot, widget.spots.section.window_size, "11")
+    click_fit(qtbot, widget)
+    points = viewer.layers["spots · beads"].data
+    script = fit_spots(stack, points, "gaussian_2d", window=11, shared=["sigma"])
+    fitted = viewer.layers["spots · gaussian_2d"]
+    np.testing.assert_array_equal(fitted.features["sigma [px]"], script.params["sigma"])
+    assert np.nanmax(script.params["sigma"]) == np.nanmin(script.params["sigma"])
+    assert fitted.metadata[KEY]["recipe"]["shared"] == ["sigma"]
+
+    qtbot.mouseClick(table.fix_box(sigma), LEFT)
+    write_cell = table.item(sigma, START)
+    write_cell.setText("1.3")
+    qtbot.mouseClick(widget.fit_bar.fit, LEFT)
+    assert "'sigma' is fixed and also shared" in widget.message.text()

@@ -11,7 +11,7 @@ import pytest
 from napari.layers import Image, Points
 
 from napari_imagefit.engine.errors import FitInputError
-from napari_imagefit.layers.choices import Choices, NoiseChoice, SpotChoice
+from napari_imagefit.layers.choices import Choices, NoiseChoice, Row, SpotChoice
 from napari_imagefit.layers.inputs import freeze, run_any
 from napari_imagefit.layers.request import Outcome
 from napari_imagefit.layers.script import as_python
@@ -116,16 +116,34 @@ def test_noise_that_grows_with_the_light_gets_a_word() -> None:
     assert not outcome_of(choices(Image(clean), points)).note
 
 
-@pytest.mark.parametrize("saturation", [None, 7.0])
+def test_a_width_that_dim_spots_share_gets_a_word() -> None:
+    """Of spots known to a quarter of their width; of bright ones, or with the width held, there is nothing to say."""
+    rng = np.random.default_rng(4)
+    y, x = np.mgrid[0:11, 0:11]
+    shape = np.exp(-((y - 5) ** 2 + (x - 5) ** 2) / (2 * 1.3**2))
+    points = Points(np.column_stack([np.arange(200), np.full((200, 2), 5)]))
+    rows = (Row("sigma", shared=True),)
+    dim = choices(Image(rng.poisson(5 * shape + 1, (200, 11, 11)).astype(float)), points, noise=NoiseChoice("poisson"))
+    note = outcome_of(replace(dim, rows=rows)).note
+    assert "a width that such spots share comes out too small" in note
+    assert "sigma by some 2 %" in note or "sigma by some 3 %" in note
+    assert not outcome_of(dim).note
+    assert not outcome_of(replace(dim, rows=(Row("sigma", 1.3, fixed=True),))).note
+    bright = Image(rng.poisson(500 * shape + 1, (200, 11, 11)).astype(float))
+    assert not outcome_of(replace(dim, image=bright, rows=rows)).note
+
+
+@pytest.mark.parametrize(("saturation", "shared"), [(None, False), (7.0, False), (None, True)])
 def test_the_script_gives_the_same_numbers(
-    saturation: float | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    saturation: float | None, shared: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = Image(stack(), name="beads")
     points = Points([[0, 14, 20], [1, 14, 21]])
-    chosen = choices(image, points)
+    chosen = replace(choices(image, points), rows=(Row("sigma", shared=shared),))
     outcome = outcome_of(replace(chosen, spots=replace(chosen.spots, saturation=saturation)))
     assert outcome.result is not None
     assert (outcome.result.n_left_out > 0).all() == (saturation is not None)
+    assert (np.ptp(outcome.result.params["sigma"]) == 0) == shared
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["script.py"])
     np.save("data.npy", image.data)
@@ -133,3 +151,16 @@ def test_the_script_gives_the_same_numbers(
     exec(as_python(outcome, image), namespace)
     for name, values in outcome.result.params.items():
         np.testing.assert_array_equal(namespace["result"].params[name], values)
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        (Row("sigma", 1.3, fixed=True, shared=True), "'sigma' is fixed and also shared; clear one or the other"),
+        (Row("sigma", tied="0.1*amplitude", shared=True), "'sigma' is tied and also shared; clear one or the other"),
+        (Row("sigma", Image(np.ones((2, 2)), name="map"), shared=True), "taken from layer 'map'"),
+    ],
+)
+def test_what_cannot_be_shared(row: Row, words: str) -> None:
+    with pytest.raises(FitInputError, match=words.replace("*", ".")):
+        freeze(replace(choices(Image(stack()), Points([[0, 14, 20], [1, 14, 21]])), rows=(row,)))

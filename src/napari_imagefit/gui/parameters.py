@@ -39,7 +39,7 @@ TIPS = (
     "Upper bound; empty: the model's own",
     "Hold the parameter at its start: a number for all, or 'layer:NAME' for each voxel",
     "One value for all fits of this run: all spots, voxels, or regions and frames are then solved as one problem. "
-    "A width that all spots have makes the dim ones more precise",
+    "Where all are dim, a shared width comes out too small: fix it at that of bright ones instead",
     "An expression of other parameters that gives this one, such as 2*tau_1; empty: it is fitted",
     "What the last fit found",
 )

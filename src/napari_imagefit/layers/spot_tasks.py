@@ -9,6 +9,7 @@ import numpy as np
 from ..engine.result import FitResult
 from ..imaging.growing_noise import is_unaware
 from ..imaging.noise_growth import find_noise_growth
+from ..imaging.shared_width import find_shared_width
 from ..imaging.spot_source import SpotSource
 from ..imaging.spots import iter_fit_spots
 from .outputs import KEY, Output, place_maps, role
@@ -54,12 +55,12 @@ def run_spots(request: Request, should_stop: Stop | None = None) -> Task:
     }
     placed = place_maps([(places, made, kind)], request.group, request.transform, request.map_transform, request.axis)
     outputs = tuple(Output.of(new, make=role(new) not in request.shown) for new in placed)
-    return Outcome(request, result, outputs, note=_note_on_noise(result), facts=table)
+    return Outcome(request, result, outputs, note=_note(result), facts=table)
 
 
-def _note_on_noise(result: FitResult) -> str:
-    """Where errors suppose a noise that is not there, or may not be."""
+def _note(result: FitResult) -> str:
+    """Where errors suppose a noise that is not there, or may not be, and where a number is not what it seems."""
     if is_unaware(result) and not isinstance(result.source, SpotSource):
         return UNSEEN
-    growth = find_noise_growth(result)
-    return "" if growth is None else f"⚠ {growth.sentence()}."
+    found = find_noise_growth(result), find_shared_width(result)
+    return " ".join(f"⚠ {one.sentence()}." for one in found if one is not None)
