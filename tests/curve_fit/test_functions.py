@@ -224,3 +224,17 @@ def test_infinite_x_where_f_has_a_value(library: Any) -> None:
     popt, _ = nif.curve_fit(lambda x, a, c: a * library.exp(-1.5 * x) + c, x, y, check_finite=False)
     # linear; the derivatives may be differences, good to 1e-10
     np.testing.assert_allclose(popt, np.linalg.lstsq(design, y)[0], rtol=1e-9)
+
+
+@pytest.mark.parametrize("library", [jnp, np], ids=["jax", "numpy"])
+@pytest.mark.parametrize("start", [(10, 1e-3, 0), (1, 1e-5, 1)])
+@pytest.mark.filterwarnings("ignore::scipy.optimize.OptimizeWarning")
+def test_a_parameter_without_influence_at_the_start_does_not_hold_the_others(
+    library: Any, start: tuple[float, ...]
+) -> None:
+    """At such a τ the decay is a spike at t = 0: the others go to where this is best, as SciPy's do."""
+    t = np.linspace(0, 5, 50)
+    y = 3 * np.exp(-t / 1.2) + 0.5
+    popt, _ = nif.curve_fit(lambda t, a, tau, c: a * library.exp(-t / tau) + c, t, y, p0=start)
+    rest = y[1:].mean()
+    np.testing.assert_allclose(popt, [y[0] - rest, start[1], rest], rtol=1e-6)

@@ -285,3 +285,19 @@ def test_complex_step_is_exact_to_rounding() -> None:
 def test_complex_step_of_a_real_function_is_refused(function: Callable[[Floats], Floats]) -> None:
     with pytest.raises(TypeError):
         complex_step(function, np.ones((1, 1)), (0,))
+
+
+def test_a_step_across_a_pole_is_none() -> None:
+    """exp(−t/τ) hardly depends on a τ of 1e-3 where t is 0.1 apart; a step to τ < 0 is into another world."""
+    t = np.linspace(0, 5, 50)
+
+    def decay(p: Floats) -> Floats:
+        with np.errstate(all="ignore"):
+            return np.asarray(p[0] * np.exp(-t[:, None] / p[1]) + p[2])
+
+    params = np.array([[10.0], [1e-3], [0.0]])
+    wide = np.full((3, 1), np.inf)
+    found = differences(decay, params, decay(params), (0, 1, 2), -wide, wide)
+    assert np.isfinite(found).all()
+    assert np.abs(found[1]).max() < 1e-30
+    np.testing.assert_allclose(found[0, :, 0], t == 0, atol=1e-10)  # of differences

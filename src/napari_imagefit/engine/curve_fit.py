@@ -20,7 +20,7 @@ from .errors import FitInputError, FitInputTypeError
 from .fits import Fits
 from .problem import Options, Problem
 from .seen_state import Traces
-from .status import Status
+from .status import Flag, Status
 
 Real = NDArray[np.float64]
 
@@ -163,6 +163,8 @@ class CurveFit:
             alone=True,
         )
         fits = _run(problem)
+        if norms is None and fits.ended[0] == Status.STEP and fits.flags[0] & Flag.POORLY_DETERMINED:
+            fits = _by_size(problem, fits)
         if fits.status[0] == Status.SINGULAR and max(options.ftol, options.xtol) > FINE:
             # next to a saddle, or on the floor of a valley, a step that gains little does not tell of a minimum
             fits = _go_on(problem, fits)
@@ -389,7 +391,7 @@ def _run(problem: Problem) -> Fits:
             return fits
 
 
-def _go_on(problem: Problem, before: Fits) -> Fits:
+def _go_on(problem: Problem, before: Fits, **changed: Any) -> Fits:
     """Go on from where a fit ended, with finer tolerances."""
     limit = problem.options.max_iterations - int(before.n_iterations[0])
     if limit < 1:
@@ -400,9 +402,20 @@ def _go_on(problem: Problem, before: Fits) -> Fits:
         xtol=min(problem.options.xtol, FINE),
         max_iterations=limit,
     )
-    fits = _run(replace(problem, start=before.solution, options=options))
+    fits = _run(replace(problem, start=before.solution, options=options, **changed))
     fits.n_iterations[:] += before.n_iterations
     return fits
+
+
+def _by_size(problem: Problem, before: Fits) -> Fits:
+    """Go on in units of the parameters' own size.
+
+    A parameter on which the model does not depend there has no unit by the Jacobian. Its steps then go anywhere, and
+    the region shrinks about them until the others cannot move, either.
+    """
+    size = np.abs(before.solution)
+    found = _go_on(problem, before, norms=1 / np.where(size > 0, size, 1))
+    return found if found.cost[0] < before.cost[0] else before
 
 
 def _answer(

@@ -135,8 +135,10 @@ class _Line:
             new, new_change, trial = self.slopes(np.where(afresh, np.maximum(root, trial), trial), active)
             alike = self.alike(slopes, new, np.minimum(step, trial))
             long, short = new_change >= shortest, new_change <= longest
-            best = np.where(active & (afresh | (long & (alike | ~up))), new, best)
             longest = np.where(afresh, max(1e-3, 10 * root), longest)
+            # a step into another world, across a pole at 0 for instance, tells less than none
+            tells = np.where(afresh, new_change <= longest, long & (alike | ~up))
+            best = np.where(active & tells & np.isfinite(new).any(axis=0), new, best)
             # a longer step must not bend the function; a shorter one need not be short if the values start from 0
             settled = np.where(up, ~alike | long | (trial <= step), alike | short)
             active &= ~np.where(afresh, (long & (new_change <= longest)) | (trial <= step), settled)
@@ -172,7 +174,7 @@ class _Line:
                 slopes = np.where(halve, self.three_points(half, half_values, offset, good_values), slopes)
 
         changes = [np.where(np.isfinite(a), np.abs(a - self.values), np.nan) for a in (near_values, far_values)]
-        change = np.max(np.where(known, np.fmin(*changes), 0), axis=0)
+        change = np.max(np.where(known, np.fmax(*changes), 0), axis=0)
         size = np.maximum(np.max(np.abs(self.values), axis=0, where=known, initial=0), change)
         change = change / np.where(size == 0, 1, size)
         return slopes, np.where(np.isfinite(change), change, np.inf), np.abs(near)

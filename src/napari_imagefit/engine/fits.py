@@ -137,7 +137,8 @@ def store(
     vague = (undetermined.any(axis=0) & ~nested) | (constant & (n_free > 1))
     # steps that shrink to nothing while the cost still falls: along parameters on which the model hardly depends
     rest = 2 * host(state.here.cost) > RESIDUAL * host(statistics.norm)
-    vague |= (status == Status.STEP) & (host(state.optimality) > LOST) & rest & (not problem.alone)
+    lost = (status == Status.STEP) & (host(state.optimality) > LOST) & rest
+    vague |= lost & (not problem.alone)
     ended = status.copy()
     status[(status > 0) & vague] = Status.SINGULAR
     answered = solved & (status != Status.SINGULAR)
@@ -157,7 +158,7 @@ def store(
     for flag, where in (
         (Flag.AT_LOWER, at_lower.any(axis=0)),
         (Flag.AT_UPPER, at_upper.any(axis=0)),
-        (Flag.POORLY_DETERMINED, undetermined.any(axis=0) | vague | (host(ends.vagueness) > VAGUE).any(axis=0)),
+        (Flag.POORLY_DETERMINED, undetermined.any(axis=0) | vague | lost | (host(ends.vagueness) > VAGUE).any(axis=0)),
         *find_misfits(
             ends.residuals._replace(robust=None, **{name: host(getattr(ends.residuals, name)) for name in SUMS}),
             n_used - n_free,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["STYLES", "UNLIMITED", "Colours", "Style", "adopt_menu", "colour_plot", "colours_of", "new_plot", "pg"]
 
 
+TICKS = 0.6
 # Qt's own number for no limit of a size.
 UNLIMITED = 16777215
 
@@ -71,6 +72,8 @@ def new_plot(layout: Any, row: int, column: int, *, left: str, bottom: str = "",
     for side, text in (("left", left), ("bottom", bottom)):
         axis = plot.getAxis(side)
         axis.enableAutoSIPrefix(False)
+        # plots are small: pyqtgraph counts ticks by length alone, and their numbers would touch
+        axis.setTickDensity(TICKS)
         if text:
             axis.setLabel(text)
     plot.getAxis("left").setWidth(64)
