@@ -460,6 +460,14 @@ def test_a_region_is_shown_by_cuts_through_its_centre(viewer: Any, qtbot: Any) -
             np.testing.assert_array_equal(drawn.points.getData()[1], line)
         np.testing.assert_allclose(inspector.surfaces.image.image, outcome.result.residual()[frame], atol=1e-12)
         assert inspector.table.column_of(f"cursor · clouds, frame {frame}")["status"].startswith("converged")
+    for row in ("upper", "lower"):
+        # the second has no numbers of its own
+        first, second = (getattr(plot, row).getViewBox() for plot in inspector.surfaces.cuts)
+        assert first.viewRange()[1] == second.viewRange()[1]
+        for box in (first, second):
+            (low, high), (least, most) = box.viewRange()[1], box.childrenBounds()[1]
+            assert low <= least < most <= high
+            assert most - least > (high - low) / 4
     levels = inspector.surfaces.image.levels
     assert levels[0] == -levels[1]
     click(viewer, (1, 20, 30))

@@ -13,6 +13,7 @@ from ..imaging.inspect import Curve
 from .plotting import STYLES, Colours, Style, colour_plot, new_plot, pg
 
 CURSOR, MEAN, ON_SCREEN = "cursor", "mean", "on screen"
+BESIDE = 8  # pixels of an axis without numbers
 SIZE, SMALL, MANY = 7, 4, 64  # pixels of a symbol, those of many samples, and how many are many
 
 
@@ -22,6 +23,14 @@ class Shown:
 
     who: str
     curve: Curve
+
+
+def share_scale(plots: Sequence[CurvePlot]) -> None:
+    """Let plots that stand beside each other show all that is on any of them."""
+    for row in ([one.upper for one in plots], [one.lower for one in plots]):
+        bounds = [found for plot in row if (found := plot.getViewBox().childrenBounds()[1]) is not None]
+        if bounds:
+            row[0].setYRange(min(low for low, _ in bounds), max(high for _, high in bounds))
 
 
 def style_of(who: str, colours: Colours) -> Style:
@@ -64,6 +73,17 @@ class CurvePlot:
         self._zero = pg.InfiniteLine(0, angle=0)
         self.lower.addItem(self._zero)
         self._items: dict[str, _Items] = {}
+
+    def stand_beside(self, other: CurvePlot) -> None:
+        """Follow the scale of another one, whose left axes then count for this one, too; see `share_scale`."""
+        for own, its in ((self.upper, other.upper), (self.lower, other.lower)):
+            # pyqtgraph's own link shifts the range of plots that are not of one height
+            for source, target in ((own, its), (its, own)):
+                box = target.getViewBox()
+                source.getViewBox().sigYRangeChanged.connect(lambda _, ends, box=box: box.setYRange(*ends, padding=0))
+            axis = own.getAxis("left")
+            axis.setStyle(showValues=False)
+            axis.setWidth(BESIDE)
 
     def set_labels(self, left: str, bottom: str) -> None:
         """What the axes show."""

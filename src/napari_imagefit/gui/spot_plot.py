@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from ..imaging.inspect import Curve
 from ..imaging.spot_cuts import SpotPicture
-from .curve_plot import CurvePlot, Shown
+from .curve_plot import CurvePlot, Shown, share_scale
 from .plotting import UNLIMITED, Colours, adopt_menu, colour_plot, new_plot, pg
 from .surface_plot import DIVERGING, styles
 
@@ -63,9 +63,10 @@ class SpotPlot(QWidget):
         )
         adopt_menu(self.bar, self._pictures)
         self.bar.setImageItem(self.images["residual"], insert_in=self.plots["residual"])
-        for cut in self.cuts:
-            for plot in (cut.upper, cut.lower):
-                plot.getAxis("left").setWidth(48)
+        for plot in (self.cuts[0].upper, self.cuts[0].lower):
+            plot.getAxis("left").setWidth(48)
+        for cut in self.cuts[1:]:
+            cut.stand_beside(self.cuts[0])
         self._show_axes(2)
 
     def draw(self, shown: Mapping[str, SpotPicture], colours: Colours) -> None:
@@ -75,6 +76,7 @@ class SpotPlot(QWidget):
         for axis in range(ndim):
             curves = [Shown(who, _from_centre(picture, axis)) for who, picture in shown.items()]
             self.cuts[axis].draw(curves, colours)
+        share_scale(self.cuts[:ndim])
         several = styles(shown, colours) if len(shown) > 1 else []
         key = "  ".join(f'<span style="color:{style.colour}">{style.sign} {who}</span>' for who, style in several)
         self.key.setText(key)
@@ -104,7 +106,7 @@ class SpotPlot(QWidget):
             for plot in (cut.upper, cut.lower):
                 plot.setVisible(axis < ndim)
             if axis < ndim:
-                cut.set_labels("", f"{names[axis]} − centre [px]")
+                cut.set_labels("", f"Δ{names[axis]} [px]")
         columns = self._cuts.ci.layout
         columns.setColumnMaximumWidth(2, UNLIMITED if ndim > 2 else 0)
         columns.setColumnStretchFactor(2, 1 if ndim > 2 else 0)

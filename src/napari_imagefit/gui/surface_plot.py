@@ -9,7 +9,7 @@ import numpy as np
 from qtpy.QtCore import QRectF
 
 from ..imaging.cuts import Cuts
-from .curve_plot import CurvePlot, Shown, style_of
+from .curve_plot import CurvePlot, Shown, share_scale, style_of
 from .plotting import UNLIMITED, Colours, Style, adopt_menu, colour_plot, new_plot, pg
 
 # ColorBrewer's PiYG, as the residual layer has it: diverging, and told apart by the colour blind
@@ -30,6 +30,7 @@ class SurfacePlot:
 
     def __init__(self, layout: Any) -> None:
         self.cuts = CurvePlot(layout, 0, legend=False), CurvePlot(layout, 1, left=("", ""), legend=False)
+        self.cuts[1].stand_beside(self.cuts[0])
         self.patch_plot = new_plot(layout, 0, 2, left="y", bottom="x", name="residual patch")
         layout.ci.layout.removeItem(self.patch_plot)
         layout.addItem(self.patch_plot, row=0, col=2, rowspan=2)
@@ -68,9 +69,12 @@ class SurfacePlot:
         """Draw the cuts of these fits, and the residual of the first."""
         for axis, plot in enumerate(self.cuts):
             plot.draw([Shown(who, cuts.along[axis]) for who, cuts in shown.items()], colours)
+        share_scale(self.cuts)
         # no room for a legend on the curves
         key = "  ".join(f'<span style="color:{s.colour}">{s.sign} {who}</span>' for who, s in styles(shown, colours))
         self.cuts[0].upper.setTitle(key or None, size="9pt")
+        # as high as the first, whose numbers are its own, too
+        self.cuts[1].upper.setTitle("&nbsp;" if key else None, size="9pt")
         if not shown:
             self.image.clear()
             self.patch_plot.setTitle("residual", color=colours.text, size="9pt")
