@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
 NAME, START, LOWER, UPPER, FIX, SHARE, TIE, VALUE = range(8)
-TITLES = ("Parameter", "Start", "Min", "Max", "Fix", "Share", "Tie to", "Value ± error")
+TITLES = ("Parameter", "Start", "Min", "Max", "Fix", "Share", "Tie", "Value ± error")
 TIPS = (
     "The model's parameters, with their units",
     "Where the fit begins; empty or 'auto': estimated from the data. The value itself if Fix is ticked. "
@@ -71,11 +71,11 @@ class ParameterTable(QTableWidget):
         self.verticalHeader().hide()
         header = self.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setMinimumSectionSize(36)
+        header.setMinimumSectionSize(30)
         header.setStretchLastSection(True)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ContiguousSelection)
         self.setTabKeyNavigation(False)  # Tab leaves the table; arrows move in it
-        self.setMinimumWidth(440)  # all columns side by side, with a value and its error
+        self.setMinimumWidth(500)  # all columns side by side, with a value and its error
         self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
 
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
