@@ -181,6 +181,21 @@ def test_a_width_that_all_share_and_what_each_has_for_itself() -> None:
     assert 0.7 < np.std(pulls) < 1.4
 
 
+def test_a_shared_width_at_its_bound_is_as_if_it_were_fixed() -> None:
+    """Bright ones beside dim ones: the noise of all together is that of none."""
+    photons = np.where(np.arange(60) % 2, 600.0, 60000.0)
+    bells = [np.exp(-0.5 * ((LINE - c[:, None]) / SIGMA) ** 2) for c in PLACES[:60].T]
+    spots = photons[:, None, None] / (2 * np.pi * SIGMA**2) * bells[0][:, :, None] * bells[1][:, None, :] + 2
+    counts = np.random.default_rng(2).poisson(spots).astype(float)
+    counts[7] = np.nan  # one without an answer has no bound, and no say
+    low, high = 0.5, 0.96 * SIGMA
+    bound = with_growing_noise(fitted(counts, PLACES[:60], shared=["sigma"], bounds={"sigma": (low, high)}))
+    assert (bound.at_bound["sigma"][bound.converged] == 1).all()
+    fixed = with_growing_noise(fitted(counts, PLACES[:60], fixed={"sigma": high}))
+    for name in ("amplitude", "y", "x", "offset"):
+        np.testing.assert_allclose(bound.stderr[name], fixed.stderr[name], rtol=1e-4)
+
+
 def test_tied_parameters_keep_the_errors_of_the_fit() -> None:
     points = np.column_stack([np.arange(COUNT), np.round(PLACES)])
     result = fit_spots(COUNTS, points, "gaussian_2d_elliptic", window=WINDOW, tied={"sigma_y": "sigma_x"})

@@ -320,8 +320,8 @@ def test_units_do_not_matter() -> None:
 
 def test_stopped() -> None:
     assert (fit(should_stop=lambda: True).status == Status.STOPPED).all()
-    asked = iter([False])
-    result = fit(init={"tau": 60.0}, should_stop=lambda: next(asked, True))
+    asked = iter([False, True])  # what was said once holds
+    result = fit(init={"tau": 60.0}, should_stop=lambda: next(asked, False))
     assert (result.status == Status.STOPPED).all()
     assert np.isfinite(result.params["tau"]).all()
     assert (fit(init={"tau": 60.0}, max_iterations=1).status == Status.ITERATION_LIMIT).all()
@@ -360,6 +360,7 @@ def test_without_any_residual_the_noise_is_unknown() -> None:
         ({"fixed": {"tau": 1.0}}, "fixed and also shared"),
         ({"fixed": {"tau": np.arange(1.0, N + 1)}}, "fixed and also shared"),
         ({"bounds": {"tau": (1.0, 1.0)}}, "fixed and also shared"),
+        ({"bounds": {"tau": (np.ones(N), np.ones(N))}}, "fixed and also shared"),
         ({"tied": {"tau": "2*offset"}}, "tied and also shared"),
         ({"bounds": {"tau": (np.arange(N) / 9, 9)}}, "bounds differ"),
         ({"bounds": {"tau": (0, np.arange(N) + 1)}}, "bounds differ"),
@@ -499,3 +500,72 @@ def test_each_fit_is_at_its_own_minimum() -> None:
     for name in ("amplitude", "y", "x", "offset"):
         away = np.abs(result.params[name] - held.params[name]) / result.stderr[name]
         assert away.max() < 0.01, name
+
+
+@pytest.mark.parametrize("seed", [3917, 5007])
+def test_the_bound_of_a_dim_fit_is_seen_beside_bright_ones(seed: int) -> None:
+    """Amplitudes over three decades, one noise: what pulls a dim one to its bound is little beside all residuals."""
+    rng, t = np.random.default_rng(seed), np.linspace(0, 5, 12)
+    amplitude = 10 ** rng.uniform(-1, 2, 8) * rng.choice([1, 1, 1, -1], 8)
+    tau, offset = 10 ** rng.uniform(-0.7, 0.9), rng.uniform(-1, 1)
+    noise = rng.choice([1e-4, 0.05, 0.3, 1.0])
+    data = amplitude * np.exp(-t[:, None] / tau) + offset + noise * rng.standard_normal((12, 8))
+    if rng.random() < 0.5:
+        data[rng.random(data.shape) < 0.15] = np.nan
+    bounds = {"tau": (1e-3, 1e3), "offset": (-np.inf, np.inf), "amplitude": (-np.inf, np.inf)}
+    if rng.random() < 0.6:
+        low = tau * rng.uniform(0.3, 1.5)
+        bounds["tau"] = (low, low * rng.uniform(1.05, 3))
+    if rng.random() < 0.6:
+        low = offset + rng.uniform(-1, 0.5)
+        bounds["offset"] = (low, low + rng.uniform(0.1, 1))
+    if rng.random() < 0.6:
+        bounds["amplitude"] = (rng.uniform(-5, 1), rng.uniform(2, 50))
+    result = nif.fit_voxels(data, "exponential_decay", x=t, shared=["tau"], bounds=bounds)
+    assert result.converged.all()
+    own = {name: bounds[name] for name in ("amplitude", "offset")}
+    held = nif.fit_voxels(data, "exponential_decay", x=t, fixed={"tau": result.params["tau"]}, bounds=own)
+    for name in own:
+        np.testing.assert_array_equal(result.at_bound[name], held.at_bound[name])
+    errors = result.stderr["amplitude"][np.isfinite(result.stderr["amplitude"])]
+    assert errors.max() < 2 * errors.min()
+
+
+def test_two_shared_of_which_one_ends_at_a_bound() -> None:
+    """What the bound stops must not let the other one's share of the step go astray."""
+    rng = np.random.default_rng(3)
+    data = rng.uniform(1, 30, 8) * np.exp(-T[:, None] / 1.9) + 0.4 + rng.normal(0, 0.3, (16, 8))
+    result = fit(data, shared=["tau", "offset"], bounds={"tau": (1.0, 1.7)}, init={"tau": 1.2})
+    assert result.converged.all()
+    assert (result.at_bound["tau"] == 1).all()
+    held = fit(data, shared=["offset"], fixed={"tau": 1.7})
+    np.testing.assert_allclose(result.params["offset"], held.params["offset"], atol=0.01 * held.stderr["offset"][0])
+
+
+def test_a_window_that_has_no_answer_does_not_lead_the_others_astray() -> None:
+    """A ramp of 1e4 takes the width of all to 4 557 pixels; it has no answer by itself, and so no say."""
+    stack, points = dim_spots(60, 2500, 1.4, 5)
+    middle = stack.shape[1]
+    stack[0] = 1000.0 * np.arange(middle) + 5
+    how: dict[str, Any] = {"window": middle}
+    result = nif.fit_spots(stack, points, "gaussian_2d", shared=["sigma"], **how)
+    others = nif.fit_spots(stack[1:], points[: len(points) - 1], "gaussian_2d", shared=["sigma"], **how)
+    assert result.converged[1:].all()
+    assert others.converged.all()
+    np.testing.assert_allclose(result.params["sigma"][1:], others.params["sigma"], rtol=1e-4)
+    np.testing.assert_allclose(result.stderr["sigma"][1:], others.stderr["sigma"], rtol=1e-3)
+    assert result.n_shared.tolist() == [0] + [1] * 59
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 2, 3])
+def test_a_minimum_in_a_flat_valley_is_reached(seed: int) -> None:
+    """As bright as their noise: Gauss and Newton's matrix misses the curvature, and steps shrink by a fifth only."""
+    rng = np.random.default_rng(seed)
+    grid = np.mgrid[0:11, 0:11].reshape(2, -1).astype(float)
+    centres = 5 + rng.uniform(-0.5, 0.5, (200, 2))
+    stack = np.stack([spot(grid, np.array([1.0, *c, 1.4, 2.0]))[0] for c in centres]).reshape(-1, 11, 11)
+    stack += rng.normal(size=stack.shape)
+    points = np.column_stack([np.arange(200), np.full((200, 2), 5)])
+    result = nif.fit_spots(stack, points, "gaussian_2d", window=11, shared=["sigma"])
+    assert result.converged.mean() > 0.95

@@ -2,15 +2,16 @@
 
 A joint fit ends when the cost of all changes no more, while one of thousands may still be on its way, and one that
 wanders off stops all. Here every fit comes to its own minimum, those that come to none have no say, and the shared
-parameters s take Gauss–Newton steps of the profiled cost ``F(s) = Σ min_o f(o, s)``. With a fit's gradient g and
-Gauss–Newton matrix A, o its own parameters and ``K = A_oo⁻¹A_os``, its gradient is ``Σ(g_s − Kᵀg_o)`` and its matrix
-``Σ(A_ss − A_so K)``: variable projection, G. H. Golub and V. Pereyra, SIAM J. Numer. Anal. 10, 413 (1973).
+parameters s take steps of the profiled cost ``F(s) = Σ min_o f(o, s)``. With a fit's gradient g and Gauss–Newton matrix
+A, o its own parameters and ``K = A_oo⁻¹A_os``, its gradient is ``Σ(g_s − Kᵀg_o)`` and its matrix ``Σ(A_ss − A_so K)``:
+variable projection, G. H. Golub and V. Pereyra, SIAM J. Numer. Anal. 10, 413 (1973). What the gradient has changed by
+from step to step mends the matrix (Broyden, Fletcher, Goldfarb and Shanno's update).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -19,8 +20,10 @@ from numpy.typing import NDArray
 from .batch import Progress, iter_fit
 from .fits import Fits
 from .problem import Problem
+from .status import Flag, Status
 
 Floats = NDArray[np.float64]
+Booleans = NDArray[np.bool_]
 # gradient (n_free, N) and Gauss–Newton matrix (n_free, n_free, N) at parameters (n_params, N)
 Expansions = Callable[[Floats], tuple[Floats, Floats]]
 
@@ -29,6 +32,8 @@ ROUNDS, HALVINGS = 30, 8
 LITTLE = 1e-6
 # Of the way to a bound no more is taken in one step.
 MOST_OF_THE_WAY = 0.995
+# Of those that have a say, so many may lose it in one step.
+LOST = 0.1
 # Eigenvalues of a matrix with a diagonal of 1 that are nothing but rounding.
 NULL = 1e-10
 
@@ -37,17 +42,26 @@ class Profiled(NamedTuple):
     """Where the fits have come to."""
 
     fits: Fits  # each with what is shared held
+    says: Booleans  # (N,): which of them have a say
     settled: bool  # whether the shared parameters have come to their minimum
+    rounds: int
 
     @property
-    def kept(self) -> NDArray[np.bool_]:
-        """Which of the fits have a say."""
-        return np.asarray(self.fits.status > 0)
+    def sound(self) -> int:
+        """How many have a say and know their own parameters."""
+        return int(np.count_nonzero(self.says & ((self.fits.flags & np.uint16(Flag.POORLY_DETERMINED)) == 0)))
+
+
+class _Look(NamedTuple):
+    """The profiled cost, to second order."""
+
+    gradient: Floats  # (k,)
+    matrix: Floats  # (k, k)
+    reach: Floats  # (N, n_own, k): how the own parameters follow, with the other sign
 
 
 class _Step(NamedTuple):
     shared: Floats  # (k,)
-    own: Floats  # (n_own, N): how the minima move with it
     gain: float  # by how much the cost is to fall
 
 
@@ -55,68 +69,154 @@ def iter_profile(
     problem: Problem, shared: tuple[int, ...], params: Floats, expansions: Expansions, should_stop: Callable[[], bool]
 ) -> Generator[Progress, None, Profiled | None]:
     """From parameters ``(n_params, N)`` to the minimum of the profiled cost; None if it was stopped."""
-    now = yield from _come_to_rest(problem, shared, params, should_stop)
-    for _ in range(ROUNDS):
-        if should_stop() or not (now.status > 0).any():
-            break
-        step = _find_step(problem, shared, now, expansions(now.solution))
-        if _is_over(problem, shared, now, step):
-            return Profiled(now, settled=True)
+    search = _Search(problem, shared, expansions, should_stop)
+    found = yield from search.run(params)
+    usable = found.fits.status != Status.TOO_FEW_SAMPLES
+    if should_stop() or (found.settled and 2 * found.sound >= np.count_nonzero(usable)):
+        return None if should_stop() else found
+    # perhaps one that has no answer has led the others astray: again, with those that have one alone
+    alone = yield from _drain(problem, should_stop)
+    answered = alone.status > 0
+    if should_stop() or not answered.any():
+        return None if should_stop() else found
+    start = np.where(answered, alone.solution, np.nan)
+    start[list(shared)] = np.nanmedian(start[list(shared)], axis=1)[:, None]
+    again = yield from replace(search, outside=~answered).run(start)
+    if should_stop():
+        return None
+    return again if again.settled and (again.sound > found.sound or not found.settled) else found
+
+
+@dataclass(frozen=True, eq=False)
+class _Search:
+    problem: Problem
+    shared: tuple[int, ...]
+    expansions: Expansions
+    should_stop: Callable[[], bool]
+    outside: Booleans | None = field(default=None)  # (N,): who has no say from the beginning
+
+    @property
+    def own(self) -> list[int]:
+        return [i for i in self.problem.free if i not in self.shared]
+
+    def run(self, params: Floats) -> Generator[Progress, None, Profiled]:
+        common, now = list(self.shared), (yield from self._come_to_rest(params, params))
+        before: tuple[Floats, Floats, Booleans] | None = None
+        rounds = min(ROUNDS, self.problem.options.max_iterations)
+        for round_ in range(1, rounds + 1):
+            says = self._says(now)
+            if self.should_stop() or not says.any():
+                break
+            look, values = self._look(now, says), now.solution[common][:, says][:, 0]
+            matrix = look.matrix
+            if before is not None and np.array_equal(before[2], says):
+                matrix = _mended(matrix, values - before[0], look.gradient - before[1], self._little(now, says))
+            before = values, look.gradient, says
+            step = self._step(values, look.gradient, matrix)
+            if self._is_over(now, says, values, step):
+                return Profiled(now, says, settled=True, rounds=round_)
+            there = yield from self._go(now, says, look, step)
+            if there is None:
+                # a cost that falls no further at the resolution that it has
+                return Profiled(now, says, settled=step.gain < 1e-8 * now.cost[says].sum(), rounds=round_)
+            now = there
+        says = self._says(now)
+        return Profiled(now, says, settled=not says.any(), rounds=rounds)
+
+    def _says(self, fits: Fits) -> Booleans:
+        return np.asarray(fits.status > 0) if self.outside is None else (fits.status > 0) & ~self.outside
+
+    def _go(self, now: Fits, says: Booleans, look: _Look, step: _Step) -> Generator[Progress, None, Fits | None]:
+        """Take the step, or a part of it; None if none makes the cost fall."""
+        eps = float(np.finfo(self.problem.options.dtype).eps)
+        rounding = 10 * eps * float(np.sqrt(np.sum(now.cost[says] ** 2)))
         part = 1.0
         for _ in range(HALVINGS):
             moved = now.solution.copy()
-            moved[list(shared)] += part * step.shared[:, None]
-            moved[list(_own(problem, shared))] += part * step.own
-            there = yield from _come_to_rest(
-                problem, shared, np.where(now.status > 0, moved, np.nan), should_stop, moved
-            )
-            both = (now.status > 0) & (there.status > 0)
-            if should_stop() or (both.any() and there.cost[both].sum() <= now.cost[both].sum()):
-                break
+            moved[list(self.shared)] += part * step.shared[:, None]
+            moved[self.own] -= part * np.einsum("nok,k->on", look.reach, step.shared)
+            there = yield from self._come_to_rest(np.where(now.status > 0, moved, np.nan), moved)
+            both = says & self._says(there)
+            lost = np.count_nonzero(says & ~both)
+            if self.should_stop():
+                return there
+            falls = both.any() and there.cost[both].sum() <= now.cost[both].sum() + rounding
+            if falls and lost <= max(1, LOST * np.count_nonzero(says)):
+                return there
             part /= 4
-        else:
-            # a cost that falls no further at the resolution that it has
-            return Profiled(now, settled=step.gain < 1e-8 * now.cost[now.status > 0].sum())
-        now = there
-    return None if should_stop() else Profiled(now, settled=not (now.status > 0).any())
+        return None
+
+    def _come_to_rest(self, start: Floats, at: Floats) -> Generator[Progress, None, Fits]:
+        """Every fit with the shared values of `at` held; those that fail try again from where they begin alone."""
+        values = np.nanmedian(at[list(self.shared)], axis=1)[:, None]
+        found = yield from self._fit_held(values, start)
+        failed = found.status <= 0
+        # all of them only if it would not be the same again
+        if failed.any() and (not failed.all() or np.isfinite(start).any()):
+            again = yield from self._fit_held(values, self.problem.start)
+            better = failed & (again.status > 0)
+            if better.any():
+                found.put(np.flatnonzero(better), again.at(better))
+        return found
+
+    def _fit_held(self, values: Floats, start: Floats) -> Generator[Progress, None, Fits]:
+        problem, index = self.problem, list(self.shared)
+        shape = (len(problem.model.names), problem.n_fits)
+        start, lower, upper = (np.array(np.broadcast_to(a, shape)) for a in (start, problem.lower, problem.upper))
+        # who is nowhere yet begins where it was told to
+        start = np.where(np.isnan(start), problem.start, start)
+        start[index] = lower[index] = upper[index] = values
+        held = problem.held | {problem.model.names[i] for i in index}
+        return (
+            yield from _drain(
+                replace(problem, start=start, lower=lower, upper=upper, held=held, each=True), self.should_stop
+            )
+        )
+
+    def _look(self, now: Fits, says: Booleans) -> _Look:
+        places = {i: k for k, i in enumerate(self.problem.free)}
+        o, s = np.array([places[i] for i in self.own]), np.array([places[i] for i in self.shared])
+        gradient, matrix = (np.where(says, values, 0.0) for values in self.expansions(now.solution))
+        still = ((now.at_bound != 0) | (self.problem.lower == self.problem.upper))[self.own].T
+        inverse = _inverse(np.moveaxis(matrix[o[:, None], o], 2, 0), still)
+        cross = np.where(still[:, :, None], 0.0, np.moveaxis(matrix[o[:, None], s], 2, 0))  # (N, n, k)
+        reach = inverse @ cross
+        return _Look(
+            gradient[s].sum(axis=1) - np.einsum("nok,on->k", reach, gradient[o]),
+            matrix[s[:, None], s].sum(axis=2) - np.einsum("nok,nol->kl", cross, reach),
+            reach,
+        )
+
+    def _step(self, values: Floats, gradient: Floats, matrix: Floats) -> _Step:
+        """To the minimum of the quadratic, but for what a bound stops."""
+        index = list(self.shared)
+        below, above = values - self.problem.lower[index, 0], self.problem.upper[index, 0] - values
+        step, stopped = np.zeros(len(index)), np.zeros(len(index), bool)
+        for _ in index:
+            left = np.where(stopped, step, 0.0)
+            free = -_inverse(matrix[None], stopped[None])[0] @ np.where(stopped, 0.0, gradient + matrix @ left)
+            step = np.where(stopped, left, free)
+            clipped = np.clip(step, -MOST_OF_THE_WAY * below, MOST_OF_THE_WAY * above)
+            if (clipped == step).all():
+                break
+            stopped |= clipped != step
+            step = np.where(stopped, clipped, step)
+        return _Step(step, float(-gradient @ step - 0.5 * step @ matrix @ step))
+
+    def _little(self, now: Fits, says: Booleans) -> float:
+        """Of the cost, what a thousandth of the standard errors is."""
+        freedom = max(1, int((now.n_used - now.n_free)[says].sum()) - len(self.shared))
+        return LITTLE * float(now.cost[says].sum()) / freedom
+
+    def _is_over(self, now: Fits, says: Booleans, values: Floats, step: _Step) -> bool:
+        options, cost = self.problem.options, float(now.cost[says].sum())
+        rounding = 10 * float(np.finfo(options.dtype).eps) * cost / np.count_nonzero(says)
+        enough = max(min(options.ftol * cost, self._little(now, says)), rounding)
+        return step.gain <= enough or bool((np.abs(step.shared) <= 1e-15 * np.abs(values)).all())
 
 
-def _own(problem: Problem, shared: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(i for i in problem.free if i not in shared)
-
-
-def _come_to_rest(
-    problem: Problem,
-    shared: tuple[int, ...],
-    params: Floats,
-    should_stop: Callable[[], bool],
-    at: Floats | None = None,
-) -> Generator[Progress, None, Fits]:
-    """Every fit from here on with what is shared held; those that fail try again from where they would begin alone."""
-    index = list(shared)
-    values = (params if at is None else at)[index]
-    values = np.broadcast_to(np.nanmedian(values, axis=1)[:, None], values.shape)
-    found = yield from _fit_held(problem, index, values, params, should_stop)
-    failed = found.status <= 0
-    # all of them only if it would not be the same again
-    if failed.any() and (not failed.all() or np.isfinite(params).any()):
-        again = yield from _fit_held(problem, index, values, problem.start, should_stop)
-        better = failed & (again.status > 0)
-        if better.any():
-            found.put(np.flatnonzero(better), again.at(better))
-    return found
-
-
-def _fit_held(
-    problem: Problem, index: list[int], values: Floats, start: Floats, should_stop: Callable[[], bool]
-) -> Generator[Progress, None, Fits]:
-    shape = (len(problem.model.names), problem.n_fits)
-    start, lower, upper = (np.array(np.broadcast_to(a, shape)) for a in (start, problem.lower, problem.upper))
-    # who is nowhere yet begins where it was told to
-    start = np.where(np.isnan(start), problem.start, start)
-    start[index] = lower[index] = upper[index] = values
-    held = problem.held | {problem.model.names[i] for i in index}
-    steps = iter_fit(replace(problem, start=start, lower=lower, upper=upper, held=held, each=True), should_stop)
+def _drain(problem: Problem, should_stop: Callable[[], bool]) -> Generator[Progress, None, Fits]:
+    steps = iter_fit(problem, should_stop)
     while True:
         try:
             progress = next(steps)
@@ -127,55 +227,17 @@ def _fit_held(
         yield replace(progress, done=min(progress.done, problem.n_fits - 1))
 
 
-def _find_step(problem: Problem, shared: tuple[int, ...], now: Fits, expansions: tuple[Floats, Floats]) -> _Step:
-    own, places = _own(problem, shared), {i: k for k, i in enumerate(problem.free)}
-    kept = now.status > 0
-    o, s = np.array([places[i] for i in own]), np.array([places[i] for i in shared])
-    gradient, matrix = (np.where(kept, values, 0.0) for values in expansions)
-    still = (now.at_bound != 0) | (problem.lower == problem.upper)
-    still = still[list(own)]
-    inverse = _inverse(np.moveaxis(matrix[o[:, None], o], 2, 0), still.T)
-    cross = np.where(still.T[:, :, None], 0.0, np.moveaxis(matrix[o[:, None], s], 2, 0))  # (N, n, k)
-    reach = inverse @ cross  # K
-    downhill = gradient[s].sum(axis=1) - np.einsum("nok,on->k", reach, gradient[o])
-    curvature = matrix[s[:, None], s].sum(axis=2) - np.einsum("nok,nol->kl", cross, reach)
-    free = ~_is_against_a_bound(problem, shared, now, downhill)
-    bend = _inverse(curvature[None], ~free[None])[0]
-    wanted = -bend @ np.where(free, downhill, 0.0)
-    step = _within(problem, shared, now, wanted)
-    return _Step(step, -np.einsum("nok,k->on", reach, step), float(-0.5 * wanted @ downhill))
+def _mended(matrix: Floats, step: Floats, change: Floats, little: float) -> Floats:
+    """The matrix, so that the step would have changed the gradient by as much as it did."""
+    bent = matrix @ step
+    along, seen = float(step @ bent), float(step @ change)
+    # a step that is next to none tells of rounding
+    if along <= little or seen <= 0.05 * along:
+        return matrix
+    return np.asarray(matrix - np.outer(bent, bent) / along + np.outer(change, change) / seen)
 
 
-def _is_over(problem: Problem, shared: tuple[int, ...], now: Fits, step: _Step) -> bool:
-    kept = now.status > 0
-    cost = float(now.cost[kept].sum())
-    freedom = max(1, int((now.n_used - now.n_free)[kept].sum()) - len(shared))
-    options = problem.options
-    enough = max(min(options.ftol * cost, LITTLE * cost / freedom), 10 * float(np.finfo(options.dtype).eps) * cost)
-    value = np.abs(now.solution[list(shared)][:, kept][:, 0])
-    return step.gain <= enough or bool((np.abs(step.shared) <= 1e-15 * value).all())
-
-
-def _is_against_a_bound(problem: Problem, shared: tuple[int, ...], now: Fits, downhill: Floats) -> NDArray[np.bool_]:
-    """Whether the cost falls towards a bound that is too near to gain anything."""
-    below, above = _room(problem, shared, now)
-    cost = float(now.cost[now.status > 0].sum())
-    room = np.where(downhill > 0, below, above)
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.abs(downhill) * room <= 1e-8 * cost)
-
-
-def _within(problem: Problem, shared: tuple[int, ...], now: Fits, step: Floats) -> Floats:
-    below, above = _room(problem, shared, now)
-    return np.clip(step, -MOST_OF_THE_WAY * below, MOST_OF_THE_WAY * above)
-
-
-def _room(problem: Problem, shared: tuple[int, ...], now: Fits) -> tuple[Floats, Floats]:
-    value = now.solution[list(shared)][:, now.status > 0][:, 0]
-    return value - problem.lower[list(shared), 0], problem.upper[list(shared), 0] - value
-
-
-def _inverse(matrix: Floats, still: NDArray[np.bool_]) -> Floats:
+def _inverse(matrix: Floats, still: Booleans) -> Floats:
     """Of symmetric matrices ``(n, p, p)``, 0 for what is still and along what nothing depends on."""
     diagonal = np.einsum("npp->np", matrix)
     still = still | ~(diagonal > 0)

@@ -69,8 +69,8 @@ class FitResult:
     n_used, n_left_out, n_iterations : int arrays, ``(*grid,)``
         Samples used, samples left out because they are not finite or not selected by their value, and trial steps.
     n_free, n_shared : int arrays, ``(*grid,)``
-        Free parameters of each fit, and those that all fits have in common. Of the latter each fit counts its share
-        in the degrees of freedom.
+        Free parameters of each fit, and those that all fits have in common, 0 for a fit that has no say in them. Of
+        the latter each fit counts its share in the degrees of freedom.
     attempt : int array, ``(*grid,)``
         How each fit got its answer: 0 in the first try, 1 from its neighbours, 2 from global starts, 3 within wider
         bounds; see `napari_imagefit.imaging.second_chance`.
@@ -214,7 +214,7 @@ class FitResult:
     @property
     def _determined(self) -> NDArray[np.float64]:
         """Free parameters of each fit, with its share of the common ones."""
-        took_part = max(1, int(np.count_nonzero(np.isfinite(self.chi2))))
+        took_part = max(1, int(np.count_nonzero(self.n_shared)))
         return self.n_free + self.n_shared / took_part
 
     @property
@@ -302,8 +302,8 @@ def noise_variance(fits: Fits) -> NDArray[np.float64]:
     """The reduced χ² of each fit as a measure of the noise; NaN where nothing is left to measure it with."""
     freedom = fits.n_used - fits.n_free
     if fits.n_shared.any():
-        # one problem with one noise; fits without an answer, such as of constant data, tell nothing of it
-        measure = np.isfinite(fits.chi2) & (fits.status != Status.SINGULAR)
+        # one problem with one noise; fits that have no say in it, such as of constant data, tell nothing of it
+        measure = np.isfinite(fits.chi2) & (fits.n_shared > 0) & (fits.status != Status.SINGULAR)
         chi2, left = fits.chi2[measure].sum(), freedom[measure].sum() - fits.n_shared.max()
         return np.full(len(freedom), chi2 / left if left > 0 and chi2 > 0 else np.nan)
     # a cost of exactly 0 tells nothing about the noise

@@ -154,11 +154,12 @@ def expansions(kernel: Kernel, samples: Samples, params: Array) -> tuple[Array, 
     return there.gradient, there.gram.matrix
 
 
-def answer(kernel: Kernel, task: Task, state: State, rows: Array, kept: Array) -> Ends:
+def answer(kernel: Kernel, task: Task, state: State, rows: Array, kept: Array, sides: Array | None) -> Ends:
     """Stage: covariances of each fit's free parameters, the shared ones included; see `covariance.answer`.
 
     `rows` are the free parameters ``(n_free, N)``, and `kept` the fits ``(N,)`` that have a say; of the others nothing
-    is told.
+    is told. `sides` says where own parameters are at a bound ``(n_own, N)``, if that has been asked of each fit: the
+    gradient of a dim one is little beside the residuals of all.
     """
     layout = _Layout.of(kernel)
     x = layout.gather(rows, jnp.argmax(kept))
@@ -181,6 +182,10 @@ def answer(kernel: Kernel, task: Task, state: State, rows: Array, kept: Array) -
     reach = jnp.where(gone, state.column_norms, columns)
     at_lower = ~held & (pull > 1e-6) & (reach * (state.x - task.lower) < near)
     at_upper = ~held & (pull < -1e-6) & (reach * (task.upper - state.x) < near)
+    if sides is not None:
+        count = sides.size
+        at_lower = at_lower.at[:count, 0].set(sides.reshape(-1) < 0)
+        at_upper = at_upper.at[:count, 0].set(sides.reshape(-1) > 0)
     out = held | at_lower | at_upper | gone
 
     gram, factor = joint.gram, 1.0
@@ -243,6 +248,18 @@ def _permuted(covariance: Array, layout: _Layout) -> Array:
 SECONDS_PER_CALL = 0.15
 
 
+def _for_good(should_stop: Callable[[], bool] | None) -> Callable[[], bool]:
+    """What was said once holds."""
+    said = False
+
+    def stop() -> bool:
+        nonlocal said
+        said = said or (should_stop is not None and should_stop())
+        return said
+
+    return stop
+
+
 def iter_fit_shared(
     problem: Problem, shared: Sequence[str], should_stop: Callable[[], bool] | None = None
 ) -> Generator[Progress, None, Fits]:
@@ -256,7 +273,7 @@ def iter_fit_shared(
     names = problem.model.names
     for name in shared:
         i = problem.model.index(name)
-        if i not in problem.free:
+        if i not in problem.free or (problem.lower[i] == problem.upper[i]).all():
             raise FitInputError(f"{name!r} is fixed and also shared; leave it out of one of them")
         for what, rows in (("bounds", problem.lower), ("bounds", problem.upper), ("starts", problem.start)):
             values = rows[i]
@@ -270,7 +287,7 @@ def iter_fit_shared(
     runner = Runner(kernel, options)
     every = slice(0, problem.n_fits)
     columns = max(16, 1 << (problem.n_fits - 1).bit_length())
-    stop = should_stop or (lambda: False)
+    stop = _for_good(should_stop)
     yield Progress(0, problem.n_fits, compiling=True)
     with computing(options):
         samples, limits, found = load(problem, every, columns)
@@ -308,9 +325,16 @@ def iter_fit_shared(
 
         profiled = yield from iter_profile(problem, kernel.shared, params[:, : problem.n_fits], expansions_at, stop)
     kept = takes_part
-    if profiled is not None and profiled.kept.any():
+    sides, ended = None, state
+    if profiled is not None and profiled.says.any():
         kept = np.zeros(columns, bool)
-        kept[: problem.n_fits] = profiled.kept
+        kept[: problem.n_fits] = profiled.says
+        own_rows = [kernel.free[i] for i in _Layout.of(kernel).own]
+        sides = np.zeros((len(own_rows), columns), np.int8)
+        sides[:, : problem.n_fits] = np.where(profiled.says, profiled.fits.at_bound[own_rows], 0)
+        iterations = iterations + profiled.rounds - 1
+        # the largest columns that a joint fit has met may be those of a place far away
+        ended = state._replace(column_norms=np.zeros_like(state.column_norms))
         # what the joint fit says of its end counts for those that have come to their own
         own = np.where(status[: problem.n_fits] > 0, status[: problem.n_fits], profiled.fits.status)
         status[: problem.n_fits] = own if profiled.settled else Status.ITERATION_LIMIT
@@ -319,19 +343,19 @@ def iter_fit_shared(
     elif stop():
         status = np.where(takes_part, Status.STOPPED, status)
     with computing(options):
-        ends: Ends = runner(answer, task._replace(samples=samples), state, rows.astype(options.dtype), kept)
+        ends: Ends = runner(answer, task._replace(samples=samples), ended, rows.astype(options.dtype), kept, sides)
         # what all have come to, as if each had come to it by itself
         single = state._replace(
             x=ends.x,
             here=Expansion(ends.cost, ends.x, Dense(ends.answer.covariance)),
             status=status,
             iterations=iterations,
-            # each has been asked at its own end
+            # each has been asked at its own end, of which that of the joint fit may have known nothing
             optimality=state.optimality if profiled is None else np.zeros_like(state.optimality),
         )
         store(problem, every, fits, task._replace(params=start), single, statistics, ends.answer)
-    if profiled is not None and not profiled.kept.all():
-        fits.put(np.flatnonzero(~profiled.kept), profiled.fits.at(~profiled.kept))
-    fits.n_shared[:] = len(kernel.shared)
+    if profiled is not None and not profiled.says.all():
+        fits.put(np.flatnonzero(~profiled.says), profiled.fits.at(~profiled.says))
+    fits.n_shared[:] = np.where(kept[: problem.n_fits], len(kernel.shared), 0)
     yield Progress(problem.n_fits, problem.n_fits)
     return fits

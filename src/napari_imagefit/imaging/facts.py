@@ -119,7 +119,7 @@ def _at(result: FitResult, place: Place) -> Any:
 
     names = ("chi2", "n_used", "n_free", "squares", "spread", "status")
     own: dict[str, Any] = {name: np.asarray(getattr(result, name)[place]) for name in names}
-    took_part = max(1, int(np.count_nonzero(np.isfinite(result.chi2)))) if result.n_shared[place] else 1
+    took_part = max(1, int(np.count_nonzero(result.n_shared))) if result.n_shared[place] else 1
     return replace(result, **own, n_shared=np.asarray(result.n_shared[place] / took_part))
 
 

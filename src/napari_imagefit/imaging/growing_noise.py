@@ -233,9 +233,12 @@ def with_growing_noise(result: FitResult) -> FitResult:
     source = unaware_source(result)
     if line is None or source is None:
         return result
-    parts = _parts(result, source, line)
     shared = _shared(result)
-    covariance = _covariance_together(result, parts, shared) if shared else _covariance_of_each(result, parts)
+    together = np.isfinite(result.chi2) & (result.n_shared > 0) & bool(shared)
+    covariance = _covariance_of_each(result, _parts(result, source, line, np.isfinite(result.chi2) & ~together))
+    if together.any():
+        rows, found = _covariance_together(_parts(result, source, line, together), shared)
+        covariance[rows] = found
     known = np.isfinite(result.covariance)
     covariance = np.where(known, covariance, np.nan)
     with np.errstate(invalid="ignore"):
@@ -254,10 +257,10 @@ class _Part(NamedTuple):
     scatter: Floats  # (n, p, p), by V, or by what is larger than V by as much as the squares are
 
 
-def _parts(result: FitResult, source: SpotSource, line: NoiseLine) -> Iterator[_Part]:
+def _parts(result: FitResult, source: SpotSource, line: NoiseLine, some: NDArray[np.bool_]) -> Iterator[_Part]:
     free, shared = _free(result), list(_shared(result))
     params = source.solution(result)
-    for rows, is_cut in source.windows.portions(np.flatnonzero(np.isfinite(result.chi2))):
+    for rows, is_cut in source.windows.portions(np.flatnonzero(some)):
         data = source.samples(rows, padded=is_cut).T
         others = np.broadcast_to(np.transpose(source.of_others(result, params, rows)), data.shape)
         sums = sandwich(result.model, source.coords(rows), params[:, rows], data, others, (line.even, line.slope))
@@ -276,22 +279,23 @@ def _parts(result: FitResult, source: SpotSource, line: NoiseLine) -> Iterator[_
 def _covariance_of_each(result: FitResult, parts: Iterable[_Part]) -> Floats:
     covariance = np.full(result.covariance.shape, np.nan)
     for rows, inverse, scale, _, scatter in parts:
-        # a joint fit has larger errors than that of one spot alone
-        stated = np.diagonal(result.covariance[rows], axis1=1, axis2=2)
-        alone = np.diagonal(inverse, axis1=1, axis2=2) * result.reduced_chi2[rows][:, None] / scale**2
-        with np.errstate(divide="ignore", invalid="ignore"):
-            factor = np.sqrt(stated / alone) / scale
+        factor = 1 / scale
+        if isinstance(result.source, SpotSource) and result.source.groups is not None:
+            # a joint fit has larger errors than that of one spot alone
+            stated = np.diagonal(result.covariance[rows], axis1=1, axis2=2)
+            alone = np.diagonal(inverse, axis1=1, axis2=2) * result.reduced_chi2[rows][:, None] / scale**2
+            with np.errstate(divide="ignore", invalid="ignore"):
+                factor = np.sqrt(stated / alone) / scale
         covariance[rows] = (inverse @ scatter @ inverse) * factor[:, :, None] * factor[:, None, :]
     return covariance
 
 
-def _covariance_together(result: FitResult, parts: Iterable[_Part], shared: Sequence[int]) -> Floats:
-    rows, *matrices = (np.concatenate(values) for values in zip(*parts, strict=True))
-    inverse, scale, curvature, scatter = matrices
-    covariance = np.full(result.covariance.shape, np.nan)
+def _covariance_together(parts: Iterable[_Part], shared: Sequence[int]) -> tuple[Rows, Floats]:
+    columns = zip(*parts, strict=True)
+    rows = np.concatenate(next(columns))
+    inverse, scale, curvature, scatter = (np.concatenate(values) for values in columns)
     together = covariance_in_common(inverse, curvature, scatter, shared)
-    covariance[rows] = together / (scale[:, :, None] * scale[:, None, :])
-    return covariance
+    return rows, together / (scale[:, :, None] * scale[:, None, :])
 
 
 def _both(free: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -299,9 +303,9 @@ def _both(free: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _shared(result: FitResult) -> tuple[int, ...]:
-    """Which parameters the fits have in common and have found."""
-    names, held = result.recipe().get("shared") or (), certain(result)
-    return tuple(i for i, name in enumerate(result.model.names) if name in names and not np.all(held[name]))
+    """Which parameters the fits have in common and have found; of a bound that holds one all that have a say know."""
+    names, held, says = result.recipe().get("shared") or (), certain(result), result.n_shared > 0
+    return tuple(i for i, name in enumerate(result.model.names) if name in names and not np.all(held[name][says]))
 
 
 def unaware_source(result: FitResult) -> SpotSource | None:

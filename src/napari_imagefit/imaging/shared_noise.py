@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+TELLS = 1e-9
 
 
 def covariance_in_common(inverse: Floats, curvature: Floats, scatter: Floats, shared: Sequence[int]) -> Floats:
@@ -29,7 +30,7 @@ def covariance_in_common(inverse: Floats, curvature: Floats, scatter: Floats, sh
     Returns
     -------
     ndarray, ``(n, p, p)``
-        NaN for fits without a say.
+        NaN for fits without a say, and of shared parameters of which no fit tells.
     """
     common = np.asarray(shared)
     own = np.setdiff1d(np.arange(inverse.shape[1]), common)
@@ -42,8 +43,16 @@ def covariance_in_common(inverse: Floats, curvature: Floats, scatter: Floats, sh
     crossed = turned @ meat_cross
     together = bread[:, common[:, None], common] - bread[:, common[:, None], own] @ reach
     spread = meat[:, common[:, None], common] - crossed - np.swapaxes(crossed, 1, 2) + turned @ meat_own @ reach
-    unit = np.sqrt(np.diag(together.sum(axis=0)))
-    outward = np.linalg.inv(together.sum(axis=0) / np.outer(unit, unit)) / np.outer(unit, unit)  # S⁻¹
+    # what a fit tells of the shared ones beyond its own: of some nothing but rounding
+    all_of_it = np.einsum("nkk->nk", bread[:, common[:, None], common])
+    tells = (np.einsum("nkk->nk", together) > TELLS * all_of_it).all(axis=1)
+    together, spread = together[tells], spread[tells]
+    known = tells.any()
+    if known:
+        unit = np.sqrt(np.diag(together.sum(axis=0)))
+        outward = np.linalg.inv(together.sum(axis=0) / np.outer(unit, unit)) / np.outer(unit, unit)  # S⁻¹
+    else:
+        outward = np.zeros((len(common), len(common)))
     of_common = outward @ spread.sum(axis=0) @ outward
 
     with_common = solved @ (meat_cross - meat_own @ reach) @ outward
@@ -57,5 +66,7 @@ def covariance_in_common(inverse: Floats, curvature: Floats, scatter: Floats, sh
     block[:, own[:, None], common] = mixed
     block[:, common[:, None], own] = np.swapaxes(mixed, 1, 2)
     block[:, common[:, None], common] = of_common
+    if not known:
+        block[:, common] = block[:, :, common] = np.nan
     covariance[says] = block
     return covariance
