@@ -1,29 +1,19 @@
-"""Fits that have parameters in common, solved as one problem."""
+"""Fits that have parameters in common: the stages of solving them as one problem."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .._lazy import LazyModule
 from . import stages, trust_region
 from .arrow import Arrow, Solver, join
-from .batch import Progress, kernel_of
 from .covariance import VANISHED, Answer, nearness, robust_factor
 from .diagnose import RobustSums, residuals
-from .errors import FitInputError
-from .fits import Fits, store
 from .gram import Dense
-from .loading import load, tolerances_of
 from .model import Array
 from .objective import Expansion, Kernel, Samples, expand
-from .problem import Problem
-from .profiled import iter_profile
-from .programs import Runner, computing
 from .stages import Limits, Statistics
 from .status import Status
 from .subproblem import divide
@@ -36,14 +26,14 @@ else:
     jax, jnp = LazyModule("jax"), LazyModule("jax.numpy")
 
 
-class _Layout(NamedTuple):
+class Layout(NamedTuple):
     """Where the own and the shared ones are among the free parameters."""
 
     own: tuple[int, ...]
     shared: tuple[int, ...]
 
     @classmethod
-    def of(cls, kernel: Kernel) -> _Layout:
+    def of(cls, kernel: Kernel) -> Layout:
         positions = range(len(kernel.free))
         return cls(
             tuple(i for i in positions if kernel.free[i] not in kernel.shared),
@@ -79,7 +69,7 @@ class _Layout(NamedTuple):
 
 
 def _landscape(kernel: Kernel) -> trust_region.Landscape:
-    layout = _Layout.of(kernel)
+    layout = Layout.of(kernel)
 
     def landscape(task: Task, x: Array) -> Expansion:
         rows = layout.spread(x, task.params.shape[1])
@@ -95,7 +85,7 @@ def begin(
     kernel: Kernel, samples: Samples, limits: Limits, found: Array | None
 ) -> tuple[Task, State, Statistics, Array, Array]:
     """Stage: the joint task; fits that cannot take part are left out, with the reason, and where each one starts."""
-    layout = _Layout.of(kernel)
+    layout = Layout.of(kernel)
     task, _, statistics = stages.begin(kernel._replace(shared=()), samples, limits, found)
     params = task.params
     own = jnp.asarray([kernel.free[i] for i in layout.own], int)
@@ -144,7 +134,7 @@ class Ends(NamedTuple):
 
 def where_they_are(kernel: Kernel, task: Task, state: State) -> Array:
     """Stage: the free parameters of all fits ``(n_free, N)``."""
-    return _Layout.of(kernel).spread(state.x, task.params.shape[1])
+    return Layout.of(kernel).spread(state.x, task.params.shape[1])
 
 
 def expansions(kernel: Kernel, samples: Samples, params: Array) -> tuple[Array, Array]:
@@ -161,7 +151,7 @@ def answer(kernel: Kernel, task: Task, state: State, rows: Array, kept: Array, s
     is told. `sides` says where own parameters are at a bound ``(n_own, N)``, if that has been asked of each fit: the
     gradient of a dim one is little beside the residuals of all.
     """
-    layout = _Layout.of(kernel)
+    layout = Layout.of(kernel)
     x = layout.gather(rows, jnp.argmax(kept))
     out = join(jnp.broadcast_to(~kept, (len(layout.own), kept.size)), jnp.zeros(len(layout.shared), bool))
     lower, upper = jnp.where(out, x, task.lower), jnp.where(out, x, task.upper)
@@ -238,124 +228,7 @@ def _inverse(arrow: Arrow) -> tuple[Array, Array]:
     return whole, join(vague | jnp.any(jnp.abs(lost) > 1e-4, axis=1), vague_shared)
 
 
-def _permuted(covariance: Array, layout: _Layout) -> Array:
+def _permuted(covariance: Array, layout: Layout) -> Array:
     """From own parameters first to the order of the free ones."""
     order = np.argsort(np.array(layout.own + layout.shared))
     return covariance[order[:, None], order]
-
-
-# A yield comes at least about so often, so that cancelling and closing need not wait.
-SECONDS_PER_CALL = 0.15
-
-
-def _for_good(should_stop: Callable[[], bool] | None) -> Callable[[], bool]:
-    """What was said once holds."""
-    said = False
-
-    def stop() -> bool:
-        nonlocal said
-        said = said or (should_stop is not None and should_stop())
-        return said
-
-    return stop
-
-
-def iter_fit_shared(
-    problem: Problem, shared: Sequence[str], should_stop: Callable[[], bool] | None = None
-) -> Generator[Progress, None, Fits]:
-    """Fit everything as one problem; yields and returns as `batch.iter_fit` does.
-
-    Raises
-    ------
-    FitInputError
-        If a shared parameter is unknown, fixed, or has bounds or starts that differ from fit to fit.
-    """
-    names = problem.model.names
-    for name in shared:
-        i = problem.model.index(name)
-        if i not in problem.free or (problem.lower[i] == problem.upper[i]).all():
-            raise FitInputError(f"{name!r} is fixed and also shared; leave it out of one of them")
-        for what, rows in (("bounds", problem.lower), ("bounds", problem.upper), ("starts", problem.start)):
-            values = rows[i]
-            if not (np.isnan(values).all() or (values == values[0]).all()):
-                raise FitInputError(f"{name!r} is shared, but its {what} differ from fit to fit; give one for all")
-    options = problem.options
-    kernel = kernel_of(problem)._replace(shared=tuple(sorted({problem.model.index(name) for name in shared})))
-    fits = Fits.blank(len(names), problem.n_fits, Status.STOPPED)
-    fits.n_free[:] = np.count_nonzero(np.broadcast_to(problem.lower < problem.upper, fits.params.shape), axis=0)
-    fits.n_free[:] -= len(kernel.shared)
-    runner = Runner(kernel, options)
-    every = slice(0, problem.n_fits)
-    columns = max(16, 1 << (problem.n_fits - 1).bit_length())
-    stop = _for_good(should_stop)
-    yield Progress(0, problem.n_fits, compiling=True)
-    with computing(options):
-        samples, limits, found = load(problem, every, columns)
-        task, state, statistics, reason, start = runner(begin, samples, limits, found)
-        tolerances, limit, steps = tolerances_of(options), np.int32(options.max_iterations), 2
-    while not stop():
-        begun = time.perf_counter()
-        with computing(options):
-            ready = runner.is_ready(advance, task, state, tolerances, limit, np.int32(steps))
-            state = runner(advance, task, state, tolerances, limit, np.int32(steps))
-            running = bool(np.asarray(state.status)[0] >= RUNNING)
-        if not running:
-            break
-        if ready:
-            seconds = (time.perf_counter() - begun) / steps
-            steps = int(np.clip(SECONDS_PER_CALL / max(seconds, 1e-6), 1, options.max_iterations))
-        yield Progress(0, problem.n_fits)
-    with computing(options):
-        rows = np.asarray(runner(where_they_are, task, state))
-        takes_part = np.asarray(reason) == RUNNING
-        status = np.where(takes_part, np.asarray(state.status), np.asarray(reason))
-        iterations = np.where(takes_part, np.asarray(state.iterations)[0], 0)
-    profiled = None
-    if _Layout.of(kernel).own and takes_part.any() and not stop():
-        params = np.array(start, np.float64)
-        params[np.array(kernel.free)] = np.where(takes_part, rows, np.nan)
-        params[np.array(kernel.shared)] = rows[np.array(_Layout.of(kernel).shared), np.argmax(takes_part)][:, None]
-
-        def expansions_at(params: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-            padded = np.pad(params, ((0, 0), (0, columns - problem.n_fits)), mode="edge").astype(options.dtype)
-            with computing(options):
-                found = runner(expansions, samples, padded)
-            gradient, matrix = (np.asarray(values, np.float64)[..., : problem.n_fits] for values in found)
-            return gradient, matrix
-
-        profiled = yield from iter_profile(problem, kernel.shared, params[:, : problem.n_fits], expansions_at, stop)
-    kept = takes_part
-    sides, ended = None, state
-    if profiled is not None and profiled.says.any():
-        kept = np.zeros(columns, bool)
-        kept[: problem.n_fits] = profiled.says
-        own_rows = [kernel.free[i] for i in _Layout.of(kernel).own]
-        sides = np.zeros((len(own_rows), columns), np.int8)
-        sides[:, : problem.n_fits] = np.where(profiled.says, profiled.fits.at_bound[own_rows], 0)
-        iterations = iterations + profiled.rounds - 1
-        # the largest columns that a joint fit has met may be those of a place far away
-        ended = state._replace(column_norms=np.zeros_like(state.column_norms))
-        # what the joint fit says of its end counts for those that have come to their own
-        own = np.where(status[: problem.n_fits] > 0, status[: problem.n_fits], profiled.fits.status)
-        status[: problem.n_fits] = own if profiled.settled else Status.ITERATION_LIMIT
-        rows = rows.copy()
-        rows[:, : problem.n_fits] = profiled.fits.solution[np.array(kernel.free)]
-    elif stop():
-        status = np.where(takes_part, Status.STOPPED, status)
-    with computing(options):
-        ends: Ends = runner(answer, task._replace(samples=samples), ended, rows.astype(options.dtype), kept, sides)
-        # what all have come to, as if each had come to it by itself
-        single = state._replace(
-            x=ends.x,
-            here=Expansion(ends.cost, ends.x, Dense(ends.answer.covariance)),
-            status=status,
-            iterations=iterations,
-            # each has been asked at its own end, of which that of the joint fit may have known nothing
-            optimality=state.optimality if profiled is None else np.zeros_like(state.optimality),
-        )
-        store(problem, every, fits, task._replace(params=start), single, statistics, ends.answer)
-    if profiled is not None and not profiled.says.all():
-        fits.put(np.flatnonzero(~profiled.says), profiled.fits.at(~profiled.says))
-    fits.n_shared[:] = np.where(kept[: problem.n_fits], len(kernel.shared), 0)
-    yield Progress(problem.n_fits, problem.n_fits)
-    return fits

@@ -19,7 +19,7 @@ from ..engine.fits import Fits
 from ..engine.model import Model
 from ..engine.problem import Bounds, DType, Options, Problem, Values, check_parameters
 from ..engine.result import FitResult, Source
-from ..engine.shared import iter_fit_shared
+from ..engine.shared_fit import iter_fit_shared
 from ..engine.status import Status
 from ..engine.tied import Ties
 from .centres import flag_centres
