@@ -67,23 +67,21 @@ class _Step(NamedTuple):
 
 def iter_profile(
     problem: Problem, shared: tuple[int, ...], params: Floats, expansions: Expansions, should_stop: Callable[[], bool]
-) -> Generator[Progress, None, Profiled | None]:
-    """From parameters ``(n_params, N)`` to the minimum of the profiled cost; None if it was stopped."""
+) -> Generator[Progress, None, Profiled]:
+    """From parameters ``(n_params, N)`` to the minimum of the profiled cost, or until it is stopped."""
     search = _Search(problem, shared, expansions, should_stop)
     found = yield from search.run(params)
     usable = found.fits.status != Status.TOO_FEW_SAMPLES
     if should_stop() or (found.settled and 2 * found.sound >= np.count_nonzero(usable)):
-        return None if should_stop() else found
+        return found
     # perhaps one that has no answer has led the others astray: again, with those that have one alone
     alone = yield from _drain(problem, should_stop)
     answered = alone.status > 0
     if should_stop() or not answered.any():
-        return None if should_stop() else found
+        return found
     start = np.where(answered, alone.solution, np.nan)
     start[list(shared)] = np.nanmedian(start[list(shared)], axis=1)[:, None]
     again = yield from replace(search, outside=~answered).run(start)
-    if should_stop():
-        return None
     return again if again.settled and (again.sound > found.sound or not found.settled) else found
 
 

@@ -47,7 +47,8 @@ def iter_fit_shared(
         profiled = yield from iter_profile(
             problem, fit.kernel.shared, found.params, lambda params: fit.expansions(found.samples, params), fit.stop
         )
-    fits = fit.finish(found, profiled)
+    # what was stopped on the way is nobody's minimum
+    fits = fit.finish(found, None if fit.stop() else profiled)
     yield Progress(problem.n_fits, problem.n_fits)
     return fits
 
