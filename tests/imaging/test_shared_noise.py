@@ -45,3 +45,14 @@ def test_a_fit_that_determines_nothing_has_no_say() -> None:
     found = covariance_in_common(inverse, curvature, 2 * curvature, (1,))
     assert np.isnan(found[0]).all()
     np.testing.assert_array_equal(found[1:], whole)
+
+
+def test_what_cannot_be_told_apart_has_no_error_and_takes_none_from_the_others() -> None:
+    slopes = RNG.normal(size=(FITS, SAMPLES, 3))
+    slopes[:, :, 2] = 2 * slopes[:, :, 1]
+    curvature = np.einsum("nmp,nmq->npq", slopes, slopes)
+    inverse = np.broadcast_to(np.eye(3), curvature.shape).copy()
+    inverse[:, 0, 0] = 1 / curvature[:, 0, 0]
+    found = covariance_in_common(inverse, curvature, 2 * curvature, (1, 2))
+    np.testing.assert_allclose(found[:, 0, 0], 2 / curvature[:, 0, 0])
+    assert np.isnan(found[:, 1:]).all()

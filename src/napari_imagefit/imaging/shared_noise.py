@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+# What is a smaller part of a sum is its rounding.
 TELLS = 1e-9
 
 
@@ -30,7 +31,7 @@ def covariance_in_common(inverse: Floats, curvature: Floats, scatter: Floats, sh
     Returns
     -------
     ndarray, ``(n, p, p)``
-        NaN for fits without a say, and of shared parameters of which no fit tells.
+        NaN for fits without a say, and of shared parameters where the fits do not tell one from the other.
     """
     common = np.asarray(shared)
     own = np.setdiff1d(np.arange(inverse.shape[1]), common)
@@ -45,14 +46,13 @@ def covariance_in_common(inverse: Floats, curvature: Floats, scatter: Floats, sh
     spread = meat[:, common[:, None], common] - crossed - np.swapaxes(crossed, 1, 2) + turned @ meat_own @ reach
     # what a fit tells of the shared ones beyond its own: of some nothing but rounding
     all_of_it = np.einsum("nkk->nk", bread[:, common[:, None], common])
-    tells = (np.einsum("nkk->nk", together) > TELLS * all_of_it).all(axis=1)
+    tells = (np.einsum("nkk->nk", together) > TELLS * all_of_it).any(axis=1)
     together, spread = together[tells], spread[tells]
-    known = tells.any()
+    sums, outward = together.sum(axis=0), np.zeros((len(common), len(common)))
+    units = np.sqrt(np.outer(np.diag(sums), np.diag(sums)))
+    known = bool(tells.any()) and np.linalg.cond(sums / units) * TELLS < 1
     if known:
-        unit = np.sqrt(np.diag(together.sum(axis=0)))
-        outward = np.linalg.inv(together.sum(axis=0) / np.outer(unit, unit)) / np.outer(unit, unit)  # S⁻¹
-    else:
-        outward = np.zeros((len(common), len(common)))
+        outward = np.linalg.inv(sums / units) / units  # S⁻¹
     of_common = outward @ spread.sum(axis=0) @ outward
 
     with_common = solved @ (meat_cross - meat_own @ reach) @ outward
