@@ -42,9 +42,6 @@ class SurfacePlot:
         self.bar = pg.ColorBarItem(values=(-1, 1), width=10, interactive=False, colorMap=self.image.getColorMap())
         adopt_menu(self.bar, layout)
         self.bar.setImageItem(self.image, insert_in=self.patch_plot)
-        for plot in (self.cuts[0].lower, self.cuts[1].lower, self.patch_plot):
-            # three plots side by side have no room for many numbers
-            plot.getAxis("bottom").setTickDensity(0.5)
         self._view = layout
         for column in range(3):
             layout.ci.layout.setColumnStretchFactor(column, 4 if column < 2 else 3)
@@ -57,6 +54,8 @@ class SurfacePlot:
         grid.setColumnMaximumWidth(2, UNLIMITED if roomy else 0)
         for column in range(2):
             grid.setColumnMinimumWidth(column, 0.3 * self._view.width() if roomy else 0.45 * self._view.width())
+        # it was laid out with what was least when the view was wider
+        self._view.ci.setGeometry(self._view.viewRect())
 
     def set_labels(self, along: tuple[str, str]) -> None:
         """What the axes show, y and x, with their units."""
