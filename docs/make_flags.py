@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from napari_imagefit.engine.status import Flag, Status
+from napari_imagefit.engine.core.status import Flag, Status
 
 PAGE = Path(__file__).parent / "flags.md"
 HEAD = """# How a fit ended, and what to remark on it

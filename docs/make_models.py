@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from napari_imagefit.catalogue import models
-from napari_imagefit.engine.model import Model, Parameter
+from napari_imagefit.engine.models.model import Model, Parameter
 
 PAGE = Path(__file__).parent / "models.md"
 HEAD = """# Models

@@ -107,7 +107,7 @@ def test_lazy_results_on_a_cluster(cluster: Cluster) -> None:
         tau = client.compute(result.params["tau"]).result()
 
         def compiled() -> int:
-            from napari_imagefit.engine.programs import compiled_programs
+            from napari_imagefit.engine.core.programs import compiled_programs
 
             return compiled_programs()
 

@@ -20,7 +20,7 @@ from typer.testing import CliRunner, Result
 
 from napari_imagefit import FitResult, fit_image, fit_voxels
 from napari_imagefit.__main__ import app
-from napari_imagefit.engine.errors import FitInputError
+from napari_imagefit.engine.core.errors import FitInputError
 from napari_imagefit.imaging.lazy_records import all_maps
 from napari_imagefit.imaging.recipe import Recipe
 

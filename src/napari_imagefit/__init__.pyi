@@ -1,13 +1,13 @@
 from .catalogue import Catalogue
-from .engine.camera import Camera as Camera
-from .engine.curve_fit import CurveFit as CurveFit
-from .engine.curve_fit import curve_fit as curve_fit
-from .engine.fitter import TrustRegionFitter as TrustRegionFitter
-from .engine.model import Model as Model
-from .engine.model import Parameter as Parameter
-from .engine.result import FitResult as FitResult
-from .engine.status import Flag as Flag
-from .engine.status import Status as Status
+from .engine.core.status import Flag as Flag
+from .engine.core.status import Status as Status
+from .engine.models.model import Model as Model
+from .engine.models.model import Parameter as Parameter
+from .engine.osipy_api.fitter import TrustRegionFitter as TrustRegionFitter
+from .engine.results.fit_result import FitResult as FitResult
+from .engine.scipy_api.curve_fit import CurveFit as CurveFit
+from .engine.scipy_api.curve_fit import curve_fit as curve_fit
+from .engine.sums.camera import Camera as Camera
 from .imaging.image import fit_image as fit_image
 from .imaging.selection import Selection as Selection
 from .imaging.spots import fit_spots as fit_spots

@@ -62,7 +62,7 @@ def run(
     The same command again goes on where it stopped.
     """
     from .command_line.run import run_recipe
-    from .engine.errors import FitEngineError, FitInputError
+    from .engine.core.errors import FitEngineError, FitInputError
 
     def say(text: str) -> None:
         typer.echo(text, err=True)

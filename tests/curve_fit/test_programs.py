@@ -10,7 +10,7 @@ import pytest
 from scipy import optimize
 
 import napari_imagefit as nif
-from napari_imagefit.engine.programs import compiled_programs
+from napari_imagefit.engine.core.programs import compiled_programs
 
 TIGHT = {"ftol": 1e-15, "xtol": 1e-15, "gtol": 1e-15}
 # minima are flat within the root of the rounding of the cost

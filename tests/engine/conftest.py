@@ -11,10 +11,10 @@ import jax
 import numpy as np
 import pytest
 
-from napari_imagefit.engine.batch import iter_fit
-from napari_imagefit.engine.fits import Fits
-from napari_imagefit.engine.model import Model
-from napari_imagefit.engine.problem import Options, Problem
+from napari_imagefit.engine.core.fits import Fits
+from napari_imagefit.engine.drive.problem import Options, Problem
+from napari_imagefit.engine.drive.run import iter_fit
+from napari_imagefit.engine.models.model import Model
 
 Fit = Callable[..., Fits]
 

@@ -10,8 +10,8 @@ import pytest
 from jax import lax
 
 from napari_imagefit import Model, Parameter, fit_image, fit_spots, fit_voxels, models
-from napari_imagefit.engine.apart import check_apart, find_trouble
-from napari_imagefit.engine.errors import FitInputError
+from napari_imagefit.engine.core.errors import FitInputError
+from napari_imagefit.engine.models.check_model import check_apart, find_trouble
 
 Y, X = np.mgrid[:24, :30]
 IMAGE = 2.0 * Y + X + 7

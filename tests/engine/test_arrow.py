@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from napari_imagefit.engine.shared.joint_stages.joint_stages import _inverse
 from numpy.typing import NDArray
 
-from napari_imagefit.engine.arrow import Arrow, Solver, join
-from napari_imagefit.engine.shared import _inverse
-from napari_imagefit.engine.subproblem import trust_region_step
+from napari_imagefit.engine.linalg.arrowhead_matrix import Arrow, Solver, join
+from napari_imagefit.engine.linalg.trust_region_subproblem import trust_region_step
 
 pytestmark = pytest.mark.usefixtures("x64")
 Floats = NDArray[np.float64]

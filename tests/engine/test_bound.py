@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from napari_imagefit import models
-from napari_imagefit.engine.errors import FitInputError
+from napari_imagefit.engine.core.errors import FitInputError
 
 SURFACE, CURVE = models["gaussian_2d"], models["exponential_decay"]
 Y, X = np.mgrid[:3.0, :4.0]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy.optimize._lsq import common, trf
 
-from napari_imagefit.engine.bounds import Box, Quadratic, bounded_step, to_sphere
-from napari_imagefit.engine.gram import Dense
+from napari_imagefit.engine.linalg.normal_matrix import Dense
+from napari_imagefit.engine.solver.bounded_step import Box, Quadratic, bounded_step, to_sphere
 
 pytestmark = pytest.mark.usefixtures("x64")
 N, FITS = 4, 200

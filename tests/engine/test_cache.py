@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import napari_imagefit as nif
-from napari_imagefit.engine import cache, programs
+from napari_imagefit.engine.core import cache, programs
 
 T = np.linspace(0, 5, 24)
 DATA = 3 * np.exp(-T[:, None] / np.array([0.7, 1.1, 2.0])) + 0.2 + np.random.default_rng(0).normal(0, 0.01, (24, 3))

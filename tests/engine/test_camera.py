@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from napari_imagefit import Camera, fit_image, fit_voxels
-from napari_imagefit.engine.errors import FitInputError
+from napari_imagefit.engine.core.errors import FitInputError
 
 GAIN = np.array([[2.0, 2.5, 3.0], [1.5, 2.2, 4.0]])
 OFFSET = np.array([[100.0, 98.0, 103.0], [101.0, 99.5, 100.0]])

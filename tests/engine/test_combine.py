@@ -13,8 +13,8 @@ import pytest
 from scipy.optimize import least_squares
 
 from napari_imagefit import Model, Parameter, fit_image, fit_voxels, models
-from napari_imagefit.engine.errors import FitInputError
-from napari_imagefit.engine.host import is_traceable
+from napari_imagefit.engine.core.errors import FitInputError
+from napari_imagefit.engine.models.starts import is_traceable
 
 Y, X = np.mgrid[:20.0, :24.0]
 T = np.linspace(0.0, 5, 16)

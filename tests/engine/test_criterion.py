@@ -16,8 +16,8 @@ from scipy import optimize
 from scipy.optimize._lsq.least_squares import IMPLEMENTED_LOSSES
 
 import napari_imagefit as nif
-from napari_imagefit.engine.criterion import LEAST, LOSSES, Criterion, Terms
-from napari_imagefit.engine.objective import Samples
+from napari_imagefit.engine.sums.noise_and_loss import LEAST, LOSSES, Criterion, Terms
+from napari_imagefit.engine.sums.normal_equations import Samples
 
 Floats = NDArray[np.float64]
 EPS = np.finfo(float).eps

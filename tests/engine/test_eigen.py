@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from napari_imagefit.engine.eigen import BLOCK, eigen
+from napari_imagefit.engine.linalg.jacobi_eigen import BLOCK, eigen
 
 Floats = NDArray[np.float64]
 EPS = np.finfo(float).eps

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from scipy.optimize import curve_fit
 
 from napari_imagefit import Model, fit_image, fit_voxels, models
-from napari_imagefit.engine.errors import FitInputError
-from napari_imagefit.engine.expression import CONSTANTS, FUNCTIONS, MOST_CHARACTERS
+from napari_imagefit.engine.core.errors import FitInputError
+from napari_imagefit.engine.models.expression import CONSTANTS, FUNCTIONS, MOST_CHARACTERS
 
 T = np.linspace(0.5, 20, 24)
 DECAY = Model.from_expression("a*exp(-t/tau) + c", ["t"])

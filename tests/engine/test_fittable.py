@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from napari_imagefit import models
-from napari_imagefit.engine.errors import FitInputError
-from napari_imagefit.engine.fittable import Calls
-from napari_imagefit.engine.fitter import TrustRegionFitter
-from napari_imagefit.engine.foreign import ForeignModel, to_model
+from napari_imagefit.engine.core.errors import FitInputError
+from napari_imagefit.engine.osipy_api.adapter import ForeignModel, to_model
+from napari_imagefit.engine.osipy_api.fitter import TrustRegionFitter
+from napari_imagefit.engine.osipy_api.protocol import Calls
 
 T = np.linspace(0, 4, 24)
 RNG = np.random.default_rng(5)

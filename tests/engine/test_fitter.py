@@ -9,8 +9,8 @@ import pytest
 from scipy.optimize import curve_fit
 
 from napari_imagefit import Model, Parameter, models
-from napari_imagefit.engine.errors import FitInputError
-from napari_imagefit.engine.fitter import TrustRegionFitter
+from napari_imagefit.engine.core.errors import FitInputError
+from napari_imagefit.engine.osipy_api.fitter import TrustRegionFitter
 
 T = np.linspace(0, 10, 32)
 RNG = np.random.default_rng(11)

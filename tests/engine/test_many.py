@@ -9,9 +9,10 @@ import pytest
 
 import napari_imagefit as nif
 from napari_imagefit.catalogue import models
-from napari_imagefit.engine import many, programs
-from napari_imagefit.engine.errors import FitEngineError
-from napari_imagefit.engine.problem import Problem
+from napari_imagefit.engine.core import programs
+from napari_imagefit.engine.core.errors import FitEngineError
+from napari_imagefit.engine.drive import many
+from napari_imagefit.engine.drive.problem import Problem
 
 T = np.linspace(5, 160, 32)
 

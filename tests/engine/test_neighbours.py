@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from napari_imagefit.catalogue import models
-from napari_imagefit.engine.batch import MOST_FITS
-from napari_imagefit.engine.fits import Fits
-from napari_imagefit.engine.model import Model, Parameter
+from napari_imagefit.engine.core.fits import Fits
+from napari_imagefit.engine.drive.run import MOST_FITS
+from napari_imagefit.engine.models.model import Model, Parameter
 
 M, FITS = 32, 8
 T = np.linspace(0, 4, M)

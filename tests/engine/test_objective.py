@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from napari_imagefit.engine.model import Model, Parameter
-from napari_imagefit.engine.objective import TILE, Kernel, Samples, expand, over_tiles
+from napari_imagefit.engine.models.model import Model, Parameter
+from napari_imagefit.engine.sums.normal_equations import TILE, Kernel, Samples, expand, over_tiles
 
 pytestmark = pytest.mark.usefixtures("x64")
 FREE = (0, 1, 2)

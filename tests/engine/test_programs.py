@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from napari_imagefit import FitResult, fit_image, fit_voxels
-from napari_imagefit.engine.programs import compiled_programs
+from napari_imagefit.engine.core.programs import compiled_programs
 from napari_imagefit.imaging.voxels import iter_fit_voxels
 
 T = np.linspace(0, 5, 32)

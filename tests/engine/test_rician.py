@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from scipy import optimize, special, stats
 
 import napari_imagefit as nif
-from napari_imagefit.engine import rician
-from napari_imagefit.engine.criterion import Criterion
-from napari_imagefit.engine.errors import FitInputError
-from napari_imagefit.engine.objective import Samples
+from napari_imagefit.engine.core.errors import FitInputError
+from napari_imagefit.engine.sums import rician
+from napari_imagefit.engine.sums.noise_and_loss import Criterion
+from napari_imagefit.engine.sums.normal_equations import Samples
 from napari_imagefit.imaging.recipe import Recipe
 
 Floats = NDArray[np.float64]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import napari_imagefit as nif
-from napari_imagefit.engine.seen_state import seen_state
+from napari_imagefit.engine.scipy_api.closure_state import seen_state
 
 calls = 0
 factor = 2.0

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from napari_imagefit.engine import many
-from napari_imagefit.engine.model import Model, Parameter
-from napari_imagefit.engine.programs import Runner
-from napari_imagefit.engine.status import Flag, Status
+from napari_imagefit.engine.core.programs import Runner
+from napari_imagefit.engine.core.status import Flag, Status
+from napari_imagefit.engine.drive import many
+from napari_imagefit.engine.models.model import Model, Parameter
 
 M, FITS = 32, 8
 T = np.linspace(0, 4, M)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from napari_imagefit.engine.subproblem import ACCURACY, trust_region_step
+from napari_imagefit.engine.linalg.trust_region_subproblem import ACCURACY, trust_region_step
 
 pytestmark = pytest.mark.usefixtures("x64")
 FITS = 64

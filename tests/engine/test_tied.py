@@ -11,8 +11,8 @@ import pytest
 from scipy import optimize
 
 from napari_imagefit import FitResult, Flag, Model, Parameter, Status, fit_voxels
-from napari_imagefit.engine.errors import FitInputError
-from napari_imagefit.engine.tied import Ties
+from napari_imagefit.engine.core.errors import FitInputError
+from napari_imagefit.engine.models.ties import Ties
 
 T = np.linspace(0, 5, 40)
 NAMES = ("a", "k", "b", "c", "d")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_imagefit.engine import programs
+from napari_imagefit.engine.core import programs
 from napari_imagefit.gui.widget import ImageFitWidget
 
 # Compiling on a busy machine with two cores has taken 15 s.

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_imagefit import FitResult, fit_spots
-from napari_imagefit.engine.errors import FitInputError
+from napari_imagefit.engine.core.errors import FitInputError
 from napari_imagefit.imaging import beads as module
 from napari_imagefit.imaging.beads import average_bead, bead_cuts, full_width, orthogonal_cuts
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from napari_imagefit import FitResult, fit_voxels
-from napari_imagefit.engine.criterion import Criterion
-from napari_imagefit.engine.errors import FitInputError
+from napari_imagefit.engine.core.errors import FitInputError
+from napari_imagefit.engine.sums.noise_and_loss import Criterion
 from napari_imagefit.imaging.compare import compare
 
 T = np.linspace(0.1, 6, 40)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_imagefit import FitResult, fit_voxels
-from napari_imagefit.engine.errors import FitInputError
+from napari_imagefit.engine.core.errors import FitInputError
 from napari_imagefit.imaging.derived import derive
 from napari_imagefit.imaging.units import unit_of
 

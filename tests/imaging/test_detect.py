@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_imagefit.engine.errors import FitInputError
+from napari_imagefit.engine.core.errors import FitInputError
 from napari_imagefit.imaging.detect import Detection, find_in_frame, find_spots, iter_find_spots, pick, response
 from napari_imagefit.imaging.spot_response import keep_apart, laplacian
 

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from napari_imagefit import FitResult, fit_image, fit_voxels
-from napari_imagefit.engine.errors import FitInputError
+from napari_imagefit.engine.core.errors import FitInputError
 from napari_imagefit.imaging import export
 from napari_imagefit.imaging.derived import DerivedMap, derive
 from napari_imagefit.imaging.export import write

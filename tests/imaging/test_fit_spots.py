@@ -13,8 +13,8 @@ import pytest
 from scipy.optimize import least_squares
 
 from napari_imagefit import Camera, FitResult, Flag, Model, Status, fit_spots, models
-from napari_imagefit.engine.errors import FitInputError
-from napari_imagefit.engine.programs import compiled_programs
+from napari_imagefit.engine.core.errors import FitInputError
+from napari_imagefit.engine.core.programs import compiled_programs
 from napari_imagefit.imaging.run import Settings
 from napari_imagefit.imaging.spots import _can_be_moved
 from napari_imagefit.imaging.windows import find_neighbours

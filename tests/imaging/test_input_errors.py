@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from napari_imagefit import fit_image, fit_voxels
-from napari_imagefit.engine.errors import FitInputError
-from napari_imagefit.engine.programs import compiled_programs
+from napari_imagefit.engine.core.errors import FitInputError
+from napari_imagefit.engine.core.programs import compiled_programs
 
 T = np.linspace(0, 5, 32)
 STACK = np.exp(-T)[:, None] * np.ones(3)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from napari_imagefit import Camera, FitResult, Model, Status, fit_image, fit_voxels
-from napari_imagefit.engine.errors import FitInputError
+from napari_imagefit.engine.core.errors import FitInputError
 from napari_imagefit.imaging.image import iter_fit_image
 from napari_imagefit.imaging.lazy_arrays import MOST_BYTES, iter_pieces, piece_shape
 from napari_imagefit.imaging.lazy_plan import VoxelPlan

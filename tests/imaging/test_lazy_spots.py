@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from napari_imagefit import Camera, FitResult, Flag, Status, fit_spots
-from napari_imagefit.engine.errors import FitInputError
+from napari_imagefit.engine.core.errors import FitInputError
 from napari_imagefit.imaging.lazy_records import all_maps
 from napari_imagefit.imaging.lazy_result import LazyFitResult
 from napari_imagefit.imaging.lazy_spot_plan import SpotPlan

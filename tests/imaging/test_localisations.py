@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from napari_imagefit import FitResult, fit_spots
-from napari_imagefit.engine.errors import FitInputError
+from napari_imagefit.engine.core.errors import FitInputError
 from napari_imagefit.imaging import localisations as module
 from napari_imagefit.imaging.localisations import read_localisations, write_localisations
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from napari_imagefit import Selection, fit_voxels
-from napari_imagefit.engine.errors import FitInputError
+from napari_imagefit.engine.core.errors import FitInputError
 from napari_imagefit.imaging.mean_curve import fit_mean_curve, mean_curve, seed
 from napari_imagefit.imaging.run import Settings, drain
 from napari_imagefit.imaging.voxels import iter_fit_voxels

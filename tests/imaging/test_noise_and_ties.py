@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import optimize
 
 import napari_imagefit as nif
-from napari_imagefit.engine.errors import FitInputError
+from napari_imagefit.engine.core.errors import FitInputError
 
 Floats = NDArray[np.float64]
 Y, X = np.mgrid[0:15, 0:17].astype(float)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from napari_imagefit import Camera, FitResult, fit_spots
-from napari_imagefit.engine.errors import FitInputError
+from napari_imagefit.engine.core.errors import FitInputError
 from napari_imagefit.imaging import crlb as crlb_module
 from napari_imagefit.imaging import photometry as photometry_module
 from napari_imagefit.imaging.crlb import crlb

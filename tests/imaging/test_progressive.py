@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from napari_imagefit import FitResult, Status, fit_voxels, models
-from napari_imagefit.engine.errors import FitInputError
-from napari_imagefit.engine.progress import Progress
+from napari_imagefit.engine.core.errors import FitInputError
+from napari_imagefit.engine.core.progress import Progress
 from napari_imagefit.imaging import progressive
 from napari_imagefit.imaging.progressive import coarse_steps, interpolate, iter_fit_voxels_progressively, on_grid
 from napari_imagefit.imaging.run import Run, Settings

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from napari_imagefit import FitResult, Model, Status, fit_image, fit_voxels, models
-from napari_imagefit.engine.errors import FitInputError
+from napari_imagefit.engine.core.errors import FitInputError
 from napari_imagefit.imaging.better import copy, failed, is_better
 from napari_imagefit.imaging.neighbours import neighbour_starts
 from napari_imagefit.imaging.run import Settings

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from napari_imagefit import FitResult, Flag, Selection, Status, fit_voxels
-from napari_imagefit.engine.errors import FitInputError
+from napari_imagefit.engine.core.errors import FitInputError
 from napari_imagefit.imaging.recipe import Recipe
 
 T = np.linspace(0, 5, 32)

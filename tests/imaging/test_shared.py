@@ -17,9 +17,9 @@ from scipy.optimize import least_squares, minimize
 
 import napari_imagefit as nif
 from napari_imagefit import FitResult, Status
-from napari_imagefit.engine.criterion import Loss
-from napari_imagefit.engine.errors import FitInputError
-from napari_imagefit.engine.programs import compiled_programs
+from napari_imagefit.engine.core.errors import FitInputError
+from napari_imagefit.engine.core.programs import compiled_programs
+from napari_imagefit.engine.sums.noise_and_loss import Loss
 
 Floats = NDArray[np.float64]
 Curve = Callable[[Floats, Floats], tuple[Floats, Floats]]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import napari_imagefit as nif
-from napari_imagefit.engine.errors import FitInputError
+from napari_imagefit.engine.core.errors import FitInputError
 from napari_imagefit.imaging.simulate import Simulated, cold_clouds, multi_echo_phantom, simulate
 
 Y, X = np.arange(12.0), 0.5 * np.arange(17.0)

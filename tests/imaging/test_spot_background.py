@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from napari_imagefit import FitResult, Flag, fit_spots, models
-from napari_imagefit.engine.errors import FitInputError
+from napari_imagefit.engine.core.errors import FitInputError
 from napari_imagefit.imaging.lazy_transport import receive, send
 from napari_imagefit.imaging.recipe import Recipe
 from napari_imagefit.imaging.run import Settings

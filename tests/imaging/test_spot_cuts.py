@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_imagefit import fit_spots
-from napari_imagefit.engine.errors import FitInputError
+from napari_imagefit.engine.core.errors import FitInputError
 from napari_imagefit.imaging.places import FitGrid
 from napari_imagefit.imaging.spot_cuts import spot_picture
 from napari_imagefit.imaging.spot_filters import SpotFilter, judge

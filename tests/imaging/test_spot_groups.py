@@ -11,7 +11,7 @@ import pytest
 from scipy.optimize import least_squares
 
 from napari_imagefit import FitResult, Flag, Status, fit_spots
-from napari_imagefit.engine.errors import FitInputError
+from napari_imagefit.engine.core.errors import FitInputError
 from napari_imagefit.imaging.beads import average_bead, orthogonal_cuts
 from napari_imagefit.imaging.crlb import crlb
 from napari_imagefit.imaging.localisations import read_localisations, write_localisations

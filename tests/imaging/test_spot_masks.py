@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from napari_imagefit import fit_spots
-from napari_imagefit.engine.errors import FitInputError
-from napari_imagefit.engine.status import Flag
+from napari_imagefit.engine.core.errors import FitInputError
+from napari_imagefit.engine.core.status import Flag
 from napari_imagefit.imaging.beads import average_bead, orthogonal_cuts
 from napari_imagefit.imaging.recipe import Recipe
 from napari_imagefit.imaging.spot_cuts import spot_picture

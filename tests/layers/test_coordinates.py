@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from napari.layers import Image
 
-from napari_imagefit.engine.errors import FitInputError
+from napari_imagefit.engine.core.errors import FitInputError
 from napari_imagefit.layers.choices import Coordinates
 from napari_imagefit.layers.coordinates import parse_numbers, parse_ranges, read_columns, resolve
 

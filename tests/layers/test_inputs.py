@@ -10,7 +10,7 @@ import pytest
 from napari.layers import Image, Labels, Shapes
 
 from napari_imagefit import models
-from napari_imagefit.engine.errors import FitInputError
+from napari_imagefit.engine.core.errors import FitInputError
 from napari_imagefit.layers.choices import Choices, Coordinates, Row
 from napari_imagefit.layers.inputs import freeze, layer_units
 from napari_imagefit.layers.request import Request

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from napari.layers import Image, Points
 
-from napari_imagefit.engine.errors import FitInputError
+from napari_imagefit.engine.core.errors import FitInputError
 from napari_imagefit.layers.choices import Choices, NoiseChoice, Row, SpotChoice
 from napari_imagefit.layers.inputs import freeze, run_any
 from napari_imagefit.layers.request import Outcome

@@ -10,7 +10,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels
 
 from napari_imagefit import Selection, models
-from napari_imagefit.engine.errors import FitInputError
+from napari_imagefit.engine.core.errors import FitInputError
 from napari_imagefit.layers.choices import Choices, Computing, NoiseChoice, Row
 from napari_imagefit.layers.inputs import freeze
 from napari_imagefit.layers.paint import find_paint, paint_layer, painted

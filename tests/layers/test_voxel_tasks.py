@@ -16,7 +16,7 @@ from napari.components import ViewerModel
 from napari.layers import Image
 
 from napari_imagefit import Selection, Status, fit_voxels, models
-from napari_imagefit.engine.errors import FitInputError
+from napari_imagefit.engine.core.errors import FitInputError
 from napari_imagefit.imaging.reasons import reason_labels
 from napari_imagefit.layers import request as requests
 from napari_imagefit.layers.choices import Choices, Row

@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping
 
-from ..engine.errors import FitInputError
-from ..engine.model import Model
+from ..engine.core.errors import FitInputError
+from ..engine.models.model import Model
 from .biexponential import biexponential_decay
 from .clouds import bimodal_2d, parabola_2d, thomas_fermi_2d
 from .curves import damped_sine, exponential_decay, linear

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .._lazy import LazyModule
-from ..engine.model import Array, Model, Parameter
+from ..engine.models.model import Array, Model, Parameter
 from .curves import Coords
 from .estimate import best_of, ratio
 from .pairs import Sums, falling_row, find_pair

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .._lazy import LazyModule
-from ..engine.model import Array, Model, Parameter
+from ..engine.models.model import Array, Model, Parameter
 from .estimate import best_of, extent, find_blob, ratio, thinned
 from .surfaces import OFFSET, SIGMA_X, SIGMA_Y, Coords, X, Y
 

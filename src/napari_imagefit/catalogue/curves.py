@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .._lazy import LazyModule
-from ..engine.model import Array, Model, Parameter
+from ..engine.models.model import Array, Model, Parameter
 from .estimate import Level, add_up, best_of, ratio, regress
 from .separable import centred, mean, regress_pair, span_of
 

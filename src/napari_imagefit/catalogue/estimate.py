@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from .._lazy import LazyModule
-from ..engine.model import Array
+from ..engine.models.model import Array
 
 if TYPE_CHECKING:
     import jax

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from .._lazy import LazyModule
-from ..engine.model import Array, Model, Parameter
+from ..engine.models.model import Array, Model, Parameter
 from .curves import Coords
 from .estimate import best_of, regress
 from .separable import find_peak

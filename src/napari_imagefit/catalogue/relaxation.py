@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._lazy import LazyModule
-from ..engine.model import Array, Model, Parameter
+from ..engine.models.model import Array, Model, Parameter
 from .curves import Coords, guess_exponential
 from .estimate import best_of, extent, ratio, regress
 from .pairs import Sums, falling_row, find_pair

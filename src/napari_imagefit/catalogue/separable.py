@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from .._lazy import LazyModule
-from ..engine.model import Array
+from ..engine.models.model import Array
 from .estimate import best_of, extent, ratio, regress
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._lazy import LazyModule
-from ..engine.model import Array
+from ..engine.models.model import Array
 
 if TYPE_CHECKING:
     import jax.numpy as jnp

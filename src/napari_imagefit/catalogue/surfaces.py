@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .._lazy import LazyModule
-from ..engine.model import Array, Model, Parameter
+from ..engine.models.model import Array, Model, Parameter
 from .estimate import find_blob, regress
 from .separable import centred, mean, regress_pair
 from .special import J1_ZERO, jinc

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from .._lazy import LazyModule
-from ..engine.model import Array, Model, Parameter
+from ..engine.models.model import Array, Model, Parameter
 from .estimate import extent, quantile, ratio, regress
 from .surfaces import AMPLITUDE, OFFSET, Coords
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.errors import FitEngineError, FitInputError
+from ..engine.core.errors import FitEngineError, FitInputError
 from ..imaging.lazy_arrays import Slices
 from ..imaging.lazy_blocks import fit_piece
 from ..imaging.lazy_plan import Cut, Plan

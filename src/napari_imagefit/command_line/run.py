@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ..engine.errors import FitInputError
+from ..engine.core.errors import FitInputError
 from ..imaging.lazy_arrays import Slices
 from ..imaging.lazy_plan import Plan
 from ..imaging.recipe import Recipe

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ..engine.errors import FitInputError
+from ..engine.core.errors import FitInputError
 from ..layers.choices import CoordinateKind, Coordinates
 from ..layers.coordinates import parse_numbers, read_columns, resolve
 from .forms import NumberEdit

@@ -7,7 +7,7 @@ from typing import Any
 from psygnal import Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QHBoxLayout, QLabel, QSpinBox, QWidget
 
-from ..engine.errors import FitInputError
+from ..engine.core.errors import FitInputError
 from ..imaging.detect import Detection
 from .forms import Fold, form, label
 

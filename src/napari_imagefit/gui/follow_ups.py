@@ -14,7 +14,7 @@ from psygnal import Signal
 from qtpy.QtGui import QGuiApplication
 
 from ..catalogue import models
-from ..engine.errors import FitInputError
+from ..engine.core.errors import FitInputError
 from ..imaging.reasons import CONVERGED_LABEL, Reason
 from ..layers.outputs import keep, role_of, shown_roles
 from ..layers.paint import LEAVE_OUT, NAMES, REFIT, find_paint, paint_layer, painted

@@ -8,7 +8,7 @@ from psygnal import Signal
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFormLayout, QLabel, QLineEdit, QToolButton, QVBoxLayout, QWidget
 
-from ..engine.errors import FitInputError
+from ..engine.core.errors import FitInputError
 
 
 def label(text: str, buddy: QWidget | None = None) -> QLabel:

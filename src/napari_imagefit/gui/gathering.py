@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..engine.errors import FitInputError
+from ..engine.core.errors import FitInputError
 from ..layers.choices import Choices, NoiseChoice, Row
 from ..layers.coordinates import resolve
 from ..layers.geometry import to_data

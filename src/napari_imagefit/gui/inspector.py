@@ -14,7 +14,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ..engine.result import FitResult
+from ..engine.results.fit_result import FitResult
 from ..imaging.cuts import Cuts, surface_cuts
 from ..imaging.facts import Place, facts
 from ..imaging.inspect import Curve, voxel_curve

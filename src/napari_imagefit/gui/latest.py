@@ -9,7 +9,7 @@ from napari.qt.threading import create_worker
 from psygnal import Signal
 from qtpy.QtCore import QObject, QTimer
 
-from ..engine.errors import FitEngineError, FitInputError
+from ..engine.core.errors import FitEngineError, FitInputError
 
 SETTLE = 60  # ms from a change to its work, so that a drag begins it once
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QMenu, QWidget
 
-from ..engine.errors import FitInputError
+from ..engine.core.errors import FitInputError
 
 if TYPE_CHECKING:
     from napari.components import LayerList

@@ -7,7 +7,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QLabel, QWidget
 
 from ..catalogue import models
-from ..engine.model import Model
+from ..engine.models.model import Model
 from ..layers.choices import Job
 from .forms import form, label
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, cast
 from psygnal import Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSpinBox, QWidget
 
-from ..engine.criterion import LOSSES, Loss
-from ..engine.errors import FitInputError
-from ..engine.problem import DType
+from ..engine.core.errors import FitInputError
+from ..engine.drive.problem import DType
+from ..engine.sums.noise_and_loss import LOSSES, Loss
 from ..layers.choices import Computing, Job, NoiseChoice, NoiseKind
 from .data_section import is_data
 from .forms import Fold, NumberEdit, form, label

@@ -18,8 +18,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ..engine.errors import FitInputError
-from ..engine.model import Model
+from ..engine.core.errors import FitInputError
+from ..engine.models.model import Model
 from ..imaging.run import Settings
 from ..layers.choices import Row
 from .layer_menu import layer_menu, layer_named, name_of, names_layer

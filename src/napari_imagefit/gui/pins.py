@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..engine.result import FitResult
+from ..engine.results.fit_result import FitResult
 from ..imaging.facts import Place
 from ..imaging.places import FitGrid
 from ..layers.marks import Pin

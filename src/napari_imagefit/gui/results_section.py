@@ -6,8 +6,8 @@ import numpy as np
 from psygnal import Signal
 from qtpy.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
-from ..engine.result import FitResult
-from ..engine.status import Status
+from ..engine.core.status import Status
+from ..engine.results.fit_result import FitResult
 from ..imaging.voxels import VoxelSource
 from ..layers.reasons import reasons_of
 from .forms import label

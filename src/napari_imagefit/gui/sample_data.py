@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..engine.result import LayerTuple
+    from ..engine.results.fit_result import LayerTuple
     from ..imaging.simulate import Axis
 
 Corners = list[list[float]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from psygnal import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QSpinBox, QWidget
 
-from ..engine.errors import FitInputError
+from ..engine.core.errors import FitInputError
 from ..imaging.selection import Selection
 from ..layers.coordinates import parse_ranges
 from .forms import Fold, NumberEdit, form, label

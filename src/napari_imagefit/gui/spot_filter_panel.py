@@ -12,7 +12,7 @@ from psygnal import Signal
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QListWidget, QPushButton, QVBoxLayout, QWidget
 
-from ..engine.errors import FitInputError
+from ..engine.core.errors import FitInputError
 from ..imaging.histogram import Histogram, histogram
 from ..imaging.spot_filters import SpotFilter
 from ..layers.marks import COLOUR

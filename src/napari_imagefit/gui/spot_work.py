@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from napari.qt.threading import create_worker
 from psygnal import Signal
 
-from ..engine.batch import Progress
-from ..engine.errors import FitEngineError, FitInputError
+from ..engine.core.errors import FitEngineError, FitInputError
+from ..engine.drive.run import Progress
 from ..imaging.detect import Spots
 from ..layers.choices import SpotChoice
 from ..layers.spot_beads import picture_average, picture_spot

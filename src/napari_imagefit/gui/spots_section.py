@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 from psygnal import Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QLineEdit, QPushButton, QSpinBox, QWidget
 
-from ..engine.errors import FitInputError
+from ..engine.core.errors import FitInputError
 from ..layers.choices import Background, Frames, SpotChoice
 from ..layers.spot_detection import is_points
 from .forms import NumberEdit, form, label

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..engine.result import FitResult
+from ..engine.results.fit_result import FitResult
 from .words import median
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
-from ..engine.batch import Progress
-from ..engine.errors import FitInputError
-from ..engine.result import FitResult
+from ..engine.core.errors import FitInputError
+from ..engine.drive.run import Progress
+from ..engine.results.fit_result import FitResult
 from ..layers.choices import Choices
 from ..layers.inputs import freeze
 from ..layers.outputs import shown_roles

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.result import FitResult
-from ..engine.status import Flag, Status
+from ..engine.core.status import Flag, Status
+from ..engine.results.fit_result import FitResult
 from ..layers.naming import spaced
 from ..layers.request import MeanFit, Outcome
 from ..layers.spots import facts_of

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..engine.arrays import float_array
-from ..engine.errors import FitInputError
+from ..engine.core.errors import FitInputError
+from ..engine.core.validation import float_array
 
 
 def check_axis(

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from ..engine.arrays import real_array
-from ..engine.errors import FitInputError
-from ..engine.predicting import predict
-from ..engine.problem import Options
-from ..engine.result import FitResult
-from ..engine.status import Flag
+from ..engine.core.errors import FitInputError
+from ..engine.core.status import Flag
+from ..engine.core.validation import real_array
+from ..engine.drive.problem import Options
+from ..engine.models.prediction import predict
+from ..engine.results.fit_result import FitResult
 from .centres import find_positions
 from .photometry import pixel_sizes
 from .spot_source import SpotSource

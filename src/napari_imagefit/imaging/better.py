@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.result import FitResult
-from ..engine.status import Flag, Status
+from ..engine.core.status import Flag, Status
+from ..engine.results.fit_result import FitResult
 from .lazy_records import stored_maps
 from .neighbours import ENOUGH, lower_quartile_around
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..engine.fits import Fits
-from ..engine.model import Model
-from ..engine.problem import Problem
-from ..engine.status import Flag
+from ..engine.core.fits import Fits
+from ..engine.core.status import Flag
+from ..engine.drive.problem import Problem
+from ..engine.models.model import Model
 
 # What models call positions, in the order of the last axes.
 AXES = ("z", "y", "x")

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.expression import term
-from ..engine.result import FitResult
+from ..engine.models.expression import term
+from ..engine.results.fit_result import FitResult
 
 Booleans = NDArray[np.bool_]
 

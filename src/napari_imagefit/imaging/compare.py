@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.errors import FitInputError
-from ..engine.result import FitResult
+from ..engine.core.errors import FitInputError
+from ..engine.results.fit_result import FitResult
 from .lazy_arrays import is_dask
 
 UNDECIDED, FIRST, SECOND = 0, 1, 2

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..engine.arrays import float_array
-from ..engine.camera import Camera
-from ..engine.errors import FitInputError
-from ..engine.predicting import linearise
-from ..engine.result import FitResult
+from ..engine.core.errors import FitInputError
+from ..engine.core.validation import float_array
+from ..engine.models.prediction import linearise
+from ..engine.results.fit_result import FitResult
+from ..engine.sums.camera import Camera
 from .certain import certain
 from .windows import Windows
 

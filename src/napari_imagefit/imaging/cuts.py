@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..engine.predicting import predict
-from ..engine.result import FitResult
+from ..engine.models.prediction import predict
+from ..engine.results.fit_result import FitResult
 from .facts import Place, solution_at
 from .image import ImageSource
 from .inspect import FINE, Curve, FloatArray, line_through

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._lazy import LazyModule
-from ..engine.errors import FitInputError
-from ..engine.expression import term
-from ..engine.result import FitResult
+from ..engine.core.errors import FitInputError
+from ..engine.models.expression import term
+from ..engine.results.fit_result import FitResult
 from .certain import certain
 from .lazy_arrays import is_dask
 from .units import unit_of
@@ -56,7 +56,7 @@ def derive(result: FitResult, expression: str, units: Mapping[str, str] | None =
     ----------
     result : FitResult
     expression : str
-        Such as ``"1/tau"`` or ``"2*pi*amplitude*sigma_x*sigma_y"``; see `napari_imagefit.engine.expression` for what it
+        Such as ``"1/tau"`` or ``"2*pi*amplitude*sigma_x*sigma_y"``; see `napari_imagefit.engine.models.expression` for what it
         may hold. Its names are those of parameters.
     units : dict, optional
         The unit of every parameter by name, such as ``{"tau": "ms"}``.

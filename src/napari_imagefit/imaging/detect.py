@@ -11,9 +11,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..engine.arrays import real_array
-from ..engine.errors import FitInputError
-from ..engine.progress import Progress
+from ..engine.core.errors import FitInputError
+from ..engine.core.progress import Progress
+from ..engine.core.validation import real_array
 from .lazy_arrays import is_dask
 from .said import check_said
 from .spot_response import Floats, Response, keep_apart, respond

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
 
-from ..engine.errors import FitInputError
-from ..engine.result import FitResult
-from ..engine.status import Status
+from ..engine.core.errors import FitInputError
+from ..engine.core.status import Status
+from ..engine.results.fit_result import FitResult
 from .derived import DerivedMap
 from .export_images import check_affine, write_nifti, write_ome_tiff, write_zarr
 from .export_maps import Map, axes_of, iter_maps

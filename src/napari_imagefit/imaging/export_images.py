@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..engine.arrays import float_array
-from ..engine.errors import FitInputError
+from ..engine.core.errors import FitInputError
+from ..engine.core.validation import float_array
 from .export_maps import Axis, Map
 from .store_inputs import need
 from .units import parse_unit

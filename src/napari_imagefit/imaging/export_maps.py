@@ -9,8 +9,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.errors import FitInputError
-from ..engine.result import FitResult
+from ..engine.core.errors import FitInputError
+from ..engine.results.fit_result import FitResult
 from .derived import DerivedMap
 from .units import parse_unit, symbol
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.result import FitResult
-from ..engine.status import Flag, Status
+from ..engine.core.status import Flag, Status
+from ..engine.results.fit_result import FitResult
 
 Place = tuple[int, ...]
 

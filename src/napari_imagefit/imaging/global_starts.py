@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.batch import find_starts
-from ..engine.model import Model
-from ..engine.predicting import predict
-from ..engine.result import FitResult
+from ..engine.drive.run import find_starts
+from ..engine.models.model import Model
+from ..engine.models.prediction import predict
+from ..engine.results.fit_result import FitResult
 from .voxel_call import VoxelCall, solution_rows
 
 Booleans = NDArray[np.bool_]

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..engine.batch import find_starts
-from ..engine.fits import Fits
-from ..engine.model import Model
-from ..engine.problem import Problem
-from ..engine.status import Status
+from ..engine.core.fits import Fits
+from ..engine.core.status import Status
+from ..engine.drive.problem import Problem
+from ..engine.drive.run import find_starts
+from ..engine.models.model import Model
 from .centres import find_positions
 from .joint import JointModel, common_names, joint_model, share
 from .run import Job, Wishes

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.predicting import linearise, sandwich
-from ..engine.result import FitResult
+from ..engine.models.prediction import linearise, sandwich
+from ..engine.results.fit_result import FitResult
 from .certain import certain
 from .noise_line import NoiseLine
 from .shared_noise import covariance_in_common

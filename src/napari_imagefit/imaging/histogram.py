@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.result import FitResult
-from ..engine.status import Status
+from ..engine.core.status import Status
+from ..engine.results.fit_result import FitResult
 
 BINS, FEW = 96, 8
 # Of this many values in a million the quantiles are as good as those of all.

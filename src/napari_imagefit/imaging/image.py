@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from ..catalogue import models
-from ..engine.arrays import real_array
-from ..engine.camera import Camera
-from ..engine.criterion import Loss, Noise
-from ..engine.errors import FitInputError
-from ..engine.model import Model
-from ..engine.predicting import predict
-from ..engine.problem import Bounds, DType, Options, Values, check_counts
-from ..engine.result import FitResult, LayerTuple
+from ..engine.core.errors import FitInputError
+from ..engine.core.validation import real_array
+from ..engine.drive.problem import Bounds, DType, Options, Values, check_counts
+from ..engine.models.model import Model
+from ..engine.models.prediction import predict
+from ..engine.results.fit_result import FitResult, LayerTuple
+from ..engine.sums.camera import Camera
+from ..engine.sums.noise_and_loss import Loss, Noise
 from .lazy_arrays import is_dask
 from .maps import image_layers
 from .regions import Region, find_regions, flat_coordinates, iter_jobs, take
@@ -26,7 +26,7 @@ from .run import Run, Settings, Wishes, drain, run
 
 @dataclass(frozen=True, eq=False)
 class ImageSource:
-    """How the fits of an image lie in it; see `napari_imagefit.engine.result.Source`."""
+    """How the fits of an image lie in it; see `napari_imagefit.engine.results.fit_result.Source`."""
 
     image: NDArray[Any]  # (*frames, *plane)
     coords: tuple[NDArray[np.float64], ...]  # one of the plane's shape per axis

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..engine.band import predict_with_error
-from ..engine.problem import Options
-from ..engine.result import FitResult
+from ..engine.drive.problem import Options
+from ..engine.models.prediction_error import predict_with_error
+from ..engine.results.fit_result import FitResult
 from .facts import Place, covariance_at, solution_at
 from .lazy_plan import VoxelPlan
 from .lazy_result import LazySource

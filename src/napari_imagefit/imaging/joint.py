@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._lazy import LazyModule
-from ..engine.fits import Fits
-from ..engine.model import Array, Model, Parameter
-from ..engine.status import Flag
+from ..engine.core.fits import Fits
+from ..engine.core.status import Flag
+from ..engine.models.model import Array, Model, Parameter
 from .centres import AXES, find_positions
 from .spot_background import SlopedModel, surface_of
 

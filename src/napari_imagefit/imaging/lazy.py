@@ -7,9 +7,9 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from ..engine.errors import FitInputError
-from ..engine.model import Model
-from ..engine.result import FitResult
+from ..engine.core.errors import FitInputError
+from ..engine.models.model import Model
+from ..engine.results.fit_result import FitResult
 from .lazy_arrays import Argument
 from .lazy_blocks import FitBlock, blockwise
 from .lazy_image_plan import ImagePlan

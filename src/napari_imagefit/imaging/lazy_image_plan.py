@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..catalogue import models
-from ..engine.errors import FitInputError
-from ..engine.model import Model
+from ..engine.core.errors import FitInputError
+from ..engine.models.model import Model
 from .image import ImageSource, iter_fit_image, iter_fit_regions
 from .lazy_arrays import Argument, Sliceable, Slices, is_dask, iter_pieces
 from .lazy_plan import FRAMES, MASK, Cut, Plan, check_lengths, no_fits, wishes_recipe

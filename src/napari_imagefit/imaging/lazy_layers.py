@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ..engine.result import FitResult, LayerTuple
+from ..engine.results.fit_result import FitResult, LayerTuple
 from .image import ImageSource
 from .lazy_image_plan import ImagePlan
 from .lazy_result import LazySource

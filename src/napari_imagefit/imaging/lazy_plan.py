@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..catalogue import models
-from ..engine.arrays import float_array
-from ..engine.errors import FitInputError
-from ..engine.fits import Fits
-from ..engine.model import Model
-from ..engine.result import FitResult, Source
-from ..engine.status import Status
+from ..engine.core.errors import FitInputError
+from ..engine.core.fits import Fits
+from ..engine.core.status import Status
+from ..engine.core.validation import float_array
+from ..engine.models.model import Model
+from ..engine.results.fit_result import FitResult, Source
 from .image import ImageSource
 from .lazy_arrays import Argument, Sliceable, Slices, is_dask, iter_pieces, piece_shape
 from .lazy_settings import Key, join, split, without_dask

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.result import FitResult, LayerTuple
-from ..engine.status import Status
+from ..engine.core.status import Status
+from ..engine.results.fit_result import FitResult, LayerTuple
 from .lazy_arrays import Argument
 from .lazy_blocks import DeriveBlock, FittedBlock, PaintedBlock, ResidualBlock, blockwise
 from .lazy_plan import FRAMES, MASK, Plan
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class LazySource:
-    """How the fits lie in data that are not in memory; see `napari_imagefit.engine.result.Source`."""
+    """How the fits lie in data that are not in memory; see `napari_imagefit.engine.results.fit_result.Source`."""
 
     data: Any  # Dask
     plan: Plan

@@ -10,9 +10,9 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.camera import Camera
-from ..engine.model import Model
-from ..engine.tied import Ties
+from ..engine.models.model import Model
+from ..engine.models.ties import Ties
+from ..engine.sums.camera import Camera
 from .lazy_arrays import Argument, is_dask
 from .run import Settings
 

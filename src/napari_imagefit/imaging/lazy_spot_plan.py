@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..catalogue import models
-from ..engine.arrays import real_array
-from ..engine.errors import FitInputError
-from ..engine.model import Model
+from ..engine.core.errors import FitInputError
+from ..engine.core.validation import real_array
+from ..engine.models.model import Model
 from .lazy_arrays import Argument, Sliceable, Slices, is_dask, piece_shape
 from .lazy_plan import MASK, Cut, Plan, check_lengths, wishes_recipe
 from .lazy_settings import Key, join

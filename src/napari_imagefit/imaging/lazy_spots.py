@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.result import FitResult, LayerTuple
+from ..engine.results.fit_result import FitResult, LayerTuple
 from . import lazy_arrays
 from .lazy_blocks import ONE_AT_A_TIME, FitBlock, Solved
 from .lazy_plan import MASK
@@ -23,7 +23,7 @@ from .windows import Windows
 
 @dataclass(frozen=True, eq=False)
 class LazySpotSource:
-    """How the fits of spots lie in an image that is not in memory; see `napari_imagefit.engine.result.Source`."""
+    """How the fits of spots lie in an image that is not in memory; see `napari_imagefit.engine.results.fit_result.Source`."""
 
     image: Any  # Dask
     plan: SpotPlan

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..engine.batch import device_name
-from ..engine.model import Model
-from ..engine.progress import Progress
-from ..engine.status import Status
+from ..engine.core.progress import Progress
+from ..engine.core.status import Status
+from ..engine.drive.run import device_name
+from ..engine.models.model import Model
 from .lazy_arrays import is_dask
 from .lazy_image_plan import ImagePlan
 from .lazy_plan import MASK, Plan, VoxelPlan

@@ -9,8 +9,8 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from .._lazy import LazyModule
 from ..catalogue import models
-from ..engine.errors import FitInputError
-from ..engine.model import Model
+from ..engine.core.errors import FitInputError
+from ..engine.models.model import Model
 from .spot_background import SlopedModel, with_background
 
 Parcel = tuple[str, str, bytes]

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..engine.errors import FitInputError
-from ..engine.result import FitResult
-from ..engine.status import Status
+from ..engine.core.errors import FitInputError
+from ..engine.core.status import Status
+from ..engine.results.fit_result import FitResult
 
 # what has an answer of its own where nothing was fitted
 BLANK = {"status": Status.NOT_FITTED}

@@ -10,9 +10,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.errors import FitInputError
-from ..engine.result import FitResult
-from ..engine.status import Status
+from ..engine.core.errors import FitInputError
+from ..engine.core.status import Status
+from ..engine.results.fit_result import FitResult
 from .derived import DerivedMap
 from .growing_noise import with_growing_noise
 from .photometry import gain_of, photometry, pixel_sizes

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..engine.errors import FitInputError
-from ..engine.result import FitResult
+from ..engine.core.errors import FitInputError
+from ..engine.results.fit_result import FitResult
 from .centres import find_positions
 from .localisation_columns import STYLES, Rows, Style, in_nanometres, own_columns, picasso_columns, thunderstorm_columns
 from .photometry import pixel_sizes

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.result import FitResult, LayerTuple
-from ..engine.status import Status
+from ..engine.core.status import Status
+from ..engine.results.fit_result import FitResult, LayerTuple
 from .outlines import ellipse_vertices, find_ellipses
 from .reasons import CONVERGED_LABEL as CONVERGED_LABEL
 from .reasons import REASONS as REASONS

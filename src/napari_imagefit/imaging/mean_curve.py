@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..catalogue import models
-from ..engine.arrays import float_array, real_array
-from ..engine.errors import FitInputError
-from ..engine.model import Model
-from ..engine.result import FitResult
+from ..engine.core.errors import FitInputError
+from ..engine.core.validation import float_array, real_array
+from ..engine.models.model import Model
+from ..engine.results.fit_result import FitResult
 from .along import check_axis
 from .lazy_arrays import is_dask
 from .run import Settings, drain

@@ -8,8 +8,8 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.result import FitResult
-from ..engine.status import Flag
+from ..engine.core.status import Flag
+from ..engine.results.fit_result import FitResult
 from .voxel_call import solution_rows
 
 Booleans = NDArray[np.bool_]

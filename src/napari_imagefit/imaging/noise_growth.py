@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..engine.result import FitResult
+from ..engine.results.fit_result import FitResult
 from .growing_noise import LEAST, MOST, find_noise_line, unaware_source
 
 # Which part of a window is its top and its surroundings.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..engine.errors import FitInputError
+from ..engine.core.errors import FitInputError
 from .simulate import Axis, Simulated, simulate
 
 # Labels of the phantom. Noise levels are standard deviations of the noise, of signals of 500 to 1 500.

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.errors import FitInputError
-from ..engine.result import FitResult
+from ..engine.core.errors import FitInputError
+from ..engine.results.fit_result import FitResult
 from .centres import find_positions
 from .derived import DerivedMap, derive
 from .growing_noise import with_growing_noise

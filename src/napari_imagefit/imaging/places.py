@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..engine.result import FitResult
+from ..engine.results.fit_result import FitResult
 from .facts import Place
 from .image import ImageSource
 from .lazy_image_plan import ImagePlan

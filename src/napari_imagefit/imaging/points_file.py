@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.errors import FitInputError
+from ..engine.core.errors import FitInputError
 from .spot_columns import spot_columns
 
 

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..engine.batch import device_name
-from ..engine.errors import FitInputError
-from ..engine.fits import Fits
-from ..engine.model import Model
-from ..engine.progress import Progress
-from ..engine.result import FitResult
-from ..engine.status import Flag, Status
+from ..engine.core.errors import FitInputError
+from ..engine.core.fits import Fits
+from ..engine.core.progress import Progress
+from ..engine.core.status import Flag, Status
+from ..engine.drive.run import device_name
+from ..engine.models.model import Model
+from ..engine.results.fit_result import FitResult
 from .better import copy, failed, is_better, put, suspect
 from .lazy_arrays import is_dask
 from .neighbours import SPATIAL, is_good

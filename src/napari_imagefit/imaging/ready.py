@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.band import predict_with_error
-from ..engine.model import Model
-from ..engine.predicting import predict
-from ..engine.problem import Options
-from ..engine.result import FitResult
+from ..engine.drive.problem import Options
+from ..engine.models.model import Model
+from ..engine.models.prediction import predict
+from ..engine.models.prediction_error import predict_with_error
+from ..engine.results.fit_result import FitResult
 from .cuts import surface_cuts, thinned
 from .facts import Place
 from .inspect import FINE, voxel_curve

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.result import FitResult
-from ..engine.status import Flag, Status
+from ..engine.core.status import Flag, Status
+from ..engine.results.fit_result import FitResult
 
 # Label and colour of every reason in a status layer. Converged is there, but lets what is below shine through; colours
 # from Okabe and Ito's palette, told apart by the colour blind too.

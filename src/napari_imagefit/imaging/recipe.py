@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from ..catalogue import models
-from ..engine.camera import Camera
-from ..engine.errors import FitInputError
-from ..engine.model import Model
-from ..engine.problem import Options
+from ..engine.core.errors import FitInputError
+from ..engine.drive.problem import Options
+from ..engine.models.model import Model
+from ..engine.sums.camera import Camera
 from .lazy_arrays import Sliceable
 from .lazy_image_plan import ImagePlan
 from .lazy_plan import Plan, VoxelPlan

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..engine.arrays import float_array
-from ..engine.errors import FitInputError
-from ..engine.lattice import lattice
-from ..engine.model import Model
-from ..engine.objective import ALONE, TILE
-from ..engine.problem import Options, Problem
+from ..engine.core.errors import FitInputError
+from ..engine.core.grid_coordinates import lattice
+from ..engine.core.validation import float_array
+from ..engine.drive.problem import Options, Problem
+from ..engine.models.model import Model
+from ..engine.sums.normal_equations import ALONE, TILE
 from .run import Job, Wishes
 
 # Pixels × frames that are gathered into one problem; more are gathered when their turn comes.

@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..engine.arrays import float_array
-from ..engine.batch import Progress, device_name, iter_fit
-from ..engine.camera import Camera
-from ..engine.criterion import Noise
-from ..engine.errors import FitInputError
-from ..engine.fits import Fits
-from ..engine.model import Model
-from ..engine.problem import Bounds, DType, Options, Problem, Values, check_parameters
-from ..engine.result import FitResult, Source
-from ..engine.shared_fit import iter_fit_shared
-from ..engine.status import Status
-from ..engine.tied import Ties
+from ..engine.core.errors import FitInputError
+from ..engine.core.fits import Fits
+from ..engine.core.status import Status
+from ..engine.core.validation import float_array
+from ..engine.drive.problem import Bounds, DType, Options, Problem, Values, check_parameters
+from ..engine.drive.run import Progress, device_name, iter_fit
+from ..engine.models.model import Model
+from ..engine.models.ties import Ties
+from ..engine.results.fit_result import FitResult, Source
+from ..engine.shared.joint_fit import iter_fit_shared
+from ..engine.sums.camera import Camera
+from ..engine.sums.noise_and_loss import Noise
 from .centres import flag_centres
 
 Run = Generator[Progress, None, FitResult]

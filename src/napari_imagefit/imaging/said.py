@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from ..engine.errors import FitInputError
+from ..engine.core.errors import FitInputError
 
 
 def check_said(cls: type[Any], said: Any, what: str, such_as: str) -> None:

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.errors import FitInputError
-from ..engine.problem import Bounds
-from ..engine.progress import Progress
-from ..engine.result import FitResult
-from ..engine.status import Status
+from ..engine.core.errors import FitInputError
+from ..engine.core.progress import Progress
+from ..engine.core.status import Status
+from ..engine.drive.problem import Bounds
+from ..engine.results.fit_result import FitResult
 from .better import copy, failed, is_better, put, suspect
 from .global_starts import best_for, collect
 from .neighbours import any_around, is_good, neighbour_starts

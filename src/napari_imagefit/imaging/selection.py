@@ -11,8 +11,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..engine.arrays import float_array, real_array
-from ..engine.errors import FitInputError
+from ..engine.core.errors import FitInputError
+from ..engine.core.validation import float_array, real_array
 from .said import check_said
 
 

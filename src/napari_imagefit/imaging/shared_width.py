@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..engine.result import FitResult
+from ..engine.results.fit_result import FitResult
 from .centres import find_positions
 
 # Of a shared width, times the square of what part of it the error of a position is: how much too small it comes out.

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..catalogue import models
-from ..engine.errors import FitInputError
-from ..engine.model import Model
-from ..engine.predicting import predict
-from ..engine.problem import Options
+from ..engine.core.errors import FitInputError
+from ..engine.drive.problem import Options
+from ..engine.models.model import Model
+from ..engine.models.prediction import predict
 from .regions import flat_coordinates
 
 Floats = NDArray[np.float64]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.camera import Camera
+from ..engine.sums.camera import Camera
 from .simulate import Axis, Floats
 
 # Of a molecule in a frame, log-uniform between these.

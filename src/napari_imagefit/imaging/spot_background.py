@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Literal
 from .._lazy import LazyModule
 from ..catalogue.estimate import ratio
 from ..catalogue.separable import centred, mean
-from ..engine.errors import FitInputError
-from ..engine.model import Array, Model, Parameter
-from ..engine.objective import evaluate
+from ..engine.core.errors import FitInputError
+from ..engine.models.model import Array, Model, Parameter
+from ..engine.sums.normal_equations import evaluate
 from .centres import AXES, find_positions
 
 if TYPE_CHECKING:

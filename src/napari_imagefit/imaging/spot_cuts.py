@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..engine.predicting import predict
-from ..engine.problem import Options
-from ..engine.result import FitResult
+from ..engine.drive.problem import Options
+from ..engine.models.prediction import predict
+from ..engine.results.fit_result import FitResult
 from .centres import find_positions
 from .facts import Place, covariance_at, solution_at
 from .inspect import FINE, Curve, FloatArray
@@ -179,7 +179,7 @@ def _cut(
     options: Options,
 ) -> Curve:
     """The samples along one line of the window, and the model there."""
-    from ..engine.band import predict_with_error
+    from ..engine.models.prediction_error import predict_with_error
 
     fine_x = np.linspace(x[0], x[-1], FINE)
     n, used = len(x), np.isfinite(data)

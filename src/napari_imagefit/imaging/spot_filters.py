@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..engine.errors import FitInputError
+from ..engine.core.errors import FitInputError
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from ..engine.errors import FitInputError
+from ..engine.core.errors import FitInputError
 from .windows import Windows
 
 Rows = NDArray[np.intp]

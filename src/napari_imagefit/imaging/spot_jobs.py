@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..engine.model import Model
-from ..engine.problem import Problem
-from ..engine.result import FitResult
-from ..engine.status import Flag
+from ..engine.core.status import Flag
+from ..engine.drive.problem import Problem
+from ..engine.models.model import Model
+from ..engine.results.fit_result import FitResult
 from .centres import find_positions
 from .run import Job, Run, Wishes
 from .spot_source import Floats, SpotSource

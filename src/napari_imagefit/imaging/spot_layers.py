@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.result import FitResult, LayerTuple
-from ..engine.status import Flag
+from ..engine.core.status import Flag
+from ..engine.results.fit_result import FitResult, LayerTuple
 from .centres import find_positions
 from .maps import COLOURS, FAILED
 from .outlines import WIDTHS

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.result import FitResult
+from ..engine.results.fit_result import FitResult
 from .facts import Place
 from .places import FitGrid
 from .spot_layers import spot_positions

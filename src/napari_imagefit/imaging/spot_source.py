@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.predicting import predict
-from ..engine.problem import Options
-from ..engine.result import FitResult, LayerTuple
+from ..engine.drive.problem import Options
+from ..engine.models.prediction import predict
+from ..engine.results.fit_result import FitResult, LayerTuple
 from .joint import common_names
 from .noise_line import NoiseLine
 from .spot_columns import spot_columns
@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class SpotSource:
-    """How the fits of spots lie in an image; see `napari_imagefit.engine.result.Source`.
+    """How the fits of spots lie in an image; see `napari_imagefit.engine.results.fit_result.Source`.
 
     Attributes
     ----------

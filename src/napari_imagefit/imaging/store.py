@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.errors import FitInputError
-from ..engine.result import FitResult
-from ..engine.status import Flag, Status
+from ..engine.core.errors import FitInputError
+from ..engine.core.status import Flag, Status
+from ..engine.results.fit_result import FitResult
 from .lazy_arrays import Slices
 from .lazy_plan import Plan
 from .lazy_records import all_maps

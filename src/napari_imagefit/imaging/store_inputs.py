@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.errors import FitInputError
+from ..engine.core.errors import FitInputError
 
 # What brings them, as a shell takes it.
 PIP = {

@@ -9,11 +9,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.errors import FitInputError
-from ..engine.model import Model
-from ..engine.problem import Problem
-from ..engine.result import FitResult, Source
-from ..engine.tied import Ties
+from ..engine.core.errors import FitInputError
+from ..engine.drive.problem import Problem
+from ..engine.models.model import Model
+from ..engine.models.ties import Ties
+from ..engine.results.fit_result import FitResult, Source
 from .run import Job, Run, Settings, Wishes, run
 from .selection import Selection
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.result import FitResult, LayerTuple
-from ..engine.status import Status
+from ..engine.core.status import Status
+from ..engine.results.fit_result import FitResult, LayerTuple
 from .maps import Units, main_parameter, named, robust_limits, status_labels, status_layer
 from .neighbours import SPATIAL
 from .progressive import LARGEST_STEP

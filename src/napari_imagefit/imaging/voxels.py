@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..catalogue import models
-from ..engine.arrays import real_array
-from ..engine.camera import Camera
-from ..engine.criterion import Loss, Noise
-from ..engine.errors import FitInputError
-from ..engine.model import Model
-from ..engine.predicting import predict
-from ..engine.problem import Bounds, DType, Options, Values
-from ..engine.result import FitResult, LayerTuple
+from ..engine.core.errors import FitInputError
+from ..engine.core.validation import real_array
+from ..engine.drive.problem import Bounds, DType, Options, Values
+from ..engine.models.model import Model
+from ..engine.models.prediction import predict
+from ..engine.results.fit_result import FitResult, LayerTuple
+from ..engine.sums.camera import Camera
+from ..engine.sums.noise_and_loss import Loss, Noise
 from .along import check_axis
 from .lazy_arrays import is_dask
 from .maps import voxel_layers
@@ -28,7 +28,7 @@ from .voxel_call import VoxelCall
 
 @dataclass(frozen=True, eq=False)
 class VoxelSource:
-    """How the fits of a stack lie in it; see `napari_imagefit.engine.result.Source`."""
+    """How the fits of a stack lie in it; see `napari_imagefit.engine.results.fit_result.Source`."""
 
     stack: NDArray[Any]
     axis: int

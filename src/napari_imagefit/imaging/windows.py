@@ -14,8 +14,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
-from ..engine.arrays import float_array
-from ..engine.errors import FitInputError
+from ..engine.core.errors import FitInputError
+from ..engine.core.validation import float_array
 
 # What is gathered at a time: so many values, and whole chunks of the engine where a chunk holds many fits.
 GATHERED = 1 << 22

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.errors import FitInputError
+from ..engine.core.errors import FitInputError
 from .choices import Coordinates
 from .geometry import axis_coordinates, grid_shape
 

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..catalogue import models
-from ..engine.batch import MOST_FITS
-from ..engine.errors import FitInputError
-from ..engine.model import Model
-from ..engine.objective import TILE
-from ..engine.predicting import predict
+from ..engine.core.errors import FitInputError
+from ..engine.drive.run import MOST_FITS
+from ..engine.models.model import Model
+from ..engine.models.prediction import predict
+from ..engine.sums.normal_equations import TILE
 from ..imaging.lazy_arrays import is_dask
 from ..imaging.ready import compile_curve, compile_surface
 from ..imaging.regions import Region, find_regions

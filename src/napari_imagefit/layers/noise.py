@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..engine.camera import Camera
-from ..engine.errors import FitInputError
-from ..engine.problem import Options
+from ..engine.core.errors import FitInputError
+from ..engine.drive.problem import Options
+from ..engine.sums.camera import Camera
 from .choices import Choices
 from .geometry import grid_shape
 from .per_voxel import values_on_grid

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..engine.result import LayerTuple
+from ..engine.results.fit_result import LayerTuple
 from .geometry import data_to_world, grid_shape, layer_transform
 
 if TYPE_CHECKING:

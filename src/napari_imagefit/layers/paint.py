@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.errors import FitInputError
-from ..engine.result import LayerTuple
+from ..engine.core.errors import FitInputError
+from ..engine.results.fit_result import LayerTuple
 from .outputs import KEY, PAINT, role_of
 
 if TYPE_CHECKING:

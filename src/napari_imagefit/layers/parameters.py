@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.errors import FitInputError
-from ..engine.model import Model
-from ..engine.problem import check_parameters
+from ..engine.core.errors import FitInputError
+from ..engine.drive.problem import check_parameters
+from ..engine.models.model import Model
 from ..imaging.run import Settings
 from .choices import Row
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.errors import FitInputError
+from ..engine.core.errors import FitInputError
 from .geometry import data_map, grid_shape
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.result import FitResult
-from ..engine.status import Status
+from ..engine.core.status import Status
+from ..engine.results.fit_result import FitResult
 from ..imaging.facts import Place
 from ..imaging.places import FitGrid
 from ..imaging.spot_places import SpotGrid

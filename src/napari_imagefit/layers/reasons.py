@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..engine.result import FitResult
+from ..engine.results.fit_result import FitResult
 from ..imaging.reasons import Reason, reasons
 from .geometry import unit_factors
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from ..engine.errors import FitInputError
+from ..engine.core.errors import FitInputError
 from .geometry import FloatArray, data_map, data_to_data, grid_shape
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.batch import Progress
-from ..engine.errors import FitEngineError, FitInputError
-from ..engine.model import Model
-from ..engine.problem import Options
-from ..engine.result import FitResult
+from ..engine.core.errors import FitEngineError, FitInputError
+from ..engine.drive.problem import Options
+from ..engine.drive.run import Progress
+from ..engine.models.model import Model
+from ..engine.results.fit_result import FitResult
 from ..imaging.image import ImageSource, iter_fit_regions
 from ..imaging.inspect import Curve, voxel_curve
 from ..imaging.maps import image_layers

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.camera import Camera
-from ..engine.errors import FitInputError
-from ..engine.problem import Options
-from ..engine.status import Status
+from ..engine.core.errors import FitInputError
+from ..engine.core.status import Status
+from ..engine.drive.problem import Options
+from ..engine.sums.camera import Camera
 from .request import Outcome, Request
 
 if TYPE_CHECKING:

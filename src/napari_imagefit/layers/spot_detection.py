@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.batch import Progress
-from ..engine.errors import FitInputError
+from ..engine.core.errors import FitInputError
+from ..engine.drive.run import Progress
 from ..imaging.detect import Detection, Spots, iter_find_spots, pick, response
 from .geometry import grid_shape, layer_transform
 from .marks import MARK

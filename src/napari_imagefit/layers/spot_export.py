@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..engine.errors import FitInputError
+from ..engine.core.errors import FitInputError
 from ..imaging.localisation_columns import Style
 from ..imaging.localisations import write_localisations
 from .request import Outcome

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.errors import FitInputError
-from ..engine.model import Model
+from ..engine.core.errors import FitInputError
+from ..engine.models.model import Model
 from ..imaging.spots import check_surface
 from ..imaging.windows import find_windows
 from .choices import Choices

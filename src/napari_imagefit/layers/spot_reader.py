@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.errors import FitInputError
-from ..engine.result import LayerTuple
+from ..engine.core.errors import FitInputError
+from ..engine.results.fit_result import LayerTuple
 from ..imaging.localisations import Localisations, read_localisations
 from .geometry import layer_transform
 from .spot_inputs import pixel_sizes_of

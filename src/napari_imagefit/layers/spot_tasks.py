@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.result import FitResult
+from ..engine.results.fit_result import FitResult
 from ..imaging.growing_noise import is_unaware
 from ..imaging.noise_growth import find_noise_growth
 from ..imaging.shared_width import find_shared_width

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.result import FitResult
-from ..engine.status import Flag, Status
+from ..engine.core.status import Flag, Status
+from ..engine.results.fit_result import FitResult
 from ..imaging.maps import FAILED
 from ..imaging.photometry import photometry
 from ..imaging.spot_filters import SpotFilter, judge

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.errors import FitInputError
-from ..engine.model import Model
-from ..engine.result import FitResult, LayerTuple
-from ..engine.status import Status
+from ..engine.core.errors import FitInputError
+from ..engine.core.status import Status
+from ..engine.models.model import Model
+from ..engine.results.fit_result import FitResult, LayerTuple
 from ..imaging.leave_out import without
 from ..imaging.ready import make_ready
 from ..imaging.run import Run, Settings
@@ -24,7 +24,7 @@ from .request import MeanFit, Outcome, Request, Showing, Stop, Task
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from ..engine.batch import Progress
+    from ..engine.drive.run import Progress
 
 BETWEEN = 0.6  # s between two showings of a map that fills in
 
@@ -171,7 +171,7 @@ def outputs_of(request: Request, result: FitResult, shown: frozenset[str]) -> tu
 
 
 def _goes_with(expression: str, result: FitResult) -> bool:
-    from ..engine.expression import term
+    from ..engine.models.expression import term
 
     names, _ = term(expression)
     return set(names) <= set(result.model.names)
@@ -217,7 +217,7 @@ def _showing(request: Request, steps: Run) -> Generator[Progress, None, tuple[Fi
 
 
 def _mean_steps(request: Request, data: NDArray[Any], settings: Settings) -> Generator[Progress, None, MeanFit]:
-    from ..engine.batch import Progress
+    from ..engine.drive.run import Progress
     from ..imaging.mean_curve import fit_mean_curve, mean_curve
 
     yield Progress(0, 1)
@@ -251,7 +251,7 @@ def check_expression(outcome: Outcome, expression: str) -> None:
     ------
     FitInputError
     """
-    from ..engine.expression import term
+    from ..engine.models.expression import term
 
     names = _result(outcome).model.names
     if not expression:

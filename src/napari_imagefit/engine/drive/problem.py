@@ -1,0 +1,388 @@
+"""A batch of fits, checked once so that the solver may assume."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from numbers import Integral, Real
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..core.errors import FitInputError
+from ..core.grid_coordinates import LatticeCoordinate
+from ..core.validation import float_array, real_array
+from ..models.check_model import check_apart
+from ..models.model import Model
+from ..sums.noise_and_loss import LOSSES, NOISES, Criterion, Loss, LossFunction, Noise
+
+DType = Literal["float32", "float64"]
+Values = Mapping[str, ArrayLike]
+Bounds = Mapping[str, tuple[ArrayLike, ArrayLike]]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a fit is computed. Raises `FitInputError` where a value makes no sense.
+
+    Parameters
+    ----------
+    ftol, xtol, gtol : float
+        Relative change of the cost, relative change of the parameters (each in its own scale), and largest cosine
+        between the residuals and a column of the Jacobian, below which a fit has converged.
+    max_iterations : int
+        Trial steps per fit, accepted or not.
+    dtype : {"float64", "float32"}
+        Precision in which is computed. In float32 no tolerance is taken below 8 units of its rounding, about 1e-6.
+    device : str, optional
+        ``"cpu"``, ``"gpu"``… ; JAX's first choice if not given.
+    noise : {"gaussian", "poisson", "rician"}
+        Least squares, or the maximum likelihood of counts or of magnitudes, whose σ must be known.
+    loss : {"linear", "soft_l1", "huber", "cauchy", "arctan"} or callable
+        What outliers count, as in `scipy.optimize.least_squares`; for Gaussian noise only.
+    f_scale : float
+        The residual from which on a robust loss takes a sample for an outlier, in units of σ where it is given,
+        otherwise of the data.
+    """
+
+    ftol: float = 1e-8
+    xtol: float = 1e-8
+    gtol: float = 1e-8
+    max_iterations: int = 100
+    dtype: DType = "float64"
+    device: str | None = None
+    noise: Noise = "gaussian"
+    loss: Loss | LossFunction = "linear"
+    f_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("ftol", "xtol", "gtol"):
+            value = getattr(self, name)
+            if not isinstance(value, Real) or not 0 <= float(value) < 1:
+                raise FitInputError(f"{name}={value} is not a tolerance; give a number from 0 to below 1, such as 1e-8")
+        if not isinstance(self.max_iterations, Integral) or self.max_iterations < 1:
+            raise FitInputError(
+                f"max_iterations={self.max_iterations} is no number of steps; give a whole one from 1 on"
+            )
+        if self.device is not None and not isinstance(self.device, str):
+            raise FitInputError(f"device={self.device!r} is not the name of one; give 'cpu' or 'gpu'")
+        if self.dtype not in ("float32", "float64"):
+            raise FitInputError(f"dtype={self.dtype!r} is not a precision; give 'float64' or 'float32'")
+        if self.noise not in NOISES:
+            raise FitInputError(f"noise={self.noise!r} is not known; choose from {', '.join(NOISES)}")
+        if self.loss not in LOSSES and not callable(self.loss):
+            raise FitInputError(f"loss={self.loss!r} is not known; choose from {', '.join(LOSSES)}")
+        if not isinstance(self.f_scale, Real) or not 0 < float(self.f_scale) < math.inf:
+            raise FitInputError(f"f_scale={self.f_scale} is no size of a residual; give a number above 0")
+        if self.noise != "gaussian" and self.loss != "linear":
+            raise FitInputError(f"loss={self.loss!r} is for Gaussian noise; leave it out, or give sigma instead")
+
+    @property
+    def criterion(self) -> Criterion:
+        """What is minimised."""
+        return Criterion(self.noise, self.loss)
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """One model, and samples for `n_fits` fits of it. Build one with `Problem.build`.
+
+    Attributes
+    ----------
+    coords : tuple of `ndim` arrays, each ``(n_samples,)`` or ``(n_samples, n_fits)``, or of `LatticeCoordinate`
+    data : array, ``(n_samples, n_fits)``
+        Of any real dtype. Samples that are not finite are left out.
+    weights : array or None, ``(n_samples, 1)`` or ``(n_samples, n_fits)``
+        ``1/σ``; 0 leaves a sample out. None where no σ is known.
+    start : array, ``(n_params, 1)`` or ``(n_params, n_fits)``
+        NaN where the start is to be guessed from the data; the value itself for a fixed parameter.
+    lower, upper : arrays, ``(n_params, 1)`` or ``(n_params, n_fits)``
+        A parameter whose bounds coincide is held there.
+    padded : bool
+        Whether the samples are padded to the next power of two, so that regions of different sizes share a program.
+    lengths : int array or None, ``(n_fits,)``
+        How many samples of each fit are not padding at its end; None where none are padding.
+    shift : array or None, ``(n_samples, 1)`` or ``(n_samples, n_fits)``
+        For Poisson noise, the counts where the data are 0; the weights are then counts per unit of the data.
+    norms : array or None, ``(n_params, 1)``
+        1/size of the parameters where the Jacobian is not to say it.
+    root : array or None, ``(n_samples, n_samples)``
+        L of the data's covariance LLᵀ, with data that are L⁻¹d; for a single fit.
+    whole : bool
+        Whether the model's values may depend on all samples at once; for a single fit.
+    alone : bool
+        Whether there is but one fit, which is to have a program of its own, not a column in one for many.
+    pad_to : int
+        With `padded`, the length to pad shorter samples to.
+    plane : tuple of int or None
+        The shape of the lattice whose pixels the samples are, row by row; None where they are not all of one.
+    held : frozenset of str
+        The parameters that were fixed for all fits. Those whose bounds, one pair for each fit, happen to coincide are
+        not among them: what a program computes depends on what was said, never on the other fits.
+    each : bool
+        Whether starts, bounds or fixed values were given for each fit, be it for a single one.
+    """
+
+    model: Model
+    coords: tuple[NDArray[np.float64] | LatticeCoordinate, ...]
+    data: NDArray[Any]
+    weights: NDArray[np.float64] | None
+    start: NDArray[np.float64]
+    lower: NDArray[np.float64]
+    upper: NDArray[np.float64]
+    options: Options = field(default_factory=Options)
+    padded: bool = False
+    lengths: NDArray[np.int32] | None = None
+    shift: NDArray[np.float64] | None = None
+    norms: NDArray[np.float64] | None = None
+    root: NDArray[np.float64] | None = None
+    whole: bool = False
+    alone: bool = False
+    pad_to: int = 0
+    plane: tuple[int, ...] | None = None
+    held: frozenset[str] = frozenset()
+    each: bool = False
+
+    @classmethod
+    def build(
+        cls,
+        model: Model,
+        coords: Sequence[ArrayLike | LatticeCoordinate],
+        data: NDArray[Any],
+        *,
+        weights: NDArray[np.float64] | None = None,
+        init: Values | None = None,
+        bounds: Bounds | None = None,
+        fixed: Values | None = None,
+        options: Options | None = None,
+        padded: bool = False,
+        lengths: NDArray[np.int32] | None = None,
+        shift: NDArray[np.float64] | None = None,
+        norms: NDArray[np.float64] | None = None,
+        root: NDArray[np.float64] | None = None,
+        whole: bool = False,
+        alone: bool = False,
+        pad_to: int = 0,
+        plane: tuple[int, ...] | None = None,
+    ) -> Self:
+        """Check everything that can be wrong, and fill in what was not said.
+
+        `init`, `bounds` and `fixed` hold numbers or arrays of ``n_fits`` values by parameter name.
+
+        Raises
+        ------
+        FitInputError
+            For unknown names, shapes that do not fit, complex data, bounds in the wrong order or NaN, starts outside
+            their bounds, and when nothing is left free.
+        """
+        if data.ndim != 2 or data.size == 0:
+            raise FitInputError(
+                f"the data of a batch of fits have shape {data.shape}; give (n_samples, n_fits), not empty"
+            )
+        data = real_array(data, "the data")
+        grid = tuple(c if isinstance(c, LatticeCoordinate) else float_array(c, "a coordinate") for c in coords)
+        if len(grid) != model.ndim:
+            raise FitInputError(f"model {model.name!r} takes {model.ndim} coordinates, but {len(grid)} were given")
+        for c in grid:
+            if c.shape not in {(data.shape[0],), data.shape} or c.shape != grid[0].shape:
+                raise FitInputError(
+                    f"coordinates of shape {c.shape} do not go with data of shape {data.shape}; "
+                    "give one value per sample, or one per sample and fit"
+                )
+            # the samples of a single fit may be masked where their coordinates are no numbers
+            if not alone and not np.isfinite(c.values if isinstance(c, LatticeCoordinate) else c).all():
+                raise FitInputError("the coordinates hold NaN or infinity; give finite numbers")
+        options = options or Options()
+        if options.noise == "poisson" and shift is None:
+            check_counts(data)
+        if options.noise == "rician":
+            check_magnitudes(data, weights)
+        start, lower, upper = _parameters(
+            model, data.shape[1], init or {}, bounds or {}, fixed or {}, counts=options.noise == "poisson"
+        )
+        if not (whole or alone):
+            check_apart(model)
+        each = _are_given_for_each(init or {}, bounds or {}, fixed or {})
+        if each:
+            start, lower, upper = (np.broadcast_to(a, (a.shape[0], data.shape[1])) for a in (start, lower, upper))
+        problem = cls(
+            model,
+            grid,
+            data,
+            weights,
+            start,
+            lower,
+            upper,
+            options,
+            padded=padded,
+            lengths=lengths,
+            shift=shift,
+            norms=norms,
+            root=root,
+            whole=whole,
+            alone=alone,
+            pad_to=pad_to,
+            plane=plane,
+            held=_held(model, bounds or {}, fixed or {}),
+            each=each,
+        )
+        if not problem.free or (lower == upper).all():
+            raise FitInputError(f"all parameters of {model.name!r} are fixed; leave at least one free")
+        return problem
+
+    @property
+    def noise_is_known(self) -> bool:
+        """Whether χ² has a scale."""
+        return self.weights is not None or self.options.noise == "poisson"
+
+    @property
+    def n_samples(self) -> int:
+        return int(self.data.shape[0])
+
+    @property
+    def n_fits(self) -> int:
+        return int(self.data.shape[1])
+
+    @property
+    def free(self) -> tuple[int, ...]:
+        """The parameters that were not fixed for all fits."""
+        return tuple(i for i, name in enumerate(self.model.names) if name not in self.held)
+
+
+def _held(model: Model, bounds: Bounds, fixed: Values) -> frozenset[str]:
+    """The parameters that were fixed, or have one pair of bounds for all fits, which coincide."""
+    pairs = {p.name: bounds.get(p.name, (p.lower, p.upper)) for p in model.parameters}
+    alike = {name for name, (low, high) in pairs.items() if np.ndim(low) == np.ndim(high) == 0 and low == high}
+    return frozenset(alike | set(fixed))
+
+
+def _are_given_for_each(init: Values, bounds: Bounds, fixed: Values) -> bool:
+    values = (*init.values(), *fixed.values(), *(bound for pair in bounds.values() for bound in pair))
+    return any(np.ndim(value) > 0 for value in values)
+
+
+def check_counts(data: NDArray[Any]) -> None:
+    """Counts are not negative, as a camera's data may be.
+
+    Raises
+    ------
+    FitInputError
+        If one is.
+    """
+    if (negative := data[np.isfinite(data) & (data < 0)]).size:
+        raise FitInputError(
+            f"the data hold {negative.flat[0]:g}, but noise='poisson' takes counts from 0 on; "
+            "give noise=Camera(offset=...), or sigma"
+        )
+
+
+def check_magnitudes(data: NDArray[Any], weights: NDArray[np.float64] | None) -> None:
+    """Magnitudes are not negative, and their noise is known.
+
+    Raises
+    ------
+    FitInputError
+        If one is, or it is not.
+    """
+    if weights is None:
+        raise FitInputError(
+            "noise='rician' needs sigma, the noise of one channel; give it (where there is no signal, the root of half "
+            "the mean of the squared data)"
+        )
+    if (negative := data[np.isfinite(data) & (data < 0)]).size:
+        raise FitInputError(
+            f"the data hold {negative.flat[0]:g}, but noise='rician' takes magnitudes from 0 on; "
+            "give noise='gaussian' for signed data"
+        )
+
+
+def check_parameters(
+    model: Model, init: Values, bounds: Bounds, fixed: Values, n_fits: int = 1, *, counts: bool = False
+) -> None:
+    """Check what was said of the parameters without any data.
+
+    Raises
+    ------
+    FitInputError
+        As `Problem.build` does.
+    """
+    _, lower, upper = _parameters(model, n_fits, init, bounds, fixed, counts=counts)
+    if (lower == upper).all():
+        raise FitInputError(f"all parameters of {model.name!r} are fixed; leave at least one free")
+
+
+def _parameters(
+    model: Model, n_fits: int, init: Values, bounds: Bounds, fixed: Values, *, counts: bool
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Start, lower and upper, each ``(n_params, 1 or n_fits)``.
+
+    With counts, parameters in the unit of the data are not negative unless the caller bounds them otherwise.
+    """
+
+    def row(what: str, name: str, value: ArrayLike) -> NDArray[np.float64]:
+        array = float_array(value, f"{what} of {name!r}, {value!r},").reshape(-1)
+        if array.size not in (1, n_fits):
+            raise FitInputError(
+                f"{what} of {name!r} has {array.size} values; give one, or one for each of {n_fits} fits"
+            )
+        return array
+
+    for name in (*init, *bounds, *fixed):
+        model.index(name)
+    starts, lowers, uppers = [], [], []
+    for parameter in model.parameters:
+        name = parameter.name
+        if name in fixed:
+            if name in init or name in bounds:
+                raise FitInputError(f"{name!r} is fixed and also has a start or bounds; give one or the other")
+            low = high = row("the fixed value", name, fixed[name])
+            if not np.isfinite(low).all():
+                raise FitInputError(f"the fixed value of {name!r} is not finite; give a number")
+        else:
+            least = parameter.lower
+            if counts and parameter.unit == "data" and math.isinf(least) and parameter.upper > 0:
+                least = 0.0
+            pair = bounds.get(name, (least, parameter.upper))
+            if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+                raise FitInputError(f"bounds of {name!r} are {pair!r}; give (lower, upper)")
+            low, high = row("the lower bound", name, pair[0]), row("the upper bound", name, pair[1])
+            _check_order(name, low, high)
+        begin = row("the start", name, init.get(name, math.nan))
+        if name in init and not np.isfinite(begin).all():
+            raise FitInputError(
+                f"the start of {name!r} is not finite; give a number, or leave it out to have it guessed"
+            )
+        held = np.asarray(low == high)
+        begin = np.where(held, low, begin)
+        outside = (begin < low) | (begin > high)
+        if outside.any():
+            at = int(np.flatnonzero(outside)[0])
+            b, lo, hi = np.broadcast_arrays(begin, low, high)
+            raise FitInputError(
+                f"the start {b[at]:g} of {name!r} is outside its bounds [{lo[at]:g}, {hi[at]:g}]; "
+                "move it inside or widen them"
+            )
+        starts.append(begin)
+        lowers.append(low)
+        uppers.append(high)
+    return _stack(starts), _stack(lowers), _stack(uppers)
+
+
+def _check_order(name: str, low: NDArray[np.float64], high: NDArray[np.float64]) -> None:
+    if np.isnan(low).any() or np.isnan(high).any():
+        raise FitInputError(f"a bound of {name!r} is NaN; give a number, or -inf or inf for none")
+    wrong = low > high
+    if wrong.any():
+        at = int(np.flatnonzero(wrong)[0])
+        lo, hi = np.broadcast_arrays(low, high)
+        raise FitInputError(
+            f"the lower bound {lo[at]:g} of {name!r} is above its upper bound {hi[at]:g}; exchange or change them"
+        )
+    if np.isinf(np.where(low == high, low, 0)).any():
+        raise FitInputError(f"both bounds of {name!r} are infinite with the same sign; give finite numbers to fix it")
+
+
+def _stack(rows: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    return np.stack(np.broadcast_arrays(*rows))

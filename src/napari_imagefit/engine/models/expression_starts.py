@@ -1,0 +1,274 @@
+"""Starts for a formula about which nothing is known but the formula itself.
+
+The formula says in which parameters it is linear: they are regressed. It also says, by its dimensions, how the others
+scale with coordinates and data (``tau`` in ``exp(-t/tau)`` like ``t``, ``k`` in ``exp(-k*t)`` like ``1/t``), and which
+are positions (``t0`` in ``t - t0``). Of 64 combinations that cover those scales evenly the best is taken.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..._lazy import LazyModule
+from ..sums.normal_equations import evaluate
+from .model import Array, Function, Guess, Parameter
+
+if TYPE_CHECKING:
+    import jax
+    import jax.numpy as jnp
+else:
+    jax, jnp = LazyModule("jax"), LazyModule("jax.numpy")
+
+COMBINATIONS = 64
+# Samples that are enough to tell a good start from a bad one.
+ENOUGH = 8192
+
+
+class _Shape(NamedTuple):
+    """What a formula says about its parameters, in their order."""
+
+    linear: tuple[int, ...]
+    position: dict[int, tuple[int, int]]  # parameter → (coordinate, sign)
+    powers: NDArray[np.float64]  # (n_params, 2): of the coordinates' and the data's scale
+
+
+def generic_guess(
+    function: Function, tree: ast.expr, coords: Sequence[str], parameters: Sequence[Parameter], starts: Sequence[float]
+) -> Guess:
+    """A `Guess` for the formula that `tree` was checked to be; `starts` are NaN where none was given."""
+    names = [p.name for p in parameters]
+    shape = _Shape(
+        tuple(i for i in _linear(tree, names) if math.isnan(starts[i])),
+        {i: p for i, name in enumerate(names) if (p := _position(tree, name, coords)) is not None},
+        _powers(tree, names, coords),
+    )
+    searched = [i for i in range(len(names)) if i not in shape.linear and math.isnan(starts[i])]
+    points = _spread_evenly(len(searched))
+
+    def guess(at: tuple[Array, ...], data: Array, weights: Array) -> Array:
+        step = data.shape[0] // ENOUGH | 1
+        at, data, weights = tuple(c[::step] for c in at), data[::step], jnp.broadcast_to(weights, data.shape)[::step]
+        ones = jnp.ones(data.shape[1], data.dtype)
+        scales = _Scales.of(at, data, weights)
+
+        def attempt(point: Array) -> tuple[Array, Array]:
+            rows = [ones * (0 if math.isnan(start) else start) for start in starts]
+            for place, i in enumerate(searched):
+                rows[i] = ones * _candidate(shape, i, parameters[i], scales, point[place])
+            params = _regress(function, shape.linear, parameters, at, data, weights, jnp.stack(rows))
+            residual = jnp.where(weights > 0, weights * (evaluate(function, at, params) - data), 0)
+            cost = jnp.sum(residual * residual, axis=0)
+            good = jnp.isfinite(cost) & jnp.all(jnp.isfinite(params), axis=0)
+            return jnp.where(good, cost, jnp.inf), params
+
+        def compare(best: tuple[Array, Array], point: Array) -> tuple[tuple[Array, Array], None]:
+            new = attempt(point)
+            better = new[0] < best[0]
+            return (jnp.where(better, new[0], best[0]), jnp.where(better, new[1], best[1])), None
+
+        none = jnp.stack([ones * (1 if math.isnan(start) else start) for start in starts])
+        best: tuple[Array, Array] = jax.lax.scan(compare, (jnp.inf * ones, none), jnp.asarray(points, data.dtype))[0]
+        return best[1]
+
+    return guess
+
+
+def _spread_evenly(n: int) -> NDArray[np.float64]:
+    """Points ``(COMBINATIONS, n)`` in the unit cube: Roberts's sequence, even in any number of dimensions."""
+    if n == 0:
+        return np.zeros((1, 0))
+    ratio = 2.0
+    for _ in range(64):
+        ratio = (1 + ratio) ** (1 / (n + 1))  # the root of x^(n+1) = x + 1
+    points: NDArray[np.float64] = (0.5 + np.outer(np.arange(COMBINATIONS), ratio ** -np.arange(1.0, n + 1))) % 1
+    return points
+
+
+class _Scales(NamedTuple):
+    """How large things are, each ``(B,)`` or ``(1,)``."""
+
+    low: list[Array]  # of each coordinate
+    span: list[Array]
+    coordinate: Array  # geometric mean of the spans
+    data: Array
+
+    @classmethod
+    def of(cls, at: tuple[Array, ...], data: Array, weights: Array) -> _Scales:
+        used = weights > 0
+        low, span = [], []
+        for c in at:
+            least = jnp.min(jnp.where(used, c, jnp.inf), axis=0)
+            width = jnp.max(jnp.where(used, c, -jnp.inf), axis=0) - least
+            low.append(jnp.where(jnp.isfinite(least), least, 0))
+            span.append(jnp.where(jnp.isfinite(width) & (width > 0), width, 1))
+        largest = jnp.max(jnp.where(used, jnp.abs(data), 0), axis=0)
+        mean = jnp.exp(sum(jnp.log(s) for s in span) / len(span))
+        return cls(low, span, mean, jnp.where(largest > 0, largest, 1))
+
+
+def _candidate(shape: _Shape, i: int, parameter: Parameter, scales: _Scales, u: Array) -> Array:
+    """The value of a parameter at `u` in (0, 1)."""
+    lower, upper = parameter.lower, parameter.upper
+    if math.isfinite(lower) and math.isfinite(upper):
+        value = lower * (upper / lower) ** u if 0 < 10 * lower < upper else lower + u * (upper - lower)
+    elif i in shape.position:
+        axis, sign = shape.position[i]
+        value = sign * (scales.low[axis] + u * scales.span[axis])
+    else:
+        by_coordinate, by_data = shape.powers[i]
+        # times from a hundredth to three times the span, and what goes with their powers; other numbers around 1
+        decades = by_coordinate * (2.5 * u - 2) if abs(by_coordinate) > 0.1 else 2 * u - 1
+        value = scales.coordinate**by_coordinate * scales.data**by_data * 10**decades
+        value = -value if upper <= 0 else value
+    return jnp.clip(value, lower, upper)
+
+
+def _regress(
+    function: Function,
+    linear: Sequence[int],
+    parameters: Sequence[Parameter],
+    at: tuple[Array, ...],
+    data: Array,
+    weights: Array,
+    params: Array,
+) -> Array:
+    """The parameters with the linear ones, 0 so far, at their least squares."""
+    if not linear:
+        return params
+    rest = evaluate(function, at, params)
+    used = weights > 0
+    basis = [jnp.where(used, weights * (evaluate(function, at, params.at[i].set(1)) - rest), 0) for i in linear]
+    target = jnp.where(used, weights * (data - rest), 0)
+    norms = [jnp.sqrt(jnp.sum(b * b, axis=0)) for b in basis]
+    norms = [jnp.where(n > 0, n, 1) for n in norms]
+    columns = [b / n for b, n in zip(basis, norms, strict=True)]
+    gram = jnp.stack([jnp.stack([jnp.sum(a * b, axis=0) for b in columns]) for a in columns])
+    right = jnp.stack([jnp.sum(a * target, axis=0) for a in columns])
+    # a little damping: terms that cannot be told apart share what they explain
+    eye = jnp.eye(len(linear), dtype=data.dtype)[:, :, None]
+    gram = gram + 1e3 * jnp.finfo(data.dtype).eps * eye
+    sane = jnp.all(jnp.isfinite(gram), axis=(0, 1))
+    solved = jnp.linalg.solve(jnp.moveaxis(jnp.where(sane, gram, eye), -1, 0), right.T[:, :, None])[:, :, 0].T
+    for k, i in enumerate(linear):
+        value = jnp.clip(solved[k] / norms[k], parameters[i].lower, parameters[i].upper)
+        params = params.at[i].set(value)
+    return params
+
+
+def _linear(tree: ast.expr, names: Sequence[str]) -> list[int]:
+    """A largest set of parameters in which the formula is jointly linear, the first ones first."""
+    chosen: list[int] = []
+    for i, _ in enumerate(names):
+        if _degree(tree, {names[k] for k in (*chosen, i)}) <= 1:
+            chosen.append(i)
+    return chosen
+
+
+def _degree(node: ast.expr, names: set[str]) -> float:
+    """The degree of the formula as a polynomial in some of its names; infinite where it is none."""
+    match node:
+        case ast.Name(id=name):
+            return 1 if name in names else 0
+        case ast.UnaryOp(operand=operand):
+            return _degree(operand, names)
+        case ast.BinOp(op=op, left=left, right=right):
+            a, b = _degree(left, names), _degree(right, names)
+            if isinstance(op, (ast.Add, ast.Sub)):
+                return max(a, b)
+            if isinstance(op, ast.Mult):
+                return a + b
+            return (a if isinstance(op, ast.Div) else math.inf if a else 0) if b == 0 else math.inf
+        case ast.Call(func=ast.Name(id=name), args=[condition, first, second]) if name == "where":
+            branches = max(_degree(first, names), _degree(second, names))
+            return branches if _degree(condition, names) == 0 else math.inf
+        case ast.Call(args=parts) | ast.Compare(left=_, comparators=parts):
+            parts = [*parts, node.left] if isinstance(node, ast.Compare) else parts
+            return math.inf if any(_degree(part, names) for part in parts) else 0
+    return 0
+
+
+def _position(tree: ast.expr, name: str, coords: Sequence[str]) -> tuple[int, int] | None:
+    """Of a parameter that is added to a coordinate or compared with one: which coordinate, and the sign."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.BinOp(op=ast.Add() | ast.Sub() as op, left=ast.Name(id=a), right=ast.Name(id=b)):
+                sign = -1 if isinstance(op, ast.Add) else 1
+            case ast.Compare(left=ast.Name(id=a), comparators=[ast.Name(id=b)]):
+                sign = 1
+            case _:
+                continue
+        for one, other in ((a, b), (b, a)):
+            if one == name and other in coords:
+                return coords.index(other), sign
+    return None
+
+
+def _powers(tree: ast.expr, names: Sequence[str], coords: Sequence[str]) -> NDArray[np.float64]:
+    """By which powers of the coordinates' and the data's scale each parameter scales, ``(n_params, 2)``.
+
+    What is added or compared has one dimension, what a function is taken of has none, and the whole has that of data.
+    Where this leaves a choice, or cannot be (``exp(-t)``), the powers are the least squares.
+    """
+    n = len(names)
+    unit = np.eye(n + 2)  # a row says how often a dimension holds each parameter's, the coordinates' and the data's
+    rows: list[NDArray[np.float64]] = []
+
+    def none(*nodes: ast.expr) -> NDArray[np.float64]:
+        rows.extend(dimension(node) for node in nodes)
+        return np.zeros(n + 2)
+
+    def equal(*nodes: ast.expr) -> NDArray[np.float64]:
+        # a number is likely to have no dimension (1 + x²), but it may have one (t + 5)
+        parts = sorted(((_number(node) is not None, dimension(node)) for node in nodes), key=lambda part: part[0])
+        rows.extend((row - parts[0][1]) * (0.1 if number else 1) for number, row in parts[1:])
+        return parts[0][1]
+
+    def times(exponent: float, node: ast.expr) -> NDArray[np.float64]:
+        return np.asarray(exponent * dimension(node), np.float64)
+
+    def dimension(node: ast.expr) -> NDArray[np.float64]:
+        match node:
+            case ast.Name(id=name) if name in names or name in coords:
+                return np.asarray(unit[names.index(name) if name in names else n])
+            case ast.UnaryOp(operand=operand):
+                return dimension(operand)
+            case ast.BinOp(op=ast.Add() | ast.Sub(), left=left, right=right):
+                return equal(left, right)
+            case ast.BinOp(op=ast.Mult(), left=left, right=right):
+                return dimension(left) + dimension(right)
+            case ast.BinOp(op=ast.Div(), left=left, right=right):
+                return dimension(left) - dimension(right)
+            case ast.BinOp(op=ast.Pow(), left=left, right=right):
+                exponent = _number(right)
+                return none(left, right) if exponent is None else times(exponent, left)
+            case ast.Compare(left=left, comparators=[right]):
+                equal(left, right)
+            case ast.Call(func=ast.Name(id="where"), args=[condition, first, second]):
+                dimension(condition)
+                return equal(first, second)
+            case ast.Call(func=ast.Name(id="sqrt"), args=[inner]):
+                return times(0.5, inner)
+            case ast.Call(func=ast.Name(id="abs" | "minimum" | "maximum"), args=args):
+                return equal(*args)
+            case ast.Call(func=ast.Name(id="arctan2"), args=args):
+                equal(*args)
+            case ast.Call(args=args):
+                return none(*args)
+        return none()
+
+    rows.append(dimension(tree) - unit[n + 1])
+    system = np.array(rows)
+    found = np.linalg.lstsq(system[:, :n], -system[:, n:], rcond=None)[0]
+    return np.asarray(np.clip(found, -4, 4), np.float64)
+
+
+def _number(node: ast.expr) -> float | None:
+    """The value of a part without names, as `parse` left it."""
+    value: float | None = getattr(node, "folded", None)
+    return value

@@ -1,0 +1,249 @@
+"""What can be fitted: named parameters and a function of coordinates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..core.errors import FitInputError
+
+if TYPE_CHECKING:
+    from .bound_model import BoundModel
+
+# jax.Array or numpy.ndarray: a model is written once and runs on both
+Array = Any
+Function = Callable[..., Array]
+Guess = Callable[[tuple[Array, ...], Array, Array], Array]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One number that a fit determines.
+
+    Parameters
+    ----------
+    name : str
+        A Python identifier; the key of the parameter in every dict and table.
+    unit : str
+        ``"data"`` (the unit of the fitted values), ``"coord"`` (of the coordinates, all alike), ``"coord0"``,
+        ``"coord1"`` … (of one coordinate axis), ``"1/coord"`` and so on, ``"rad"``, or ``""`` for a pure number.
+    lower, upper : float
+        The bounds within which the parameter makes sense for the model, infinite where there are none.
+    description : str
+        One line for people.
+
+    Raises
+    ------
+    FitInputError
+        If the name is no identifier, or ``lower < upper`` does not hold.
+
+    Examples
+    --------
+    >>> Parameter("tau", unit="coord0", lower=0.0, description="time in which the signal falls to 1/e")
+    Parameter(name='tau', unit='coord0', lower=0.0, upper=inf, description='time in which the signal falls to 1/e')
+    """
+
+    name: str
+    unit: str = ""
+    lower: float = -math.inf
+    upper: float = math.inf
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.name.isidentifier():
+            raise FitInputError(f"the parameter name {self.name!r} is not an identifier; use letters, digits and _")
+        if not self.lower < self.upper:
+            raise FitInputError(
+                f"parameter {self.name!r} has lower bound {self.lower:g} and upper bound {self.upper:g}; "
+                "the lower must be less than the upper"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A function of coordinates and named parameters, with a way to guess starts from data.
+
+    Models compare and hash by identity: two closures that differ only in a constant are two models.
+
+    Parameters
+    ----------
+    name : str
+        How the model is called in scripts and on screen.
+    function : callable
+        ``function(coords, *params)`` written with ``jax.numpy``: ``coords`` is a tuple of `ndim` arrays of one shape,
+        in axis order (``(y, x)`` for a surface, ``(t,)`` for a curve); each of ``params`` is a number. It returns the
+        model's values in that shape, each of which depends on its own coordinates alone: a sum, a mean or a difference
+        over samples is refused when it is fitted.
+    parameters : sequence of Parameter
+        In the order in which `function` takes them.
+    ndim : int
+        Number of coordinates.
+    guess : callable
+        ``guess(coords, data, weights)`` returns starts of shape ``(n_params, n_fits)`` for a whole batch. ``data`` and
+        ``weights`` have shape ``(n_samples, n_fits)``; a weight of 0 marks a sample that is not used (its data are 0),
+        otherwise it is ``1/σ``. Each of ``coords`` has shape ``(n_samples, 1)``, or ``(n_samples, n_fits)`` where every
+        fit has its own. Starts outside the bounds are moved inside.
+    formula : str
+        The function as text.
+    reference : str
+        Where the formula comes from.
+    jacobian : callable, optional
+        ``jacobian(coords, *params)`` returns the derivatives with the parameters along the first axis. Without it they
+        come from automatic differentiation, which is exact.
+
+    Raises
+    ------
+    FitInputError
+        If two parameters share a name, there are none, or `ndim` is less than 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> line = Model(
+    ...     "line", lambda coords, slope: slope * coords[0], [Parameter("slope")], 1,
+    ...     guess=lambda coords, data, weights: np.ones((1, data.shape[1])), formula="slope·t", reference="school")
+    >>> line.names
+    ('slope',)
+    """
+
+    name: str
+    function: Function
+    parameters: Sequence[Parameter]
+    ndim: int
+    guess: Guess
+    formula: str = ""
+    reference: str = ""
+    jacobian: Function | None = None
+    names: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "parameters", tuple(self.parameters))
+        object.__setattr__(self, "names", tuple(p.name for p in self.parameters))
+        if not self.names:
+            raise FitInputError(f"model {self.name!r} has no parameters; give it at least one")
+        doubled = sorted({name for name in self.names if self.names.count(name) > 1})
+        if doubled:
+            raise FitInputError(f"model {self.name!r} has two parameters named {doubled[0]!r}; give each its own name")
+        if self.ndim < 1:
+            raise FitInputError(f"model {self.name!r} has ndim={self.ndim}; it must be 1 or more")
+
+    def __repr__(self) -> str:
+        return f"<Model {self.name}({', '.join(self.names)})>"
+
+    def index(self, name: str) -> int:
+        """Position of a parameter, by name.
+
+        Raises
+        ------
+        FitInputError
+            If the model has no parameter of that name.
+        """
+        try:
+            return self.names.index(name)
+        except ValueError:
+            known = ", ".join(self.names)
+            raise FitInputError(f"model {self.name!r} has no parameter {name!r}; it has {known}") from None
+
+    @property
+    def lower(self) -> np.ndarray:
+        """The parameters' own lower bounds, shape ``(n_params,)``."""
+        return np.array([p.lower for p in self.parameters])
+
+    @property
+    def upper(self) -> np.ndarray:
+        """The parameters' own upper bounds, shape ``(n_params,)``."""
+        return np.array([p.upper for p in self.parameters])
+
+    def __radd__(self, other: object) -> Model:
+        """For ``sum([gaussian, plane])``, which begins with 0."""
+        return self if other == 0 and isinstance(other, int) else NotImplemented
+
+    def __add__(self, other: Model) -> Model:
+        """The sum of two models: ``gaussian + plane``.
+
+        Equal names get the number of their part (``amplitude_1``, ``amplitude_2``). Of several constants ``offset`` the
+        first is kept; the others, which could not be told from it, are left out.
+
+        Raises
+        ------
+        FitInputError
+            If the models take different numbers of coordinates.
+
+        Examples
+        --------
+        >>> line = Model.from_expression("slope*t + offset", ["t"])
+        >>> decay = Model.from_expression("amplitude*exp(-t/tau) + offset", ["t"])
+        >>> (line + decay).formula
+        'slope*t + offset + amplitude*exp(-t/tau)'
+        >>> (decay + decay + line).names
+        ('amplitude_1', 'tau_1', 'offset', 'amplitude_2', 'tau_2', 'slope')
+        """
+        if not isinstance(other, Model):
+            return NotImplemented
+        from .model_sum import add
+
+        return add(self, other)
+
+    def bind(self, *coords: ArrayLike) -> BoundModel:
+        """The model at these coordinates, one array for each of `ndim`.
+
+        Raises
+        ------
+        FitInputError
+            For a wrong number of coordinates, shapes that differ, and coordinates that are not finite.
+
+        Examples
+        --------
+        >>> Model.from_expression("slope*t", ["t"]).bind([0, 1, 2]).predict([[10.0]]).ravel()
+        array([ 0., 10., 20.])
+        """
+        from .bound_model import bind
+
+        return bind(self, *coords)
+
+    @classmethod
+    def from_expression(
+        cls,
+        text: str,
+        coords: Sequence[str],
+        *,
+        name: str | None = None,
+        bounds: Mapping[str, tuple[float, float]] | None = None,
+        init: Mapping[str, float] | None = None,
+    ) -> Model:
+        """A model from a formula, such as ``"a*exp(-t/tau) + c"``.
+
+        See `napari_imagefit.engine.expression` for what a formula may hold; nothing else is ever run.
+
+        Parameters
+        ----------
+        text : str
+            The formula. Names that are neither coordinates, functions nor constants (``pi``, ``e``) are the parameters,
+            in the order in which they appear.
+        coords : sequence of str
+            Names of the coordinates, in axis order: ``["t"]``, ``["y", "x"]``.
+        name : str, optional
+            The text if not given.
+        bounds : dict, optional
+            ``{"tau": (0, inf)}``.
+        init : dict, optional
+            Starts. What is not given is guessed from the data.
+
+        Raises
+        ------
+        FitInputError
+            If the formula holds what it may not, and for names or numbers that do not fit it.
+
+        Examples
+        --------
+        >>> Model.from_expression("a*exp(-t/tau) + c", ["t"], name="decay", bounds={"tau": (0, float("inf"))})
+        <Model decay(a, tau, c)>
+        """
+        from .expression import from_expression
+
+        return from_expression(text, coords, name=name, bounds=bounds, init=init)

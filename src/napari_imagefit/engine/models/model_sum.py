@@ -1,0 +1,193 @@
+"""Sums of models: ``gaussian + plane``.
+
+A sum keeps one constant background. A parameter called ``offset``, or ``intercept`` of a line, is one by convention
+(unless its unit is that of a coordinate), and two of them cannot be told apart: the sum would have a valley instead of
+a minimum. So that of every part after the first that has one is left out, that is, held at 0.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..._lazy import LazyModule
+from ..core.errors import FitInputError
+from ..drive.stages import Limits
+from ..drive.stages import guess as guess_one
+from ..sums.normal_equations import Kernel, Samples, evaluate
+from .model import Array, Model, Parameter
+from .starts import guess_starts, is_traceable
+
+if TYPE_CHECKING:
+    import jax
+    import jax.numpy as jnp
+else:
+    jax, jnp = LazyModule("jax"), LazyModule("jax.numpy")
+
+CONSTANTS = ("offset", "intercept")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SumModel(Model):
+    """A model that was made by adding; `parts` are what it was made of, in order, none of them a sum."""
+
+    # not an argument: a sum that is changed with dataclasses.replace counts as one piece from then on
+    parts: tuple[Model, ...] = field(init=False, default=())
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A model of a sum, and for each of its parameters the place in the sum's: None where it is held at 0."""
+
+    model: Model
+    places: tuple[int | None, ...]
+
+    def own(self, params: Sequence[Array]) -> list[Array]:
+        """This part's parameters out of the sum's."""
+        return [0.0 if place is None else params[place] for place in self.places]
+
+
+def add(first: Model, second: Model) -> SumModel:
+    """The sum of two models.
+
+    Equal names get the number of their part, counted from 1: ``amplitude_1``, ``amplitude_2``. A sum of sums is flat,
+    so that ``a + b + c`` numbers 1, 2, 3 wherever the parentheses stand. Of several constants (``offset``,
+    ``intercept``) the first is kept, with its bounds.
+
+    Starts come from each part in turn: the first's guess on the data, the next's on what the earlier leave over. What
+    explains most of the data is best given first: a peak on a steep line is ``linear + gaussian_1d``.
+
+    Raises
+    ------
+    FitInputError
+        If the models take different numbers of coordinates.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> line, bend = (Model(name, lambda c, a: a * c[0], [Parameter("a")], 1, lambda c, d, w: np.ones((1, d.shape[1])))
+    ...               for name in ("line", "bend"))
+    >>> add(line, bend)
+    <Model line + bend(a_1, a_2)>
+    """
+    if first.ndim != second.ndim:
+        raise FitInputError(
+            f"model {first.name!r} takes {first.ndim} coordinates and {second.name!r} takes {second.ndim}; "
+            "add models of the same number"
+        )
+    models = _pieces(first) + _pieces(second)
+    parameters, parts = _lay_out(models)
+
+    def function(coords: tuple[Array, ...], *params: Array) -> Array:
+        total = 0.0
+        for part in parts:
+            total = total + part.model.function(coords, *part.own(params))
+        return total
+
+    def jacobian(coords: tuple[Array, ...], *params: Array) -> Array:
+        rows = [0.0] * len(parameters)
+        for part in parts:
+            if part.model.jacobian is None:
+                continue  # does not happen: the sum has a jacobian only where all parts do
+            for place, row in zip(part.places, part.model.jacobian(coords, *part.own(params)), strict=True):
+                if place is not None:
+                    rows[place] = row
+        return jnp.stack([jnp.broadcast_to(row, coords[0].shape) for row in rows])
+
+    def guess(coords: tuple[Array, ...], data: Array, weights: Array) -> Array:
+        return _guess(parts, len(parameters), coords, data, weights)
+
+    model = SumModel(
+        " + ".join(m.name for m in models),
+        function,
+        parameters,
+        first.ndim,
+        guess,
+        formula=_formula(parts, [p.name for p in parameters]),
+        reference="; ".join(dict.fromkeys(m.reference for m in models if m.reference)),
+        jacobian=jacobian if all(m.jacobian is not None for m in models) else None,
+    )
+    object.__setattr__(model, "parts", models)
+    return model
+
+
+def _pieces(model: Model) -> tuple[Model, ...]:
+    return model.parts if isinstance(model, SumModel) and model.parts else (model,)
+
+
+def _is_constant(parameter: Parameter) -> bool:
+    return parameter.name in CONSTANTS and parameter.unit in ("", "data")
+
+
+def _lay_out(models: Sequence[Model]) -> tuple[list[Parameter], list[_Part]]:
+    """The parameters of the sum, and where each part finds its own."""
+    kept: list[tuple[int, Parameter]] = []
+    parts = []
+    has_constant = False
+    for number, model in enumerate(models, 1):
+        places: list[int | None] = []
+        for parameter in model.parameters:
+            if _is_constant(parameter) and has_constant:
+                places.append(None)
+                continue
+            has_constant |= _is_constant(parameter)
+            places.append(len(kept))
+            kept.append((number, parameter))
+        parts.append(_Part(model, tuple(places)))
+
+    count = Counter(parameter.name for _, parameter in kept)
+    taken = set(count)
+    named = []
+    for number, parameter in kept:
+        name, gap = parameter.name, "_"
+        if count[name] > 1:
+            # a part may itself have a parameter called amplitude_1
+            while (name := f"{parameter.name}{gap}{number}") in taken:
+                gap += "_"
+            taken.add(name)
+        named.append(replace(parameter, name=name))
+    return named, parts
+
+
+def _guess(parts: Sequence[_Part], n_params: int, coords: tuple[Array, ...], data: Array, weights: Array) -> Array:
+    rows: list[Array] = [0.0] * n_params
+    constant = None
+    left = data
+    for part in parts:
+        model = part.model
+        unknown = np.full((len(model.names), 1), np.nan)
+        limits = Limits(unknown, model.lower[:, None], model.upper[:, None])
+        samples = Samples(coords, left, weights)
+        found = None if is_traceable(model) else guess_starts(model, coords, *samples.filled())
+        found = guess_one(Kernel(model, ()), samples, limits, found)
+        left = left - evaluate(model.function, coords, found)
+        for parameter, place, row in zip(model.parameters, part.places, found, strict=True):
+            if place is None and constant is not None:
+                rows[constant] = rows[constant] + row  # the constant that is left out goes to the one that is kept
+            elif place is not None:
+                rows[place] = row
+                constant = place if _is_constant(parameter) else constant
+    return jnp.stack(rows)
+
+
+def _formula(parts: Sequence[_Part], names: Sequence[str]) -> str:
+    """The parts' formulas under the names that their parameters have in the sum; definitions go to the end."""
+    terms, definitions = [], []
+    for part in parts:
+        text = part.model.formula or part.model.name
+        for name, place in zip(part.model.names, part.places, strict=True):
+            # Δy and y² hold y, sigma_y does not
+            itself = rf"(?<![^\WΔ]){name}(?![^\W²³⁴])"
+            if place is None:
+                text = re.sub(rf"\s*\+\s*{itself}(?!\s*[*·/])|^{itself}\s*\+\s*", "", text)
+            text = re.sub(itself, "0" if place is None else names[place], text)
+        term, *rest = re.split(r", (?=\w+ = )", text)
+        if term != "0":
+            terms.append(term)
+        definitions += rest
+    return ", ".join([" + ".join(terms), *definitions])

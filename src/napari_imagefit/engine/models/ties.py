@@ -1,0 +1,140 @@
+"""Parameters that follow from others: ``sigma_y = 1.5*sigma_x``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..._lazy import LazyModule
+from ..core.errors import FitInputError
+from ..core.fits import Fits
+from ..core.status import Status
+from .expression import term
+from .model import Array, Model
+from .starts import guess_starts
+
+if TYPE_CHECKING:
+    import jax
+    import jax.numpy as jnp
+else:
+    jax, jnp = LazyModule("jax"), LazyModule("jax.numpy")
+
+
+@dataclass(frozen=True, eq=False)
+class Ties:
+    """A model whose tied parameters are computed from the others; `Ties.of` makes one.
+
+    Attributes
+    ----------
+    full : Model
+        With all its parameters.
+    model : Model
+        With those that are not tied; this one is fitted.
+    """
+
+    full: Model
+    model: Model
+    kept: tuple[int, ...]
+    complete: Callable[..., list[Array]]  # from the values of `model` to those of `full`
+
+    @classmethod
+    def of(cls, full: Model, tied: Mapping[str, str]) -> Ties:
+        """Check the expressions, and put them in an order in which they can be computed.
+
+        Raises
+        ------
+        FitInputError
+            For unknown names, expressions that hold what they may not, circles, and when nothing is left.
+        """
+        terms = {}
+        for name, text in tied.items():
+            full.index(name)
+            names, value = term(text)
+            for other in names:
+                full.index(other)
+            terms[name] = (names, value)
+        kept = tuple(i for i, name in enumerate(full.names) if name not in terms)
+        if not kept:
+            raise FitInputError(f"all parameters of {full.name!r} are tied; leave at least one to be fitted")
+        order = _in_order(terms)
+
+        def complete(params: Any) -> list[Array]:
+            values = {full.names[i]: value for i, value in zip(kept, params, strict=True)}
+            for name in order:
+                values[name] = terms[name][1](values)
+            return [values[name] for name in full.names]
+
+        def function(coords: tuple[Array, ...], *params: Array) -> Array:
+            return full.function(coords, *complete([jnp.asarray(p) * 1.0 for p in params]))
+
+        def guess(coords: tuple[Array, ...], data: Array, weights: Array) -> Array:
+            return guess_starts(full, coords, data, weights)[jnp.asarray(kept)]
+
+        model = Model(
+            full.name, function, [full.parameters[i] for i in kept], full.ndim, guess, full.formula, full.reference
+        )
+        return cls(full, model, kept, complete)
+
+    def expand(self, fits: Fits) -> Fits:
+        """Fits of `model` as fits of `full`; errors of tied parameters by linear propagation.
+
+        A parameter that is held, or at a bound, adds nothing to the error of one that follows from it. The error of a
+        parameter that follows from such ones only is NaN.
+        """
+        n, count = len(self.full.names), fits.status.size
+        whole = Fits.blank(n, count, Status.NOT_FITTED)
+        for name, values in vars(fits).items():
+            if name not in ("params", "solution", "start", "at_bound", "covariance"):
+                getattr(whole, name)[...] = values
+        for name in ("params", "solution", "start"):
+            getattr(whole, name)[...] = self.values(getattr(fits, name))
+        whole.at_bound[list(self.kept)] = fits.at_bound
+        slopes = self._slopes(fits.solution)
+        certain = np.isnan(fits.covariance) & ~np.isnan(fits.params.T)[:, :, None] & ~np.isnan(fits.params.T)[:, None]
+        with np.errstate(invalid="ignore"):
+            known = np.where(certain, 0, fits.covariance)
+            covariance = np.einsum("bia,bac,bjc->bij", slopes, known, slopes)
+        kept = np.array(self.kept)
+        covariance[:, kept[:, None], kept] = fits.covariance
+        nothing = np.diagonal(covariance, axis1=1, axis2=2) == 0
+        covariance[nothing[:, :, None] | nothing[:, None]] = np.nan
+        whole.covariance[...] = covariance
+        return whole
+
+    def values(self, params: NDArray[np.float64]) -> NDArray[np.float64]:
+        """All parameters ``(n_full, N)`` by those that are fitted, ``(n, N)``."""
+        with jax.enable_x64(True):
+            some = _at_least_two(params)
+            rows = self.complete([jnp.asarray(row) for row in some])
+            return np.stack([np.broadcast_to(np.asarray(row), some.shape[1:]) for row in rows])[:, : params.shape[1]]
+
+    def _slopes(self, params: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Derivatives ``(N, n_full, n)`` of all parameters by those that are fitted."""
+
+        def one(column: Array) -> Array:
+            return jnp.stack([jnp.asarray(value) * 1.0 for value in self.complete(list(column))])
+
+        with jax.enable_x64(True):
+            some = jnp.asarray(_at_least_two(params).T)
+            return np.asarray(jax.vmap(jax.jacfwd(one))(some))[: params.shape[1]]
+
+
+def _at_least_two(params: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Columns of fits, a single one twice: a number by itself is divided otherwise than an array, in its last bit."""
+    return np.repeat(params, 2, axis=1) if params.shape[1] == 1 else params
+
+
+def _in_order(terms: Mapping[str, tuple[tuple[str, ...], Any]]) -> list[str]:
+    """Each after those that it follows from."""
+    order: list[str] = []
+    while len(order) < len(terms):
+        ready = [n for n in terms if n not in order and all(o not in terms or o in order for o in terms[n][0])]
+        if not ready:
+            circle = ", ".join(repr(n) for n in terms if n not in order)
+            raise FitInputError(f"the tied parameters {circle} follow from each other; leave one of them free")
+        order += ready
+    return order

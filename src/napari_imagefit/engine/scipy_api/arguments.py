@@ -1,0 +1,205 @@
+"""The arguments of `curve_fit`, read and refused as SciPy does."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..core.errors import FitInputError, FitInputTypeError
+
+METHODS = (None, "lm", "trf", "dogbox")
+Real = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class CurveInput:
+    """What is to be fitted, checked.
+
+    Attributes
+    ----------
+    xdata : array or any object
+        As `f` takes it.
+    ydata : array, ``(m,)``, or a number that is broadcast to what `f` returns
+    p0, lower, upper : arrays, ``(n,)``
+    sigma : None, array ``()`` or ``(m,)``, or covariance ``(m, m)``
+    used : boolean array ``(m,)`` or None
+    """
+
+    xdata: Any
+    ydata: Real
+    p0: Real
+    lower: Real
+    upper: Real
+    sigma: Real | None
+    used: NDArray[np.bool_] | None
+
+    @property
+    def bounded(self) -> bool:
+        return bool(np.isfinite(self.lower).any() or np.isfinite(self.upper).any())
+
+
+def read(
+    f: Callable[..., Any],
+    xdata: Any,
+    ydata: ArrayLike,
+    p0: ArrayLike | None,
+    sigma: ArrayLike | None,
+    check_finite: bool | None,
+    bounds: Any,
+    method: str | None,
+    nan_policy: str | None,
+    data_mask: ArrayLike | None,
+) -> CurveInput:
+    """Check the arguments in SciPy's order, with its errors.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where SciPy does, in its words.
+    """
+    if not callable(f):
+        raise FitInputTypeError(f"f={f!r} cannot be called; give a function f(xdata, *params)")
+    n = count_parameters(f) if p0 is None else np.atleast_1d(np.asarray(p0, float)).size
+    lower, upper = read_bounds(bounds, n)
+    start = feasible_start(lower, upper) if p0 is None else np.atleast_1d(np.asarray(p0, float))
+    unbounded = np.isneginf(lower).all() and np.isposinf(upper).all()
+    if method in (None, "lm") and unbounded:
+        start = start.ravel()
+    if start.ndim > 1:
+        raise FitInputError("`p0` must have at most 1 dimension.")
+    if method not in METHODS:
+        raise FitInputError(f"`method` must be 'trf', 'dogbox', 'lm' or None, not {method!r}.")
+    if method == "lm" and (np.isfinite(lower).any() or np.isfinite(upper).any()):
+        raise FitInputError("Method 'lm' only works for unconstrained problems. Use 'trf' or 'dogbox' instead.")
+    if not np.isfinite(start).all():
+        raise FitInputError(f"`p0` holds {start[~np.isfinite(start)][0]}; give finite numbers.")
+    if ((start < lower) | (start > upper)).any():
+        raise FitInputError("Initial guess is outside of provided bounds")
+
+    check_finite = nan_policy is None if check_finite is None else check_finite
+    y = np.asarray(np.ma.filled(np.ma.asarray(ydata, float), np.nan) if np.ma.isMaskedArray(ydata) else ydata, float)
+    if isinstance(xdata, (list, tuple, np.ndarray)):
+        xdata = np.asarray(xdata, float)
+    if y.size == 0:
+        raise FitInputError("`ydata` must not be empty!")
+    if y.ndim > 1:
+        raise FitInputError(f"`ydata` has shape {y.shape}; give a vector, and let `f` return one.")
+    s = None if sigma is None else np.asarray(sigma, float)
+    used = None if data_mask is None else np.asarray(data_mask)
+    if used is not None and (used.dtype != bool or used.shape != y.shape):
+        raise FitInputError(
+            f"`data_mask` has type {used.dtype} and shape {used.shape}; give booleans of ydata's shape {y.shape}, "
+            "True for the samples to fit"
+        )
+    if check_finite:
+        for values in (y, xdata):
+            if isinstance(values, np.ndarray):
+                np.asarray_chkfinite(_of_used(values, used, y.shape))
+    elif nan_policy is not None:
+        xdata, y, s, used = apply_nan_policy(xdata, y, s, used, nan_policy)
+    return CurveInput(xdata, y, start, lower, upper, read_sigma(s, y, used), used)
+
+
+def _of_used(values: NDArray[Any], used: NDArray[np.bool_] | None, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Without the samples that are masked: these may be anything."""
+    return values[..., used] if used is not None and used.ndim == 1 and values.shape[-1:] == shape else values
+
+
+def count_parameters(f: Callable[..., Any]) -> int:
+    """How many parameters `f` takes after the independent variable."""
+    try:
+        signature = inspect.signature(f)
+    except (TypeError, ValueError):
+        raise FitInputError("Unable to determine number of fit parameters.") from None
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    n = sum(p.kind in kinds for p in signature.parameters.values())
+    if n < 2:
+        raise FitInputError("Unable to determine number of fit parameters.")
+    return n - 1
+
+
+def read_bounds(bounds: Any, n: int) -> tuple[Real, Real]:
+    """Lower and upper ``(n,)`` from a pair or an object like SciPy's ``Bounds``."""
+    if hasattr(bounds, "lb") and hasattr(bounds, "ub"):
+        pair: tuple[Any, ...] = (bounds.lb, bounds.ub)
+    else:
+        try:
+            pair = tuple(bounds)
+        except TypeError:
+            raise FitInputTypeError(f"`bounds` are {bounds!r}; give a pair (lower, upper)") from None
+        if len(pair) != 2:
+            raise FitInputError("`bounds` must contain 2 elements.")
+    try:
+        low, high = (np.broadcast_to(np.asarray(b, float), (n,)).copy() for b in pair)
+    except ValueError:
+        raise FitInputTypeError("Inconsistent shapes between bounds and `p0`.") from None
+    if np.isnan(low).any() or np.isnan(high).any():
+        raise FitInputError("`bounds` hold NaN; give -inf or inf where there is no bound.")
+    if (low > high).any():
+        raise FitInputError("Each lower bound must be less than its upper bound, or equal to hold the parameter.")
+    if np.isinf(low[low == high]).any():
+        raise FitInputError("Both bounds of a parameter are infinite with the same sign; give finite numbers.")
+    return low, high
+
+
+def feasible_start(lower: Real, upper: Real) -> Real:
+    """Where SciPy starts without a p0: 1, or inside the bounds."""
+    low, high = np.isfinite(lower), np.isfinite(upper)
+    with np.errstate(invalid="ignore", over="ignore"):
+        middle = 0.5 * lower + 0.5 * upper
+        return np.select([low & high, low, high], [middle, lower + 1, upper - 1], 1.0)
+
+
+def apply_nan_policy(
+    xdata: Any, y: Real, sigma: Real | None, used: NDArray[np.bool_] | None, policy: str
+) -> tuple[Any, Real, Real | None, NDArray[np.bool_] | None]:
+    """Leave out samples with a NaN in x or y, or refuse them."""
+    if policy == "propagate":
+        raise FitInputError("`nan_policy='propagate'` is not supported by this function.")
+    if policy not in ("raise", "omit"):
+        raise FitInputError("nan_policy must be one of {None, 'raise', 'omit'}")
+    numeric = isinstance(xdata, np.ndarray)
+    missing = np.isnan(y)
+    if numeric:
+        x_missing = np.isnan(xdata).any(axis=tuple(range(xdata.ndim - 1)))
+        missing = missing | (x_missing if x_missing.shape == y.shape else np.zeros(y.shape, bool))
+    if not missing.any():
+        return xdata, y, sigma, used
+    if policy == "raise" and used is not None and not (missing & used).any():
+        return xdata, y, sigma, used
+    if policy == "raise":
+        raise FitInputError("The input contains nan values")
+    if numeric:
+        xdata = xdata[..., ~missing]
+    if sigma is not None and sigma.shape == y.shape:
+        sigma = sigma[~missing]
+    elif sigma is not None and sigma.ndim == 2:
+        sigma = sigma[~missing][:, ~missing]
+    return xdata, y[~missing], sigma, None if used is None else used[~missing]
+
+
+def read_sigma(sigma: Real | None, y: Real, used: NDArray[np.bool_] | None = None) -> Real | None:
+    """Standard deviations ``()`` or ``(m,)``, or a covariance ``(m, m)``."""
+    if sigma is None:
+        return None
+    if sigma.size == 1:
+        sigma = sigma.reshape(())
+    elif sigma.shape not in {(y.size,), (y.size, y.size)}:
+        raise FitInputError("`sigma` has incorrect shape.")
+    if used is not None and sigma.ndim > 0:
+        # what is said of samples that are masked does not matter
+        sigma = np.where(used if sigma.ndim == 1 else used[:, None] & used, sigma, 1.0)
+    if sigma.ndim < 2:
+        if np.isnan(sigma).any() or (sigma == 0).any():
+            raise FitInputError(
+                f"`sigma` holds {sigma[np.isnan(sigma) | (sigma == 0)].flat[0]}; give positive numbers."
+            )
+        return np.abs(sigma)
+    if not np.isfinite(sigma).all():
+        raise FitInputError("`sigma` must be finite and positive definite.")
+    return sigma

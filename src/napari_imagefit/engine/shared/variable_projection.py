@@ -1,0 +1,249 @@
+"""Fits that share parameters, each by itself with those held, and steps of those alone.
+
+A joint fit ends when the cost of all changes no more, while one of thousands may still be on its way, and one that
+wanders off stops all. Here every fit comes to its own minimum, those that come to none have no say, and the shared
+parameters s take steps of the profiled cost ``F(s) = Σ min_o f(o, s)``. With a fit's gradient g and Gauss–Newton matrix
+A, o its own parameters and ``K = A_oo⁻¹A_os``, its gradient is ``Σ(g_s − Kᵀg_o)`` and its matrix ``Σ(A_ss − A_so K)``:
+variable projection, G. H. Golub and V. Pereyra, SIAM J. Numer. Anal. 10, 413 (1973). What the gradient has changed by
+from step to step mends the matrix (Broyden, Fletcher, Goldfarb and Shanno's update).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.fits import Fits
+from ..core.status import Flag, Status
+from ..drive.problem import Problem
+from ..drive.run import Progress, iter_fit
+
+Floats = NDArray[np.float64]
+Booleans = NDArray[np.bool_]
+# gradient (n_free, N) and Gauss–Newton matrix (n_free, n_free, N) at parameters (n_params, N)
+Expansions = Callable[[Floats], tuple[Floats, Floats]]
+
+ROUNDS, HALVINGS = 30, 8
+# What is left to gain, next to the variance of the data, where a step is a thousandth of a standard error.
+LITTLE = 1e-6
+# Of the way to a bound no more is taken in one step.
+MOST_OF_THE_WAY = 0.995
+# Of those that have a say, so many may lose it in one step.
+LOST = 0.1
+# Eigenvalues of a matrix with a diagonal of 1 that are nothing but rounding.
+NULL = 1e-10
+
+
+class Profiled(NamedTuple):
+    """Where the fits have come to."""
+
+    fits: Fits  # each with what is shared held
+    says: Booleans  # (N,): which of them have a say
+    settled: bool  # whether the shared parameters have come to their minimum
+    rounds: int
+
+    @property
+    def sound(self) -> int:
+        """How many have a say and know their own parameters."""
+        return int(np.count_nonzero(self.says & ((self.fits.flags & np.uint16(Flag.POORLY_DETERMINED)) == 0)))
+
+
+class _Look(NamedTuple):
+    """The profiled cost, to second order."""
+
+    gradient: Floats  # (k,)
+    matrix: Floats  # (k, k)
+    reach: Floats  # (N, n_own, k): how the own parameters follow, with the other sign
+
+
+class _Step(NamedTuple):
+    shared: Floats  # (k,)
+    gain: float  # by how much the cost is to fall
+
+
+def iter_profile(
+    problem: Problem, shared: tuple[int, ...], params: Floats, expansions: Expansions, should_stop: Callable[[], bool]
+) -> Generator[Progress, None, Profiled]:
+    """From parameters ``(n_params, N)`` to the minimum of the profiled cost, or until it is stopped."""
+    search = _Search(problem, shared, expansions, should_stop)
+    found = yield from search.run(params)
+    usable = found.fits.status != Status.TOO_FEW_SAMPLES
+    if should_stop() or (found.settled and 2 * found.sound >= np.count_nonzero(usable)):
+        return found
+    # perhaps one that has no answer has led the others astray: again, with those that have one alone
+    alone = yield from _drain(problem, should_stop)
+    answered = alone.status > 0
+    if should_stop() or not answered.any():
+        return found
+    start = np.where(answered, alone.solution, np.nan)
+    start[list(shared)] = np.nanmedian(start[list(shared)], axis=1)[:, None]
+    again = yield from replace(search, outside=~answered).run(start)
+    return again if again.settled and (again.sound > found.sound or not found.settled) else found
+
+
+@dataclass(frozen=True, eq=False)
+class _Search:
+    problem: Problem
+    shared: tuple[int, ...]
+    expansions: Expansions
+    should_stop: Callable[[], bool]
+    outside: Booleans | None = field(default=None)  # (N,): who has no say from the beginning
+
+    @property
+    def own(self) -> list[int]:
+        return [i for i in self.problem.free if i not in self.shared]
+
+    def run(self, params: Floats) -> Generator[Progress, None, Profiled]:
+        common, now = list(self.shared), (yield from self._come_to_rest(params, params))
+        before: tuple[Floats, Floats, Booleans] | None = None
+        rounds = min(ROUNDS, self.problem.options.max_iterations)
+        for round_ in range(1, rounds + 1):
+            says = self._says(now)
+            if self.should_stop() or not says.any():
+                break
+            look, values = self._look(now, says), now.solution[common][:, says][:, 0]
+            matrix = look.matrix
+            if before is not None and np.array_equal(before[2], says):
+                matrix = _mended(matrix, values - before[0], look.gradient - before[1], self._little(now, says))
+            before = values, look.gradient, says
+            step = self._step(values, look.gradient, matrix)
+            if self._is_over(now, says, values, step):
+                return Profiled(now, says, settled=True, rounds=round_)
+            there = yield from self._go(now, says, look, step)
+            if there is None:
+                # a cost that falls no further at the resolution that it has
+                return Profiled(now, says, settled=step.gain < 1e-8 * now.cost[says].sum(), rounds=round_)
+            now = there
+        says = self._says(now)
+        return Profiled(now, says, settled=not says.any(), rounds=rounds)
+
+    def _says(self, fits: Fits) -> Booleans:
+        return np.asarray(fits.status > 0) if self.outside is None else (fits.status > 0) & ~self.outside
+
+    def _go(self, now: Fits, says: Booleans, look: _Look, step: _Step) -> Generator[Progress, None, Fits | None]:
+        """Take the step, or a part of it; None if none makes the cost fall."""
+        eps = float(np.finfo(self.problem.options.dtype).eps)
+        rounding = 10 * eps * float(np.sqrt(np.sum(now.cost[says] ** 2)))
+        part = 1.0
+        for _ in range(HALVINGS):
+            moved = now.solution.copy()
+            moved[list(self.shared)] += part * step.shared[:, None]
+            moved[self.own] -= part * np.einsum("nok,k->on", look.reach, step.shared)
+            there = yield from self._come_to_rest(np.where(now.status > 0, moved, np.nan), moved)
+            both = says & self._says(there)
+            lost = np.count_nonzero(says & ~both)
+            if self.should_stop():
+                return there
+            falls = both.any() and there.cost[both].sum() <= now.cost[both].sum() + rounding
+            if falls and lost <= max(1, LOST * np.count_nonzero(says)):
+                return there
+            part /= 4
+        return None
+
+    def _come_to_rest(self, start: Floats, at: Floats) -> Generator[Progress, None, Fits]:
+        """Every fit with the shared values of `at` held; those that fail try again from where they begin alone."""
+        values = np.nanmedian(at[list(self.shared)], axis=1)[:, None]
+        found = yield from self._fit_held(values, start)
+        failed = found.status <= 0
+        # all of them only if it would not be the same again
+        if failed.any() and (not failed.all() or np.isfinite(start).any()):
+            again = yield from self._fit_held(values, self.problem.start)
+            better = failed & (again.status > 0)
+            if better.any():
+                found.put(np.flatnonzero(better), again.at(better))
+        return found
+
+    def _fit_held(self, values: Floats, start: Floats) -> Generator[Progress, None, Fits]:
+        problem, index = self.problem, list(self.shared)
+        shape = (len(problem.model.names), problem.n_fits)
+        start, lower, upper = (np.array(np.broadcast_to(a, shape)) for a in (start, problem.lower, problem.upper))
+        # who is nowhere yet begins where it was told to
+        start = np.where(np.isnan(start), problem.start, start)
+        start[index] = lower[index] = upper[index] = values
+        held = problem.held | {problem.model.names[i] for i in index}
+        return (
+            yield from _drain(
+                replace(problem, start=start, lower=lower, upper=upper, held=held, each=True), self.should_stop
+            )
+        )
+
+    def _look(self, now: Fits, says: Booleans) -> _Look:
+        places = {i: k for k, i in enumerate(self.problem.free)}
+        o, s = np.array([places[i] for i in self.own]), np.array([places[i] for i in self.shared])
+        gradient, matrix = (np.where(says, values, 0.0) for values in self.expansions(now.solution))
+        still = ((now.at_bound != 0) | (self.problem.lower == self.problem.upper))[self.own].T
+        inverse = _inverse(np.moveaxis(matrix[o[:, None], o], 2, 0), still)
+        cross = np.where(still[:, :, None], 0.0, np.moveaxis(matrix[o[:, None], s], 2, 0))  # (N, n, k)
+        reach = inverse @ cross
+        return _Look(
+            gradient[s].sum(axis=1) - np.einsum("nok,on->k", reach, gradient[o]),
+            matrix[s[:, None], s].sum(axis=2) - np.einsum("nok,nol->kl", cross, reach),
+            reach,
+        )
+
+    def _step(self, values: Floats, gradient: Floats, matrix: Floats) -> _Step:
+        """To the minimum of the quadratic, but for what a bound stops."""
+        index = list(self.shared)
+        below, above = values - self.problem.lower[index, 0], self.problem.upper[index, 0] - values
+        step, stopped = np.zeros(len(index)), np.zeros(len(index), bool)
+        for _ in index:
+            left = np.where(stopped, step, 0.0)
+            free = -_inverse(matrix[None], stopped[None])[0] @ np.where(stopped, 0.0, gradient + matrix @ left)
+            step = np.where(stopped, left, free)
+            clipped = np.clip(step, -MOST_OF_THE_WAY * below, MOST_OF_THE_WAY * above)
+            if (clipped == step).all():
+                break
+            stopped |= clipped != step
+            step = np.where(stopped, clipped, step)
+        return _Step(step, float(-gradient @ step - 0.5 * step @ matrix @ step))
+
+    def _little(self, now: Fits, says: Booleans) -> float:
+        """Of the cost, what a thousandth of the standard errors is."""
+        freedom = max(1, int((now.n_used - now.n_free)[says].sum()) - len(self.shared))
+        return LITTLE * float(now.cost[says].sum()) / freedom
+
+    def _is_over(self, now: Fits, says: Booleans, values: Floats, step: _Step) -> bool:
+        options, cost = self.problem.options, float(now.cost[says].sum())
+        rounding = 10 * float(np.finfo(options.dtype).eps) * cost / np.count_nonzero(says)
+        enough = max(min(options.ftol * cost, self._little(now, says)), rounding)
+        return step.gain <= enough or bool((np.abs(step.shared) <= 1e-15 * np.abs(values)).all())
+
+
+def _drain(problem: Problem, should_stop: Callable[[], bool]) -> Generator[Progress, None, Fits]:
+    steps = iter_fit(problem, should_stop)
+    while True:
+        try:
+            progress = next(steps)
+        except StopIteration as end:
+            found: Fits = end.value
+            return found
+        # the shared ones may move once more
+        yield replace(progress, done=min(progress.done, problem.n_fits - 1))
+
+
+def _mended(matrix: Floats, step: Floats, change: Floats, little: float) -> Floats:
+    """The matrix, so that the step would have changed the gradient by as much as it did."""
+    bent = matrix @ step
+    along, seen = float(step @ bent), float(step @ change)
+    # a step that is next to none tells of rounding
+    if along <= little or seen <= 0.05 * along:
+        return matrix
+    return np.asarray(matrix - np.outer(bent, bent) / along + np.outer(change, change) / seen)
+
+
+def _inverse(matrix: Floats, still: Booleans) -> Floats:
+    """Of symmetric matrices ``(n, p, p)``, 0 for what is still and along what nothing depends on."""
+    diagonal = np.einsum("npp->np", matrix)
+    still = still | ~(diagonal > 0)
+    scale = np.sqrt(np.where(still, 1.0, diagonal))
+    both = ~still[:, :, None] & ~still[:, None, :]
+    unit = np.where(both, matrix / (scale[:, :, None] * scale[:, None, :]), 0.0)
+    values, vectors = np.linalg.eigh(unit)
+    with np.errstate(divide="ignore"):
+        inverse = np.where(values > NULL, 1 / values, 0.0)
+    turned = (vectors * inverse[:, None, :]) @ np.swapaxes(vectors, 1, 2)
+    return np.asarray(turned / (scale[:, :, None] * scale[:, None, :]))

@@ -1,0 +1,84 @@
+"""Rician noise: magnitudes of complex signals of which both channels have Gaussian noise of the same σ.
+
+With m = |μ|/σ and x = d/σ, a magnitude d of the signal μ has the density x·exp(−(x² + m²)/2)·I₀(xm)/σ. Bessel functions
+appear scaled by exp(−z), so that nothing overflows.
+
+References
+----------
+S. O. Rice, Mathematical analysis of random noise, Bell Syst. Tech. J. 24, 46 (1945).
+H. Gudbjartsson, S. Patz, The Rician distribution of noisy MRI data, Magn. Reson. Med. 34, 910 (1995).
+J. Sijbers et al., Maximum-likelihood estimation of Rician distribution parameters, IEEE Trans. Med. Imaging 17, 357
+(1998).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from ..._lazy import LazyModule
+from ..models.model import Array
+
+if TYPE_CHECKING:
+    import jax
+    import jax.numpy as jnp
+else:
+    jax, jnp = LazyModule("jax"), LazyModule("jax.numpy")
+
+# Fisher's information of m is s·P(s)/Q(s) with s = m², within 2·10⁻⁵ of itself (found by least squares on quadratures
+# of the definition), and beyond FAR its series.
+P = (1.0, 1.837736567807326, 0.43794588581457466, 0.07932019707043042, 0.005454768528415782)
+Q = (1.0, 2.8370846382406523, 2.037299610980468, 0.482604132742104, 0.08202574633328094, 0.005454768528415782)
+FAR = 1e3
+# What twice the most likely cost of a magnitude, exp'd, lacks of its asymptote 2πx² − π, in units of 1/x².
+LACK = 4.08
+
+
+def cost(m: Array, x: Array) -> Array:
+    """Minus the logarithm of the likelihood of m, less about what it is for the likeliest m; never negative.
+
+    What is taken off depends on the datum only. It is exact for x² ≤ 2, where m = 0 is likeliest, and at most 0.012
+    too little above.
+    """
+    u = x * x
+    above = jnp.where(u > 2, u, 2)
+    # ½x² and ½ln(2πx² − π − …), written as factors: the product is about 1 where the fit is good
+    floor = jnp.where(u > 2, jnp.sqrt(2 * math.pi * above - math.pi - LACK / above), jnp.exp(0.5 * jnp.minimum(u, 2)))
+    return jnp.maximum(0.5 * (x - m) ** 2 - jnp.log(jax.scipy.special.i0e(x * m) * floor), 0)
+
+
+def score(m: Array, x: Array) -> Array:
+    """The derivative of the cost by m, divided by m: 1 − (x/m)·I₁(xm)/I₀(xm)."""
+    z = x * m
+    positive = z > jnp.finfo(z.dtype).tiny
+    safe = jnp.where(positive, z, 1)
+    quotient = jax.scipy.special.i1e(safe) / (safe * jax.scipy.special.i0e(safe))
+    return 1 - x * x * jnp.where(positive, quotient, 0.5)
+
+
+def information(m: Array) -> Array:
+    """Fisher's information of m, divided by m²: 1 at 0, about 1/m² where the signal is strong."""
+    s = m * m
+    near = jnp.minimum(s, FAR)
+    far = jnp.maximum(s, FAR)
+    return jnp.where(s < FAR, _polynomial(P, near) / _polynomial(Q, near), (1 - (0.5 + 0.25 / far) / far) / far)
+
+
+def moments(m: Array) -> tuple[Array, Array]:
+    """Mean and standard deviation of x."""
+    s = m * m
+    near = jnp.minimum(s, FAR)
+    quarter = 0.25 * near
+    i0e, i1e = jax.scipy.special.i0e, jax.scipy.special.i1e
+    mean = math.sqrt(0.5 * math.pi) * ((1 + 0.5 * near) * i0e(quarter) + 0.5 * near * i1e(quarter))
+    far = jnp.sqrt(jnp.maximum(s, FAR))
+    # a difference of large numbers that is about 1
+    variance = jnp.where(s < FAR, 2 + near - mean**2, 1 - 0.5 / far**2)
+    return jnp.where(s < FAR, mean, far + 0.5 / far + 0.125 / far**3), jnp.sqrt(variance)
+
+
+def _polynomial(coefficients: tuple[float, ...], s: Array) -> Array:
+    value = jnp.full_like(s, coefficients[-1])
+    for coefficient in coefficients[-2::-1]:
+        value = value * s + coefficient
+    return value
