@@ -6,10 +6,11 @@ Everything works on a batch: ``data`` and ``weights`` are ``(m, B)``, coordinate
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .._lazy import LazyModule
 from ..engine.core.array_module import is_numpy, xp
@@ -109,7 +110,7 @@ def sums_at(places: Array, values: Array, length: int) -> Array:
     fits = values.shape[1]
     flat = places * fits + np.arange(fits, dtype=places.dtype)
     if is_numpy(places, values):
-        sums = np.bincount(flat.ravel(), values.ravel(), length * fits).astype(values.dtype)
+        sums: Array = np.bincount(flat.ravel(), values.ravel(), length * fits).astype(values.dtype)
     else:
         sums = jnp.zeros(length * fits, values.dtype).at[flat].add(values)
     return sums.reshape(length, fits)
@@ -190,7 +191,7 @@ class Level(NamedTuple):
 
 
 def best_of(
-    candidates: Sequence[object], attempt: Callable[[Array], tuple[Array, Found]], data: Array, parts: int
+    candidates: ArrayLike, attempt: Callable[[Array], tuple[Array, Found]], data: Array, parts: int
 ) -> tuple[Array, Found]:
     """For each fit, the result of the candidate with the largest gain; 0 where none has a gain that is a number.
 
@@ -199,7 +200,7 @@ def best_of(
 
     Parameters
     ----------
-    candidates : sequence, ``(K,)`` or ``(K, n)``
+    candidates : array_like, ``(K,)`` or ``(K, n)``
     attempt : callable
         From one candidate, a number or n of them, to its gain ``(B,)`` and a tuple of arrays ``(B,)``.
     data : array, ``(m, B)``
