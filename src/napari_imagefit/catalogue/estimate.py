@@ -153,6 +153,8 @@ class Regression(NamedTuple):
         x = self.mean_of(basis)
         own = basis - x
         xx, xy = add_up(self.squares * own * own, self.product * own)
+        # what is left of a constant is its rounding
+        xx = xp.where(xx > (8 * xp.finfo(xx.dtype).eps * x) ** 2 * self.total, xx, 0)
         amplitude = ratio(xy, xx)
         return Line(amplitude, self.mean - amplitude * x, amplitude * xy)
 

@@ -71,7 +71,7 @@ def find_pair(row: Array, data: Array, weights: Array, gain: Callable[[Sums, Arr
     own, on = xp.sum(w * row * row, axis=1), xp.sum(w * row * data, axis=1)
 
     def attempt(pair: Array) -> tuple[Array, tuple[Array, Array]]:
-        i, j = pair[0], pair[1]
+        i, j = pair.astype(np.int32)
         common = xp.sum(w * row[i] * row[j], axis=0)
         found = gain(Sums(own[i], own[j], common, on[i], on[j]), i)
         everywhere = xp.zeros_like(found)
