@@ -146,13 +146,13 @@ class Regression(NamedTuple):
 
     def mean_of(self, a: Array) -> Array:
         """Weighted mean."""
-        return ratio(add_up(self.squares * a)[0], self.total)
+        return ratio(xp.sum(self.squares * a, axis=0), self.total)
 
     def on(self, basis: Array) -> Line:
         """The regression on one basis function ``(m, B)``."""
         x = self.mean_of(basis)
         own = basis - x
-        xx, xy = add_up(self.squares * own * own, self.product * own)
+        xx, xy = xp.sum(self.squares * own * own, axis=0), xp.sum(self.product * own, axis=0)
         # what is left of a constant is its rounding
         xx = xp.where(xx > (8 * xp.finfo(xx.dtype).eps * x) ** 2 * self.total, xx, 0)
         amplitude = ratio(xy, xx)

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..engine.core.array_module import xp
 from ..engine.models.model import Array
-from .estimate import Regression, add_up, best_of, extent, ratio
+from .estimate import Regression, best_of, extent, ratio
 
 
 class Pair(NamedTuple):
@@ -39,7 +39,7 @@ def regress_alone(basis: Array, squares: Array, product: Array) -> tuple[Array, 
 
     Weights² and their product with the data are what is given.
     """
-    on_basis, own = add_up(product * basis, squares * basis * basis)
+    on_basis, own = xp.sum(product * basis, axis=0), xp.sum(squares * basis * basis, axis=0)
     factor = ratio(on_basis, own)
     return factor, factor * on_basis
 
@@ -50,10 +50,10 @@ def regress_pair(a: Array, b: Array, squares: Array, product: Array) -> Pair:
     Weights² and their product with the data are what is given.
     """
     part = squares * a
-    aa, ab, bb, on_a = add_up(part * a, part * b, squares * b * b, product * a)
-    share = ratio(ab, aa)
+    aa, bb, on_a = (xp.sum(terms, axis=0) for terms in (part * a, squares * b * b, product * a))
+    share = ratio(xp.sum(part * b, axis=0), aa)
     rest = b - share * a
-    own, on_rest = add_up(squares * rest * rest, product * rest)
+    own, on_rest = xp.sum(squares * rest * rest, axis=0), xp.sum(product * rest, axis=0)
     differs = own > 100 * xp.finfo(own.dtype).eps * bb
     first, second = ratio(on_a, aa), xp.where(differs, ratio(on_rest, own), 0)
     return Pair(first - share * second, second, first * on_a + second * on_rest)
