@@ -15,7 +15,7 @@ from .separable import centred, regress_in_turn, regress_pair, span_of
 def _biexponential(
     coords: Coords, amplitude_1: Array, tau_1: Array, amplitude_2: Array, tau_2: Array, offset: Array
 ) -> Array:
-    return amplitude_1 * xp.exp(-coords[0] * (1 / tau_1)) + amplitude_2 * xp.exp(-coords[0] * (1 / tau_2)) + offset
+    return amplitude_1 * xp.exp(coords[0] * (-1 / tau_1)) + amplitude_2 * xp.exp(coords[0] * (-1 / tau_2)) + offset
 
 
 Found = tuple[Array, ...]

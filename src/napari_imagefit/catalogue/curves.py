@@ -21,7 +21,7 @@ HALVES = 7
 
 
 def _exponential(coords: Coords, amplitude: Array, tau: Array, offset: Array) -> Array:
-    return amplitude * xp.exp(-coords[0] * (1 / tau)) + offset
+    return amplitude * xp.exp(coords[0] * (-1 / tau)) + offset
 
 
 def guess_exponential(coords: Coords, data: Array, weights: Array) -> Array:

@@ -54,7 +54,7 @@ stretched_exponential = Model(
 
 
 def _inversion(coords: Coords, amplitude: Array, t1: Array, efficiency: Array) -> Array:
-    return amplitude * (1 - 2 * efficiency * xp.exp(-coords[0] * (1 / t1)))
+    return amplitude - (2 * efficiency * amplitude) * xp.exp(coords[0] * (-1 / t1))
 
 
 def _guess_inversion(coords: Coords, data: Array, weights: Array) -> Array:
@@ -87,7 +87,7 @@ inversion_recovery = Model(
 
 
 def _saturation(coords: Coords, amplitude: Array, t1: Array) -> Array:
-    return -amplitude * xp.expm1(-coords[0] * (1 / t1))
+    return -amplitude * xp.expm1(coords[0] * (-1 / t1))
 
 
 def _guess_saturation(coords: Coords, data: Array, weights: Array) -> Array:
@@ -113,7 +113,7 @@ saturation_recovery = Model(
 
 
 def _recovery(coords: Coords, amplitude: Array, tau: Array, offset: Array) -> Array:
-    return offset - amplitude * xp.expm1(-coords[0] * (1 / tau))
+    return offset - amplitude * xp.expm1(coords[0] * (-1 / tau))
 
 
 def _guess_recovery(coords: Coords, data: Array, weights: Array) -> Array:
@@ -137,7 +137,7 @@ exponential_recovery = Model(
 
 
 def _ivim(coords: Coords, s0: Array, f: Array, d_star: Array, d: Array) -> Array:
-    return s0 * (f * xp.exp(-coords[0] * d_star) + (1 - f) * xp.exp(-coords[0] * d))
+    return (s0 * f) * xp.exp(coords[0] * -d_star) + (s0 * (1 - f)) * xp.exp(coords[0] * -d)
 
 
 # The least fall within the reach of the b-values that is looked for.
