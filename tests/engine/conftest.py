@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from napari_imagefit.engine.core.fits import Fits
-from napari_imagefit.engine.drive.problem import Options, Problem
+from napari_imagefit.engine.drive.problem import Problem
+from napari_imagefit.engine.core.options import Options
 from napari_imagefit.engine.drive.run import iter_fit
 from napari_imagefit.engine.models.model import Model
 

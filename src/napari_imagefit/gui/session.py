@@ -15,7 +15,7 @@ from napari.qt.threading import create_worker
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from ..engine.drive.run import Progress
+from ..engine.core.progress import Progress
 from ..imaging.lazy_arrays import is_dask
 from ..layers.inputs import compile_for, run_any
 from ..layers.outputs import Output, put, remove_stale, role, role_of

@@ -10,7 +10,7 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from ..engine.core.errors import FitInputError
-from ..engine.drive.run import Progress
+from ..engine.core.progress import Progress
 from ..engine.results.fit_result import FitResult
 from ..layers.choices import Choices
 from ..layers.inputs import freeze

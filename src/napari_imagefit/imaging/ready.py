@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.drive.problem import Options
+from ..engine.core.options import Options
 from ..engine.models.model import Model
 from ..engine.models.prediction import predict
 from ..engine.models.prediction_error import predict_with_error

@@ -10,18 +10,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..engine.core.device import device_name
 from ..engine.core.errors import FitInputError
 from ..engine.core.fits import Fits
+from ..engine.core.options import Options
+from ..engine.core.progress import Progress
 from ..engine.core.status import Status
+from ..engine.core.types import Bounds, DType, Noise, Values
 from ..engine.core.validation import float_array
-from ..engine.drive.problem import Bounds, DType, Options, Problem, Values, check_parameters
-from ..engine.drive.run import Progress, device_name, iter_fit
+from ..engine.drive.problem import Problem, check_parameters
+from ..engine.drive.run import iter_fit
 from ..engine.models.model import Model
 from ..engine.models.ties import Ties
 from ..engine.results.fit_result import FitResult, Source
 from ..engine.shared.joint_fit import iter_fit_shared
 from ..engine.sums.camera import Camera
-from ..engine.sums.noise_and_loss import Noise
 from .centres import flag_centres
 
 Run = Generator[Progress, None, FitResult]

@@ -13,7 +13,7 @@ from ..engine.core.errors import FitInputError
 from ..engine.drive.run import MOST_FITS
 from ..engine.models.model import Model
 from ..engine.models.prediction import predict
-from ..engine.sums.normal_equations import TILE
+from ..engine.sums.samples import TILE
 from ..imaging.lazy_arrays import is_dask
 from ..imaging.ready import compile_curve, compile_surface
 from ..imaging.regions import Region, find_regions

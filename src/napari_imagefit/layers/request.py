@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.core.errors import FitEngineError, FitInputError
-from ..engine.drive.problem import Options
-from ..engine.drive.run import Progress
+from ..engine.core.options import Options
+from ..engine.core.progress import Progress
 from ..engine.models.model import Model
 from ..engine.results.fit_result import FitResult
 from ..imaging.image import ImageSource, iter_fit_regions

@@ -24,7 +24,7 @@ from .request import MeanFit, Outcome, Request, Showing, Stop, Task
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from ..engine.drive.run import Progress
+    from ..engine.core.progress import Progress
 
 BETWEEN = 0.6  # s between two showings of a map that fills in
 
@@ -217,7 +217,7 @@ def _showing(request: Request, steps: Run) -> Generator[Progress, None, tuple[Fi
 
 
 def _mean_steps(request: Request, data: NDArray[Any], settings: Settings) -> Generator[Progress, None, MeanFit]:
-    from ..engine.drive.run import Progress
+    from ..engine.core.progress import Progress
     from ..imaging.mean_curve import fit_mean_curve, mean_curve
 
     yield Progress(0, 1)

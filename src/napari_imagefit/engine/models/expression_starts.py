@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..._lazy import LazyModule
-from ..sums.normal_equations import evaluate
+from .evaluation import evaluate
 from .model import Array, Function, Guess, Parameter
 
 if TYPE_CHECKING:

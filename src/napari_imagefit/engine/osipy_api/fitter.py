@@ -14,8 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..core.errors import FitInputError
 from ..core.fits import Fits
+from ..core.options import Options
 from ..core.validation import float_array, real_array
-from ..drive.problem import Options, Problem
+from ..drive.problem import Problem
 from ..drive.run import iter_fit
 from ..models.bound_model import BoundModel
 from .adapter import inside, nameless, to_model

@@ -13,14 +13,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..core.errors import FitInputError, FitInputTypeError
 from ..core.fits import Fits
+from ..core.options import Options
 from ..core.status import Flag, Status
-from ..drive.problem import Options, Problem
+from ..core.types import LOSSES, Loss, LossFunction
+from ..drive.problem import Problem
 from ..drive.run import iter_fit
-from ..sums.noise_and_loss import LOSSES, Loss, LossFunction
 from .arguments import CurveInput, read
 from .backends import Plan
-from .closure_state import Traces
 from .strategy import padded_length, plan_for
+from .traces import Traces
 
 Real = NDArray[np.float64]
 
