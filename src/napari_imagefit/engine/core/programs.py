@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import threading
-import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Hashable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -155,9 +154,7 @@ def compile_lowered(lowered: Any, platform: str, *, reassociate: bool) -> Any:
     while True:
         options = {name: value for name, value in wanted.items() if name not in _refused}
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                return lowered.compile(compiler_options=options) if options else lowered.compile()
+            return lowered.compile(compiler_options=options) if options else lowered.compile()
         except (jax.errors.JaxRuntimeError, ValueError) as error:
             named = [name for name in options if name in str(error)]
             if not named:
