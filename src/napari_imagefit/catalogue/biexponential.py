@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import numpy as np
 
-from .._lazy import LazyModule
+from ..engine.core.array_module import xp
 from ..engine.models.model import Array, Model, Parameter
 from .curves import Coords
-from .estimate import best_of, ratio
+from .estimate import Regression, best_of, ratio
 from .pairs import Sums, falling_row, find_pair
-from .separable import centred, mean, regress_in_turn, regress_pair, span_of
-
-if TYPE_CHECKING:
-    import jax
-    import jax.numpy as jnp
-else:
-    jax, jnp = LazyModule("jax"), LazyModule("jax.numpy")
+from .separable import centred, regress_in_turn, regress_pair, span_of
 
 
 def _biexponential(
     coords: Coords, amplitude_1: Array, tau_1: Array, amplitude_2: Array, tau_2: Array, offset: Array
 ) -> Array:
-    return amplitude_1 * jnp.exp(-coords[0] * (1 / tau_1)) + amplitude_2 * jnp.exp(-coords[0] * (1 / tau_2)) + offset
+    return amplitude_1 * xp.exp(-coords[0] * (1 / tau_1)) + amplitude_2 * xp.exp(-coords[0] * (1 / tau_2)) + offset
 
 
 Found = tuple[Array, ...]
@@ -50,30 +44,30 @@ def _slow(row: Array, since: Array, span: Array, target: Array, weights: Array) 
     and is a very long one here: a fit that starts from a shorter one walks there for ever.
     """
     squares = weights * weights
-    far = jnp.finfo(target.dtype).eps ** (-1 / 3)
+    far = xp.finfo(target.dtype).eps ** (-1 / 3)
     part = since / span
     straight, bend = centred(part, weights), centred(part * part, weights)
-    of_row, on_row = jnp.sum(squares * row * row, axis=1), jnp.sum(squares * row * target, axis=1)
-    common = jnp.sum(squares * row * straight, axis=1)
-    of_line, on_line = jnp.sum(squares * straight * straight, axis=0), jnp.sum(squares * straight * target, axis=0)
+    of_row, on_row = xp.sum(squares * row * row, axis=1), xp.sum(squares * row * target, axis=1)
+    common = xp.sum(squares * row * straight, axis=1)
+    of_line, on_line = xp.sum(squares * straight * straight, axis=0), xp.sum(squares * straight * target, axis=0)
     gains = _explained(Sums(of_line, of_row, common, on_line, on_row), of_line)
-    rate = SLOWEST_RATE * 2 ** (0.5 * jnp.argmax(gains, axis=0).astype(target.dtype))
+    rate = SLOWEST_RATE * 2 ** (0.5 * xp.argmax(gains, axis=0).astype(target.dtype))
 
     def regressed(rate: Array, *more: Array) -> list[Array]:
-        fall = jnp.exp(-part * rate)
+        fall = xp.exp(-part * rate)
         return regress_in_turn(
             [straight, centred(fall, weights), centred(part * fall, weights), *more], target, weights
         )
 
     def moved(rate: Array, height: Array, change: Array) -> Array:
-        return jnp.clip(rate - ratio(change * jnp.sign(height), jnp.abs(height)), 0.6 * rate, 1.6 * rate)
+        return xp.clip(rate - ratio(change * xp.sign(height), xp.abs(height)), 0.6 * rate, 1.6 * rate)
 
     rate = moved(rate, *regressed(rate)[1:])
     slope, *alone = regressed(rate)
     _, *beside, bent = regressed(rate, bend)
-    slow = -2 * ratio(bent * jnp.sign(slope), jnp.abs(slope))
-    rate = jnp.where(slow > 1 / far, moved(rate, *beside), moved(rate, *alone))
-    return span / rate, span / jnp.clip(slow, 1 / far, 0.5)
+    slow = -2 * ratio(bent * xp.sign(slope), xp.abs(slope))
+    rate = xp.where(slow > 1 / far, moved(rate, *beside), moved(rate, *alone))
+    return span / rate, span / xp.clip(slow, 1 / far, 0.5)
 
 
 def _guess_biexponential(coords: Coords, data: Array, weights: Array) -> Array:
@@ -81,43 +75,45 @@ def _guess_biexponential(coords: Coords, data: Array, weights: Array) -> Array:
     t = coords[0]
     low, _, span = span_of(t, weights)
     since, target = t - low, centred(data, weights)
+    regression = Regression.of(data, weights)
 
     def attempt(tau_1: Array, tau_2: Array, exact: bool = False) -> tuple[Array, Found]:
-        short, long = jnp.exp(-since / tau_1), (jnp.expm1 if exact else jnp.exp)(-since / tau_2)
-        pair = regress_pair(centred(short, weights), centred(long, weights), target, weights)
-        model = pair.first * short + pair.second * long
-        return pair.gain, (pair.first, tau_1, pair.second, tau_2, mean(data - model, weights))
+        short, long = xp.exp(-since * (1 / tau_1)), (xp.expm1 if exact else xp.exp)(-since * (1 / tau_2))
+        means = regression.mean_of(short), regression.mean_of(long)
+        pair = regress_pair(short - means[0], long - means[1], regression.squares, regression.product)
+        offset = regression.mean - pair.first * means[0] - pair.second * means[1]
+        return pair.gain, (pair.first, tau_1, pair.second, tau_2, offset)
 
     def closer(gain: Array, found: Found) -> tuple[Array, Found]:
         for step in CLOSER:
-            near = jnp.asarray([(step**i, step**j) for i in (-1, 0, 1) for j in (-1, 0, 1)], data.dtype)
-            gain, found = best_of(near, lambda c, at=found: attempt(c[0] * at[1], c[1] * at[3]))  # type: ignore[misc]
+            near = [(step**i, step**j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
+            gain, found = best_of(near, lambda c, at=found: attempt(c[0] * at[1], c[1] * at[3]), data, 5)  # type: ignore[misc]
         return gain, found
 
     # from five times the span on, in steps of √2
     row = falling_row(since, SLOWEST_RATE / span, octaves=OCTAVES, parts=2)
     squares = weights * weights
-    row = row - ratio(jnp.sum(squares * row, axis=1), jnp.sum(squares, axis=0))[:, None]
+    row = row - ratio(xp.sum(squares * row, axis=1), xp.sum(squares, axis=0))[:, None]
     fast, slow = find_pair(row, target, weights, _explained)
     gain, found = attempt(*(span / SLOWEST_RATE * 2 ** (-0.5 * place) for place in (fast, slow)))
     gain, found = closer(gain, found)
     # one may fall so fast that hardly more than the first sample has it, which the row is too coarse to see
-    after = jnp.min(jnp.where((weights > 0) & (since > 0), since, jnp.inf), axis=0)
-    spike = jnp.where(jnp.isfinite(after), after, span) / SPIKE
-    taus = span / SLOWEST_RATE * 2 ** (-0.5 * jnp.arange(2 * OCTAVES + 1, dtype=data.dtype)[:, None])
-    abrupt = closer(*best_of(taus, lambda tau: attempt(spike, tau)))
-    shorter = jnp.asarray(SHORTER, data.dtype)
-    abrupt = best_of(shorter, lambda c: attempt(c * abrupt[1][1], abrupt[1][3]))
-    better = (abrupt[0] > gain) & (low < 100 * spike)
-    gain, found = jax.tree.map(lambda one, other: jnp.where(better, one, other), abrupt, (gain, found))
+    after = xp.min(xp.where((weights > 0) & (since > 0), since, xp.inf), axis=0)
+    spike = xp.where(xp.isfinite(after), after, span) / SPIKE
+    parts = 2 ** (-0.5 * np.arange(2 * OCTAVES + 1))
+    abrupt = closer(*best_of(parts, lambda part: attempt(spike, span / SLOWEST_RATE * part), data, 5))
+    gain_of_it, abrupt = best_of(SHORTER, lambda c, at=abrupt[1]: attempt(c * at[1], at[3]), data, 5)  # type: ignore[misc]
+    better = (gain_of_it > gain) & (low < 100 * spike)
+    gain = xp.where(better, gain_of_it, gain)
+    found = tuple(xp.where(better, one, other) for one, other in zip(abrupt, found, strict=True))
     # of the exponential of a very long time constant, less 1, no digit is lost
     beyond, (*rest, height, tau, level) = attempt(*_slow(row, since, span, target, weights), exact=True)
-    better = beyond > gain * (1 + 64 * jnp.finfo(data.dtype).eps)
+    better = beyond > gain * (1 + 64 * xp.finfo(data.dtype).eps)
     pairs = zip((*rest, height, tau, level - height), found, strict=True)
-    a, tau_1, b, tau_2, offset = (jnp.where(better, one, other) for one, other in pairs)
-    most = 0.8 * jnp.log(jnp.finfo(data.dtype).max)
-    a, b = (c * jnp.exp(jnp.clip(low / tau, -most, most)) for c, tau in ((a, tau_1), (b, tau_2)))
-    return jnp.stack([a, tau_1, b, tau_2, offset])
+    a, tau_1, b, tau_2, offset = (xp.where(better, one, other) for one, other in pairs)
+    most = 0.8 * xp.log(xp.finfo(data.dtype).max)
+    a, b = (c * xp.exp(xp.clip(low / tau, -most, most)) for c, tau in ((a, tau_1), (b, tau_2)))
+    return xp.stack([a, tau_1, b, tau_2, offset])
 
 
 biexponential_decay = Model(

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from .._lazy import LazyModule
+from ..engine.core.array_module import xp
 from ..engine.models.model import Array, Model, Parameter
-from .estimate import best_of, extent, find_blob, ratio, thinned
+from .estimate import Regression, add_up, best_of, extent, find_blob, ratio, thinned
 from .surfaces import OFFSET, SIGMA_X, SIGMA_Y, Coords, X, Y
-
-if TYPE_CHECKING:
-    import jax.numpy as jnp
-else:
-    jnp = LazyModule("jax.numpy")
 
 CASTIN = "Y. Castin, R. Dum, Phys. Rev. Lett. 77, 5315 (1996)"
 KETTERLE = "W. Ketterle, D. S. Durfee, D. M. Stamper-Kurn, Making, probing and understanding BECs (1999), section 4"
@@ -27,13 +20,13 @@ PARABOLA_PER_SIGMA = 2.07
 
 
 def _parabola(coords: Coords, y: Array, x: Array, radius_y: Array, radius_x: Array) -> Array:
-    return jnp.maximum(1 - ((coords[0] - y) * (1 / radius_y)) ** 2 - ((coords[1] - x) * (1 / radius_x)) ** 2, 0)
+    return xp.maximum(1 - ((coords[0] - y) * (1 / radius_y)) ** 2 - ((coords[1] - x) * (1 / radius_x)) ** 2, 0)
 
 
 def _three_halves(parabola: Array) -> Array:
     # √ has no derivative at 0, where the product with the parabola has the derivative 0
     inside = parabola > 0
-    return jnp.where(inside, parabola * jnp.sqrt(jnp.where(inside, parabola, 1)), 0)
+    return xp.where(inside, parabola * xp.sqrt(xp.where(inside, parabola, 1)), 0)
 
 
 def _thomas_fermi(
@@ -44,8 +37,8 @@ def _thomas_fermi(
 
 def _guess_thomas_fermi(coords: Coords, data: Array, weights: Array) -> Array:
     blob = find_blob(coords, data, weights)
-    radii = (RADIUS_PER_SIGMA * jnp.sqrt(blob.yy), RADIUS_PER_SIGMA * jnp.sqrt(blob.xx))
-    return jnp.stack([blob.amplitude, blob.y, blob.x, *radii, blob.offset])
+    radii = (RADIUS_PER_SIGMA * xp.sqrt(blob.yy), RADIUS_PER_SIGMA * xp.sqrt(blob.xx))
+    return xp.stack([blob.amplitude, blob.y, blob.x, *radii, blob.offset])
 
 
 thomas_fermi_2d = Model(
@@ -67,8 +60,8 @@ def _paraboloid(
 
 def _guess_paraboloid(coords: Coords, data: Array, weights: Array) -> Array:
     blob = find_blob(coords, data, weights)
-    radii = (PARABOLA_PER_SIGMA * jnp.sqrt(blob.yy), PARABOLA_PER_SIGMA * jnp.sqrt(blob.xx))
-    return jnp.stack([blob.amplitude, blob.y, blob.x, *radii, blob.offset])
+    radii = (PARABOLA_PER_SIGMA * xp.sqrt(blob.yy), PARABOLA_PER_SIGMA * xp.sqrt(blob.xx))
+    return xp.stack([blob.amplitude, blob.y, blob.x, *radii, blob.offset])
 
 
 parabola_2d = Model(
@@ -83,7 +76,7 @@ parabola_2d = Model(
 
 
 def _thermal(coords: Coords, y: Array, x: Array, sigma_y: Array, sigma_x: Array) -> Array:
-    return jnp.exp(-0.5 * (((coords[0] - y) * (1 / sigma_y)) ** 2 + ((coords[1] - x) * (1 / sigma_x)) ** 2))
+    return xp.exp(-0.5 * (((coords[0] - y) * (1 / sigma_y)) ** 2 + ((coords[1] - x) * (1 / sigma_x)) ** 2))
 
 
 def _bimodal(
@@ -106,48 +99,42 @@ def _bimodal(
 def _guess_bimodal(coords: Coords, data: Array, weights: Array) -> Array:
     """Centre and size of the whole, then the best of some ratios of widths, amplitudes regressed for each."""
     blob = find_blob(coords, data, weights)
-    y, x, d, w = thinned(*(jnp.broadcast_to(c, data.shape) for c in coords), data, weights)
-    sigma_y, sigma_x = jnp.sqrt(blob.yy), jnp.sqrt(blob.xx)
-    w2 = w * w
-    total = jnp.sum(w2, axis=0)
-
-    def centred(a: Array) -> Array:
-        return a - ratio(jnp.sum(w2 * a, axis=0), total)
-
-    target = centred(d)
+    y, x, d, w = thinned(*(xp.broadcast_to(c, data.shape) for c in coords), data, weights)
+    sigma_y, sigma_x = xp.sqrt(blob.yy), xp.sqrt(blob.xx)
+    regression = Regression.of(d, w)
 
     def attempt(widths: Array) -> tuple[Array, tuple[Array, ...]]:
         wide, narrow = widths
         thermal = _thermal((y, x), blob.y, blob.x, wide * sigma_y, wide * sigma_x)
         condensate = _three_halves(_parabola((y, x), blob.y, blob.x, narrow * sigma_y, narrow * sigma_x))
-        t, c = centred(thermal), centred(condensate)
-        tt, cc, tc = (jnp.sum(w2 * a * b, axis=0) for a, b in ((t, t), (c, c), (t, c)))
-        td, cd = jnp.sum(w2 * t * target, axis=0), jnp.sum(w2 * c * target, axis=0)
+        t, c = (a - regression.mean_of(a) for a in (thermal, condensate))
+        part, product = regression.squares * t, regression.product
+        tt, cc, tc, td, cd = add_up(part * t, regression.squares * c * c, part * c, product * t, product * c)
         determinant = tt * cc - tc * tc
         a_t, a_c = ratio(td * cc - cd * tc, determinant), ratio(cd * tt - td * tc, determinant)
         # neither part may be negative: leave out the one that is
-        only_t, only_c = jnp.maximum(ratio(td, tt), 0), jnp.maximum(ratio(cd, cc), 0)
+        only_t, only_c = xp.maximum(ratio(td, tt), 0), xp.maximum(ratio(cd, cc), 0)
         alone_t = (a_c <= 0) | ((a_t <= 0) & (only_t * td > only_c * cd))
         both = (a_t > 0) & (a_c > 0)
-        a_t = jnp.where(both, a_t, jnp.where(alone_t, only_t, 0))
-        a_c = jnp.where(both, a_c, jnp.where(alone_t, 0, only_c))
-        ones = jnp.ones_like(a_t)
+        a_t = xp.where(both, a_t, xp.where(alone_t, only_t, 0))
+        a_c = xp.where(both, a_c, xp.where(alone_t, 0, only_c))
+        ones = xp.ones_like(a_t)
         return a_t * td + a_c * cd, (a_t, wide * ones, a_c, narrow * ones)
 
     widths = (0.8, 1.0, 1.3, 1.7, 2.3, 3.2), (0.7, 1.0, 1.4, 1.8, 2.2, 2.6, 3.2)
     # a condensate is narrower than its thermal cloud; at R = 1.9 σ both fall to half at the same place
     grid = [(wide, narrow) for wide in widths[0] for narrow in widths[1] if narrow < 1.9 * wide]
-    _, (a_t, wide, a_c, narrow) = best_of(jnp.asarray(grid, d.dtype), attempt)
+    _, (a_t, wide, a_c, narrow) = best_of(grid, attempt, d, 4)
     # a part that is absent still needs a start from which it can appear
-    least = 0.02 * jnp.maximum(a_t, a_c)
+    least = 0.02 * xp.maximum(a_t, a_c)
     low_y, high_y = extent(coords[0], weights)
     low_x, high_x = extent(coords[1], weights)
-    a_t, a_c = jnp.maximum(a_t, least), jnp.maximum(a_c, least)
-    return jnp.stack(
+    a_t, a_c = xp.maximum(a_t, least), xp.maximum(a_c, least)
+    return xp.stack(
         [
             a_t,
-            jnp.minimum(wide * sigma_y, high_y - low_y),
-            jnp.minimum(wide * sigma_x, high_x - low_x),
+            xp.minimum(wide * sigma_y, high_y - low_y),
+            xp.minimum(wide * sigma_x, high_x - low_x),
             a_c,
             narrow * sigma_y,
             narrow * sigma_x,

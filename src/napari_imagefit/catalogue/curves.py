@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from .._lazy import LazyModule
+import numpy as np
+
+from ..engine.core.array_module import is_numpy, xp
 from ..engine.models.model import Array, Model, Parameter
-from .estimate import Level, add_up, best_of, ratio, regress
-from .separable import centred, mean, regress_pair, span_of
-
-if TYPE_CHECKING:
-    import jax.numpy as jnp
-else:
-    jnp = LazyModule("jax.numpy")
+from .estimate import Level, Regression, add_up, best_of, first_largest, ratio, regress, sums_at
+from .pairs import Sums
+from .separable import regress_pair, span_of
 
 Coords = tuple[Array, ...]
 
@@ -24,7 +21,7 @@ HALVES = 7
 
 
 def _exponential(coords: Coords, amplitude: Array, tau: Array, offset: Array) -> Array:
-    return amplitude * jnp.exp(-coords[0] * (1 / tau)) + offset
+    return amplitude * xp.exp(-coords[0] * (1 / tau)) + offset
 
 
 def guess_exponential(coords: Coords, data: Array, weights: Array) -> Array:
@@ -33,41 +30,41 @@ def guess_exponential(coords: Coords, data: Array, weights: Array) -> Array:
     level = Level.of(data, weights)
     if t.shape[1] == 1 < data.shape[1]:
         # what the fits have in common must not depend on which samples one of them uses
-        low, _, span = span_of(t, jnp.ones_like(t))
+        low, _, span = span_of(t, xp.ones_like(t))
     else:
         low, _, span = span_of(t, weights)
     # measured from the first sample, so that no exponential of a large number is needed
     since = (t - low) / span
     of_weights, of_data = _falls(since, level)
     gains = [level.line(of_weights[k], of_weights[k + 1], of_data[k]).gain for k in range(HALVES)]
-    highest, place = gains[0], jnp.zeros_like(gains[0])
+    highest, place = gains[0], xp.zeros_like(gains[0])
     for k, gain in enumerate(gains):
         # between neighbours the gain is nearly a parabola
-        step = jnp.zeros_like(gain)
+        step = xp.zeros_like(gain)
         if 0 < k < HALVES - 1:
             bend = 2 * gain - gains[k - 1] - gains[k + 1]
-            step = jnp.clip(ratio(0.5 * (gains[k + 1] - gains[k - 1]), bend), -0.5, 0.5)
-        place = jnp.where(gain > highest, k + step, place)
-        highest = jnp.maximum(gain, highest)
+            step = xp.clip(ratio(0.5 * (gains[k + 1] - gains[k - 1]), bend), -0.5, 0.5)
+        place = xp.where(gain > highest, k + step, place)
+        highest = xp.maximum(gain, highest)
     part = LONGEST * 2.0**-place
-    line = level.regress(jnp.exp(-since / part))
+    line = level.regress(xp.exp(-since / part))
     amplitude, tau, offset = line.amplitude, part * span, line.offset
     # as far from the first sample as the precision reaches
-    most = 0.8 * jnp.log(jnp.finfo(data.dtype).max)
-    return jnp.stack([amplitude * jnp.exp(jnp.clip(low / tau, -most, most)), tau, offset])
+    most = 0.8 * xp.log(xp.finfo(data.dtype).max)
+    return xp.stack([amplitude * xp.exp(xp.clip(low / tau, -most, most)), tau, offset])
 
 
 def _falls(since: Array, level: Level) -> tuple[Sequence[Array], Sequence[Array]]:
     """Sums of weights², and of weights²·data, times each of the row of exponentials."""
     # half the time constant gives the square of the exponential
-    row = [jnp.exp(-since / LONGEST)]
+    row = [xp.exp(-since / LONGEST)]
     for _ in range(HALVES):
         row.append(row[-1] * row[-1])
     product = level.squares * level.data
     if since.shape[1] == 1 < product.shape[1]:
         # the fits have their coordinates in common: products of matrices
-        table = jnp.concatenate(row, axis=1).T
-        of_weights, of_data = (jnp.matmul(table, a, precision="highest") for a in (level.squares, product))
+        table = xp.concatenate(row, axis=1).T
+        of_weights, of_data = (xp.matmul(table, a) for a in (level.squares, product))
         return list(of_weights), list(of_data)
     sums = add_up(*(level.squares * fall for fall in row), *(product * fall for fall in row[:-1]))
     return sums[: HALVES + 1], sums[HALVES + 1 :]
@@ -93,8 +90,8 @@ def _linear(coords: Coords, slope: Array, intercept: Array) -> Array:
 
 
 def _guess_linear(coords: Coords, data: Array, weights: Array) -> Array:
-    line = regress(jnp.broadcast_to(coords[0], data.shape), data, weights)
-    return jnp.stack([line.amplitude, line.offset])
+    line = regress(xp.broadcast_to(coords[0], data.shape), data, weights)
+    return xp.stack([line.amplitude, line.offset])
 
 
 linear = Model(
@@ -113,37 +110,74 @@ linear = Model(
 
 def _damped_sine(coords: Coords, amplitude: Array, frequency: Array, phase: Array, tau: Array, offset: Array) -> Array:
     t = coords[0]
-    return amplitude * jnp.exp(-t / tau) * jnp.sin(2 * math.pi * frequency * t + phase) + offset
+    return amplitude * xp.exp(-t * (1 / tau)) * xp.sin(t * (2 * math.pi * frequency) + phase) + offset
+
+
+# Values of sines up to which they are computed one by one.
+MOST_WAVES = 2**18
+# Places in which a sample may fall, in parts of the distance of samples that are evenly spaced.
+FINER = 4
+
+
+def _best_wave(turns: Array, fall: Array, regression: Regression, steps: int) -> Array:
+    """The best whole number, up to `steps`, of waves ``fall·sin(2π·number·turns + phase)``; each ``(B,)``, in NumPy.
+
+    By Fourier transforms of the samples, each moved to the nearest of evenly spaced places, to which evenly spaced ones
+    need not be moved.
+    """
+    length = FINER * 2 * (steps - 2)
+    places = np.round(turns * length).astype(np.int64)
+    numbers = np.arange(1, steps + 1)
+
+    def sums(values: Array, numbers: Array) -> tuple[Array, Array]:
+        """Of products of the values with sine and cosine."""
+        found = np.fft.rfft(sums_at(places, values, length), axis=0)[numbers]
+        return -found.imag, found.real
+
+    squares, total = regression.squares * fall, regression.total
+    sine, cosine = sums(squares, numbers)
+    # from the sines and cosines of twice the angle
+    common, differ = sums(squares * fall, 2 * numbers)
+    whole = np.sum(squares * fall, axis=0)
+    aa, bb, ab = 0.5 * (whole - differ), 0.5 * (whole + differ), 0.5 * common
+    products = sums(regression.product * fall, numbers)
+    found = Sums(
+        aa - sine * ratio(sine, total), bb - cosine * ratio(cosine, total), ab - sine * ratio(cosine, total), *products
+    )
+    first, second = found.factors()
+    return numbers[first_largest(first * found.ay + second * found.by)].astype(fall.dtype)
 
 
 def _guess_damped_sine(coords: Coords, data: Array, weights: Array) -> Array:
     """A row of frequencies up to Nyquist's for one damping, then closer ones around the best for several."""
     low, _, span = span_of(coords[0], weights)
     t = coords[0] - low
-    target = centred(data, weights)
+    regression = Regression.of(data, weights)
     steps = 2 * data.shape[0]
     # half of what the span resolves, or less
-    resolved = jnp.maximum(jnp.sum(weights > 0, axis=0), 2) / (2 * span) / steps
+    resolved = xp.maximum(add_up((weights > 0).astype(data.dtype))[0], 2) / (2 * span) / steps
 
     def attempt(frequency: Array, tau: Array) -> tuple[Array, tuple[Array, ...]]:
-        fall, angle = jnp.exp(-t / tau), 2 * math.pi * frequency * t
-        sine, cosine = fall * jnp.sin(angle), fall * jnp.cos(angle)
-        pair = regress_pair(centred(sine, weights), centred(cosine, weights), target, weights)
-        offset = mean(data - pair.first * sine - pair.second * cosine, weights)
+        fall, angle = xp.exp(-t * (1 / tau)), 2 * math.pi * frequency * t
+        sine, cosine = fall * xp.sin(angle), fall * xp.cos(angle)
+        means = regression.mean_of(sine), regression.mean_of(cosine)
+        pair = regress_pair(sine - means[0], cosine - means[1], regression.squares, regression.product)
+        offset = regression.mean - pair.first * means[0] - pair.second * means[1]
         return pair.gain, (frequency, tau, pair.first, pair.second, offset)
 
-    row = jnp.arange(1, steps + 1, dtype=data.dtype)
-    near = best_of(row, lambda i: attempt(i * resolved, 0.5 * span))[1][0]
+    if is_numpy(t, data, weights) and data.size * steps > MOST_WAVES:
+        near = resolved * _best_wave(t * resolved, xp.exp(-t * (2 / span)), regression, steps)
+    else:
+        near = best_of(np.arange(1, steps + 1), lambda i: attempt(i * resolved, 0.5 * span), data, 5)[1][0]
     grid = [(i, f) for i in (-0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75) for f in (0.05, 0.1, 0.2, 0.4, 1, 3)]
-    closer = jnp.asarray(grid, data.dtype)
-    found = best_of(closer, lambda c: attempt(near + c[0] * resolved, c[1] * span))[1]
+    found = best_of(grid, lambda c: attempt(near + c[0] * resolved, c[1] * span), data, 5)[1]
     frequency, tau, sine, cosine, offset = found
-    most = 0.8 * jnp.log(jnp.finfo(data.dtype).max)
-    amplitude = jnp.hypot(sine, cosine) * jnp.exp(jnp.clip(low / tau, -most, most))
-    phase = jnp.arctan2(cosine, sine) - 2 * math.pi * frequency * low
+    most = 0.8 * xp.log(xp.finfo(data.dtype).max)
+    amplitude = xp.hypot(sine, cosine) * xp.exp(xp.clip(low / tau, -most, most))
+    phase = xp.arctan2(cosine, sine) - 2 * math.pi * frequency * low
     # the turn that is nearest to 0
-    phase = phase - 2 * math.pi * jnp.round(phase / (2 * math.pi))
-    return jnp.stack([amplitude, frequency, phase, tau, offset])
+    phase = phase - 2 * math.pi * xp.round(phase / (2 * math.pi))
+    return xp.stack([amplitude, frequency, phase, tau, offset])
 
 
 damped_sine = Model(

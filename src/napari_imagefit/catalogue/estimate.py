@@ -6,25 +6,29 @@ Everything works on a batch: ``data`` and ``weights`` are ``(m, B)``, coordinate
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 from .._lazy import LazyModule
+from ..engine.core.array_module import is_numpy, xp
 from ..engine.models.model import Array
 
 if TYPE_CHECKING:
-    import jax
     import jax.numpy as jnp
 else:
-    jax, jnp = LazyModule("jax"), LazyModule("jax.numpy")
+    jnp = LazyModule("jax.numpy")
 
-Found = TypeVar("Found")
+Found = tuple[Array, ...]
 
 # Samples that are enough to estimate a level or a width of something that fills a good part of the region.
 ENOUGH = 8192
 BLOCKS = 16
 # Samples from which a fit is the only one of its batch, and in which an image is large enough for blocks.
 ALONE = 1024
+# Values that are computed at once where candidates are attempted side by side: few enough for a cache.
+SIDE_BY_SIDE = 32768
 # Halvings of the range in which a quantile lies.
 HALVINGS = 16
 # Rounds of adaptive moments at most, and the change, of widths in parts of themselves, that counts as none.
@@ -40,7 +44,7 @@ NEAR = 6
 def ratio(numerator: Array, denominator: Array, otherwise: Array | float = 0.0) -> Array:
     """Quotient, `otherwise` where the denominator is not positive."""
     good = denominator > 0
-    return jnp.where(good, numerator / jnp.where(good, denominator, 1), otherwise)
+    return xp.where(good, numerator / xp.where(good, denominator, 1), otherwise)
 
 
 def thinned(*arrays: Array) -> tuple[Array, ...]:
@@ -53,11 +57,11 @@ def add_up(*terms: Array) -> tuple[Array, ...]:
     """The sums over the samples of several ``(m, B)``, each ``(B,)``, in one pass.
 
     Together they are one loop, in which what the terms have in common is computed once and nothing is written to
-    memory but the sums.
+    memory but the sums. In NumPy a term that is ``(m, 1)`` has a sum ``(1,)``.
     """
-    terms = tuple(jnp.broadcast_arrays(*terms))
-    zero = jnp.zeros((), terms[0].dtype)
-    sums: tuple[Array, ...] = jax.lax.reduce(terms, (zero,) * len(terms), lambda a, b: tuple(map(jnp.add, a, b)), (0,))
+    if not is_numpy(terms):
+        terms = tuple(xp.broadcast_arrays(*terms))
+    sums: tuple[Array, ...] = xp.reduce_sums(terms, 0)
     return sums
 
 
@@ -66,10 +70,10 @@ def extents(arrays: tuple[Array, ...], weights: Array) -> list[tuple[Array, Arra
     used = weights > 0
 
     def greatest(a: Array) -> Array:
-        return jnp.max(jnp.where(used, a, -jnp.inf), axis=0)
+        return xp.max(xp.where(used, a, -xp.inf), axis=0)
 
-    empty = ~jnp.any(used, axis=0)
-    return [(jnp.where(empty, 0, -greatest(-a)), jnp.where(empty, 1, greatest(a))) for a in arrays]
+    empty = ~xp.any(used, axis=0)
+    return [(xp.where(empty, 0, -greatest(-a)), xp.where(empty, 1, greatest(a))) for a in arrays]
 
 
 def extent(coordinate: Array, weights: Array) -> tuple[Array, Array]:
@@ -85,19 +89,30 @@ def quantile(data: Array, weights: Array, fraction: float) -> Array:
 
 def _between(data: Array, used: Array, fraction: float, low: Array, high: Array) -> Array:
     """The quantile, which lies between `low` and `high`, by halving: that counts often, but sorting is far slower."""
-    kept = jnp.where(used, data, jnp.inf)
+    kept = xp.where(used, data, xp.inf)
     (count,) = add_up(used.astype(data.dtype))
-    rank = fraction * jnp.maximum(count - 1, 0)
+    rank = fraction * xp.maximum(count - 1, 0)
 
     def halve(_: Array, ends: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         low, middle, high = ends
         (below,) = add_up((kept <= middle).astype(data.dtype))
         enough = below > rank
-        low, high = jnp.where(enough, low, middle), jnp.where(enough, middle, high)
+        low, high = xp.where(enough, low, middle), xp.where(enough, middle, high)
         return low, 0.5 * low + 0.5 * high, high
 
-    middle: Array = jax.lax.fori_loop(0, HALVINGS, halve, (low, 0.5 * low + 0.5 * high, high))[1]
-    return jnp.where(count > 0, middle, 0)
+    middle: Array = xp.fori_loop(0, HALVINGS, halve, (low, 0.5 * low + 0.5 * high, high))[1]
+    return xp.where(count > 0, middle, 0)
+
+
+def sums_at(places: Array, values: Array, length: int) -> Array:
+    """Sums ``(length, B)`` of the values ``(m, B)`` that have the same place, ``(m, 1)`` or ``(m, B)``."""
+    fits = values.shape[1]
+    flat = places * fits + np.arange(fits, dtype=places.dtype)
+    if is_numpy(places, values):
+        sums = np.bincount(flat.ravel(), values.ravel(), length * fits).astype(values.dtype)
+    else:
+        sums = jnp.zeros(length * fits, values.dtype).at[flat].add(values)
+    return sums.reshape(length, fits)
 
 
 class Line(NamedTuple):
@@ -110,13 +125,35 @@ class Line(NamedTuple):
 
 def regress(basis: Array, data: Array, weights: Array) -> Line:
     """Weighted linear regression of data on one basis function and a constant."""
-    w = weights * weights
-    total, sum_x, sum_y = add_up(w, w * basis, w * data)
-    x, y = ratio(sum_x, total), ratio(sum_y, total)
-    dx, dy = basis - x, data - y
-    xx, xy = add_up(w * dx * dx, w * dx * dy)
-    amplitude = ratio(xy, xx)
-    return Line(amplitude, y - amplitude * x, amplitude * xy)
+    return Regression.of(data, weights).on(basis)
+
+
+class Regression(NamedTuple):
+    """Data that are regressed on several basis functions, each beside a constant."""
+
+    squares: Array  # (m, B): weights²
+    total: Array  # (B,): their sum
+    mean: Array  # (B,): of the data
+    product: Array  # (m, B): of weights² and what the data are above their mean
+
+    @classmethod
+    def of(cls, data: Array, weights: Array) -> Regression:
+        squares = weights * weights
+        total, product = add_up(squares, squares * data)
+        mean = ratio(product, total)
+        return cls(squares, total, mean, squares * (data - mean))
+
+    def mean_of(self, a: Array) -> Array:
+        """Weighted mean."""
+        return ratio(add_up(self.squares * a)[0], self.total)
+
+    def on(self, basis: Array) -> Line:
+        """The regression on one basis function ``(m, B)``."""
+        x = self.mean_of(basis)
+        own = basis - x
+        xx, xy = add_up(self.squares * own * own, self.product * own)
+        amplitude = ratio(xy, xx)
+        return Line(amplitude, self.mean - amplitude * x, amplitude * xy)
 
 
 class Level(NamedTuple):
@@ -129,13 +166,13 @@ class Level(NamedTuple):
 
     @classmethod
     def of(cls, data: Array, weights: Array) -> Level:
-        squares = jnp.broadcast_to(weights * weights, data.shape)
+        squares = xp.broadcast_to(weights * weights, data.shape)
         total, product = add_up(squares, squares * data)
         mean = ratio(product, total)
         own = data - mean
         # data that do not vary differ from their mean by its rounding, which is nothing to explain
-        rounding = 64 * jnp.finfo(data.dtype).eps * jnp.abs(mean)
-        return cls(jnp.where(jnp.abs(own) > rounding, own, 0), squares, total, mean)
+        rounding = 64 * xp.finfo(data.dtype).eps * xp.abs(mean)
+        return cls(xp.where(xp.abs(own) > rounding, own, 0), squares, total, mean)
 
     def regress(self, basis: Array) -> Line:
         """As `regress`, for a basis function that changes by more than 10⁻³ of itself."""
@@ -147,38 +184,61 @@ class Level(NamedTuple):
         mean = ratio(x, self.total)
         own = xx - x * mean
         # what is left of a constant is its rounding
-        own = jnp.where(own > 64 * jnp.finfo(xx.dtype).eps * xx, own, 0)
+        own = xp.where(own > 64 * xp.finfo(xx.dtype).eps * xx, own, 0)
         amplitude = ratio(xy, own)
         return Line(amplitude, self.mean - amplitude * mean, amplitude * xy)
 
 
-def best_of(candidates: Array, attempt: Callable[[Array], tuple[Array, Found]]) -> tuple[Array, Found]:
-    """For each fit, the result of the candidate with the largest gain.
+def best_of(
+    candidates: Sequence[object], attempt: Callable[[Array], tuple[Array, Found]], data: Array, parts: int
+) -> tuple[Array, Found]:
+    """For each fit, the result of the candidate with the largest gain; 0 where none has a gain that is a number.
+
+    In NumPy, candidates for a single fit of few samples are attempted side by side, like fits ``(K,)`` of which
+    everything else is ``(1,)`` or ``(m, 1)``: an attempt has to broadcast.
 
     Parameters
     ----------
-    candidates : array, ``(K, …)``
+    candidates : sequence, ``(K,)`` or ``(K, n)``
     attempt : callable
-        From one candidate to its gain ``(B,)`` and a tuple of arrays ``(B,)``.
+        From one candidate, a number or n of them, to its gain ``(B,)`` and a tuple of arrays ``(B,)``.
+    data : array, ``(m, B)``
+    parts : int
+        The length of that tuple.
 
     Returns
     -------
     gain : array, ``(B,)``
-    found : as `attempt` returns it
+    found : tuple of arrays, each ``(B,)``
     """
+    table = np.asarray(candidates, data.dtype)
+    zero = xp.zeros_like(data[0])
+    best = (zero - xp.inf, (zero,) * parts)
+    if data.shape[1] > 1 or data.shape[0] > ALONE or not is_numpy(data):
 
-    def compare(best: tuple[Array, Found], candidate: Array) -> tuple[tuple[Array, Found], None]:
-        new = attempt(candidate)
-        better = new[0] > best[0]
-        return jax.tree.map(lambda n, b: jnp.where(better, n, b), new, best), None
+        def compare(best: tuple[Array, Found], candidate: Array) -> tuple[Array, Found]:
+            return _better_of(best, attempt(candidate))
 
-    shapes = jax.eval_shape(attempt, candidates[0])
-    none = (
-        jnp.full(shapes[0].shape, -jnp.inf, shapes[0].dtype),
-        jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes[1]),
-    )
-    best: tuple[Array, Found] = jax.lax.scan(compare, none, candidates)[0]
+        compared: tuple[Array, Found] = xp.fold(compare, best, table)
+        return compared
+    at_once = max(1, SIDE_BY_SIDE // data.shape[0])
+    for first in range(0, len(table), at_once):
+        gain, found = attempt(table[first : first + at_once].T)
+        place = first_largest(gain)
+        best = _better_of(best, (gain[place], tuple(np.broadcast_to(part, gain.shape)[place] for part in found)))
     return best
+
+
+def first_largest(gain: Array) -> Array:
+    """The place of the largest number along the first axis of a NumPy array, the first of equal ones."""
+    return np.argmax(np.where(np.isnan(gain), -np.inf, gain), axis=0)
+
+
+def _better_of(one: tuple[Array, Found], other: tuple[Array, Found]) -> tuple[Array, Found]:
+    """For each fit the other one, where it gains more."""
+    better = other[0] > one[0]
+    found = tuple(xp.where(better, b, a) for a, b in zip(one[1], other[1], strict=True))
+    return xp.where(better, other[0], one[0]), found
 
 
 class Blob(NamedTuple):
@@ -246,16 +306,16 @@ def find_blob(coords: tuple[Array, ...], data: Array, weights: Array) -> Blob:
     m, fits = data.shape
     box = extents((*coords, data), weights)
     (y_low, y_high), (x_low, x_high), (low, high) = box
-    squares = jnp.broadcast_to(weights * weights, data.shape)
-    counts = jnp.broadcast_to((weights > 0).astype(data.dtype), data.shape)
+    squares = xp.broadcast_to(weights * weights, data.shape)
+    counts = xp.broadcast_to((weights > 0).astype(data.dtype), data.shape)
     sight = Sight(coords[0], coords[1], data, squares, counts)
     few = _runs(sight) if m >= ENOUGH else sight
     (count,) = add_up(sight.count)
-    least = 0.1 * ratio((y_high - y_low) * (x_high - x_low), jnp.maximum(count, 1), 1.0)
+    least = 0.1 * ratio((y_high - y_low) * (x_high - x_low), xp.maximum(count, 1), 1.0)
     frame = Frame(y_low, y_high, x_low, x_high, least)
     background = _between(few.data, few.count > 0, 0.3, low, high)
     # what is summed up is small: nothing cancels
-    few = few._replace(data=jnp.where(few.count > 0, few.data - background, 0))
+    few = few._replace(data=xp.where(few.count > 0, few.data - background, 0))
     if m <= ALONE or fits > 1:
         start = _from_peak(few, frame, low - background, high - background)
         # of few counts the brightest sample is but one of many: then all of what is there tells more
@@ -264,7 +324,7 @@ def find_blob(coords: tuple[Array, ...], data: Array, weights: Array) -> Blob:
         start = _from_peak(*_blocks(few, frame))
     matched = _match(few, frame, start)
     if m >= ENOUGH:
-        sight = sight._replace(data=jnp.where(sight.count > 0, sight.data - background, 0))
+        sight = sight._replace(data=xp.where(sight.count > 0, sight.data - background, 0))
         matched = _match(sight, frame, matched)
     else:
         sight = few
@@ -279,11 +339,11 @@ def _runs(sight: Sight) -> Sight:
     short = -m % length
 
     def runs(a: Array) -> Array:
-        padded = jnp.pad(a, ((0, short), (0, 0)))
+        padded = xp.pad(a, ((0, short), (0, 0)))
         if a.shape[1] == 1:
             # a product of matrices: sums along the last axis are slow
-            return jnp.matmul(padded.reshape(-1, length), jnp.ones((length, 1), a.dtype), precision="highest")
-        return jnp.sum(padded.reshape(-1, length, a.shape[1]), axis=1)
+            return xp.matmul(padded.reshape(-1, length), xp.ones((length, 1), a.dtype))
+        return xp.sum(padded.reshape(-1, length, a.shape[1]), axis=1)
 
     total = runs(sight.squares)
 
@@ -294,25 +354,25 @@ def _runs(sight: Sight) -> Sight:
 
 
 def _blocks(sight: Sight, frame: Frame) -> tuple[Sight, Frame, Array, Array]:
-    """Means of 16 × 16 blocks, and the least and the largest of them."""
-    places, fits = jnp.arange(BLOCKS), frame.least.shape[0]
+    """Means of 16 × 16 blocks of a single fit, and the least and the largest of them."""
+    places = np.arange(BLOCKS)
 
     def within(coordinate: Array, low: Array, high: Array) -> Array:
-        place = jnp.clip(BLOCKS * ratio(coordinate - low, high - low), 0, BLOCKS - 1).astype(jnp.int32)
-        return (jnp.broadcast_to(place, sight.data.shape).reshape(-1, fits, 1) == places).astype(sight.data.dtype)
+        place = xp.clip(BLOCKS * ratio(coordinate - low, high - low), 0, BLOCKS - 1).astype(np.int32)
+        return (place == places).astype(sight.data.dtype)
 
     rows, columns = within(sight.y, frame.y_low, frame.y_high), within(sight.x, frame.x_low, frame.x_high)
 
     # a product of matrices: adding to places one by one is far slower
     def gather(a: Array) -> Array:
-        return jnp.einsum("mbi,mbj->ijb", a.reshape(-1, fits, 1) * rows, columns).reshape(BLOCKS * BLOCKS, fits)
+        return xp.matmul((a * rows).T, columns).reshape(BLOCKS * BLOCKS, 1)
 
     total, count = gather(sight.squares), gather(sight.count)
     data = ratio(gather(sight.squares * sight.data), total)
     middle = (places.astype(data.dtype) + 0.5) / BLOCKS
-    y = frame.y_low + (frame.y_high - frame.y_low) * jnp.repeat(middle, BLOCKS)[:, None]
-    x = frame.x_low + (frame.x_high - frame.x_low) * jnp.tile(middle, BLOCKS)[:, None]
-    return Sight(y, x, data, total, count), frame, jnp.min(data, axis=0), jnp.max(data, axis=0)
+    y = frame.y_low + (frame.y_high - frame.y_low) * np.repeat(middle, BLOCKS)[:, None]
+    x = frame.x_low + (frame.x_high - frame.x_low) * np.tile(middle, BLOCKS)[:, None]
+    return Sight(y, x, data, total, count), frame, xp.min(data, axis=0), xp.max(data, axis=0)
 
 
 def _first(sight: Sight) -> tuple[Array, Array]:
@@ -320,15 +380,26 @@ def _first(sight: Sight) -> tuple[Array, Array]:
     return sight.y[0], sight.x[0]
 
 
-def _moments(sight: Sight, fields: tuple[Array, ...]) -> list[list[Array]]:
-    """Sums of each field times 1, y, x, y², x² and yx, from the first sample on, each ``(B,)``."""
+def _powers(sight: Sight) -> Array | tuple[Array, ...]:
+    """1, y, x, y², x² and yx from the first sample on: one table ``(6, m)`` where that helps.
+
+    That is where the fits have their coordinates in common, whose moments then are products of matrices.
+    """
     first_y, first_x = _first(sight)
     y, x = sight.y - first_y, sight.x - first_x
-    powers = (jnp.ones_like(y), y, x, y * y, x * x, y * x)
-    if fields[0].shape[1] > 1 and y.shape[1] == 1 == x.shape[1]:
-        # the fits have their coordinates in common: products of matrices
-        table = jnp.concatenate(powers, axis=1).T
-        return [list(jnp.matmul(table, field, precision="highest")) for field in fields]
+    powers = (xp.ones_like(y), y, x, y * y, x * x, y * x)
+    if y.shape[1] == 1 == x.shape[1] and (sight.data.shape[1] > 1 or is_numpy(y, x, sight.data)):
+        return xp.concatenate([power.T for power in powers])
+    return powers
+
+
+def _moments(powers: Array | tuple[Array, ...], fields: tuple[Array, ...]) -> list[list[Array]]:
+    """Sums of each field ``(m, B)`` times each of the powers, each ``(B,)``."""
+    if not isinstance(powers, tuple):
+        if fields[0].shape[1] == 1:
+            # not by a matrix, for whose product with a single column BLAS waits for threads far longer than it takes
+            return [[np.dot(power, field[:, 0])[None] for power in powers] for field in fields]
+        return [list(xp.matmul(powers, field)) for field in fields]
     sums = add_up(*(field * power for field in fields for power in powers))
     return [list(sums[6 * i : 6 * i + 6]) for i in range(len(fields))]
 
@@ -336,7 +407,7 @@ def _moments(sight: Sight, fields: tuple[Array, ...]) -> list[list[Array]]:
 def _better(sight: Sight, one: Match, other: Match) -> Match:
     """For each fit the other one, where it does not explain much less."""
     better = _regressed(sight, other).gain > PREFERRED * _regressed(sight, one).gain
-    return Match(*(jnp.where(better, b, a) for a, b in zip(one, other, strict=True)))
+    return Match(*(xp.where(better, b, a) for a, b in zip(one, other, strict=True)))
 
 
 def _regressed(sight: Sight, at: Match) -> Line:
@@ -353,88 +424,86 @@ def _from_peak(sight: Sight, frame: Frame, low: Array, high: Array, cut: float =
     y_low, y_high, x_low, x_high, _ = frame
     middle_y, middle_x = 0.5 * (y_low + y_high), 0.5 * (x_low + x_high)
     dark = -low > 1.5 * high
-    sign, top = jnp.where(dark, -1, 1).astype(low.dtype), jnp.where(dark, -low, high)
-    core = jnp.where(sight.count > 0, jnp.maximum(sign * sight.data - cut * top, 0), 0)
+    sign, top = xp.where(dark, -1, 1).astype(low.dtype), xp.where(dark, -low, high)
+    core = xp.where(sight.count > 0, xp.maximum(sign * sight.data - cut * top, 0), 0)
     first_y, first_x = _first(sight)
-    (sums,) = _moments(sight, (core,))
+    (sums,) = _moments(_powers(sight), (core,))
     mass, cy, cx, yy, xx, _ = sums[0], *(ratio(moment, sums[0]) for moment in sums[1:])
-    cy, cx = jnp.where(mass > 0, cy, middle_y - first_y), jnp.where(mass > 0, cx, middle_x - first_x)
+    cy, cx = xp.where(mass > 0, cy, middle_y - first_y), xp.where(mass > 0, cx, middle_x - first_x)
     # a Gaussian cut at half its height has 0.217 of its variance there
     part = 0.217 if cut else 1.0
-    yy, xx = jnp.maximum(yy - cy * cy, 0) / part, jnp.maximum(xx - cx * cx, 0) / part
+    yy, xx = xp.maximum(yy - cy * cy, 0) / part, xp.maximum(xx - cx * cx, 0) / part
     block_yy, block_xx = ((y_high - y_low) / BLOCKS) ** 2 / 4, ((x_high - x_low) / BLOCKS) ** 2 / 4
     yy, xx = yy + block_yy, xx + block_xx
     # across a region of a single row or column the width is as good as along it
-    wider = jnp.where(jnp.maximum(yy, xx) > 0, jnp.maximum(yy, xx), 1)
-    yy, xx = jnp.where(yy > 0, yy, wider), jnp.where(xx > 0, xx, wider)
-    return Match.of(first_y + cy, first_x + cx, yy, xx, jnp.zeros_like(cy), jnp.zeros(cy.shape, bool))
+    wider = xp.where(xp.maximum(yy, xx) > 0, xp.maximum(yy, xx), 1)
+    yy, xx = xp.where(yy > 0, yy, wider), xp.where(xx > 0, xx, wider)
+    return Match.of(first_y + cy, first_x + cx, yy, xx, xp.zeros_like(cy), xp.zeros(cy.shape, bool))
 
 
 def _template(sight: Sight, at: Match) -> Array:
     dy, dx = sight.y - at.y, sight.x - at.x
-    window = jnp.exp(-0.5 * (at.a * dy * dy + 2 * at.b * dy * dx + at.c * dx * dx))
+    window = xp.exp(-0.5 * (at.a * dy * dy + 2 * at.b * dy * dx + at.c * dx * dx))
     # of many fits written to memory: it would be computed again for each sum
-    return jax.lax.optimization_barrier(window) if at.y.shape[0] > 1 else window
+    return xp.optimization_barrier(window) if at.y.shape[0] > 1 else window
 
 
 def _line(total: Array, y: Array, x: Array, xx: Array, xy: Array) -> Line:
     mean_x, mean_y = ratio(x, total), ratio(y, total)
     own, common = xx - x * mean_x, xy - x * mean_y
-    own = jnp.where(own > 64 * jnp.finfo(xx.dtype).eps * xx, own, 0)
+    own = xp.where(own > 64 * xp.finfo(xx.dtype).eps * xx, own, 0)
     amplitude = ratio(common, own)
     return Line(amplitude, mean_y - amplitude * mean_x, amplitude * common)
 
 
 def _match(sight: Sight, frame: Frame, start: Match) -> Match:
     """Rounds of adaptive moments until every fit has settled; each by itself, whatever the others do."""
-    level = add_up(sight.count, sight.count * sight.data)
+    level, powers = add_up(sight.count, sight.count * sight.data), _powers(sight)
 
     def go_on(state: tuple[Array, Match]) -> Array:
-        return (state[0] < ROUNDS) & ~jnp.all(state[1].settled)
+        return (state[0] < ROUNDS) & ~xp.all(state[1].settled)
 
     def adapt(state: tuple[Array, Match]) -> tuple[Array, Match]:
         old = state[1]
-        new = _adapt(sight, frame, old, level)
-        return state[0] + 1, Match(*(jnp.where(old.settled, o, n) for o, n in zip(old, new, strict=True)))
+        new = _adapt(sight, frame, old, level, powers)
+        return state[0] + 1, Match(*(xp.where(old.settled, o, n) for o, n in zip(old, new, strict=True)))
 
-    fresh = start._replace(settled=jnp.zeros_like(start.settled))
-    matched: Match = jax.lax.while_loop(go_on, adapt, (jnp.zeros((), jnp.int32), fresh))[1]
+    fresh = start._replace(settled=xp.zeros_like(start.settled))
+    matched: Match = xp.while_loop(go_on, adapt, (np.zeros((), np.int32), fresh))[1]
     return matched
 
 
-def _adapt(sight: Sight, frame: Frame, at: Match, level: tuple[Array, ...]) -> Match:
+def _adapt(sight: Sight, frame: Frame, at: Match, level: tuple[Array, ...], powers: Array | tuple[Array, ...]) -> Match:
     """One round of adaptive moments; a round that leads nowhere sensible changes nothing, and is the last."""
     y_low, y_high, x_low, x_high, least = frame
     window = _template(sight, at)
     seen = sight.count * window
-    of_one, of_data = _moments(sight, (seen, seen * sight.data))
+    of_one, of_data = _moments(powers, (seen, seen * sight.data))
     line = _line(level[0], level[1], of_one[0], add_up(seen * window)[0], of_data[0])
-    sign = jnp.where(line.amplitude < 0, -1, 1)
+    sign = xp.where(line.amplitude < 0, -1, 1).astype(window.dtype)
     mass, *rest = (sign * (data - line.offset * one) for one, data in zip(of_one, of_data, strict=True))
-    mass, *rest = jax.lax.optimization_barrier((mass, *rest))
+    mass, *rest = xp.optimization_barrier((mass, *rest))
     sy, sx, yy, xx, yx = (ratio(moment, mass) for moment in rest)
     yy, xx, yx = yy - sy * sy, xx - sx * sx, yx - sy * sx
     first_y, first_x = _first(sight)
     sy, sx = sy - (at.y - first_y), sx - (at.x - first_x)
     # what several results need is written to memory, or it would be computed again for each
-    mass, sy, sx, yy, xx, yx = jax.lax.optimization_barrier((mass, sy, sx, yy, xx, yx))
+    mass, sy, sx, yy, xx, yx = xp.optimization_barrier((mass, sy, sx, yy, xx, yx))
     # under a matching window the moments of a Gaussian are half as large
     simple = (at.y + 2 * sy, at.x + 2 * sx, 2 * yy, 2 * xx, 2 * yx)
     # under any other the inverse moments of window and Gaussian add up: far from a match it is too noisy
     area = yy * xx - yx * yx
     a, b, c = ratio(xx, area), ratio(-yx, area), ratio(yy, area)
-    a, b, c = jax.lax.optimization_barrier((a, b, c))
+    a, b, c = xp.optimization_barrier((a, b, c))
     own_a, own_b, own_c = a - at.a, b - at.b, c - at.c
     own_area = own_a * own_c - own_b * own_b
     own_yy, own_xx, own_yx = ratio(own_c, own_area), ratio(own_a, own_area), ratio(-own_b, own_area)
-    own_yy, own_xx, own_yx = jax.lax.optimization_barrier((own_yy, own_xx, own_yx))
+    own_yy, own_xx, own_yx = xp.optimization_barrier((own_yy, own_xx, own_yx))
     ty, tx = a * sy + b * sx, b * sy + c * sx
     exact = (at.y + own_yy * ty + own_yx * tx, at.x + own_yx * ty + own_xx * tx, own_yy, own_xx, own_yx)
     near = (area > 0) & (own_a > 0) & (own_area > 0)
     near &= (own_yy < NEAR * yy) & (NEAR * own_yy > 4 * yy) & (own_xx < NEAR * xx) & (NEAR * own_xx > 4 * xx)
-    y, x, yy, xx, yx = jax.lax.optimization_barrier(
-        tuple(jnp.where(near, e, s) for e, s in zip(exact, simple, strict=True))
-    )
+    y, x, yy, xx, yx = xp.optimization_barrier(tuple(xp.where(near, e, s) for e, s in zip(exact, simple, strict=True)))
     sane = (
         (mass > 0)
         & (yy > least)
@@ -448,9 +517,9 @@ def _adapt(sight: Sight, frame: Frame, at: Match, level: tuple[Array, ...]) -> M
         & (x <= x_high)
     )
     still = (y - at.y) ** 2 * at.a + (x - at.x) ** 2 * at.c < SETTLED**2
-    still &= (jnp.abs(yy - at.yy) < 2 * SETTLED * yy) & (jnp.abs(xx - at.xx) < 2 * SETTLED * xx)
+    still &= (xp.abs(yy - at.yy) < 2 * SETTLED * yy) & (xp.abs(xx - at.xx) < 2 * SETTLED * xx)
     still &= (yx - at.yx) ** 2 < (2 * SETTLED) ** 2 * yy * xx
-    sane, still = jax.lax.optimization_barrier((sane, still))
+    sane, still = xp.optimization_barrier((sane, still))
     new = Match.of(y, x, yy, xx, yx, still)
-    kept = Match(*(jnp.where(sane, n, old) for n, old in zip(new, at, strict=True)))
+    kept = Match(*(xp.where(sane, n, old) for n, old in zip(new, at, strict=True)))
     return kept._replace(settled=still | ~sane)

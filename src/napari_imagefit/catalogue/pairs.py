@@ -8,18 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from itertools import combinations
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from .._lazy import LazyModule
+from ..engine.core.array_module import is_numpy, xp
 from ..engine.models.model import Array
-from .estimate import best_of, ratio
-
-if TYPE_CHECKING:
-    import jax.numpy as jnp
-else:
-    jnp = LazyModule("jax.numpy")
+from .estimate import best_of, first_largest, ratio
 
 # An exponential of a negative coordinate is limited to that of this.
 MOST = 20.0
@@ -38,8 +33,8 @@ class Sums(NamedTuple):
         """Those of the best ``first·a + second·b``; the second counts only where it differs from the first."""
         share = ratio(self.ab, self.aa)
         own = self.bb - share * self.ab
-        differs = own > 1000 * jnp.finfo(own.dtype).eps * self.bb
-        second = jnp.where(differs, ratio(self.by - share * self.ay, own), 0)
+        differs = own > 1000 * xp.finfo(own.dtype).eps * self.bb
+        second = xp.where(differs, ratio(self.by - share * self.ay, own), 0)
         return ratio(self.ay, self.aa) - share * second, second
 
 
@@ -48,10 +43,10 @@ def falling_row(t: Array, slowest: Array, octaves: int, parts: int) -> Array:
 
     Twice the rate gives the square of the exponential, so that only `parts` of them are computed.
     """
-    row = [jnp.exp(-jnp.clip(t * (slowest * 2.0 ** (k / parts)), -MOST, None)) for k in range(parts)]
+    row = [xp.exp(-xp.clip(t * (slowest * 2.0 ** (k / parts)), -MOST, None)) for k in range(parts)]
     for k in range(octaves * parts + 1 - parts):
-        row.append(jnp.minimum(row[k] * row[k], math.exp(MOST)))
-    return jnp.stack(row)
+        row.append(xp.minimum(row[k] * row[k], math.exp(MOST)))
+    return xp.stack(row)
 
 
 def find_pair(row: Array, data: Array, weights: Array, gain: Callable[[Sums, Array], Array]) -> tuple[Array, Array]:
@@ -63,14 +58,24 @@ def find_pair(row: Array, data: Array, weights: Array, gain: Callable[[Sums, Arr
         From the sums of two, and the larger of their places, to what they gain.
     """
     w = weights * weights
-    own, on = jnp.sum(w * row * row, axis=1), jnp.sum(w * row * data, axis=1)
-    pairs = jnp.asarray(np.array([(j, i) for i, j in combinations(range(row.shape[0]), 2)]))
+    pairs = np.array([(j, i) for i, j in combinations(range(row.shape[0]), 2)])
+    if is_numpy(row, data, w):
+        # all products at once, by matrices for each fit
+        own_row, weighted = (np.ascontiguousarray(np.moveaxis(a, 2, 0)) for a in (row, w * row))
+        products = np.moveaxis(np.matmul(weighted, np.moveaxis(own_row, 1, 2)), 0, 2)
+        on = np.matmul(weighted, data.T[:, :, None])[:, :, 0].T
+        i, j = pairs.T
+        gains = gain(Sums(products[i, i], products[j, j], products[i, j], on[i], on[j]), i[:, None])
+        best = first_largest(gains)
+        return i[best].astype(data.dtype), j[best].astype(data.dtype)
+    own, on = xp.sum(w * row * row, axis=1), xp.sum(w * row * data, axis=1)
 
     def attempt(pair: Array) -> tuple[Array, tuple[Array, Array]]:
         i, j = pair[0], pair[1]
-        common = jnp.sum(w * row[i] * row[j], axis=0)
+        common = xp.sum(w * row[i] * row[j], axis=0)
         found = gain(Sums(own[i], own[j], common, on[i], on[j]), i)
-        everywhere = jnp.zeros(found.shape, data.dtype)
+        everywhere = xp.zeros_like(found)
         return found, (everywhere + i, everywhere + j)
 
-    return best_of(pairs, attempt)[1]
+    i, j = best_of(pairs, attempt, data, 2)[1]
+    return i, j

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
-from .._lazy import LazyModule
+from ..engine.core.array_module import xp
 from ..engine.models.model import Array, Model, Parameter
 from .curves import Coords
-from .estimate import best_of, regress
+from .estimate import Regression, best_of
 from .separable import find_peak
 from .special import voigt_function
-
-if TYPE_CHECKING:
-    import jax.numpy as jnp
-else:
-    jnp = LazyModule("jax.numpy")
 
 BEVINGTON = "P. R. Bevington, D. K. Robinson, Data Reduction and Error Analysis for the Physical Sciences (2003)"
 
@@ -27,11 +21,11 @@ OFFSET = Parameter("offset", "data", description="constant background")
 
 
 def _gaussian(coords: Coords, amplitude: Array, x: Array, sigma: Array, offset: Array) -> Array:
-    return amplitude * jnp.exp(-0.5 * ((coords[0] - x) * (1 / sigma)) ** 2) + offset
+    return amplitude * xp.exp(-0.5 * ((coords[0] - x) * (1 / sigma)) ** 2) + offset
 
 
 def _guess_gaussian(coords: Coords, data: Array, weights: Array) -> Array:
-    return jnp.stack(find_peak(lambda u: jnp.exp(-0.5 * u * u), coords[0], data, weights))
+    return xp.stack(find_peak(lambda u: xp.exp(-0.5 * u * u), coords[0], data, weights))
 
 
 gaussian_1d = Model(
@@ -50,7 +44,7 @@ def _lorentzian(coords: Coords, amplitude: Array, x: Array, gamma: Array, offset
 
 
 def _guess_lorentzian(coords: Coords, data: Array, weights: Array) -> Array:
-    return jnp.stack(find_peak(lambda u: 1 / (1 + u * u), coords[0], data, weights))
+    return xp.stack(find_peak(lambda u: 1 / (1 + u * u), coords[0], data, weights))
 
 
 lorentzian_1d = Model(
@@ -67,23 +61,25 @@ lorentzian_1d = Model(
 def _voigt(coords: Coords, amplitude: Array, x: Array, sigma: Array, gamma: Array, offset: Array) -> Array:
     width = math.sqrt(2) * sigma
     y = gamma / width
-    return amplitude * voigt_function((coords[0] - x) / width, y) / voigt_function(jnp.zeros_like(y), y) + offset
+    scale = amplitude / voigt_function(xp.zeros_like(y), y)
+    return scale * voigt_function((coords[0] - x) * (1 / width), y) + offset
 
 
 def _guess_voigt(coords: Coords, data: Array, weights: Array) -> Array:
     """Found as half a Gaussian, half a Lorentzian; then the best of some shares of the two in its width."""
     t = coords[0]
     # u in half widths at half maximum
-    peak = find_peak(lambda u: 0.5 * 2.0 ** (-u * u) + 0.5 / (1 + u * u), t, data, weights)
+    regression = Regression.of(data, weights)
+    peak = find_peak(lambda u: 0.5 * xp.exp(-math.log(2) * u * u) + 0.5 / (1 + u * u), t, data, weights)
 
     def attempt(part: Array) -> tuple[Array, tuple[Array, ...]]:
         sigma, gamma = part[0] * peak.width, part[1] * peak.width
-        line = regress(_voigt(coords, 1.0, peak.center, sigma, gamma, 0.0), data, weights)
+        line = regression.on(_voigt(coords, 1.0, peak.center, sigma, gamma, 0.0))
         return line.gain, (line.amplitude, peak.center, sigma, gamma, line.offset)
 
     shares = [(0.82, 0.06), (0.72, 0.26), (0.58, 0.48), (0.38, 0.72), (0.15, 0.95)]
     grid = [(scale * s, scale * g) for s, g in shares for scale in (0.8, 1, 1.25)]
-    return jnp.stack(best_of(jnp.asarray(grid, data.dtype), attempt)[1])
+    return xp.stack(best_of(grid, attempt, data, 5)[1])
 
 
 voigt_1d = Model(

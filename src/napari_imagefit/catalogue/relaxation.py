@@ -2,43 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from .._lazy import LazyModule
+from ..engine.core.array_module import xp
 from ..engine.models.model import Array, Model, Parameter
 from .curves import Coords, guess_exponential
-from .estimate import best_of, extent, ratio, regress
+from .estimate import Regression, best_of, extent, ratio
 from .pairs import Sums, falling_row, find_pair
 from .separable import falling, reach_of, regress_alone, regress_pair
 
-if TYPE_CHECKING:
-    import jax.numpy as jnp
-else:
-    jnp = LazyModule("jax.numpy")
-
 T1 = Parameter("t1", "coord0", lower=0, description="longitudinal relaxation time")
 EQUILIBRIUM = Parameter("amplitude", "data", description="signal at equilibrium, after a long time")
+
+# Values of T1 that are tried, in parts of the reach of the times.
+FRACTIONS = np.geomspace(0.02, 5, 16)
 
 
 def _stretched(coords: Coords, amplitude: Array, tau: Array, beta: Array, offset: Array) -> Array:
     # a power has no derivative at t = 0, and no value before
     after = coords[0] > 0
-    power = jnp.exp(beta * jnp.log(jnp.where(after, coords[0], tau) / tau))
-    return amplitude * jnp.exp(-jnp.where(after, power, 0)) + offset
+    power = xp.exp(beta * xp.log(xp.where(after, coords[0], tau) * (1 / tau)))
+    return amplitude * xp.exp(-xp.where(after, power, 0)) + offset
 
 
 def _guess_stretched(coords: Coords, data: Array, weights: Array) -> Array:
-    reach = reach_of(coords[0], weights)
+    reach, regression = reach_of(coords[0], weights), Regression.of(data, weights)
 
     def attempt(shape: Array) -> tuple[Array, tuple[Array, ...]]:
-        tau, beta = shape[0] * reach, shape[1] * jnp.ones_like(reach)
-        line = regress(_stretched(coords, 1.0, tau, beta, 0.0), data, weights)
+        tau, beta = shape[0] * reach, shape[1] * xp.ones_like(reach)
+        line = regression.on(_stretched(coords, 1.0, tau, beta, 0.0))
         return line.gain, (line.amplitude, tau, beta, line.offset)
 
     grid = [(tau, beta) for tau in np.geomspace(0.01, 3, 14) for beta in (0.35, 0.5, 0.7, 1, 1.4, 2)]
-    return jnp.stack(best_of(jnp.asarray(grid, data.dtype), attempt)[1])
+    return xp.stack(best_of(grid, attempt, data, 4)[1])
 
 
 stretched_exponential = Model(
@@ -58,24 +54,25 @@ stretched_exponential = Model(
 
 
 def _inversion(coords: Coords, amplitude: Array, t1: Array, efficiency: Array) -> Array:
-    return amplitude * (1 - 2 * efficiency * jnp.exp(-coords[0] * (1 / t1)))
+    return amplitude * (1 - 2 * efficiency * xp.exp(-coords[0] * (1 / t1)))
 
 
 def _guess_inversion(coords: Coords, data: Array, weights: Array) -> Array:
     """The best of a row of T1, with the efficiency that regression gives, kept sensible."""
     t = coords[0]
-    reach = reach_of(t, weights)
+    reach, regression = reach_of(t, weights), Regression.of(data, weights)
+    product = regression.squares * data
 
     def attempt(fraction: Array) -> tuple[Array, tuple[Array, ...]]:
         t1 = fraction * reach
         fall = falling(t, 1 / t1)
-        line = regress(fall, data, weights)
-        half = -0.5 * line.amplitude * jnp.sign(line.offset)
-        efficiency = jnp.clip(ratio(half, jnp.abs(line.offset), 1.0), 0.1, 1.5)
-        amplitude, gain = regress_alone(1 - 2 * efficiency * fall, data, weights)
+        line = regression.on(fall)
+        half = -0.5 * line.amplitude * xp.sign(line.offset)
+        efficiency = xp.clip(ratio(half, xp.abs(line.offset), 1.0), 0.1, 1.5)
+        amplitude, gain = regress_alone(1 - 2 * efficiency * fall, regression.squares, product)
         return gain, (amplitude, t1, efficiency)
 
-    return jnp.stack(best_of(jnp.geomspace(0.02, 5.0, 16, dtype=data.dtype), attempt)[1])
+    return xp.stack(best_of(FRACTIONS, attempt, data, 3)[1])
 
 
 inversion_recovery = Model(
@@ -90,17 +87,18 @@ inversion_recovery = Model(
 
 
 def _saturation(coords: Coords, amplitude: Array, t1: Array) -> Array:
-    return -amplitude * jnp.expm1(-coords[0] * (1 / t1))
+    return -amplitude * xp.expm1(-coords[0] * (1 / t1))
 
 
 def _guess_saturation(coords: Coords, data: Array, weights: Array) -> Array:
-    reach = reach_of(coords[0], weights)
+    reach, squares = reach_of(coords[0], weights), weights * weights
+    product = squares * data
 
     def attempt(fraction: Array) -> tuple[Array, tuple[Array, ...]]:
-        amplitude, gain = regress_alone(1 - falling(coords[0], 1 / (fraction * reach)), data, weights)
+        amplitude, gain = regress_alone(1 - falling(coords[0], 1 / (fraction * reach)), squares, product)
         return gain, (amplitude, fraction * reach)
 
-    return jnp.stack(best_of(jnp.geomspace(0.02, 5.0, 16, dtype=data.dtype), attempt)[1])
+    return xp.stack(best_of(FRACTIONS, attempt, data, 2)[1])
 
 
 saturation_recovery = Model(
@@ -115,12 +113,12 @@ saturation_recovery = Model(
 
 
 def _recovery(coords: Coords, amplitude: Array, tau: Array, offset: Array) -> Array:
-    return offset - amplitude * jnp.expm1(-coords[0] * (1 / tau))
+    return offset - amplitude * xp.expm1(-coords[0] * (1 / tau))
 
 
 def _guess_recovery(coords: Coords, data: Array, weights: Array) -> Array:
     amplitude, tau, offset = guess_exponential(coords, data, weights)
-    return jnp.stack([-amplitude, tau, offset + amplitude])
+    return xp.stack([-amplitude, tau, offset + amplitude])
 
 
 exponential_recovery = Model(
@@ -139,7 +137,7 @@ exponential_recovery = Model(
 
 
 def _ivim(coords: Coords, s0: Array, f: Array, d_star: Array, d: Array) -> Array:
-    return s0 * (f * jnp.exp(-coords[0] * d_star) + (1 - f) * jnp.exp(-coords[0] * d))
+    return s0 * (f * xp.exp(-coords[0] * d_star) + (1 - f) * xp.exp(-coords[0] * d))
 
 
 # The least fall within the reach of the b-values that is looked for.
@@ -153,33 +151,34 @@ def _guess_ivim(coords: Coords, data: Array, weights: Array) -> Array:
     second sample.
     """
     b = coords[0]
-    reach = reach_of(b, weights)
+    reach, squares = reach_of(b, weights), weights * weights
+    product = squares * data
     first = extent(b, weights)[0]
-    gap = jnp.min(jnp.where((weights > 0) & (b > first), b - first, jnp.inf), axis=0)
+    gap = xp.min(xp.where((weights > 0) & (b > first), b - first, xp.inf), axis=0)
 
     def attempt(d_star: Array, d: Array) -> tuple[Array, tuple[Array, ...]]:
         fast, slow = falling(b, d_star), falling(b, d)
-        pair = regress_pair(fast, slow, data, weights)
-        f = jnp.clip(ratio(pair.first, pair.first + pair.second), 0.02, 0.98)
-        s0, gain = regress_alone(f * fast + (1 - f) * slow, data, weights)
+        pair = regress_pair(fast, slow, squares, product)
+        f = xp.clip(ratio(pair.first, pair.first + pair.second), 0.02, 0.98)
+        s0, gain = regress_alone(f * fast + (1 - f) * slow, squares, product)
         return gain, (s0, f, d_star, d)
 
     # of more than a thousand falls within the reach none is told from the others
-    fastest = jnp.log2(jnp.clip(3 * reach / gap, 50, 1000) / SLOWEST)
+    fastest = xp.log2(xp.clip(3 * reach / gap, 50, 1000) / SLOWEST)
 
     def explained(sums: Sums, place: Array) -> Array:
         first, second = sums.factors()
-        f = jnp.clip(ratio(first, first + second), 0.02, 0.98)
+        f = xp.clip(ratio(first, first + second), 0.02, 0.98)
         both = f**2 * sums.aa + 2 * f * (1 - f) * sums.ab + (1 - f) ** 2 * sums.bb
         product = f * sums.ay + (1 - f) * sums.by
-        return jnp.where(place <= fastest, ratio(product * jnp.maximum(product, 0), both), -1)
+        return xp.where(place <= fastest, ratio(product * xp.maximum(product, 0), both), -1)
 
     places = find_pair(falling_row(b, SLOWEST / reach, octaves=14, parts=1), data, weights, explained)
     found = attempt(*(SLOWEST / reach * 2**place for place in places))[1]
     for step in (1.41, 1.19, 1.09):
-        near = jnp.asarray([(step**i, step**j) for i in (-1, 0, 1) for j in (-1, 0, 1)], data.dtype)
-        found = best_of(near, lambda c, at=found: attempt(c[0] * at[2], c[1] * at[3]))[1]  # type: ignore[misc]
-    return jnp.stack(found)
+        near = [(step**i, step**j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
+        found = best_of(near, lambda c, at=found: attempt(c[0] * at[2], c[1] * at[3]), data, 4)[1]  # type: ignore[misc]
+    return xp.stack(found)
 
 
 ivim = Model(

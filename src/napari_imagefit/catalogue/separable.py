@@ -6,18 +6,13 @@ Shapes are those of `estimate`: ``data`` and ``weights`` ``(m, B)``, coordinates
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from .._lazy import LazyModule
+from ..engine.core.array_module import xp
 from ..engine.models.model import Array
-from .estimate import best_of, extent, ratio, regress
-
-if TYPE_CHECKING:
-    import jax.numpy as jnp
-else:
-    jnp = LazyModule("jax.numpy")
+from .estimate import Regression, add_up, best_of, extent, ratio
 
 
 class Pair(NamedTuple):
@@ -31,7 +26,7 @@ class Pair(NamedTuple):
 def mean(a: Array, weights: Array) -> Array:
     """Weighted mean of the samples that count."""
     w = weights * weights
-    return ratio(jnp.sum(w * a, axis=0), jnp.sum(w, axis=0))
+    return ratio(xp.sum(w * a, axis=0), xp.sum(w, axis=0))
 
 
 def centred(a: Array, weights: Array) -> Array:
@@ -39,24 +34,28 @@ def centred(a: Array, weights: Array) -> Array:
     return a - mean(a, weights)
 
 
-def regress_alone(basis: Array, data: Array, weights: Array) -> tuple[Array, Array]:
-    """Weighted regression of data on one basis function without a constant: the factor and the gain."""
-    w = weights * weights
-    product = jnp.sum(w * basis * data, axis=0)
-    factor = ratio(product, jnp.sum(w * basis * basis, axis=0))
-    return factor, factor * product
+def regress_alone(basis: Array, squares: Array, product: Array) -> tuple[Array, Array]:
+    """Weighted regression of data on one basis function without a constant: the factor and the gain.
+
+    Weights² and their product with the data are what is given.
+    """
+    on_basis, own = add_up(product * basis, squares * basis * basis)
+    factor = ratio(on_basis, own)
+    return factor, factor * on_basis
 
 
-def regress_pair(a: Array, b: Array, data: Array, weights: Array) -> Pair:
-    """Weighted regression of data on two basis functions; the second counts only where it differs from the first."""
-    w = weights * weights
-    aa, bb = jnp.sum(w * a * a, axis=0), jnp.sum(w * b * b, axis=0)
-    share = ratio(jnp.sum(w * a * b, axis=0), aa)
+def regress_pair(a: Array, b: Array, squares: Array, product: Array) -> Pair:
+    """Weighted regression of data on two basis functions; the second counts only where it differs from the first.
+
+    Weights² and their product with the data are what is given.
+    """
+    part = squares * a
+    aa, ab, bb, on_a = add_up(part * a, part * b, squares * b * b, product * a)
+    share = ratio(ab, aa)
     rest = b - share * a
-    own = jnp.sum(w * rest * rest, axis=0)
-    differs = own > 100 * jnp.finfo(data.dtype).eps * bb
-    on_a, on_rest = jnp.sum(w * a * data, axis=0), jnp.sum(w * rest * data, axis=0)
-    first, second = ratio(on_a, aa), jnp.where(differs, ratio(on_rest, own), 0)
+    own, on_rest = add_up(squares * rest * rest, product * rest)
+    differs = own > 100 * xp.finfo(own.dtype).eps * bb
+    first, second = ratio(on_a, aa), xp.where(differs, ratio(on_rest, own), 0)
     return Pair(first - share * second, second, first * on_a + second * on_rest)
 
 
@@ -69,14 +68,14 @@ def regress_in_turn(bases: Sequence[Array], data: Array, weights: Array) -> list
     freed: list[tuple[Array, Array]] = []
     shares: list[list[Array]] = []
     for basis in bases:
-        whole, row, rest = jnp.sum(squares * basis * basis, axis=0), [], basis
+        whole, row, rest = xp.sum(squares * basis * basis, axis=0), [], basis
         for other, size in freed:
-            row.append(ratio(jnp.sum(squares * other * rest, axis=0), size))
+            row.append(ratio(xp.sum(squares * other * rest, axis=0), size))
             rest = rest - row[-1] * other
-        own = jnp.sum(squares * rest * rest, axis=0)
-        freed.append((rest, jnp.where(own > 1000 * jnp.finfo(data.dtype).eps * whole, own, 0)))
+        own = xp.sum(squares * rest * rest, axis=0)
+        freed.append((rest, xp.where(own > 1000 * xp.finfo(data.dtype).eps * whole, own, 0)))
         shares.append(row)
-    factors = [ratio(jnp.sum(squares * rest * data, axis=0), size) for rest, size in freed]
+    factors = [ratio(xp.sum(squares * rest * data, axis=0), size) for rest, size in freed]
     for i in reversed(range(len(bases))):
         for j in range(i):
             factors[j] = factors[j] - shares[i][j] * factors[i]
@@ -86,19 +85,19 @@ def regress_in_turn(bases: Sequence[Array], data: Array, weights: Array) -> list
 def span_of(t: Array, weights: Array) -> tuple[Array, Array, Array]:
     """First and last coordinate and what lies between, never 0."""
     low, high = extent(t, weights)
-    return low, high, jnp.where(high > low, high - low, 1)
+    return low, high, xp.where(high > low, high - low, 1)
 
 
 def reach_of(t: Array, weights: Array) -> Array:
     """The largest distance of the coordinates from 0, never 0."""
     low, high = extent(t, weights)
-    most = jnp.maximum(jnp.abs(low), jnp.abs(high))
-    return jnp.where(most > 0, most, 1)
+    most = xp.maximum(xp.abs(low), xp.abs(high))
+    return xp.where(most > 0, most, 1)
 
 
 def falling(t: Array, rate: Array) -> Array:
     """``exp(−t·rate)``, limited where t is negative."""
-    return jnp.exp(-jnp.clip(t * rate, -20, None))
+    return xp.exp(-xp.clip(t * rate, -20, None))
 
 
 class Peak(NamedTuple):
@@ -116,18 +115,23 @@ def find_peak(shape: Callable[[Array], Array], t: Array, data: Array, weights: A
     A grid over centres and widths, the centres as close as the widths need; then closer looks around the best.
     """
     low, high, span = span_of(t, weights)
+    regression = Regression.of(data, weights)
 
     def attempt(center: Array, width: Array) -> tuple[Array, Peak]:
-        line = regress(shape((t - center) / width), data, weights)
-        return line.gain, Peak(line.amplitude, center * jnp.ones_like(line.gain), width, line.offset)
+        line = regression.on(shape((t - center) * (1 / width)))
+        return line.gain, Peak(line.amplitude, center * xp.ones_like(line.gain), width, line.offset)
 
     coarse = [(c, w) for w in (0.01, 0.02, 0.04, 0.08, 0.16, 0.32) for c in np.arange(0, 1 + w, 1.5 * w)]
-    peak = best_of(jnp.asarray(coarse, data.dtype), lambda c: attempt(low + c[0] * span, c[1] * span))[1]
+    peak = Peak(*best_of(coarse, lambda c: attempt(low + c[0] * span, c[1] * span), data, 4)[1])
     for step in (0.6, 0.3, 0.15):
         near = [(i * step, 4.0 ** (j * step)) for i in (-2, -1, 0, 1, 2) for j in (-1, 0, 1)]
         found = peak
-        peak = best_of(
-            jnp.asarray(near, data.dtype),
-            lambda c, found=found: attempt(found.center + c[0] * found.width, c[1] * found.width),  # type: ignore[misc]
-        )[1]
-    return peak._replace(center=jnp.clip(peak.center, low, high))
+        peak = Peak(
+            *best_of(
+                near,
+                lambda c, at=found: attempt(at.center + c[0] * at.width, c[1] * at.width),  # type: ignore[misc]
+                data,
+                4,
+            )[1]
+        )
+    return peak._replace(center=xp.clip(peak.center, low, high))

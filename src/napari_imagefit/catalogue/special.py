@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._lazy import LazyModule
+from ..engine.core.array_module import xp
 from ..engine.models.model import Array
-
-if TYPE_CHECKING:
-    import jax.numpy as jnp
-else:
-    jnp = LazyModule("jax.numpy")
 
 # First zero of J₁.
 J1_ZERO = 3.8317059702075125
@@ -27,9 +21,11 @@ HANKEL = [math.prod(4.0 - (2 * j - 1) ** 2 for j in range(1, k + 1)) / (math.fac
 
 
 def _polynomial(coefficients: Sequence[float], x: Array) -> Array:
-    value = jnp.full_like(x, coefficients[-1])
+    value = xp.full_like(x, coefficients[-1])
     for coefficient in coefficients[-2::-1]:
-        value = value * x + coefficient
+        # not in place of x: `value` is an array of its own
+        value *= x
+        value += coefficient
     return value
 
 
@@ -41,13 +37,14 @@ def jinc(square: Array) -> Array:
     F. W. J. Olver, NIST Digital Library of Mathematical Functions, equations 10.2.2 and 10.17.3.
     """
     near = square < SPLIT**2
-    u = jnp.sqrt(jnp.where(near, SPLIT**2, square))
-    inverse = 1 / (u * u)
+    u = xp.sqrt(xp.where(near, SPLIT**2, square))
+    by_u = 1 / u
+    inverse = by_u * by_u
     even = _polynomial([(-1) ** k * a for k, a in enumerate(HANKEL[::2])], inverse)
-    odd = _polynomial([(-1) ** k * a for k, a in enumerate(HANKEL[1::2])], inverse) / u
+    odd = _polynomial([(-1) ** k * a for k, a in enumerate(HANKEL[1::2])], inverse) * by_u
     angle = u - 0.75 * math.pi
-    far = 2 / u * jnp.sqrt(2 / (math.pi * u)) * (even * jnp.cos(angle) - odd * jnp.sin(angle))
-    return jnp.where(near, _polynomial(SERIES, jnp.where(near, square, 0)), far)
+    far = 2 * by_u * xp.sqrt((2 / math.pi) * by_u) * (even * xp.cos(angle) - odd * xp.sin(angle))
+    return xp.where(near, _polynomial(SERIES, xp.where(near, square, 0)), far)
 
 
 def _weideman(n: int) -> tuple[float, list[float]]:
@@ -73,4 +70,4 @@ def voigt_function(x: Array, y: Array) -> Array:
     z = x + 1j * y
     under = 1 / (SCALE - 1j * z)
     p = _polynomial(WEIDEMAN[::-1], (SCALE + 1j * z) * under)
-    return jnp.real((2 * p * under + 1 / math.sqrt(math.pi)) * under)
+    return xp.real((2 * p * under + 1 / math.sqrt(math.pi)) * under)

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from .._lazy import LazyModule
+from ..engine.core.array_module import xp
 from ..engine.models.model import Array, Model, Parameter
-from .estimate import find_blob, regress
-from .separable import centred, mean, regress_pair
+from .estimate import Regression, find_blob, regress
+from .separable import regress_pair
 from .special import J1_ZERO, jinc
-
-if TYPE_CHECKING:
-    import jax.numpy as jnp
-else:
-    jnp = LazyModule("jax.numpy")
 
 Coords = tuple[Array, ...]
 
@@ -31,12 +24,12 @@ def _round(coords: Coords, amplitude: Array, y: Array, x: Array, sigma: Array, o
     # divisions, and all that is the same for all pixels, are kept out of the pixels' loop
     inverse = 1 / sigma
     square = ((coords[0] - y) * inverse) ** 2 + ((coords[1] - x) * inverse) ** 2
-    return amplitude * jnp.exp(-0.5 * square) + offset
+    return amplitude * xp.exp(-0.5 * square) + offset
 
 
 def _guess_round(coords: Coords, data: Array, weights: Array) -> Array:
     blob = find_blob(coords, data, weights)
-    return jnp.stack([blob.amplitude, blob.y, blob.x, jnp.sqrt(0.5 * (blob.yy + blob.xx)), blob.offset])
+    return xp.stack([blob.amplitude, blob.y, blob.x, xp.sqrt(0.5 * (blob.yy + blob.xx)), blob.offset])
 
 
 gaussian_2d = Model(
@@ -60,12 +53,12 @@ def _elliptic(
     coords: Coords, amplitude: Array, y: Array, x: Array, sigma_y: Array, sigma_x: Array, offset: Array
 ) -> Array:
     square = ((coords[0] - y) * (1 / sigma_y)) ** 2 + ((coords[1] - x) * (1 / sigma_x)) ** 2
-    return amplitude * jnp.exp(-0.5 * square) + offset
+    return amplitude * xp.exp(-0.5 * square) + offset
 
 
 def _guess_elliptic(coords: Coords, data: Array, weights: Array) -> Array:
     blob = find_blob(coords, data, weights)
-    return jnp.stack([blob.amplitude, blob.y, blob.x, jnp.sqrt(blob.yy), jnp.sqrt(blob.xx), blob.offset])
+    return xp.stack([blob.amplitude, blob.y, blob.x, xp.sqrt(blob.yy), xp.sqrt(blob.xx), blob.offset])
 
 
 gaussian_2d_elliptic = Model(
@@ -90,21 +83,22 @@ def _rotated(
     offset: Array,
 ) -> Array:
     dy, dx = coords[0] - y, coords[1] - x
-    cosine, sine = jnp.cos(theta), jnp.sin(theta)
+    cosine, sine = xp.cos(theta), xp.sin(theta)
     along, across = 1 / sigma_x, 1 / sigma_y
     u = dx * (cosine * along) + dy * (sine * along)
     v = dy * (cosine * across) - dx * (sine * across)
-    return amplitude * jnp.exp(-0.5 * (u * u + v * v)) + offset
+    return amplitude * xp.exp(-0.5 * (u * u + v * v)) + offset
 
 
 def _guess_rotated(coords: Coords, data: Array, weights: Array) -> Array:
     blob = find_blob(coords, data, weights)
     # the principal axis within 45° of x is called x, so that an unrotated ellipse gets theta = 0
-    theta = 0.5 * jnp.arctan2(2 * blob.yx, jnp.abs(blob.xx - blob.yy)) * jnp.where(blob.xx < blob.yy, -1, 1)
-    mean, half = 0.5 * (blob.yy + blob.xx), jnp.hypot(0.5 * (blob.xx - blob.yy), blob.yx)
-    half = jnp.where(blob.xx < blob.yy, -half, half)
-    along = (jnp.sqrt(jnp.maximum(mean - half, 0)), jnp.sqrt(jnp.maximum(mean + half, 0)))
-    return jnp.stack([blob.amplitude, blob.y, blob.x, *along, theta, blob.offset])
+    theta = 0.5 * xp.arctan2(2 * blob.yx, xp.abs(blob.xx - blob.yy))
+    theta = xp.where(blob.xx < blob.yy, -theta, theta)
+    mean, half = 0.5 * (blob.yy + blob.xx), xp.hypot(0.5 * (blob.xx - blob.yy), blob.yx)
+    half = xp.where(blob.xx < blob.yy, -half, half)
+    along = (xp.sqrt(xp.maximum(mean - half, 0)), xp.sqrt(xp.maximum(mean + half, 0)))
+    return xp.stack([blob.amplitude, blob.y, blob.x, *along, theta, blob.offset])
 
 
 gaussian_2d_rotated = Model(
@@ -136,7 +130,7 @@ def _guess_lorentzian(coords: Coords, data: Array, weights: Array) -> Array:
     amplitude, y, x, sigma, _ = _guess_round(coords, data, weights)
     gamma = 0.9 * sigma
     line = regress(_lorentzian(coords, 1.0, y, x, gamma, 0.0), data, weights)
-    return jnp.stack([jnp.where(line.amplitude == 0, amplitude, line.amplitude), y, x, gamma, line.offset])
+    return xp.stack([xp.where(line.amplitude == 0, amplitude, line.amplitude), y, x, gamma, line.offset])
 
 
 lorentzian_2d = Model(
@@ -158,12 +152,12 @@ lorentzian_2d = Model(
 
 def _airy(coords: Coords, amplitude: Array, y: Array, x: Array, radius: Array, offset: Array) -> Array:
     square = (coords[0] - y) ** 2 + (coords[1] - x) ** 2
-    return amplitude * jinc(J1_ZERO**2 * square / radius**2) ** 2 + offset
+    return amplitude * jinc(square * (J1_ZERO / radius) ** 2) ** 2 + offset
 
 
 def _guess_airy(coords: Coords, data: Array, weights: Array) -> Array:
     amplitude, y, x, sigma, offset = _guess_round(coords, data, weights)
-    return jnp.stack([amplitude, y, x, RADIUS_PER_SIGMA * sigma, offset])
+    return xp.stack([amplitude, y, x, RADIUS_PER_SIGMA * sigma, offset])
 
 
 # Radius of the first dark ring over σ of the Gaussian that matches the disc best.
@@ -185,10 +179,11 @@ def _plane(coords: Coords, slope_y: Array, slope_x: Array, offset: Array) -> Arr
 
 
 def _guess_plane(coords: Coords, data: Array, weights: Array) -> Array:
-    y, x = (centred(jnp.broadcast_to(c, data.shape), weights) for c in coords)
-    pair = regress_pair(y, x, centred(data, weights), weights)
+    regression = Regression.of(data, weights)
+    y, x = (c - regression.mean_of(c) for c in coords)
+    pair = regress_pair(y, x, regression.squares, regression.product)
     sloped = _plane(coords, pair.first, pair.second, 0.0)
-    return jnp.stack([pair.first, pair.second, mean(data - sloped, weights)])
+    return xp.stack([pair.first, pair.second, regression.mean_of(data - sloped)])
 
 
 plane_2d = Model(

@@ -1,9 +1,10 @@
 """Models from text: ``"a*exp(-t/tau) + c"``.
 
 The text is parsed, never executed: Python's parser makes a tree of it, the whole tree is checked against the list of
-what a formula may hold, and only then are closures over ``jax.numpy`` made of it. A formula may hold numbers, names,
-parentheses, ``+ - * / **``, calls of `FUNCTIONS`, ``where(condition, a, b)`` with a comparison (``< <= > >=``) as its
-condition, and the constants of `CONSTANTS`; at most `MOST_CHARACTERS`, nested at most `MOST_LEVELS` deep.
+what a formula may hold, and only then are closures over the functions of NumPy and JAX (`xp`) made of it. A formula may
+hold numbers, names, parentheses, ``+ - * / **``, calls of `FUNCTIONS`, ``where(condition, a, b)`` with a comparison
+(``< <= > >=``) as its condition, and the constants of `CONSTANTS`; at most `MOST_CHARACTERS`, nested at most
+`MOST_LEVELS` deep.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from ..._lazy import LazyModule
+from ..core.array_module import is_numpy, xp
 from ..core.errors import FitInputError
 from ..core.validation import float_array
 from .expression_starts import generic_guess
@@ -27,9 +29,8 @@ from .model import Array, Model, Parameter
 
 if TYPE_CHECKING:
     import jax.numpy as jnp
-    import jax.scipy.special as special
 else:
-    jnp, special = LazyModule("jax.numpy"), LazyModule("jax.scipy.special")
+    jnp = LazyModule("jax.numpy")
 
 MOST_CHARACTERS = 1000
 MOST_LEVELS = 100  # of nesting; a sum of n terms has n levels
@@ -111,9 +112,16 @@ def from_expression(
     formula = _compile(tree)
 
     def function(at: tuple[Array, ...], *params: Array) -> Array:
+        on_host = is_numpy(at, params)
         # floating point whatever is given: integers have no negative powers
-        values = {n: jnp.asarray(a) * 1.0 for n, a in zip((*axes, *names), (*at, *params), strict=True)}
-        return jnp.broadcast_to(formula(values), jnp.shape(at[0]))
+        given = [(np if on_host else jnp).asarray(a) * 1.0 for a in (*at, *params)]
+        shape = np.broadcast_shapes(*(a.shape for a in given))
+        with np.errstate(all="ignore"):
+            values = formula(dict(zip((*axes, *names), given, strict=True)))
+        if on_host:
+            # of two numbers, as in where(t < t0, 0, 1), NumPy makes double precision
+            return np.broadcast_to(np.asarray(values, np.result_type(*given)), shape)
+        return jnp.broadcast_to(values, shape)
 
     starts = _starts(parameters, init or {})
     guess = generic_guess(function, tree, axes, parameters, starts)
@@ -135,7 +143,13 @@ def term(text: str) -> tuple[tuple[str, ...], Callable[[Values], Array]]:
     (('sigma_x',), 3.0)
     """
     tree = parse(text)
-    return tuple(_names(tree)), _compile(tree)
+    formula = _compile(tree)
+
+    def value(values: Values) -> Array:
+        with np.errstate(all="ignore"):
+            return formula(values)
+
+    return tuple(_names(tree)), value
 
 
 def _names(tree: ast.expr) -> list[str]:
@@ -320,7 +334,8 @@ def _compile(node: ast.expr) -> Term:
         case ast.Call(func=ast.Name(id=name), args=args):
             terms = [_compile(argument) for argument in args]
             called = _CALLED.get(name, name)
-            return lambda values: getattr(special if name in _SPECIAL else jnp, called)(*(t(values) for t in terms))
+            called_on = getattr(xp, called)
+            return lambda values: called_on(*(t(values) for t in terms))
     raise FitInputError(f"an expression holds what it may not; {_LANGUAGE}")  # does not happen after `parse`
 
 

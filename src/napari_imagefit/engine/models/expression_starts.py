@@ -10,24 +10,20 @@ from __future__ import annotations
 import ast
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..._lazy import LazyModule
+from ..core.array_module import is_numpy, xp
 from .evaluation import evaluate
 from .model import Array, Function, Guess, Parameter
-
-if TYPE_CHECKING:
-    import jax
-    import jax.numpy as jnp
-else:
-    jax, jnp = LazyModule("jax"), LazyModule("jax.numpy")
 
 COMBINATIONS = 64
 # Samples that are enough to tell a good start from a bad one.
 ENOUGH = 8192
+# Values that are computed at once where combinations are tried side by side: few enough for a cache.
+SIDE_BY_SIDE = 32768
 
 
 class _Shape(NamedTuple):
@@ -53,27 +49,36 @@ def generic_guess(
 
     def guess(at: tuple[Array, ...], data: Array, weights: Array) -> Array:
         step = data.shape[0] // ENOUGH | 1
-        at, data, weights = tuple(c[::step] for c in at), data[::step], jnp.broadcast_to(weights, data.shape)[::step]
-        ones = jnp.ones(data.shape[1], data.dtype)
+        at, data, weights = tuple(c[::step] for c in at), data[::step], xp.broadcast_to(weights, data.shape)[::step]
         scales = _Scales.of(at, data, weights)
 
         def attempt(point: Array) -> tuple[Array, Array]:
-            rows = [ones * (0 if math.isnan(start) else start) for start in starts]
+            """For the fits, or for points ``(n, K)`` side by side and a single fit: costs and all parameters."""
+            one = xp.ones_like(data[0] + point[:1].sum(axis=0))
+            rows = [one * (0 if math.isnan(start) else start) for start in starts]
             for place, i in enumerate(searched):
-                rows[i] = ones * _candidate(shape, i, parameters[i], scales, point[place])
-            params = _regress(function, shape.linear, parameters, at, data, weights, jnp.stack(rows))
-            residual = jnp.where(weights > 0, weights * (evaluate(function, at, params) - data), 0)
-            cost = jnp.sum(residual * residual, axis=0)
-            good = jnp.isfinite(cost) & jnp.all(jnp.isfinite(params), axis=0)
-            return jnp.where(good, cost, jnp.inf), params
+                rows[i] = one * _candidate(shape, i, parameters[i], scales, point[place])
+            cost, rows = _regress(function, shape.linear, parameters, at, data, weights, rows)
+            params = xp.stack(rows)
+            good = xp.isfinite(cost) & xp.all(xp.isfinite(params), axis=0)
+            return xp.where(good, cost, xp.inf), params
 
-        def compare(best: tuple[Array, Array], point: Array) -> tuple[tuple[Array, Array], None]:
+        def compare(best: tuple[Array, Array], point: Array) -> tuple[Array, Array]:
             new = attempt(point)
             better = new[0] < best[0]
-            return (jnp.where(better, new[0], best[0]), jnp.where(better, new[1], best[1])), None
+            return xp.where(better, new[0], best[0]), xp.where(better, new[1], best[1])
 
-        none = jnp.stack([ones * (1 if math.isnan(start) else start) for start in starts])
-        best: tuple[Array, Array] = jax.lax.scan(compare, (jnp.inf * ones, none), jnp.asarray(points, data.dtype))[0]
+        one, table = xp.ones_like(data[0]), points.astype(data.dtype)
+        best = one * xp.inf, xp.stack([one * (1 if math.isnan(start) else start) for start in starts])
+        if data.shape[1] > 1 or not is_numpy(at, data, weights):
+            compared: tuple[Array, Array] = xp.fold(compare, best, table)
+            return compared[1]
+        at_once = max(1, SIDE_BY_SIDE // data.shape[0])
+        for first in range(0, len(table), at_once):
+            costs, params = attempt(table[first : first + at_once].T)
+            place = np.argmin(costs)
+            if costs[place] < best[0]:
+                best = costs[place], params[:, place, None]
         return best[1]
 
     return guess
@@ -103,13 +108,13 @@ class _Scales(NamedTuple):
         used = weights > 0
         low, span = [], []
         for c in at:
-            least = jnp.min(jnp.where(used, c, jnp.inf), axis=0)
-            width = jnp.max(jnp.where(used, c, -jnp.inf), axis=0) - least
-            low.append(jnp.where(jnp.isfinite(least), least, 0))
-            span.append(jnp.where(jnp.isfinite(width) & (width > 0), width, 1))
-        largest = jnp.max(jnp.where(used, jnp.abs(data), 0), axis=0)
-        mean = jnp.exp(sum(jnp.log(s) for s in span) / len(span))
-        return cls(low, span, mean, jnp.where(largest > 0, largest, 1))
+            least = xp.min(xp.where(used, c, xp.inf), axis=0)
+            width = xp.max(xp.where(used, c, -xp.inf), axis=0) - least
+            low.append(xp.where(xp.isfinite(least), least, 0))
+            span.append(xp.where(xp.isfinite(width) & (width > 0), width, 1))
+        largest = xp.max(xp.where(used, xp.abs(data), 0), axis=0)
+        mean = xp.exp(sum(xp.log(s) for s in span) / len(span))
+        return cls(low, span, mean, xp.where(largest > 0, largest, 1))
 
 
 def _candidate(shape: _Shape, i: int, parameter: Parameter, scales: _Scales, u: Array) -> Array:
@@ -121,12 +126,12 @@ def _candidate(shape: _Shape, i: int, parameter: Parameter, scales: _Scales, u: 
         axis, sign = shape.position[i]
         value = sign * (scales.low[axis] + u * scales.span[axis])
     else:
-        by_coordinate, by_data = shape.powers[i]
+        by_coordinate, by_data = map(float, shape.powers[i])
         # times from a hundredth to three times the span, and what goes with their powers; other numbers around 1
         decades = by_coordinate * (2.5 * u - 2) if abs(by_coordinate) > 0.1 else 2 * u - 1
         value = scales.coordinate**by_coordinate * scales.data**by_data * 10**decades
         value = -value if upper <= 0 else value
-    return jnp.clip(value, lower, upper)
+    return xp.clip(value, lower, upper)
 
 
 def _regress(
@@ -136,29 +141,49 @@ def _regress(
     at: tuple[Array, ...],
     data: Array,
     weights: Array,
-    params: Array,
-) -> Array:
-    """The parameters with the linear ones, 0 so far, at their least squares."""
+    rows: list[Array],
+) -> tuple[Array, list[Array]]:
+    """The cost, and the parameters with the linear ones, 0 so far, at their least squares."""
+
+    def weighted(values: Array) -> Array:
+        return xp.where(weights > 0, weights * values, 0)
+
+    rest = evaluate(function, at, xp.stack(rows))
+    target = weighted(data - rest)
     if not linear:
-        return params
-    rest = evaluate(function, at, params)
-    used = weights > 0
-    basis = [jnp.where(used, weights * (evaluate(function, at, params.at[i].set(1)) - rest), 0) for i in linear]
-    target = jnp.where(used, weights * (data - rest), 0)
-    norms = [jnp.sqrt(jnp.sum(b * b, axis=0)) for b in basis]
-    norms = [jnp.where(n > 0, n, 1) for n in norms]
+        return xp.sum(target * target, axis=0), rows
+    basis = []
+    for i in linear:
+        unit = [xp.ones_like(row) if k == i else row for k, row in enumerate(rows)]
+        basis.append(weighted(evaluate(function, at, xp.stack(unit)) - rest))
+    norms = [xp.sqrt(xp.sum(b * b, axis=0)) for b in basis]
+    norms = [xp.where(n > 0, n, 1) for n in norms]
     columns = [b / n for b, n in zip(basis, norms, strict=True)]
-    gram = jnp.stack([jnp.stack([jnp.sum(a * b, axis=0) for b in columns]) for a in columns])
-    right = jnp.stack([jnp.sum(a * target, axis=0) for a in columns])
+    gram = xp.stack([xp.stack([xp.sum(a * b, axis=0) for b in columns]) for a in columns])
+    right = xp.stack([xp.sum(a * target, axis=0) for a in columns])
     # a little damping: terms that cannot be told apart share what they explain
-    eye = jnp.eye(len(linear), dtype=data.dtype)[:, :, None]
-    gram = gram + 1e3 * jnp.finfo(data.dtype).eps * eye
-    sane = jnp.all(jnp.isfinite(gram), axis=(0, 1))
-    solved = jnp.linalg.solve(jnp.moveaxis(jnp.where(sane, gram, eye), -1, 0), right.T[:, :, None])[:, :, 0].T
-    for k, i in enumerate(linear):
-        value = jnp.clip(solved[k] / norms[k], parameters[i].lower, parameters[i].upper)
-        params = params.at[i].set(value)
-    return params
+    eye = np.eye(len(linear), dtype=data.dtype)[:, :, None]
+    gram = gram + 1e3 * xp.finfo(data.dtype).eps * eye
+    gram = xp.where(xp.all(xp.isfinite(gram), axis=(0, 1)), gram, eye)
+    rows = list(rows)
+    for i, value, norm, column in zip(linear, _solve(gram, right), norms, basis, strict=True):
+        rows[i] = xp.clip(value / norm, parameters[i].lower, parameters[i].upper)
+        target = target - rows[i] * column
+    return xp.sum(target * target, axis=0), rows
+
+
+def _solve(matrix: Array, right: Array) -> Array:
+    """Solutions ``(n, B)`` of positive definite systems ``(n, n, B)``, by Gauss–Jordan elimination.
+
+    Not by LAPACK, whose calls from JAX may wait for ever for threads; nor would that take systems side by side.
+    """
+    n = right.shape[0]
+    system = xp.concatenate([matrix, right[:, None]], axis=1)
+    for k, unit in enumerate(np.eye(n, dtype=right.dtype)[:, :, None]):
+        row = system[k] / system[k, k]
+        # less the unit vector: row k becomes the scaled one, the others are freed of it
+        system = system - (system[:, k] - unit)[:, None] * row
+    return system[:, n]
 
 
 def _linear(tree: ast.expr, names: Sequence[str]) -> list[int]:
