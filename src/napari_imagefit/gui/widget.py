@@ -155,10 +155,9 @@ class ImageFitWidget(Docked):
         return freeze(choices, shown_roles(self._viewer.layers, group))
 
     def _prepare(self) -> None:
-        """What is chosen has not changed for a while: compile for it, if it can be fitted at all."""
+        """What is chosen has not changed for a while: load what fits need."""
         if self._open and self.data.image is not None:
-            with contextlib.suppress(FitInputError):
-                self.session.prepare(self._request())
+            self.session.load()
 
     def fit(self) -> None:
         """Fit what is chosen now; a mistake becomes a sentence in the widget."""

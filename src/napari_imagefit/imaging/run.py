@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,8 @@ class Settings:
     sigma: ArrayLike | None = None
     camera: Camera | None = None
     options: Options = field(default_factory=Options)
+    # how many fits the request has of which these are a piece; 0: these are all
+    requested: int = 0
 
     @classmethod
     def of(cls, *, noise: Noise | Camera = "gaussian", dtype: DType | None = None, **said: Any) -> Settings:
@@ -251,10 +253,11 @@ def run(
     for job in jobs:
         # a fit may be of several places
         of_each = job.places.size // job.problem.n_fits
+        problem = replace(job.problem, requested=settings.requested or total)
         if settings.shared:
-            steps = iter_fit_shared(job.problem, settings.shared, should_stop)
+            steps = iter_fit_shared(problem, settings.shared, should_stop)
         else:
-            steps = iter_fit(job.problem, should_stop)
+            steps = iter_fit(problem, should_stop)
         while True:
             try:
                 progress = next(steps)

@@ -15,7 +15,6 @@ from ..engine.core.status import Status
 from ..engine.models.model import Model
 from ..engine.results.fit_result import FitResult, LayerTuple
 from ..imaging.leave_out import without
-from ..imaging.ready import make_ready
 from ..imaging.run import Run, Settings
 from ..imaging.voxels import VoxelSource, iter_fit_voxels
 from .outputs import Output, place_maps, role
@@ -60,7 +59,6 @@ def run_voxels(request: Request, should_stop: Stop | None = None, resume: Outcom
     else:
         steps = iter_fit_voxels(data, request.model, **arguments)
     result, shown = yield from _showing(request, steps)
-    make_ready(result)
     history = () if resume is None else (*resume.history, ("resume",))
     outputs = outputs_of(request, result, shown)
     return Outcome(request, result, outputs, mean=mean, history=history)
