@@ -109,7 +109,7 @@ def sums_at(places: Array, values: Array, length: int) -> Array:
     fits = values.shape[1]
     flat = places * fits + np.arange(fits, dtype=places.dtype)
     if is_numpy(places, values):
-        sums = np.bincount(flat.ravel(), values.ravel(), length * fits).astype(values.dtype)
+        sums: Array = np.bincount(flat.ravel(), values.ravel(), length * fits).astype(values.dtype)
     else:
         sums = jnp.zeros(length * fits, values.dtype).at[flat].add(values)
     return sums.reshape(length, fits)
@@ -190,7 +190,7 @@ class Level(NamedTuple):
 
 
 def best_of(
-    candidates: Sequence[object], attempt: Callable[[Array], tuple[Array, Found]], data: Array, parts: int
+    candidates: Array | Sequence[object], attempt: Callable[[Array], tuple[Array, Found]], data: Array, parts: int
 ) -> tuple[Array, Found]:
     """For each fit, the result of the candidate with the largest gain; 0 where none has a gain that is a number.
 

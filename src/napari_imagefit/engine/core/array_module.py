@@ -56,9 +56,12 @@ class _ArrayModule:
         return found
 
     def matmul(self, a: Array, b: Array) -> Array:
-        """Return the matrix product in full precision, on a GPU too."""
+        """Return the matrix product in full precision, on a GPU too.
+
+        In NumPy each element is summed up by itself: BLAS computes a column otherwise among others than alone.
+        """
         if is_numpy(a, b):
-            return np.matmul(a, b)
+            return np.einsum("...ij,...jk->...ik", a, b)
         return _jax("jax.numpy").matmul(a, b, precision="highest")
 
     def einsum(self, subscripts: str, *operands: Array) -> Array:

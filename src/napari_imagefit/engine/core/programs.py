@@ -136,7 +136,7 @@ def _make(
     with computing(options):
         # a function of its own: JAX keeps what it traced for as long as the function lives
         lowered = jax.jit(lambda *args: function(*args)).lower(*shapes)
-        program = compile_lowered(lowered, find_device(options.device).platform, reassociate=reassociate)
+        program: Program = compile_lowered(lowered, find_device(options.device).platform, reassociate=reassociate)
     size = _size(program)
     with _lock:
         _compiled += 1

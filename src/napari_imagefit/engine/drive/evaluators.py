@@ -34,6 +34,10 @@ class Evaluator(Protocol):
 
     level: Level
 
+    @property
+    def samples(self) -> Samples | None:
+        """The samples ``(m, B)``, in NumPy; None where they are kept in tiles."""
+
     def prepare(self) -> list[Future[Any]]:
         """Have compiled what it will need."""
 
@@ -153,6 +157,8 @@ class BlockEvaluator:
 class TileEvaluator:
     """One fit of many samples: its tiles are looked at by all cores, and small sums meet on the host."""
 
+    samples: Samples | None = None
+
     def __init__(self, problem: Problem, position: int) -> None:
         self.problem, self.options = problem, problem.options
         self.dtype = np.dtype(self.options.dtype)
@@ -198,7 +204,7 @@ class TileEvaluator:
                 return np.asarray(program(self.tiles[index], rows, np.int32(self.lengths[index])))
 
         # always in the order of the tiles
-        total = np.sum(list(pool().map(one, range(len(self.tiles)))), axis=0, dtype=np.float64)
+        total: Floats = np.sum(list(pool().map(one, range(len(self.tiles)))), axis=0, dtype=np.float64)
         return total[self.chosen]
 
     def plain(self, params: Floats) -> Floats:
@@ -245,10 +251,10 @@ class RowEvaluator:
     ) -> Floats:
         samples = self._some(some)
         with np.errstate(all="ignore"):
-            value, slopes = self._whitened(value, samples), [self._whitened(s, samples) for s in slopes]
+            value = self._whitened(value, samples)
             found = terms(criterion, value, samples, rho)
             used = samples.usable()
-            rows = [np.where(used, found.slope * slope, 0) for slope in slopes]
+            rows = [np.where(used, found.slope * self._whitened(slope, samples), 0) for slope in slopes]
             cost, residual = np.where(used, found.cost, 0), np.where(used, found.residual, 0)
             if value.shape[1] > 1:
                 return np.stack(sums_of(cost, residual, rows, axis=0))
@@ -283,10 +289,9 @@ class RowEvaluator:
 
     def _look(self, params: Floats, some: NDArray[np.intp] | None) -> tuple[Floats, Floats, Floats | None]:
         """The model's values ``(m, B)``, their derivatives ``(n_free, m, B)``, and a loss that is written in NumPy."""
-        if self._seen is not None and np.array_equal(self._seen[0], params, equal_nan=True):
-            if (self._seen[1] is None) == (some is None) and (some is None or np.array_equal(self._seen[1], some)):
-                # functions need not be called twice at one place
-                return self._seen[2:]
+        if self._seen is not None and _same(self._seen[0], params) and _same(self._seen[1], some):
+            # functions need not be called twice at one place
+            return self._seen[2:]
         free = self.problem.free
         lower, upper = (bound if some is None else bound[:, some] for bound in (self.lower, self.upper))
         if isinstance(self.model, NumpyModel):
@@ -330,3 +335,7 @@ class RowEvaluator:
         rho[1] = 1
         rho[:, used] = found
         return rho
+
+
+def _same(one: NDArray[Any] | None, other: NDArray[Any] | None) -> bool:
+    return one is other or (one is not None and other is not None and np.array_equal(one, other, equal_nan=True))

@@ -25,7 +25,7 @@ from ..solver.trust_region import RUNNING, Expansion, State, Task, Trial, begin,
 from ..sums.samples import ALONE, Samples
 from .coarse_problem import coarsen
 from .collect import store
-from .evaluators import Evaluator, TileEvaluator, evaluator_of, is_large
+from .evaluators import Evaluator, evaluator_of, is_large
 from .level import Level
 from .loading import columns_of, rounded_to
 from .problem import Problem
@@ -66,13 +66,13 @@ def fit_together(problem: Problem, positions: slice, fits: Fits, should_stop: St
         start, steps_before = yield from _from_fewer(run, finder, here, should_stop)
     state, begun = yield from run.descend(start, here, should_stop)
     given = run.given
-    if finder is not None and np.isfinite(given).all() and not np.array_equal(given, start):
-        if run.was_far(state, begun):
-            # fewer samples have led away from where all of them lead
-            other, _ = yield from run.descend(given, here, should_stop)
-            steps_before += int(state.iterations[0])
-            if not float(state.here.cost[0]) <= float(other.here.cost[0]):
-                state, start = other, given
+    other_start = finder is not None and np.isfinite(given).all() and not np.array_equal(given, start)
+    if other_start and run.was_far(state, begun):
+        # fewer samples have led away from where all of them lead
+        other, _ = yield from run.descend(given, here, should_stop)
+        steps_before += int(state.iterations[0])
+        if not float(state.here.cost[0]) <= float(other.here.cost[0]):
+            state, start = other, given
     run.store(fits, start, state, steps_before)
 
 
@@ -133,13 +133,13 @@ class Run:
     def prepare(self) -> list[Future[Any]]:
         """Have compiled what is needed."""
         found = self.evaluator.prepare()
-        if np.isnan(self.given).any() and not isinstance(self.evaluator, TileEvaluator):
+        if np.isnan(self.given).any() and self.evaluator.samples is not None:
             found += prepare_guess(self.problem.model, *self._seen_by_guess()[0].arrays())
         return found
 
     def _seen_by_guess(self) -> tuple[Samples, Level, Floats, Floats, Floats]:
         evaluator = self.evaluator
-        assert not isinstance(evaluator, TileEvaluator)
+        assert evaluator.samples is not None
         found = evaluator.samples, evaluator.level, self.given, self.lower, self.upper
         if self.count == 1 and self.problem.n_samples < ALONE:
             # sums of one column are added up in another order than those of several
@@ -159,9 +159,9 @@ class Run:
         free, criterion, eps = list(self.problem.free), self.options.criterion, self.options.eps
         level = self.evaluator.level
         norms = self.problem.norms
-        rows = [self._rows(a[free]) for a in (self.lower, self.upper)]
         return Task(
-            *rows,
+            self._rows(self.lower[free]),
+            self._rows(self.upper[free]),
             self._rows(np.atleast_1d(level.rounding(criterion, eps))[None])[0],
             self._rows(np.atleast_1d(level.size(criterion, eps))[None])[0],
             None if norms is None else self._rows(np.broadcast_to(norms[free], (len(free), self.count))),

@@ -221,7 +221,8 @@ class _Work:
         self.free = list(problem.free)
         self.chosen = free_sums(len(problem.model.names), problem.free)
         self.algebra = NumpyAlgebra(problem.options.dtype)
-        self.tolerances = Tolerances(*(np.asarray(t) for t in problem.options.tolerances))
+        wanted: Any = (np.asarray(t) for t in problem.options.tolerances)
+        self.tolerances = Tolerances(*wanted)
         self.limit = np.asarray(problem.options.max_iterations)
         self.stopped = False
 
@@ -340,9 +341,8 @@ class _Work:
     def _begin(self, level: Level, start: NDArray[Any], limits: tuple[NDArray[Any], ...]) -> tuple[Task, State]:
         criterion, eps, n = self.options.criterion, self.options.eps, len(self.free)
         lower, upper = (tuple(bound[self.free].astype(np.float64)) for bound in limits[1:])
-        norms = self.problem.norms
-        if norms is not None:
-            norms = tuple(np.broadcast_to(norms[self.free], (n, self.width)))
+        sizes = self.problem.norms
+        norms = None if sizes is None else tuple(np.broadcast_to(sizes[self.free], (n, self.width)))
         task = Task(lower, upper, level.rounding(criterion, eps), level.size(criterion, eps), norms)
         row = np.zeros(self.width)
         blank = Expansion(row, (row,) * n, Dense.of((row,) * (n * (n + 1) // 2), n))
@@ -410,8 +410,7 @@ class _Work:
         if self.stopped or not unfinished.size:
             return ended, None
         rest = left._replace(state=state, trial=trial)
-        some = tree_map(lambda a: np.asarray(a)[..., unfinished], rest._replace(positions=None))
-        return ended, some._replace(positions=left.positions[unfinished])
+        return ended, _chosen(rest, unfinished)
 
     def _store(self, programs: Programs, count: int, samples: Samples, left: Leftover, state: State) -> int:
         """Fill in the results of a block; of those that still run, what they have so far."""
@@ -439,6 +438,13 @@ def _joined(left: Sequence[Leftover]) -> Leftover:
         return left[0]
     found: Leftover = tree_map(lambda *a: np.concatenate(a, axis=-1), *left)
     return found
+
+
+def _chosen(left: Leftover, which: NDArray[np.intp]) -> Leftover:
+    """Some of the fits; their positions are as many as they are, all else has the width of a block."""
+    positions, *rest = left
+    columns: Any = tree_map(lambda a: np.asarray(a)[..., which], tuple(rest))
+    return Leftover(positions[which], *columns)
 
 
 def _padded(array: NDArray[Any], width: int) -> NDArray[Any]:

@@ -1,8 +1,8 @@
 """What formulas on separate arrays need beside operators: NumPy's, JAX's, or that of single numbers.
 
 `Algebra` is for a batch whose fits are independent: rows are arrays ``(B,)``, or numbers where there is one fit.
-`Joint` is for one problem whose unknowns belong to many fits: rows are arrays ``(N,)``, or ``(1,)`` for what all have in
-common, and sums over rows are sums over the fits, too.
+`Joint` is for one problem whose unknowns belong to many fits: rows are arrays ``(N,)``, or ``(1,)`` for what all have
+in common, and sums over rows are sums over the fits, too.
 """
 
 from __future__ import annotations

@@ -7,9 +7,10 @@ everything follows from the L_i⁻¹ and from Schur's complement C − Σ X_iᵀ
 
 from __future__ import annotations
 
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..core.types import Array, Booleans, Floats
 from .algebra import Algebra, Rows
@@ -86,7 +87,7 @@ class Arrow(NamedTuple):
         return tuple(-stride * row for row in join(*back)), alpha
 
 
-def join(own: Floats, shared: Floats) -> Rows:
+def join(own: NDArray[Any], shared: NDArray[Any]) -> Rows:
     """The inverse of `Arrow.split`."""
     return (*own, *(np.array([value]) for value in shared))
 

@@ -113,7 +113,7 @@ def _linear(model: Model, coords: tuple[Array, ...], params: Array) -> Array:
 def _padded(
     what: str, function: Any, model: Model, coords: Coords, params: NDArray[Any], options: Options
 ) -> NDArray[Any]:
-    """What a program returns, ``(..., m, B)``, for samples and fits that are padded to shapes that it is compiled for."""
+    """What a program returns, ``(..., m, B)``, for samples and fits padded to shapes that it is compiled for."""
     arguments = _fill(coords, params, options, model.exact)
     wanted = _program(what, function, model, arguments, options)
     program = find(wanted[0]) or obtain(*wanted)

@@ -104,9 +104,9 @@ def _padded(x: Any, flength: int | None) -> tuple[int, Real | None]:
 
 
 def modules_named(f: Callable[..., Any]) -> set[str]:
-    """What the code of a function names: ``"jax"`` for anything of JAX, ``"numpy"`` for functions that cannot be traced.
+    """What the code of a function names: ``"jax"`` for anything of JAX, ``"numpy"`` for what cannot be traced.
 
-    The latter are those of NumPy, SciPy and ``math``; constants such as ``np.pi`` are not among them.
+    The latter are functions of NumPy, SciPy and ``math``; constants such as ``np.pi`` are not among them.
     """
     f = inspect.unwrap(f)
     f = getattr(f, "__func__", f)

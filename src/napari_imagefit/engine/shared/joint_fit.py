@@ -342,9 +342,10 @@ class _Fit:
         n_used = np.array([max(int(np.sum(np.where(kept, self.evaluators.level.n_used, 0))), 1)])
         columns = tuple(np.sqrt(d) for d in joint.matrix.diagonal())
         length = np.sqrt(2 * joint.cost)
+        rows_of_each = zip(x, lower, upper, joint.gradient, columns, layout.gather(norms, first), strict=True)
         found_edges = [
-            edges(criterion, *one, length, n_used)
-            for one in zip(x, lower, upper, joint.gradient, columns, layout.gather(norms, first), strict=True)
+            edges(criterion, v, low, high, g, column, norm, length, n_used)
+            for v, low, high, g, column, norm in rows_of_each
         ]
         at_lower, at_upper, gone = (tuple(which) for which in zip(*found_edges, strict=True))
         if sides is not None:

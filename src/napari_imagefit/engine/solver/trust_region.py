@@ -231,7 +231,7 @@ def propose(algebra: Algebra, task: Task, state: State) -> Trial:
     scale, added = [], []
     for v, dv, size, g in zip(distances, signs, norms, here.gradient, strict=True):
         # the distance to a bound is measured by what the model changes on the way, as a part of what there is to
-        # explain: any unit would make the trust region, and in single precision the rounding, depend on that of the data
+        # explain: any unit would make the trust region, and in single precision the rounding, depend on the data's
         scale.append(algebra.sqrt(where(dv == 0, 1.0, v * size / task.size)) / size)
         # Coleman and Li's term keeps the quadratic model convex towards a bound
         added.append(g * dv / (size * task.size))

@@ -1,7 +1,8 @@
 """From parameters to cost, gradient and JᵀJ by one pass over the samples: the program that is compiled for each model.
 
 Samples are contiguous, along the last axis. All sums of a fit are one variadic reduction, a vectorised loop in which
-what the terms have in common is computed once and nothing is written to memory but the sums; the Jacobian is never held.
+what the terms have in common is computed once and nothing is written to memory but the sums; the Jacobian is never
+held.
 """
 
 from __future__ import annotations
@@ -59,7 +60,8 @@ def normal_sums(
         rows = [of_used(found.slope * slope) for slope in slopes]
         return sums_of(of_used(found.cost), of_used(found.residual), rows, axis=1)
 
-    return over_stretches(piece, samples, length)
+    found: tuple[Array, ...] = over_stretches(piece, samples, length)
+    return found
 
 
 def sums_of(cost: Array, residual: Array, slopes: Sequence[Array], axis: int) -> tuple[Array, ...]:
@@ -72,7 +74,8 @@ def sums_of(cost: Array, residual: Array, slopes: Sequence[Array], axis: int) ->
 def add_up(*values: Array, axis: int = 0) -> tuple[Array, ...]:
     """The sums over the samples of several arrays, in one pass."""
     alike = tuple(xp.broadcast_arrays(*values))
-    return xp.reduce_sums(alike, axis)
+    sums: tuple[Array, ...] = xp.reduce_sums(alike, axis)
+    return sums
 
 
 def over_stretches(piece: Callable[[Samples], Sums], samples: Samples, length: Array | None) -> Sums:
