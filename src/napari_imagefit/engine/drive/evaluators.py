@@ -256,7 +256,7 @@ class RowEvaluator:
             used = samples.usable()
             rows = [np.where(used, found.slope * self._whitened(slope, samples), 0) for slope in slopes]
             cost, residual = np.where(used, found.cost, 0), np.where(used, found.residual, 0)
-            if value.shape[1] > 1:
+            if not self.problem.alone:
                 return np.stack(sums_of(cost, residual, rows, axis=0))
             # products of matrices, for a fit by itself
             columns = np.concatenate(rows, axis=1)

@@ -73,7 +73,7 @@ def _step_by_eigenvalues(
     values, vectors = np.linalg.eigh(full)
     # what is zero within rounding counts as the rounding: a singular matrix has a long step, not an infinite one
     values = np.maximum(np.maximum(values, 0), n * algebra.eps * values[..., -1:])
-    rotated = np.einsum("...ij,...i->...j", vectors, np.stack(np.broadcast_arrays(*gradient), axis=-1))
+    rotated = (np.stack(np.broadcast_arrays(*gradient), axis=-1)[..., None, :] @ vectors)[..., 0, :]
 
     def steps_back(a: Array) -> Array:
         damped = values + np.asarray(a)[..., None]
@@ -86,7 +86,7 @@ def _step_by_eigenvalues(
 
     regular = values[..., 0] > 0
     alpha, inside = find_damping(algebra, solve, regular, algebra.norm(gradient), radius, alpha)
-    back = np.einsum("...ij,...j->...i", vectors, steps_back(alpha)[0])
+    back = (vectors @ steps_back(alpha)[0][..., None])[..., 0]
     rows = tuple(back[..., i] for i in range(n))
     stride = _to_edge(algebra, rows, inside, radius)
     return tuple(-stride * p for p in rows), alpha

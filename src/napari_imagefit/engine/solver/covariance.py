@@ -144,7 +144,7 @@ def _by_eigenvalues(matrix: Floats, eps: float) -> tuple[Floats, Booleans]:
     values, vectors = np.linalg.eigh(np.moveaxis(matrix, -1, 0))
     null = values <= 10 * values.shape[-1] * eps * values[:, -1:]
     inverse = np.where(null, 0, quotient(1.0, values))
-    found = np.einsum("Bia,Ba,Bja->ijB", vectors, inverse, vectors)
+    found = np.moveaxis((vectors * inverse[:, None]) @ np.swapaxes(vectors, 1, 2), 0, -1)
     lost = np.sqrt(np.sum(np.where(null[:, None], vectors * vectors, 0), axis=2))
     return found, lost.T > VAGUE
 

@@ -108,7 +108,7 @@ def _widened(samples: Samples, dtype: Any) -> Samples:
     def widen(array: Array | None) -> Array | None:
         return array if array is None or array.dtype == dtype else array.astype(dtype)
 
-    return samples._replace(
+    return Samples(
         coords=tuple(widen(c) for c in samples.coords),
         data=widen(samples.data),
         weights=widen(samples.weights),

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ..core.array_module import ALONE as ALONE
 from ..core.array_module import xp
 from ..core.types import Array
 
 # Samples of a large image that are looked at in one piece: enough that calls cost little, few enough for a cache.
 TILE = 65536
-# Samples from here on are fitted one by one.
-ALONE = 1024
 # Samples that a program adds up before it looks whether there are more.
 STRETCH = 4096
 
