@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from napari_imagefit.engine.core.fits import Fits
-from napari_imagefit.engine.drive.problem import Options, Problem
+from napari_imagefit.engine.core.options import Options
+from napari_imagefit.engine.drive.problem import Problem
 from napari_imagefit.engine.drive.run import iter_fit
 from napari_imagefit.engine.models.model import Model
 
@@ -23,6 +24,13 @@ Fit = Callable[..., Fits]
 def x64() -> Iterator[None]:
     """Double precision for parts of the engine that are called directly."""
     with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture
+def quiet() -> Iterator[None]:
+    """As what drives a fit calls the formulas: numbers that are not finite are expected, and sorted out afterwards."""
+    with np.errstate(all="ignore"):
         yield
 
 

@@ -16,7 +16,9 @@ from scipy import optimize
 from scipy.optimize._lsq.least_squares import IMPLEMENTED_LOSSES
 
 import napari_imagefit as nif
-from napari_imagefit.engine.sums.noise_and_loss import LEAST, LOSSES, Criterion, Terms
+from napari_imagefit.engine.sums.noise_and_loss import LEAST, Terms
+from napari_imagefit.engine.core.types import LOSSES
+from napari_imagefit.engine.core.options import Criterion
 from napari_imagefit.engine.sums.normal_equations import Samples
 
 Floats = NDArray[np.float64]

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from napari_imagefit.engine.models.model import Model, Parameter
-from napari_imagefit.engine.sums.normal_equations import TILE, Kernel, Samples, expand, over_tiles
+from napari_imagefit.engine.sums.normal_equations import Kernel, Samples, expand, over_tiles
+from napari_imagefit.engine.sums.samples import TILE
 
 pytestmark = pytest.mark.usefixtures("x64")
 FREE = (0, 1, 2)

@@ -17,7 +17,7 @@ from scipy import optimize, special, stats
 import napari_imagefit as nif
 from napari_imagefit.engine.core.errors import FitInputError
 from napari_imagefit.engine.sums import rician
-from napari_imagefit.engine.sums.noise_and_loss import Criterion
+from napari_imagefit.engine.core.options import Criterion
 from napari_imagefit.engine.sums.normal_equations import Samples
 from napari_imagefit.imaging.recipe import Recipe
 

@@ -10,15 +10,6 @@ import napari.viewer  # noqa: F401
 import pytest
 from napari._qt import qt_main_window  # noqa: F401
 
-from napari_imagefit.gui.session import Session
-
-
-@pytest.fixture(autouse=True)
-def _nothing_is_compiled_ahead(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A thread that outlives its test would meet the next one; test_preparing.py asks for it."""
-    if request.node.module.__name__.rpartition(".")[2] != "test_preparing":
-        monkeypatch.setattr(Session, "prepare", lambda _self, _request: None)
-
 
 @pytest.fixture(scope="module", autouse=True)
 def _garbage_is_sought_among_new_objects() -> Iterator[None]:

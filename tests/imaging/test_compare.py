@@ -9,7 +9,7 @@ import pytest
 
 from napari_imagefit import FitResult, fit_voxels
 from napari_imagefit.engine.core.errors import FitInputError
-from napari_imagefit.engine.sums.noise_and_loss import Criterion
+from napari_imagefit.engine.core.options import Criterion
 from napari_imagefit.imaging.compare import compare
 
 T = np.linspace(0.1, 6, 40)

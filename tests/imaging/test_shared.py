@@ -19,7 +19,7 @@ import napari_imagefit as nif
 from napari_imagefit import FitResult, Status
 from napari_imagefit.engine.core.errors import FitInputError
 from napari_imagefit.engine.core.programs import compiled_programs
-from napari_imagefit.engine.sums.noise_and_loss import Loss
+from napari_imagefit.engine.core.types import Loss
 
 Floats = NDArray[np.float64]
 Curve = Callable[[Floats, Floats], tuple[Floats, Floats]]

@@ -12,7 +12,7 @@ import pytest
 from napari.layers import Image, Shapes
 
 from napari_imagefit import Status, fit_image, fit_voxels, models
-from napari_imagefit.engine.drive.run import Progress
+from napari_imagefit.engine.core.progress import Progress
 from napari_imagefit.layers.choices import Choices, Coordinates, Row
 from napari_imagefit.layers.inputs import freeze, run_any
 from napari_imagefit.layers.request import Outcome, Request

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
-from ..engine.drive.run import Progress
+from ..engine.core.progress import Progress
 from ..layers.naming import spaced
 
 

@@ -8,8 +8,7 @@ from psygnal import Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSpinBox, QWidget
 
 from ..engine.core.errors import FitInputError
-from ..engine.drive.problem import DType
-from ..engine.sums.noise_and_loss import LOSSES, Loss
+from ..engine.core.types import LOSSES, DType, Loss
 from ..layers.choices import Computing, Job, NoiseChoice, NoiseKind
 from .data_section import is_data
 from .forms import Fold, NumberEdit, form, label

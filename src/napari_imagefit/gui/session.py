@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -15,9 +16,9 @@ from napari.qt.threading import create_worker
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from ..engine.drive.run import Progress
+from ..engine.core.progress import Progress
 from ..imaging.lazy_arrays import is_dask
-from ..layers.inputs import compile_for, run_any
+from ..layers.inputs import run_any
 from ..layers.outputs import Output, put, remove_stale, role, role_of
 from ..layers.request import Outcome, Request, Showing, Stop, Task, answer
 
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
 BREATH = 12  # ms between two layers
 COMPILED = 30  # s after which nothing is traced any more, and garbage may be collected again
 HEAD_START = 40  # ms in which the window draws the click before a worker starts
+
+
+def _load() -> None:
+    for name in ("jax.numpy", "napari_imagefit.engine.drive.wide", "napari_imagefit.imaging.voxels"):
+        importlib.import_module(name)
 
 
 class Session:
@@ -57,7 +63,7 @@ class Session:
         self._request: Request | None = None
         self._begun = 0.0
         self._collector_paused = False
-        self._preparing: Thread | None = None
+        self._loading: Thread | None = None
 
     @property
     def running(self) -> bool:
@@ -97,25 +103,11 @@ class Session:
         # first let the window show that it has begun: it competes with the worker for Python from then on
         QTimer.singleShot(HEAD_START, lambda: self._launch(generation))
 
-    def prepare(self, request: Request) -> None:
-        """Compile what a request will need, while the user is still choosing; does nothing while a fit is under way.
-
-        A fit that starts meanwhile waits for the same programs instead of compiling them twice.
-        """
-        if self.running or (self._preparing is not None and self._preparing.is_alive()):
-            return
-        self._pause_collector()
-        self._preparing = Thread(target=self._prepare, args=(request,), name="imagefit-prepare")
-        self._preparing.start()
-
-    def _prepare(self, request: Request) -> None:
-        try:
-            compile_for(request)
-        except Exception:  # noqa: BLE001 - the fit will tell, if it comes to one
-            return
-        finally:
-            if not self.running:
-                self._resume_collector()
+    def load(self) -> None:
+        """Import what fits need in the background, while the user is still choosing; the first call does."""
+        if self._loading is None:
+            self._loading = Thread(target=_load, name="imagefit-load")
+            self._loading.start()
 
     def _launch(self, generation: int) -> None:
         if generation == self._generation:

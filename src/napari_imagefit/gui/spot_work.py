@@ -9,7 +9,7 @@ from napari.qt.threading import create_worker
 from psygnal import Signal
 
 from ..engine.core.errors import FitEngineError, FitInputError
-from ..engine.drive.run import Progress
+from ..engine.core.progress import Progress
 from ..imaging.detect import Spots
 from ..layers.choices import SpotChoice
 from ..layers.spot_beads import picture_average, picture_spot

@@ -10,7 +10,7 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from ..engine.core.errors import FitInputError
-from ..engine.drive.run import Progress
+from ..engine.core.progress import Progress
 from ..engine.results.fit_result import FitResult
 from ..layers.choices import Choices
 from ..layers.inputs import freeze
@@ -155,10 +155,9 @@ class ImageFitWidget(Docked):
         return freeze(choices, shown_roles(self._viewer.layers, group))
 
     def _prepare(self) -> None:
-        """What is chosen has not changed for a while: compile for it, if it can be fitted at all."""
+        """What is chosen has not changed for a while: load what fits need."""
         if self._open and self.data.image is not None:
-            with contextlib.suppress(FitInputError):
-                self.session.prepare(self._request())
+            self.session.load()
 
     def fit(self) -> None:
         """Fit what is chosen now; a mistake becomes a sentence in the widget."""

@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from ..engine.core.errors import FitInputError
+from ..engine.core.options import Options
 from ..engine.core.status import Flag
 from ..engine.core.validation import real_array
-from ..engine.drive.problem import Options
 from ..engine.models.prediction import predict
 from ..engine.results.fit_result import FitResult
 from .centres import find_positions

@@ -56,8 +56,8 @@ def derive(result: FitResult, expression: str, units: Mapping[str, str] | None =
     ----------
     result : FitResult
     expression : str
-        Such as ``"1/tau"`` or ``"2*pi*amplitude*sigma_x*sigma_y"``; see `napari_imagefit.engine.models.expression` for what it
-        may hold. Its names are those of parameters.
+        Such as ``"1/tau"`` or ``"2*pi*amplitude*sigma_x*sigma_y"``; see
+        `napari_imagefit.engine.models.expression` for what it may hold. Its names are those of parameters.
     units : dict, optional
         The unit of every parameter by name, such as ``{"tau": "ms"}``.
 

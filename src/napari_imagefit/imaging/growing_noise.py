@@ -9,8 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.models.prediction import linearise, sandwich
+from ..engine.models.prediction import linearise
 from ..engine.results.fit_result import FitResult
+from ..engine.sums.sandwich import sandwich
 from .certain import certain
 from .noise_line import NoiseLine
 from .shared_noise import covariance_in_common

@@ -11,13 +11,14 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from ..catalogue import models
 from ..engine.core.errors import FitInputError
+from ..engine.core.options import Options
+from ..engine.core.types import Bounds, DType, Loss, Noise, Values
 from ..engine.core.validation import real_array
-from ..engine.drive.problem import Bounds, DType, Options, Values, check_counts
+from ..engine.drive.problem import check_counts
 from ..engine.models.model import Model
 from ..engine.models.prediction import predict
 from ..engine.results.fit_result import FitResult, LayerTuple
 from ..engine.sums.camera import Camera
-from ..engine.sums.noise_and_loss import Loss, Noise
 from .lazy_arrays import is_dask
 from .maps import image_layers
 from .regions import Region, find_regions, flat_coordinates, iter_jobs, take

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..engine.drive.problem import Options
+from ..engine.core.options import Options
 from ..engine.models.prediction_error import predict_with_error
 from ..engine.results.fit_result import FitResult
 from .facts import Place, covariance_at, solution_at

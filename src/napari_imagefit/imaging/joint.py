@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .._lazy import LazyModule
+from ..engine.core.array_module import xp
 from ..engine.core.fits import Fits
 from ..engine.core.status import Flag
 from ..engine.models.model import Array, Model, Parameter
+from ..engine.models.starts import guess_starts
 from .centres import AXES, find_positions
 from .spot_background import SlopedModel, surface_of
-
-if TYPE_CHECKING:
-    import jax.numpy as jnp
-else:
-    jnp = LazyModule("jax.numpy")
 
 # A model is compiled once: of each surface the joint model for so many spots.
 KEPT = 128
@@ -87,15 +83,16 @@ def joint_model(single: Model, count: int) -> JointModel:
 
     def guess(coords: tuple[Array, ...], data: Array, weights: Array) -> Array:
         # all at one place; of a group every parameter has a start of its own, and this is not asked
-        found = single.guess(coords, data, weights)
+        found = guess_starts(single, coords, data, weights)
         rows = [*own * count, *common]
-        return jnp.stack([found[single.index(name)] for name in rows])
+        return xp.stack([found[single.index(name)] for name in rows])
 
     by_name = {p.name: p for p in single.parameters}
     parameters: list[Parameter] = [
         replace(by_name[name], name=f"{name}_{spot + 1}") for spot in range(count) for name in own
     ] + [by_name[name] for name in common]
     model = Model(f"{count} × {single.name}", function, parameters, single.ndim, guess, formula=single.formula)
+    model.made_of(("group", single.key, count), single)
     return JointModel(single, model, count, own, common)
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..engine.core.options import Criterion
 from ..engine.models.model import Model
-from ..engine.sums.noise_and_loss import Criterion
 from .image import ImageSource
 from .lazy_arrays import Argument, is_dask
 from .lazy_plan import Plan

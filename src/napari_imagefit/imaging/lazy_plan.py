@@ -124,7 +124,13 @@ class Plan(ABC):
             self, said=settings, knows_noise=settings.knows_noise, settings=same, arguments=arguments | dict(others)
         )
         plan.check_shapes()
-        return plan
+        return replace(plan, settings=replace(same, requested=plan.n_requested()))
+
+    def n_requested(self) -> int:
+        """How many fits there are in all; as many as there may be where a mask is not in memory."""
+        if any(is_dask(self.arguments[key].values) for key in (MASK, FRAMES) if key in self.arguments):
+            return int(np.prod(self.grid))
+        return self.n_fits(tuple(slice(0, n) for n in self.shape))
 
     def check_shapes(self) -> None:
         """Refuse arrays that do not broadcast, and whatever else NumPy arrays show to be wrong."""

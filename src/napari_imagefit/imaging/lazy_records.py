@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..engine.core.options import Criterion
 from ..engine.models.model import Model
 from ..engine.results.fit_result import FitResult, Source
-from ..engine.sums.noise_and_loss import Criterion
 from .lazy_arrays import Slices
 
 # The attributes of a `FitResult` that hold a value per parameter and fit, and those that hold a number per fit.

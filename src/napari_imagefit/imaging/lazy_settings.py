@@ -5,20 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.models.model import Model
-from ..engine.models.ties import Ties
 from ..engine.sums.camera import Camera
 from .lazy_arrays import Argument, is_dask
 from .run import Settings
 
 Key = tuple[str, ...]  # ("sigma",), ("fixed", "offset"), ("bounds", "tau", "lower"), ("camera", "gain")
-# Of each model those with parameters tied: a model is compiled once, and two of the same formula are two models.
-_tied: WeakKeyDictionary[Model, dict[Any, tuple[Model, Ties | None]]] = WeakKeyDictionary()
 ENDS = ("lower", "upper")
 CAMERA = ("gain", "offset", "read_noise")
 
@@ -40,19 +35,6 @@ class CameraPart(Camera):
         gain, offset = self.means
         read = np.asarray(self.read_noise, float)
         return np.broadcast_to(1 / np.float64(gain), shape), np.broadcast_to(read**2 - offset / gain, shape)
-
-
-class PieceSettings(Settings):
-    """Settings for a piece, which share what is compiled with those of the other pieces."""
-
-    def model(self, model: Model) -> tuple[Model, Ties | None]:
-        if not self.tied:
-            return model, None
-        known = _tied.setdefault(model, {})
-        key = tuple(sorted(self.tied.items()))
-        if key not in known:
-            known[key] = super().model(model)
-        return known[key]
 
 
 def split(
@@ -106,7 +88,7 @@ def join(settings: Settings, cut: Mapping[Key, NDArray[Any]]) -> Settings:
     if isinstance(settings.camera, CameraPart):
         camera: Any = {name: cut["camera", name] for name in CAMERA}
         more["camera"] = replace(settings.camera, **camera)
-    return PieceSettings(**vars(settings) | wishes | more)
+    return Settings(**vars(settings) | wishes | more)
 
 
 def without_dask(settings: Settings) -> Settings:

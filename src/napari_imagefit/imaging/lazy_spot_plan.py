@@ -171,6 +171,9 @@ class SpotPlan(Plan):
     def n_fits(self, where: Slices) -> int:
         return len(where[-1])
 
+    def n_requested(self) -> int:
+        return int(np.prod(self.grid))
+
     def steps(self, data: NDArray[Any], cut: Cut, should_stop: Callable[[], bool] | None = None) -> Run:
         return iter_fit_windows(
             data,

@@ -23,7 +23,7 @@ from .windows import Windows
 
 @dataclass(frozen=True, eq=False)
 class LazySpotSource:
-    """How the fits of spots lie in an image that is not in memory; see `napari_imagefit.engine.results.fit_result.Source`."""
+    """How the fits of spots lie in an image that is not in memory, a `Source`."""
 
     image: Any  # Dask
     plan: SpotPlan

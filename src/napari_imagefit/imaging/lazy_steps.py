@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..engine.core.device import device_name
 from ..engine.core.progress import Progress
 from ..engine.core.status import Status
-from ..engine.drive.run import device_name
 from ..engine.models.model import Model
 from .lazy_arrays import is_dask
 from .lazy_image_plan import ImagePlan

@@ -18,7 +18,9 @@ Parcel = tuple[str, str, bytes]
 # Functions of our own refer to modules that load when they are used.
 copyreg.pickle(LazyModule, lambda module: (LazyModule, (module.__name__,)))
 
-FIELDS = ("name", "function", "parameters", "ndim", "guess", "formula", "reference", "jacobian")
+FIELDS = ("name", "function", "parameters", "ndim", "guess", "formula", "reference", "jacobian", "reassociate")
+# what the constructor finds out by itself, which may be more for a model that was made of others
+FOUND = ("value", "foreign")
 _names: WeakKeyDictionary[Model, str] = WeakKeyDictionary()
 _sent: WeakValueDictionary[str, Model] = WeakValueDictionary()
 _arrived: dict[str, Model] = {}
@@ -42,7 +44,7 @@ def send(model: Model) -> Parcel:
     import cloudpickle
 
     try:
-        return "pickled", token, cloudpickle.dumps({name: getattr(model, name) for name in FIELDS})
+        return "pickled", token, cloudpickle.dumps({name: getattr(model, name) for name in FIELDS + FOUND})
     except (pickle.PicklingError, TypeError) as error:
         raise FitInputError(
             f"model {model.name!r} cannot be sent to other processes ({error}); write its functions at the top of a "
@@ -61,5 +63,9 @@ def receive(parcel: Parcel) -> Model:
         return own
     if name not in _arrived:
         # what a process sends, it may run: this is Dask's own trust in its cluster
-        _arrived[name] = Model(**pickle.loads(pickled))
+        fields = pickle.loads(pickled)
+        model = Model(**{field: fields[field] for field in FIELDS})
+        for field in FOUND:
+            object.__setattr__(model, field, fields[field])
+        _arrived[name] = model
     return _arrived[name]

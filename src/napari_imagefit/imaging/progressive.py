@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..engine.core.device import device_name
 from ..engine.core.errors import FitInputError
 from ..engine.core.fits import Fits
 from ..engine.core.progress import Progress
 from ..engine.core.status import Flag, Status
-from ..engine.drive.run import device_name
 from ..engine.models.model import Model
 from ..engine.results.fit_result import FitResult
 from .better import copy, failed, is_better, put, suspect

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..catalogue import models
 from ..engine.core.errors import FitInputError
-from ..engine.drive.problem import Options
+from ..engine.core.options import Options
 from ..engine.models.model import Model
 from ..engine.sums.camera import Camera
 from .lazy_arrays import Sliceable

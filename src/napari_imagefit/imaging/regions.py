@@ -12,10 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..engine.core.errors import FitInputError
 from ..engine.core.grid_coordinates import lattice
+from ..engine.core.options import Options
 from ..engine.core.validation import float_array
-from ..engine.drive.problem import Options, Problem
+from ..engine.drive.problem import Problem
 from ..engine.models.model import Model
-from ..engine.sums.normal_equations import ALONE, TILE
+from ..engine.sums.samples import ALONE, TILE
 from .run import Job, Wishes
 
 # Pixels × frames that are gathered into one problem; more are gathered when their turn comes.

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..engine.core.device import device_name
 from ..engine.core.errors import FitInputError
 from ..engine.core.fits import Fits
+from ..engine.core.options import Options
+from ..engine.core.progress import Progress
 from ..engine.core.status import Status
+from ..engine.core.types import Bounds, DType, Noise, Values
 from ..engine.core.validation import float_array
-from ..engine.drive.problem import Bounds, DType, Options, Problem, Values, check_parameters
-from ..engine.drive.run import Progress, device_name, iter_fit
+from ..engine.drive.problem import Problem, check_parameters
+from ..engine.drive.run import iter_fit
 from ..engine.models.model import Model
 from ..engine.models.ties import Ties
 from ..engine.results.fit_result import FitResult, Source
 from ..engine.shared.joint_fit import iter_fit_shared
 from ..engine.sums.camera import Camera
-from ..engine.sums.noise_and_loss import Noise
 from .centres import flag_centres
 
 Run = Generator[Progress, None, FitResult]
@@ -42,6 +45,8 @@ class Settings:
     sigma: ArrayLike | None = None
     camera: Camera | None = None
     options: Options = field(default_factory=Options)
+    # how many fits the request has of which these are a piece; 0: these are all
+    requested: int = 0
 
     @classmethod
     def of(cls, *, noise: Noise | Camera = "gaussian", dtype: DType | None = None, **said: Any) -> Settings:
@@ -248,10 +253,11 @@ def run(
     for job in jobs:
         # a fit may be of several places
         of_each = job.places.size // job.problem.n_fits
+        problem = replace(job.problem, requested=settings.requested or total)
         if settings.shared:
-            steps = iter_fit_shared(job.problem, settings.shared, should_stop)
+            steps = iter_fit_shared(problem, settings.shared, should_stop)
         else:
-            steps = iter_fit(job.problem, should_stop)
+            steps = iter_fit(problem, should_stop)
         while True:
             try:
                 progress = next(steps)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..engine.core.errors import FitInputError
 from ..engine.core.progress import Progress
 from ..engine.core.status import Status
-from ..engine.drive.problem import Bounds
+from ..engine.core.types import Bounds
 from ..engine.results.fit_result import FitResult
 from .better import copy, failed, is_better, put, suspect
 from .global_starts import best_for, collect

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..catalogue import models
 from ..engine.core.errors import FitInputError
-from ..engine.drive.problem import Options
+from ..engine.core.options import Options
 from ..engine.models.model import Model
 from ..engine.models.prediction import predict
 from .regions import flat_coordinates

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from .._lazy import LazyModule
 from ..catalogue.estimate import ratio
 from ..catalogue.separable import centred, mean
+from ..engine.core.array_module import xp
 from ..engine.core.errors import FitInputError
 from ..engine.models.model import Array, Model, Parameter
-from ..engine.sums.normal_equations import evaluate
+from ..engine.models.model_sum import evaluated
+from ..engine.models.starts import guess_starts
 from .centres import AXES, find_positions
-
-if TYPE_CHECKING:
-    import jax.numpy as jnp
-else:
-    jnp = LazyModule("jax.numpy")
 
 Background = Literal["constant", "sloping"]
 BACKGROUNDS: tuple[Background, ...] = ("constant", "sloping")
@@ -92,16 +88,17 @@ def _with_slope(base: Model) -> SlopedModel:
         # a spot in the middle of its window hardly leans to either side: what leans is the background
         first = slopes_of(coords, data, weights)
         level = data - sum(
-            a * centred(jnp.broadcast_to(c, data.shape), weights) for a, c in zip(first, coords, strict=True)
+            a * centred(xp.broadcast_to(c, data.shape), weights) for a, c in zip(first, coords, strict=True)
         )
-        own = base.guess(coords, level, weights)
-        found = slopes_of(coords, data - evaluate(base.function, coords, own), weights)
+        own = guess_starts(base, coords, level, weights)
+        found = slopes_of(coords, data - evaluated(base, coords, own), weights)
         if "offset" in base.names and positions:
             # from the middle of the samples to the spot
-            middles = [mean(jnp.broadcast_to(c, data.shape), weights) for c in coords]
+            middles = [mean(xp.broadcast_to(c, data.shape), weights) for c in coords]
             shift = sum(a * (own[i] - m) for a, i, m in zip(found, positions, middles, strict=True))
-            own = jnp.asarray(own).at[base.index("offset")].add(shift)
-        return jnp.concatenate([own, jnp.stack(found)])
+            offset = base.index("offset")
+            own = [row + shift if i == offset else row for i, row in enumerate(own)]
+        return xp.stack([*own, *found])
 
     delta = "Δ" if positions else ""
     terms = " + ".join(f"{name}·{delta}{axis}" for name, axis in zip(names, axes, strict=True))
@@ -115,7 +112,7 @@ def _with_slope(base: Model) -> SlopedModel:
         reference=base.reference,
     )
     object.__setattr__(model, "base", base)
-    return model
+    return model.made_of(("sloping", base.key), base)
 
 
 def slopes_of(coords: tuple[Array, ...], data: Array, weights: Array) -> list[Array]:
@@ -123,8 +120,8 @@ def slopes_of(coords: tuple[Array, ...], data: Array, weights: Array) -> list[Ar
     level, w = centred(data, weights), weights * weights
     found = []
     for c in coords:
-        away = centred(jnp.broadcast_to(c, data.shape), weights)
-        found.append(ratio(jnp.sum(w * away * level, axis=0), jnp.sum(w * away * away, axis=0)))
+        away = centred(xp.broadcast_to(c, data.shape), weights)
+        found.append(ratio(xp.sum(w * away * level, axis=0), xp.sum(w * away * away, axis=0)))
     return found
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..engine.drive.problem import Options
+from ..engine.core.options import Options
 from ..engine.models.prediction import predict
 from ..engine.results.fit_result import FitResult
 from .centres import find_positions

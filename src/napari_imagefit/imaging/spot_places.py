@@ -60,7 +60,7 @@ class SpotGrid(FitGrid):
         found = [self.under(np.asarray(sample, float)) for sample in samples]
         return list(dict.fromkeys(place for place in found if place is not None))
 
-    def sample_of(self, place: Place, inside: tuple[float, ...] | None = None) -> tuple[float, ...]:  # noqa: ARG002
+    def sample_of(self, place: Place, inside: tuple[float, ...] | None = None) -> tuple[float, ...]:
         # a pin is kept by its pixel, and is to find this spot again
         return tuple(float(round(i)) for i in self.positions[place[0]])
 

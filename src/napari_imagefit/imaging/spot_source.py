@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.drive.problem import Options
+from ..engine.core.options import Options
 from ..engine.models.prediction import predict
 from ..engine.results.fit_result import FitResult, LayerTuple
 from .joint import common_names

@@ -11,13 +11,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..catalogue import models
 from ..engine.core.errors import FitInputError
+from ..engine.core.types import Bounds, DType, Loss, Noise, Values
 from ..engine.core.validation import real_array
-from ..engine.drive.problem import Bounds, DType, Values, check_counts
+from ..engine.drive.problem import check_counts
 from ..engine.models.expression import term
 from ..engine.models.model import Model
 from ..engine.results.fit_result import FitResult
 from ..engine.sums.camera import Camera
-from ..engine.sums.noise_and_loss import Loss, Noise
 from .centres import find_positions
 from .group_jobs import iter_group_jobs, usable_windows
 from .lazy_arrays import is_dask

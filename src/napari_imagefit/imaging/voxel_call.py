@@ -176,7 +176,9 @@ class VoxelCall:
         source: Source,
         should_stop: Callable[[], bool] | None,
     ) -> Run:
-        return run(jobs, grid, places, self.model, source, self.settings, self.ties, should_stop=should_stop)
+        # some of the voxels, as a first look or another try, are a piece of the whole
+        settings = replace(self.settings, requested=self.settings.requested or self.places.size)
+        return run(jobs, grid, places, self.model, source, settings, self.ties, should_stop=should_stop)
 
 
 def solution_rows(result: FitResult) -> Floats:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from ..engine.drive.problem import DType
-from ..engine.sums.noise_and_loss import Loss
+from ..engine.core.types import DType, Loss
 from ..imaging.selection import Selection
 from ..imaging.spot_filters import SpotFilter
 

@@ -10,12 +10,8 @@ from numpy.typing import NDArray
 
 from ..catalogue import models
 from ..engine.core.errors import FitInputError
-from ..engine.drive.run import MOST_FITS
 from ..engine.models.model import Model
-from ..engine.models.prediction import predict
-from ..engine.sums.normal_equations import TILE
 from ..imaging.lazy_arrays import is_dask
-from ..imaging.ready import compile_curve, compile_surface
 from ..imaging.regions import Region, find_regions
 from ..imaging.run import Run
 from .choices import Choices
@@ -194,31 +190,6 @@ def _run_lazily(request: Request, should_stop: Stop | None) -> Task:
     placed = place_maps(layers, request.group, request.transform, request.map_transform, request.axis)
     outputs = tuple(Output.of(new, make=is_dask(new[0]) or role(new) not in request.shown) for new in placed)
     return Outcome(request, result, outputs)
-
-
-def compile_for(request: Request) -> None:
-    """Compile all programs that `run_any` would meet, and fit nothing."""
-    steps = run_any(request)
-    for progress in steps:
-        if not progress.compiling:
-            break
-    steps.close()
-    if request.job == "spots":
-        return
-    # the fitted curves or surfaces, of the same shapes
-    model = models.find(request.model)
-    if request.job == "voxels":
-        length = request.data.shape[request.axis]
-        shapes = [(length, int(np.prod(request.data.shape)) // length)]
-        compile_curve(model, length, request.options)
-    else:
-        shapes = [(region.pixels.size, region.frames.size) for region in request.regions[:1]]
-        for region in request.regions[:1]:
-            places = np.unravel_index(region.pixels, request.data.shape[-2:])
-            compile_surface(model, tuple(int(np.ptp(along)) + 1 for along in places), request.options)
-    for samples, fits in shapes:
-        somewhere = (np.linspace(1, 2, min(samples, TILE)),) * model.ndim
-        predict(model, somewhere, np.ones((len(model.names), min(fits, MOST_FITS))), request.options)
 
 
 def _lazy_steps(request: Request, should_stop: Stop | None) -> Run:

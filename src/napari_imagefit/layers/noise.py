@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..engine.core.errors import FitInputError
-from ..engine.drive.problem import Options
+from ..engine.core.options import Options
 from ..engine.sums.camera import Camera
 from .choices import Choices
 from .geometry import grid_shape

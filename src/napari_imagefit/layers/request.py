@@ -10,14 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.core.errors import FitEngineError, FitInputError
-from ..engine.drive.problem import Options
-from ..engine.drive.run import Progress
+from ..engine.core.options import Options
+from ..engine.core.progress import Progress
 from ..engine.models.model import Model
 from ..engine.results.fit_result import FitResult
 from ..imaging.image import ImageSource, iter_fit_regions
 from ..imaging.inspect import Curve, voxel_curve
 from ..imaging.maps import image_layers
-from ..imaging.ready import make_ready
 from ..imaging.regions import Region
 from ..imaging.run import Run, Settings
 from ..imaging.selection import Selection
@@ -199,7 +198,6 @@ def answer(request: Request, steps: Task) -> Task:
 def run_regions(request: Request, should_stop: Stop | None = None) -> Task:
     """Fit surfaces, and make the layers ready; a generator for a worker thread, see `answer`."""
     result = yield from _region_steps(request, should_stop)
-    make_ready(result)
     source = result.source
     assert isinstance(source, ImageSource)
     layers = image_layers(result, source, request.units, request.region_names)

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.core.errors import FitInputError
+from ..engine.core.options import Options
 from ..engine.core.status import Status
-from ..engine.drive.problem import Options
 from ..engine.sums.camera import Camera
 from .request import Outcome, Request
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.core.errors import FitInputError
-from ..engine.drive.run import Progress
+from ..engine.core.progress import Progress
 from ..imaging.detect import Detection, Spots, iter_find_spots, pick, response
 from .geometry import grid_shape, layer_transform
 from .marks import MARK

@@ -15,7 +15,6 @@ from ..engine.core.status import Status
 from ..engine.models.model import Model
 from ..engine.results.fit_result import FitResult, LayerTuple
 from ..imaging.leave_out import without
-from ..imaging.ready import make_ready
 from ..imaging.run import Run, Settings
 from ..imaging.voxels import VoxelSource, iter_fit_voxels
 from .outputs import Output, place_maps, role
@@ -24,7 +23,7 @@ from .request import MeanFit, Outcome, Request, Showing, Stop, Task
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from ..engine.drive.run import Progress
+    from ..engine.core.progress import Progress
 
 BETWEEN = 0.6  # s between two showings of a map that fills in
 
@@ -60,7 +59,6 @@ def run_voxels(request: Request, should_stop: Stop | None = None, resume: Outcom
     else:
         steps = iter_fit_voxels(data, request.model, **arguments)
     result, shown = yield from _showing(request, steps)
-    make_ready(result)
     history = () if resume is None else (*resume.history, ("resume",))
     outputs = outputs_of(request, result, shown)
     return Outcome(request, result, outputs, mean=mean, history=history)
@@ -217,7 +215,7 @@ def _showing(request: Request, steps: Run) -> Generator[Progress, None, tuple[Fi
 
 
 def _mean_steps(request: Request, data: NDArray[Any], settings: Settings) -> Generator[Progress, None, MeanFit]:
-    from ..engine.drive.run import Progress
+    from ..engine.core.progress import Progress
     from ..imaging.mean_curve import fit_mean_curve, mean_curve
 
     yield Progress(0, 1)

@@ -1,145 +1,170 @@
-"""Compiling: each stage once for each model, precision, device and shape, kept for the whole process."""
+"""What JAX has compiled: each program once, kept while it is used, the oldest dropped.
+
+A program is compiled in a thread of its own, so that whoever waits for it can stop waiting: it is there the next time.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Hashable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any
 
 from ..._lazy import LazyModule
-from ..drive.problem import Options
-from ..sums.normal_equations import Kernel
-from . import cache
-from .errors import FitEngineError, FitInputError
+from .device import computing, cores, find_device
+from .options import Options
 
 if TYPE_CHECKING:
     import jax
 else:
     jax = LazyModule("jax")
 
-Stage = Callable[..., Any]
+Program = Callable[..., Any]
 
-# A session tries a few models on a few shapes; the programs that were not used for longest are dropped beyond this.
-KEPT = 256
-_programs: OrderedDict[Any, Any] = OrderedDict()
-_compiling: dict[Any, threading.Event] = {}
+# The programs that were not used for longest are dropped beyond this number, and this size of their code.
+MOST_PROGRAMS = 256
+MOST_BYTES = 64 << 20
+# Seconds between two looks at whether to stop waiting.
+POLL_S = 0.05
+
+# Leave to reorder sums, without which no loop over samples is vectorised; NaN, infinities, divisions and functions stay
+# exact.
+REASSOCIATE: dict[str, Any] = {
+    "xla_cpu_enable_fast_math": True,
+    "xla_cpu_fast_math_honor_nans": True,
+    "xla_cpu_fast_math_honor_infs": True,
+    "xla_cpu_fast_math_honor_division": True,
+    "xla_cpu_fast_math_honor_functions": True,
+}
+# XLA's older code generator takes half the time; later versions have no such switch.
+PLAIN: dict[str, Any] = {"xla_cpu_use_fusion_emitters": False}
+
+_programs: OrderedDict[Hashable, tuple[Program, int]] = OrderedDict()
+_compiling: dict[Hashable, Future[Program]] = {}
+_refused: set[str] = set()
 _lock = threading.Lock()
+_compiled = 0
 
 
-@contextlib.contextmanager
-def computing(options: Options) -> Iterator[None]:
-    """Precision and device for one step, and failures of JAX as errors that a Qt worker does not swallow.
+@functools.cache
+def _compilers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max(2, cores()), thread_name_prefix="imagefit-compile")
 
-    Never hold it across a ``yield``: the precision would leak into the thread.
+
+def find(key: Hashable) -> Program | None:
+    """Return the program of that key, if there is one."""
+    with _lock:
+        if key not in _programs:
+            return None
+        _programs.move_to_end(key)
+        return _programs[key][0]
+
+
+def request(
+    key: Hashable, function: Callable[..., Any], shapes: Sequence[Any], options: Options, *, reassociate: bool = False
+) -> Future[Program]:
+    """Have ``function(*shapes)`` compiled in the background, unless it is there or under way.
+
+    Parameters
+    ----------
+    key : hashable
+        Equal only for what computes the same.
+    shapes : sequence of pytrees of arrays or `jax.ShapeDtypeStruct`
+    reassociate : bool
+        Whether sums may be added up in any order.
     """
-    device = find_device(options.device)
-    with jax.enable_x64(options.dtype == "float64"), jax.default_device(device):
-        try:
+    with _lock:
+        if key in _programs:
+            _programs.move_to_end(key)
+            done: Future[Program] = Future()
+            done.set_result(_programs[key][0])
+            return done
+        if key in _compiling:
+            return _compiling[key]
+        future = _compilers().submit(_make, key, function, tuple(shapes), options, reassociate)
+        _compiling[key] = future
+    # a job that has ended by now calls this at once
+    future.add_done_callback(lambda _: _forget(key))
+    return future
+
+
+def obtain(
+    key: Hashable, function: Callable[..., Any], shapes: Sequence[Any], options: Options, *, reassociate: bool = False
+) -> Program:
+    """Return the program, compiled if need be."""
+    return find(key) or request(key, function, shapes, options, reassociate=reassociate).result()
+
+
+def wait_for(futures: Sequence[Future[Program]], should_stop: Callable[[], bool]) -> Generator[None, None, bool]:
+    """Wait until all are compiled, with a yield every so often; return False if that was stopped.
+
+    Raises whatever compiling has raised.
+    """
+    missing = set(futures)
+    while missing:
+        if should_stop():
+            return False
+        _, missing = wait(missing, POLL_S)
+        if missing:
             yield
-        except RuntimeError as error:
-            raise FitEngineError(f"JAX failed on {device.platform}: {error}") from error
-
-
-def find_device(name: str | None) -> Any:
-    """JAX's device of that kind, or its first choice.
-
-    Raises
-    ------
-    FitInputError
-        If there is none of that kind.
-    """
-    try:
-        return jax.devices(name)[0]
-    except RuntimeError:
-        known = ", ".join(sorted({d.platform for d in jax.devices()}))
-        raise FitInputError(f"there is no device {name!r} here; choose one of: {known}") from None
-
-
-class Runner:
-    """Runs the stages of one model's fits, and compiles what it meets for the first time."""
-
-    def __init__(self, kernel: Kernel, options: Options) -> None:
-        self.kernel, self.options = kernel, options
-
-    def __call__(self, stage: Stage, *args: Any) -> Any:
-        """Call a stage; inside `computing` only."""
-        return self._program(stage, args)(*args)
-
-    def is_ready(self, stage: Stage, *args: Any) -> bool:
-        """Whether the stage is compiled for arguments of these shapes."""
-        with _lock:
-            return self._key(stage, args) in _programs
-
-    def program(self, stage: Stage, *args: Any) -> Callable[..., Any]:
-        """A stage compiled for arguments of these shapes, arrays or `jax.ShapeDtypeStruct`; inside `computing` only."""
-        compiled: Callable[..., Any] = self._program(stage, args)
-        return compiled
-
-    def shapes(self, stage: Stage, *args: Any) -> Any:
-        """What a stage returns, as `jax.ShapeDtypeStruct`; compiling it then need not trace it again."""
-        return _traceable(stage, self.kernel).eval_shape(*args)
-
-    def _key(self, stage: Stage, args: tuple[Any, ...]) -> Any:
-        leaves, tree = jax.tree.flatten(args)
-        shapes = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
-        return stage, self.kernel, self.options.dtype, self.options.device, tree, shapes
-
-    def _program(self, stage: Stage, args: tuple[Any, ...]) -> Any:
-        key = self._key(stage, args)
-        while True:
-            with _lock:
-                if key in _programs:
-                    _programs.move_to_end(key)
-                    return _programs[key]
-                other = _compiling.get(key)
-                if other is None:
-                    mine = _compiling[key] = threading.Event()
-            if other is None:
-                break
-            # one thread compiles for all
-            other.wait()
-        try:
-            program = self._make(stage, args, key)
-            with _lock:
-                _programs[key] = program
-                while len(_programs) > KEPT:
-                    _programs.popitem(last=False)
-        finally:
-            with _lock:
-                del _compiling[key]
-            mine.set()
-        return program
-
-    def _make(self, stage: Stage, args: tuple[Any, ...], key: Any) -> Any:
-        """From the disk, or compiled."""
-        kernel, device = self.kernel, find_device(self.options.device)
-        file = cache.key_of(stage, kernel, (device.platform, device.device_kind, str(key[2:])))
-        if file is not None and (found := cache.load(file)) is not None:
-            return found
-        program = _compile(_traceable(stage, kernel).lower(*args), device)
-        if file is not None:
-            cache.keep(file, program)
-        return program
-
-
-@functools.lru_cache(maxsize=32)
-def _traceable(stage: Stage, kernel: Kernel) -> Any:
-    """The same function for the same stage, by which JAX knows that it has traced it."""
-    return jax.jit(lambda *a: stage(kernel, *a))
-
-
-def _compile(lowered: Any, device: Any) -> Any:
-    """Compile, on the CPU with XLA's older code generator, which takes half the time and makes programs as fast."""
-    if device.platform == "cpu":
-        with contextlib.suppress(jax.errors.JaxRuntimeError):  # a version of XLA that has no such switch
-            return lowered.compile(compiler_options={"xla_cpu_use_fusion_emitters": False})
-    return lowered.compile()
+    for future in futures:
+        future.result()
+    return True
 
 
 def compiled_programs() -> int:
-    """How many programs are kept; tests count with it what a call has compiled."""
+    """Return how many programs were compiled so far; tests count with it what a call has compiled."""
+    return _compiled
+
+
+def kept_programs() -> int:
+    """Return how many programs are kept."""
+    return len(_programs)
+
+
+def _forget(key: Hashable) -> None:
     with _lock:
-        return len(_programs)
+        _compiling.pop(key, None)
+
+
+def _make(
+    key: Hashable, function: Callable[..., Any], shapes: tuple[Any, ...], options: Options, reassociate: bool
+) -> Program:
+    global _compiled
+    with computing(options):
+        # a function of its own: JAX keeps what it traced for as long as the function lives
+        lowered = jax.jit(lambda *args: function(*args)).lower(*shapes)
+        program: Program = compile_lowered(lowered, find_device(options.device).platform, reassociate=reassociate)
+    size = _size(program)
+    with _lock:
+        _compiled += 1
+        _programs[key] = program, size
+        while len(_programs) > 1 and (
+            len(_programs) > MOST_PROGRAMS or sum(s for _, s in _programs.values()) > MOST_BYTES
+        ):
+            _programs.popitem(last=False)
+    return program
+
+
+def compile_lowered(lowered: Any, platform: str, *, reassociate: bool) -> Any:
+    """Compile with the options that this version of XLA knows."""
+    wanted = {} if platform != "cpu" else PLAIN | (REASSOCIATE if reassociate else {})
+    while True:
+        options = {name: value for name, value in wanted.items() if name not in _refused}
+        try:
+            return lowered.compile(compiler_options=options) if options else lowered.compile()
+        except (jax.errors.JaxRuntimeError, ValueError) as error:
+            named = [name for name in options if name in str(error)]
+            if not named:
+                raise
+            _refused.update(named)
+
+
+def _size(program: Any) -> int:
+    """The bytes of the program's code, as far as it is known."""
+    try:
+        return int(program.memory_analysis().generated_code_size_in_bytes)
+    except (AttributeError, NotImplementedError, RuntimeError, TypeError):
+        return 0

@@ -1,153 +1,149 @@
-"""From a problem to the arrays of one chunk, in shapes that many chunks share."""
+"""From a problem to the samples of some of its fits, as arrays that programs take."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from ..._lazy import LazyModule
-from ..models.model import Array
-from ..models.starts import guess_starts, is_traceable
-from ..solver.trust_region import Tolerances
-from ..sums.normal_equations import Samples, bucket
-from .blocks import to_blocks
-from .problem import Options, Problem
-from .stages import Limits
+from ..core.device import computing, find_device, pool
+from ..core.grid_coordinates import LatticeCoordinate
+from ..core.types import Positions
+from ..sums.samples import TILE, Samples
+from .problem import Problem
 
 if TYPE_CHECKING:
     import jax
 else:
     jax = LazyModule("jax")
 
-# Some of the fits of a problem.
-Places = slice | NDArray[np.intp]
+LARGEST_INDEX = np.iinfo(np.uint16).max
+EXACT_IN_SINGLE = (np.float32, np.float16, np.uint8, np.int8, np.uint16, np.int16)
 
 
-def padded_length(problem: Problem) -> int:
-    """The samples of a problem's programs."""
-    m = problem.n_samples
-    if not problem.padded:
-        return m
-    return problem.pad_to if m <= problem.pad_to else bucket(m)
+def columns_of(array: NDArray[Any], positions: Positions) -> NDArray[Any]:
+    """The columns of an array ``(m, N)``, or the one ``(m, 1)`` that all fits have in common."""
+    return array if array.shape[1] == 1 else array[:, positions]
 
 
-def fill_columns(
-    array: NDArray[Any], part: slice, rows: int, columns: int, options: Options, pad: float = 1.0
-) -> NDArray[Any]:
-    """The part's columns of an array ``(m, N or 1)`` in the chosen precision, padded to ``(rows, columns or 1)``."""
-    source = array if array.shape[1] == 1 else array[:, part]
-    target = np.full((rows, 1 if array.shape[1] == 1 else columns), pad, options.dtype)
+def rounded_to(array: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
+    """Values in double precision, rounded to the one that is asked for; what does not fit becomes infinite."""
     with np.errstate(over="ignore"):
-        target[: source.shape[0], : source.shape[1]] = source
-    return target
+        # sums down columns add up in another order where samples lie behind each other in memory
+        return np.asarray(array).astype(dtype, order="C").astype(np.float64, copy=False)
 
 
-def load(problem: Problem, part: slice, columns: int) -> tuple[Samples, Limits, Array | None]:
-    """One chunk as arrays of a shape that many chunks share; padding is NaN and so left out.
+def samples_of(problem: Problem, positions: Positions) -> Samples:
+    """The samples ``(m, B)`` of some fits in NumPy, in double precision, as they are."""
+    dtype = problem.options.dtype
 
-    The third is the guess where it is not written for JAX; call this inside `computing`.
+    def own(array: NDArray[Any] | None) -> NDArray[Any] | None:
+        return None if array is None else rounded_to(columns_of(array, positions), dtype)
+
+    coords = tuple(
+        rounded_to(c[:, None] if c.ndim == 1 else c[:, positions], dtype)
+        for c in (np.asarray(c) for c in problem.coords)
+    )
+    data = rounded_to(problem.data[:, positions], dtype)
+    f_scale = np.asarray(problem.options.f_scale) if problem.options.criterion.is_robust else None
+    return Samples(coords, data, own(problem.weights), own(problem.shift), f_scale)
+
+
+def lengths_of(problem: Problem, positions: Positions) -> NDArray[np.int64]:
+    """How many samples of each fit are not padding."""
+    count = np.arange(problem.n_fits)[positions].size
+    if problem.lengths is None:
+        return np.full(count, problem.n_samples)
+    return np.asarray(problem.lengths[positions], np.int64)
+
+
+def across(samples: Samples, rows: int, fits: int, dtype: DTypeLike) -> Samples:
+    """Samples with one row for each fit, ``(fits, rows)``, of which those that are added do not count."""
+
+    def turned(array: NDArray[Any] | None, pad: float, each: bool = False) -> NDArray[Any] | None:
+        if array is None:
+            return None
+        m, count = array.shape
+        target = np.full((fits if each or count > 1 else 1, rows), pad, dtype)
+        with np.errstate(over="ignore"):
+            target[:count, :m] = array.T
+        return target
+
+    return Samples(
+        tuple(turned(c, 1.0) for c in samples.coords),
+        turned(samples.data, np.nan, each=True),
+        turned(samples.weights, 0.0),
+        turned(samples.shift, 1.0),
+        None if samples.f_scale is None else np.asarray(samples.f_scale, dtype),
+    )
+
+
+def tiles_of(problem: Problem, position: int) -> tuple[list[Samples], list[int]]:
+    """One large fit's samples in tiles ``(1, TILE)`` on the device, in the narrowest precision that holds them exactly.
+
+    Returns
+    -------
+    tiles : list of Samples
+    lengths : list of int
+        How many samples of each tile are not padding.
     """
+    dtype = np.dtype(problem.options.dtype)
+    m = problem.n_samples if problem.lengths is None else int(problem.lengths[position])
+    device = find_device(problem.options.device)
 
-    def fill(column: Padded) -> NDArray[Any]:
-        values, pad = column
-        target = np.full((*values.shape[:-1], columns), pad, values.dtype)
-        target[..., : values.shape[-1]] = values
-        return target
+    def column(array: NDArray[Any] | None) -> NDArray[Any] | None:
+        if array is None:
+            return None
+        return np.broadcast_to(array[:, position if array.shape[1] > 1 else 0], problem.n_samples)
 
-    loaded: tuple[Samples, Limits, Array | None] = _map_padded(fill, _gather(problem, part))
-    return loaded
+    data, weights, shift = problem.data[:, position], column(problem.weights), column(problem.shift)
+    coords = tuple(_narrowed(c if c.ndim == 1 else c[:, position], dtype) for c in problem.coords)
+    precision = {id(a): _precision(a, dtype) for a in (*coords, data, weights, shift) if a is not None}
+    f_scale = np.asarray(problem.options.f_scale, dtype) if problem.options.criterion.is_robust else None
 
+    def tile(first: int) -> Samples:
+        last = min(first + TILE, m)
 
-def load_blocks(problem: Problem, places: Places, blocks: int, width: int) -> tuple[Samples, Limits, Any]:
-    """The fits at these places as blocks: what is theirs is `Own`."""
-    gathered = _gather(problem, places)
-    loaded: tuple[Samples, Limits, Any] = _map_padded(lambda c: to_blocks(c.values, blocks, width, c.pad), gathered)
-    return loaded
+        def fill(array: Any, pad: float) -> Any:
+            if array is None:
+                return None
+            part = np.empty((1, TILE), precision[id(array)])
+            with np.errstate(over="ignore"):
+                part[0, : last - first] = array[first:last]
+            part[0, last - first :] = pad
+            return jax.device_put(part, device)
 
+        # precision is chosen thread by thread
+        with computing(problem.options):
+            return Samples(
+                tuple(fill(c, 1.0) for c in coords), fill(data, np.nan), fill(weights, 0.0), fill(shift, 1.0), f_scale
+            )
 
-class Padded(NamedTuple):
-    """Columns ``(..., N)``, one for each fit, and what to fill up with."""
-
-    values: NDArray[Any]
-    pad: float
-
-
-def _map_padded(fill: Callable[[Padded], Any], tree: Any) -> Any:
-    return jax.tree.map(
-        lambda node: fill(node) if isinstance(node, Padded) else node, tree, is_leaf=lambda n: isinstance(n, Padded)
-    )
-
-
-def _gather(problem: Problem, places: Places) -> Any:
-    """Samples, limits and guess of some fits in the chosen precision; what is theirs alone is `Padded`."""
-    options = problem.options
-    rows = padded_length(problem)
-    dtype = np.dtype(options.dtype)
-
-    def take(array: NDArray[Any], pad: float = 1.0, rows: int = rows) -> NDArray[Any]:
-        source = array if array.shape[1] == 1 else array[:, places]
-        if source.shape[0] == rows and source.dtype == dtype:
-            return source
-        target = np.full((rows, source.shape[1]), pad, dtype)
-        with np.errstate(over="ignore"):  # what does not fit into single precision becomes infinite, and is left out
-            target[: source.shape[0]] = source
-        return target
-
-    def padded(array: NDArray[Any], pad: float = 1.0, rows: int = rows, own: bool = False) -> Any:
-        taken = take(array, pad, rows)
-        return Padded(taken, pad) if own or array.shape[1] > 1 else np.ascontiguousarray(taken)
-
-    # what a single fit has is its own, as it would be among others
-    single = problem.n_fits == 1 and not problem.alone
-    data = take(problem.data, np.nan)
-    n = len(problem.model.names)
-    samples = Samples(
-        coords=tuple(
-            padded(c, own=True) if c.ndim == 2 else padded(c[:, None]) for c in map(np.asarray, problem.coords)
-        ),
-        data=Padded(data, np.nan),
-        weights=None if problem.weights is None else padded(problem.weights, pad=0.0, own=single),
-        length=Padded(_lengths(problem, places), 0),
-        shift=None if problem.shift is None else padded(problem.shift, own=single),
-        f_scale=np.asarray(options.f_scale, dtype) if options.criterion.is_robust else None,
-        root=None if problem.root is None else _pad_root(problem.root, rows).astype(dtype),
-    )
-    start, lower, upper = (padded(a, rows=n, own=problem.each) for a in (problem.start, problem.lower, problem.upper))
-    limits = Limits(start, lower, upper, None if problem.norms is None else problem.norms.astype(dtype))
-    found = _guess_on_host(problem, *_map_padded(lambda column: column.values, (samples, limits)))
-    return samples, limits, None if found is None else Padded(found, 1.0)
+    firsts = range(0, m, TILE)
+    return list(pool().map(tile, firsts)), [min(TILE, m - first) for first in firsts]
 
 
-def _pad_root(root: NDArray[np.float64], rows: int) -> NDArray[np.float64]:
-    """Padding is correlated with nothing."""
-    padded = np.eye(rows)
-    padded[: len(root), : len(root)] = root
-    return padded
+def _narrowed(coordinate: Any, dtype: np.dtype[Any]) -> Any:
+    """A coordinate whose axis is converted once, instead of all that is made of it."""
+    if not isinstance(coordinate, LatticeCoordinate):
+        return coordinate
+    return replace(coordinate, values=coordinate.values.astype(_precision(coordinate, dtype)))
 
 
-def _lengths(problem: Problem, places: Places) -> NDArray[np.int32]:
-    if problem.lengths is not None:
-        return problem.lengths[places]
-    count = len(range(*places.indices(problem.n_fits))) if isinstance(places, slice) else places.size
-    return np.full(count, problem.n_samples, np.int32)
+def _precision(array: Any, dtype: np.dtype[Any]) -> Any:
+    values = array.values if isinstance(array, LatticeCoordinate) else array
+    lattice = isinstance(array, LatticeCoordinate) and array.min() >= 0 and array.max() <= LARGEST_INDEX
+    if lattice and np.array_equal(values, np.rint(values)):
+        # pixel indices take a quarter of the room that numbers do
+        return np.uint16
+    single = dtype == np.float32 or values.dtype.type in EXACT_IN_SINGLE
+    return np.float32 if single or (_is_exact(values[:1024]) and _is_exact(values)) else np.float64
 
 
-def _guess_on_host(problem: Problem, samples: Samples, limits: Limits) -> Array | None:
-    """Guesses that are not written for JAX, ``(n_params, N)``; None if a program is to find them."""
-    if not np.isnan(limits.start).any():
-        return limits.start + np.zeros_like(samples.data[:1])
-    if is_traceable(problem.model):
-        return None
-    data_and_weights = samples.filled(problem.options.criterion.is_robust)
-    with np.errstate(all="ignore"):
-        return np.asarray(guess_starts(problem.model, samples.coords, *data_and_weights), problem.options.dtype)
-
-
-def tolerances_of(options: Options) -> Tolerances:
-    """As numbers of the right precision."""
-    # in single precision a cost cannot be told from its neighbours below this
-    floor = 0.0 if options.dtype == "float64" else 8 * float(np.finfo(np.float32).eps)
-    return Tolerances(*(np.asarray(max(t, floor), options.dtype) for t in (options.ftol, options.xtol, options.gtol)))
+def _is_exact(array: NDArray[Any]) -> bool:
+    """Whether single precision holds all values, as it does pixel indices."""
+    with np.errstate(over="ignore"):
+        return bool(np.array_equal(array.astype(np.float32), array, equal_nan=True))

@@ -3,86 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from numbers import Integral, Real
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..core.errors import FitInputError
 from ..core.grid_coordinates import LatticeCoordinate
+from ..core.options import Options
+from ..core.types import Bounds, Values
 from ..core.validation import float_array, real_array
 from ..models.check_model import check_apart
 from ..models.model import Model
-from ..sums.noise_and_loss import LOSSES, NOISES, Criterion, Loss, LossFunction, Noise
-
-DType = Literal["float32", "float64"]
-Values = Mapping[str, ArrayLike]
-Bounds = Mapping[str, tuple[ArrayLike, ArrayLike]]
-
-
-@dataclass(frozen=True)
-class Options:
-    """How a fit is computed. Raises `FitInputError` where a value makes no sense.
-
-    Parameters
-    ----------
-    ftol, xtol, gtol : float
-        Relative change of the cost, relative change of the parameters (each in its own scale), and largest cosine
-        between the residuals and a column of the Jacobian, below which a fit has converged.
-    max_iterations : int
-        Trial steps per fit, accepted or not.
-    dtype : {"float64", "float32"}
-        Precision in which is computed. In float32 no tolerance is taken below 8 units of its rounding, about 1e-6.
-    device : str, optional
-        ``"cpu"``, ``"gpu"``… ; JAX's first choice if not given.
-    noise : {"gaussian", "poisson", "rician"}
-        Least squares, or the maximum likelihood of counts or of magnitudes, whose σ must be known.
-    loss : {"linear", "soft_l1", "huber", "cauchy", "arctan"} or callable
-        What outliers count, as in `scipy.optimize.least_squares`; for Gaussian noise only.
-    f_scale : float
-        The residual from which on a robust loss takes a sample for an outlier, in units of σ where it is given,
-        otherwise of the data.
-    """
-
-    ftol: float = 1e-8
-    xtol: float = 1e-8
-    gtol: float = 1e-8
-    max_iterations: int = 100
-    dtype: DType = "float64"
-    device: str | None = None
-    noise: Noise = "gaussian"
-    loss: Loss | LossFunction = "linear"
-    f_scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        for name in ("ftol", "xtol", "gtol"):
-            value = getattr(self, name)
-            if not isinstance(value, Real) or not 0 <= float(value) < 1:
-                raise FitInputError(f"{name}={value} is not a tolerance; give a number from 0 to below 1, such as 1e-8")
-        if not isinstance(self.max_iterations, Integral) or self.max_iterations < 1:
-            raise FitInputError(
-                f"max_iterations={self.max_iterations} is no number of steps; give a whole one from 1 on"
-            )
-        if self.device is not None and not isinstance(self.device, str):
-            raise FitInputError(f"device={self.device!r} is not the name of one; give 'cpu' or 'gpu'")
-        if self.dtype not in ("float32", "float64"):
-            raise FitInputError(f"dtype={self.dtype!r} is not a precision; give 'float64' or 'float32'")
-        if self.noise not in NOISES:
-            raise FitInputError(f"noise={self.noise!r} is not known; choose from {', '.join(NOISES)}")
-        if self.loss not in LOSSES and not callable(self.loss):
-            raise FitInputError(f"loss={self.loss!r} is not known; choose from {', '.join(LOSSES)}")
-        if not isinstance(self.f_scale, Real) or not 0 < float(self.f_scale) < math.inf:
-            raise FitInputError(f"f_scale={self.f_scale} is no size of a residual; give a number above 0")
-        if self.noise != "gaussian" and self.loss != "linear":
-            raise FitInputError(f"loss={self.loss!r} is for Gaussian noise; leave it out, or give sigma instead")
-
-    @property
-    def criterion(self) -> Criterion:
-        """What is minimised."""
-        return Criterion(self.noise, self.loss)
+from ..sums.samples import bucket
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +58,8 @@ class Problem:
         not among them: what a program computes depends on what was said, never on the other fits.
     each : bool
         Whether starts, bounds or fixed values were given for each fit, be it for a single one.
+    requested : int
+        How many fits the request has of which these are a piece; 0 if they are all. It decides how they are computed.
     """
 
     model: Model
@@ -144,6 +81,7 @@ class Problem:
     plane: tuple[int, ...] | None = None
     held: frozenset[str] = frozenset()
     each: bool = False
+    requested: int = 0
 
     @classmethod
     def build(
@@ -244,6 +182,14 @@ class Problem:
     @property
     def n_fits(self) -> int:
         return int(self.data.shape[1])
+
+    @property
+    def padded_length(self) -> int:
+        """The samples of the problem's programs."""
+        m = self.n_samples
+        if self.whole:
+            return m
+        return self.pad_to if m <= self.pad_to else bucket(m)
 
     @property
     def free(self) -> tuple[int, ...]:

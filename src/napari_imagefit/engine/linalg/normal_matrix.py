@@ -1,77 +1,84 @@
-"""The matrix JᵀJ of the quadratic model, and what the trust-region method asks of it."""
+"""The matrix JᵀJ of the quadratic model of independent fits."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
+from typing import NamedTuple, Self
 
-from ..._lazy import LazyModule
-from ..models.model import Array
-from .trust_region_subproblem import diagonal, trust_region_step
+import numpy as np
 
-if TYPE_CHECKING:
-    import jax.numpy as jnp
-else:
-    jnp = LazyModule("jax.numpy")
-
-
-class Gram(Protocol):
-    """A symmetric matrix for each of B problems in n unknowns, in whatever form it is kept."""
-
-    @property
-    def joint(self) -> bool:
-        """Whether its unknowns belong to many fits."""
-
-    def diagonal(self) -> Array:
-        """``(n, B)``."""
-
-    def finite(self) -> Array:
-        """Whether all elements are, ``(B,)``."""
-
-    def product(self, vector: Array) -> Array:
-        """The matrix times vectors ``(n, B)``."""
-
-    def scaled(self, scale: Array, added: Array) -> Self:
-        """D·M·D + E, with D and E diagonal, each given as ``(n, B)``."""
-
-    def without(self, held: Array) -> Self:
-        """With the rows and columns of held unknowns, ``(n, B)``, set to 0."""
-
-    def identity_where(self, mask: Array) -> Self:
-        """The unit matrix instead where `mask`, ``(B,)``."""
-
-    def step(self, gradient: Array, radius: Array, alpha: Array) -> tuple[Array, Array]:
-        """See `subproblem.trust_region_step`."""
+from ..core.types import Array
+from .algebra import Algebra, Rows
+from .batched_ldl import Triangle
+from .trust_region_subproblem import trust_region_step
 
 
 class Dense(NamedTuple):
-    """All elements."""
+    """All elements, of which the lower triangle is kept."""
 
-    matrix: Array  # (n, n, B)
+    lower: Triangle
 
-    @property
-    def joint(self) -> bool:
-        return False
+    @classmethod
+    def of(cls, elements: Rows, n: int) -> Self:
+        """From the elements of the lower triangle, row by row."""
+        ends = [i * (i + 1) // 2 for i in range(n + 1)]
+        return cls(tuple(tuple(elements[ends[i] : ends[i + 1]]) for i in range(n)))
 
-    def diagonal(self) -> Array:
-        return diagonal(self.matrix)
+    def element(self, i: int, j: int) -> Array:
+        return self.lower[max(i, j)][min(i, j)]
 
-    def finite(self) -> Array:
-        return jnp.all(jnp.isfinite(self.matrix), axis=(0, 1))
+    def at(self, chosen: tuple[int, ...]) -> Self:
+        """Some of the rows and columns."""
+        return self._replace(
+            lower=tuple(tuple(self.element(i, j) for j in chosen[: k + 1]) for k, i in enumerate(chosen))
+        )
 
-    def product(self, vector: Array) -> Array:
-        return jnp.sum(self.matrix * vector[None], axis=1)
+    def full(self) -> np.ndarray:
+        """All elements in NumPy, ``(n, n, B)``."""
+        n = range(len(self.lower))
+        return np.array([[self.element(i, j) for j in n] for i in n])
 
-    def scaled(self, scale: Array, added: Array) -> Self:
-        return self._replace(matrix=scale[:, None] * self.matrix * scale[None] + self._eye() * added[:, None])
+    def diagonal(self) -> Rows:
+        return tuple(row[-1] for row in self.lower)
 
-    def without(self, held: Array) -> Self:
-        return self._replace(matrix=jnp.where(held[:, None] | held[None], 0, self.matrix))
+    def finite(self, algebra: Algebra) -> Array:
+        return algebra.every([algebra.isfinite(element) for row in self.lower for element in row])
 
-    def identity_where(self, mask: Array) -> Self:
-        return self._replace(matrix=jnp.where(mask, self._eye(), self.matrix))
+    def product(self, algebra: Algebra, vector: Rows) -> Rows:
+        return tuple(
+            algebra.total([self.element(i, j) * v for j, v in enumerate(vector)]) for i in range(len(self.lower))
+        )
 
-    def step(self, gradient: Array, radius: Array, alpha: Array) -> tuple[Array, Array]:
-        return trust_region_step(self.matrix, gradient, radius, alpha)
+    def scaled(self, scale: Rows, added: Rows) -> Self:
+        rows = []
+        for i, row in enumerate(self.lower):
+            elements = [scale[i] * element * scale[j] for j, element in enumerate(row)]
+            elements[i] = elements[i] + added[i]
+            rows.append(tuple(elements))
+        return self._replace(lower=tuple(rows))
 
-    def _eye(self) -> Array:
-        return jnp.eye(self.matrix.shape[0], dtype=self.matrix.dtype)[:, :, None]
+    def without(self, algebra: Algebra, held: Rows) -> Self:
+        return self._replace(
+            lower=tuple(
+                tuple(algebra.where(held[i] | held[j], 0.0, element) for j, element in enumerate(row))
+                for i, row in enumerate(self.lower)
+            )
+        )
+
+    def select(self, algebra: Algebra, mask: Array, other: Self) -> Self:
+        return self._replace(
+            lower=tuple(
+                tuple(algebra.where(mask, a, b) for a, b in zip(one, two, strict=True))
+                for one, two in zip(self.lower, other.lower, strict=True)
+            )
+        )
+
+    def identity_unless(self, algebra: Algebra, sane: Array) -> Self:
+        return self._replace(
+            lower=tuple(
+                tuple(algebra.where(sane, element, 1.0 if i == j else 0.0) for j, element in enumerate(row))
+                for i, row in enumerate(self.lower)
+            )
+        )
+
+    def step(self, algebra: Algebra, gradient: Rows, radius: Array, alpha: Array) -> tuple[Rows, Array]:
+        return trust_region_step(algebra, self.lower, gradient, radius, alpha)

@@ -13,100 +13,97 @@ bound starts at ‖g‖/Δ).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-from ..._lazy import LazyModule
-from ..models.model import Array
-from . import batched_ldl as ldl
-from .jacobi_eigen import eigen
+import numpy as np
 
-if TYPE_CHECKING:
-    import jax
-    import jax.numpy as jnp
-else:
-    jax, jnp = LazyModule("jax"), LazyModule("jax.numpy")
+from ..core.types import Array
+from . import batched_ldl
+from .algebra import TINY, Algebra, Rows
+from .batched_ldl import Triangle, factorise
 
 ACCURACY = 0.01  # σ: how close ‖p‖ must come to Δ, relative; as in SciPy
 MAX_UPDATES = 10
 
 
-def norm(vector: Array) -> Array:
-    """Euclidean norm over the first axis."""
-    return jnp.sqrt(jnp.sum(vector * vector, axis=0))
-
-
-def diagonal(matrix: Array) -> Array:
-    """``(n, B)`` of ``(n, n, B)``; by slices, since XLA gathers the elements of `jnp.diagonal` one by one."""
-    return jnp.stack([matrix[i, i] for i in range(matrix.shape[0])])
-
-
-def divide(numerator: Array, denominator: Array) -> Array:
-    """Quotient, 0 where the denominator is 0."""
-    zero = denominator == 0
-    return jnp.where(zero, 0, numerator / jnp.where(zero, 1, denominator))
-
-
-def trust_region_step(matrix: Array, gradient: Array, radius: Array, alpha: Array) -> tuple[Array, Array]:
+def trust_region_step(
+    algebra: Algebra, matrix: Triangle, gradient: Rows, radius: Array, alpha: Array
+) -> tuple[Rows, Array]:
     """Solve the subproblem for a batch.
 
     Parameters
     ----------
-    matrix : array, ``(n, n, B)``, positive semidefinite
-    gradient : array, ``(n, B)``
+    matrix : lower triangle of arrays ``(B,)``, positive semidefinite
+    gradient : rows
     radius : array, ``(B,)``, positive
     alpha : array, ``(B,)``
         Where to start the search for the damping, such as the last one.
 
     Returns
     -------
-    step : array, ``(n, B)``
+    step : rows
     alpha : array, ``(B,)``
     """
-    if matrix.shape[0] <= ldl.MOST:
-        return _step_by_ldl(matrix, gradient, radius, alpha)
-    values, vectors = eigen(matrix)
+    if len(matrix) > batched_ldl.MOST:
+        return _step_by_eigenvalues(algebra, matrix, gradient, radius, alpha)
+    largest = algebra.largest([row[-1] for row in matrix])
+    least = algebra.maximum(len(matrix) * algebra.eps * largest, TINY)
+
+    def solve(a: Array) -> tuple[Array, Array]:
+        factors = factorise(algebra, matrix, a, least)
+        p = factors.solve(gradient)
+        return algebra.norm(p), factors.norm(algebra, tuple(p))
+
+    alpha, inside = find_damping(algebra, solve, largest > 0, algebra.norm(gradient), radius, alpha)
+    back = factorise(algebra, matrix, alpha, least).solve(gradient)
+    stride = _to_edge(algebra, back, inside, radius)
+    # nothing is to be gained where nothing depends on the unknowns
+    return tuple(algebra.where(largest > 0, -stride * p, 0.0) for p in back), alpha
+
+
+def _step_by_eigenvalues(
+    algebra: Algebra, matrix: Triangle, gradient: Rows, radius: Array, alpha: Array
+) -> tuple[Rows, Array]:
+    """In NumPy, on the host: LAPACK as JAX calls it has waited for itself for ever."""
+    n = len(matrix)
+    shape = np.broadcast_shapes(*(np.shape(row[-1]) for row in matrix))
+    full = np.empty((*shape, n, n))
+    for i, row in enumerate(matrix):
+        for j, element in enumerate(row):
+            full[..., i, j] = full[..., j, i] = element
+    values, vectors = np.linalg.eigh(full)
     # what is zero within rounding counts as the rounding: a singular matrix has a long step, not an infinite one
-    values = jnp.maximum(values, values.shape[0] * jnp.finfo(values.dtype).eps * jnp.max(values, axis=0))
-    rotated = jnp.sum(vectors * gradient[:, None], axis=0)
+    values = np.maximum(np.maximum(values, 0), n * algebra.eps * values[..., -1:])
+    rotated = (np.stack(np.broadcast_arrays(*gradient), axis=-1)[..., None, :] @ vectors)[..., 0, :]
 
     def steps_back(a: Array) -> Array:
-        return divide(rotated, values + a)
+        damped = values + np.asarray(a)[..., None]
+        return np.where(damped == 0, 0, rotated / np.where(damped == 0, 1, damped)), damped
 
     def solve(a: Array) -> tuple[Array, Array]:
-        p = steps_back(a)
-        return norm(p), jnp.sum(divide(p * p, values + a), axis=0)
+        p, damped = steps_back(a)
+        curvature = np.sum(np.where(damped == 0, 0, p * p / np.where(damped == 0, 1, damped)), axis=-1)
+        return np.sqrt(np.sum(p * p, axis=-1)), curvature
 
-    regular = jnp.min(values, axis=0) > 0
-    alpha, inside = find_damping(solve, regular, norm(gradient), radius, alpha)
-    back = _to_edge(steps_back(alpha), inside, radius)
-    return -jnp.sum(vectors * back, axis=1), alpha
-
-
-def _step_by_ldl(matrix: Array, gradient: Array, radius: Array, alpha: Array) -> tuple[Array, Array]:
-    n = matrix.shape[0]
-    largest = jnp.max(diagonal(matrix), axis=0)
-    tiny = jnp.finfo(matrix.dtype).tiny
-    least = jnp.maximum(n * jnp.finfo(matrix.dtype).eps * largest, tiny)
-    right = list(gradient)
-
-    def solve(a: Array) -> tuple[Array, Array]:
-        factors = ldl.factorise(matrix, a, least)
-        p = factors.solve(right)
-        return jnp.sqrt(ldl.sum_of([x * x for x in p])), factors.norm(p)
-
-    alpha, inside = find_damping(solve, largest > 0, norm(gradient), radius, alpha)
-    back = jnp.stack(ldl.factorise(matrix, alpha, least).solve(right))
-    # nothing is to be gained where nothing depends on the unknowns
-    return -jnp.where(largest > 0, _to_edge(back, inside, radius), 0), alpha
+    regular = values[..., 0] > 0
+    alpha, inside = find_damping(algebra, solve, regular, algebra.norm(gradient), radius, alpha)
+    back = (vectors @ steps_back(alpha)[0][..., None])[..., 0]
+    rows = tuple(back[..., i] for i in range(n))
+    stride = _to_edge(algebra, rows, inside, radius)
+    return tuple(-stride * p for p in rows), alpha
 
 
-def _to_edge(back: Array, inside: Array, radius: Array) -> Array:
-    """Outside the region only by the accuracy of α: put the step on its edge."""
-    return jnp.where(inside, 1, divide(radius, norm(back))) * back
+def _to_edge(algebra: Algebra, back: Rows | list[Array], inside: Array, radius: Array) -> Array:
+    """Outside the region only by the accuracy of α: the factor that puts the step on its edge."""
+    return algebra.where(inside, 1.0, algebra.divide(radius, algebra.norm(back)))
 
 
 def find_damping(
-    solve: Callable[[Array], tuple[Array, Array]], regular: Array, gradient: Array, radius: Array, alpha: Array
+    algebra: Algebra,
+    solve: Callable[[Array], tuple[Array, Array]],
+    regular: Array,
+    gradient: Array,
+    radius: Array,
+    alpha: Array,
 ) -> tuple[Array, Array]:
     """Solve the secular equation.
 
@@ -126,35 +123,31 @@ def find_damping(
     inside : boolean array, ``(B,)``
         Whether the step without damping stays within the radius.
     """
+    where, divide, maximum, sqrt = algebra.where, algebra.divide, algebra.maximum, algebra.sqrt
 
     def phi(a: Array) -> tuple[Array, Array]:
         length, curvature = solve(a)
         return length - radius, -divide(curvature, length)
 
-    zero = jnp.zeros_like(radius)
-    phi_0, slope_0 = phi(zero)
+    phi_0, slope_0 = phi(0.0 * radius)
     inside = regular & (phi_0 <= 0)
 
-    lower = jnp.where(regular, -divide(phi_0, slope_0), 0)
+    lower = where(regular, -divide(phi_0, slope_0), 0.0)
     upper = gradient / radius
 
-    def unsettled(state: tuple[Array, ...]) -> Array:
-        count, *_, settled = state
-        return (count < MAX_UPDATES) & ~jnp.all(settled)
-
     def update(state: tuple[Array, ...]) -> tuple[Array, ...]:
-        count, a, low, high, settled = state
+        a, low, high, settled = state
         outside = (a < low) | (a > high)
-        a = jnp.where(settled | ~outside, a, jnp.maximum(0.001 * high, jnp.sqrt(low * high)))
+        a = where(settled | ~outside, a, maximum(0.001 * high, sqrt(low * high)))
         f, slope = phi(a)
         ratio = divide(f, slope)
-        high = jnp.where(f < 0, a, high)
-        low = jnp.maximum(low, a - ratio)
+        high = where(f < 0, a, high)
+        low = maximum(low, a - ratio)
         new = a - (f + radius) * ratio / radius
-        done = settled | (jnp.abs(f) < ACCURACY * radius)
-        return count + 1, jnp.where(done, a, new), low, high, done
+        done = settled | (algebra.abs(f) < ACCURACY * radius)
+        return where(done, a, new), low, high, done
 
     # a start of 0 is of no use where the matrix is zero
-    start = jnp.where(regular | (alpha > 0), alpha, jnp.maximum(0.001 * upper, jnp.sqrt(lower * upper)))
-    found = jax.lax.while_loop(unsettled, update, (0, start, lower, upper, inside))[1]
-    return jnp.where(inside, 0, found), inside
+    start = where(regular | (alpha > 0), alpha, maximum(0.001 * upper, sqrt(lower * upper)))
+    found = algebra.loop(lambda state: ~state[3], update, (start, lower, upper, inside), MAX_UPDATES)[0]
+    return where(inside, 0.0, found), inside

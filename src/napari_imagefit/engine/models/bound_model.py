@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..core.errors import FitInputError
+from ..core.options import Options
 from ..core.validation import float_array
-from ..drive.problem import Options
 from .model import Model
 from .prediction import predict
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..._lazy import LazyModule
+from ..core.device import in_precision
 from ..core.errors import FitInputError
 from .model import Array, Model
-from .numpy_model import HostModel
+from .numpy_model import NumpyModel
 from .trace import trace
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 else:
     jax, jnp = LazyModule("jax"), LazyModule("jax.numpy")
 
-OWN = __name__.partition(".")[0]
 SAMPLES, PART = 12, 7
 # Values that differ by more, as a part of the largest, differ by more than rounding.
 DIFFERENT = 1e-6
@@ -35,19 +34,9 @@ def check_apart(model: Model) -> None:
         The latter would be fitted to other values than it has: samples are padded, cut into tiles, and fitted beside
         others.
     """
-    for part in _parts(model):
-        if not isinstance(part, HostModel) and (trouble := find_trouble(part)):
+    for part in model.foreign:
+        if not isinstance(part, NumpyModel) and (trouble := find_trouble(part)):
             raise FitInputError(f"model {part.name!r} {trouble}")
-
-
-def _parts(model: Model) -> Iterator[Model]:
-    """What a model of ours is made of, as far as it is not ours."""
-    for name in ("parts", "base"):
-        inner = getattr(model, name, None)
-        for part in inner if isinstance(inner, tuple) else () if inner is None else (inner,):
-            yield from _parts(part)
-    if not str(getattr(model.function, "__module__", "")).startswith(OWN):
-        yield model
 
 
 @functools.lru_cache(256)
@@ -67,7 +56,7 @@ def find_trouble(model: Model) -> str:
         np.clip(value, p.lower, p.upper)
         for value, p in zip(rng.uniform(0.5, 1.5, len(model.names)), model.parameters, strict=True)
     ]
-    with jax.enable_x64(True):
+    with in_precision("float64"):
         try:
             jax.eval_shape(function, x, *params)
         except Exception as error:  # noqa: BLE001 - whatever a function of the user's may raise

@@ -99,7 +99,7 @@ def from_expression(
     ('a', 'tau', 'c')
     >>> from_expression("a^2", ["t"])
     Traceback (most recent call last):
-    napari_imagefit.engine.errors.FitInputError: 'a^2' holds '^', which is not a power; write a**b
+    napari_imagefit.engine.core.errors.FitInputError: 'a^2' holds '^', which is not a power; write a**b
     """
     axes = _coordinates(coords)
     tree = parse(text)
@@ -125,7 +125,8 @@ def from_expression(
 
     starts = _starts(parameters, init or {})
     guess = generic_guess(function, tree, axes, parameters, starts)
-    return Model(name or text, function, parameters, len(axes), guess, formula=text)
+    model = Model(name or text, function, parameters, len(axes), guess, formula=text)
+    return model.made_of(("expression", text, axes, tuple(parameters), repr(starts)))
 
 
 def term(text: str) -> tuple[tuple[str, ...], Callable[[Values], Array]]:

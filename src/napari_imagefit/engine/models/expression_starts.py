@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.array_module import is_numpy, xp
+from ..core.types import Array, Function, Guess
 from .evaluation import evaluate
-from .model import Array, Function, Guess, Parameter
+from .model import Parameter
 
 COMBINATIONS = 64
 # Samples that are enough to tell a good start from a bad one.

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ..core.errors import FitInputError
+from ..core.types import Array as Array
+from ..core.types import Function, Guess
 
 if TYPE_CHECKING:
     from .bound_model import BoundModel
 
-# jax.Array or numpy.ndarray: a model is written once and runs on both
-Array = Any
-Function = Callable[..., Array]
-Guess = Callable[[tuple[Array, ...], Array, Array], Array]
+
+PACKAGE = __name__.partition(".")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +95,9 @@ class Model:
     jacobian : callable, optional
         ``jacobian(coords, *params)`` returns the derivatives with the parameters along the first axis. Without it they
         come from automatic differentiation, which is exact.
+    reassociate : bool
+        Whether the compiler may add up and multiply in another order than the function is written in, which is several
+        times as fast. False evaluates exactly as written, for formulas such as ``(x + c) - c``.
 
     Raises
     ------
@@ -119,7 +122,12 @@ class Model:
     formula: str = ""
     reference: str = ""
     jacobian: Function | None = None
+    reassociate: bool = True
     names: tuple[str, ...] = field(init=False)
+    # what the model computes, equal for models that compute the same; None: it counts by identity
+    value: Hashable = field(init=False, default=None)
+    # models of other people's code that it is made of
+    foreign: tuple[Model, ...] = field(init=False, default=())
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "parameters", tuple(self.parameters))
@@ -131,9 +139,32 @@ class Model:
             raise FitInputError(f"model {self.name!r} has two parameters named {doubled[0]!r}; give each its own name")
         if self.ndim < 1:
             raise FitInputError(f"model {self.name!r} has ndim={self.ndim}; it must be 1 or more")
+        if not str(getattr(self.function, "__module__", "")).startswith(PACKAGE):
+            object.__setattr__(self, "foreign", (self,))
 
     def __repr__(self) -> str:
         return f"<Model {self.name}({', '.join(self.names)})>"
+
+    @property
+    def key(self) -> Hashable:
+        """Equal for models that compute the same; programs are found by it."""
+        return self if self.value is None else self.value
+
+    @property
+    def broadcasts(self) -> bool:
+        """Whether function and guess are written for NumPy arrays of many fits, too, as those of this package are."""
+        return not self.foreign
+
+    # whether values at some samples depend on all of them, so that nothing may be padded
+    exact: ClassVar[bool] = False
+
+    def made_of(self, value: Hashable, *parts: Model, broadcasts: bool = True) -> Self:
+        """The model itself, once it is known what it computes and of which models it is made."""
+        foreign = tuple(dict.fromkeys(one for part in parts for one in part.foreign)) if broadcasts else (self,)
+        object.__setattr__(self, "value", value)
+        object.__setattr__(self, "foreign", foreign)
+        object.__setattr__(self, "reassociate", self.reassociate and all(part.reassociate for part in parts))
+        return self
 
     def index(self, name: str) -> int:
         """Position of a parameter, by name.
@@ -247,3 +278,10 @@ class Model:
         from .expression import from_expression
 
         return from_expression(text, coords, name=name, bounds=bounds, init=init)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class WholeModel(Model):
+    """A model whose values depend on all samples at once."""
+
+    exact: ClassVar[bool] = True

@@ -11,23 +11,16 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..._lazy import LazyModule
+from ..core.array_module import is_numpy, xp
 from ..core.errors import FitInputError
-from ..drive.stages import Limits
-from ..drive.stages import guess as guess_one
-from ..sums.normal_equations import Kernel, Samples, evaluate
+from ..core.options import Options
+from .evaluation import evaluate
 from .model import Array, Model, Parameter
-from .starts import guess_starts, is_traceable
-
-if TYPE_CHECKING:
-    import jax
-    import jax.numpy as jnp
-else:
-    jax, jnp = LazyModule("jax"), LazyModule("jax.numpy")
+from .prediction import values_of
+from .starts import guess_starts, moved_inside
 
 CONSTANTS = ("offset", "intercept")
 
@@ -97,7 +90,7 @@ def add(first: Model, second: Model) -> SumModel:
             for place, row in zip(part.places, part.model.jacobian(coords, *part.own(params)), strict=True):
                 if place is not None:
                     rows[place] = row
-        return jnp.stack([jnp.broadcast_to(row, coords[0].shape) for row in rows])
+        return xp.stack([xp.broadcast_to(row, coords[0].shape) for row in rows])
 
     def guess(coords: tuple[Array, ...], data: Array, weights: Array) -> Array:
         return _guess(parts, len(parameters), coords, data, weights)
@@ -113,7 +106,7 @@ def add(first: Model, second: Model) -> SumModel:
         jacobian=jacobian if all(m.jacobian is not None for m in models) else None,
     )
     object.__setattr__(model, "parts", models)
-    return model
+    return model.made_of(("sum", tuple(m.key for m in models)), *models)
 
 
 def _pieces(model: Model) -> tuple[Model, ...]:
@@ -155,24 +148,29 @@ def _lay_out(models: Sequence[Model]) -> tuple[list[Parameter], list[_Part]]:
 
 
 def _guess(parts: Sequence[_Part], n_params: int, coords: tuple[Array, ...], data: Array, weights: Array) -> Array:
-    rows: list[Array] = [0.0] * n_params
+    rows: list[Array] = [0.0 * data[0]] * n_params
     constant = None
     left = data
     for part in parts:
         model = part.model
-        unknown = np.full((len(model.names), 1), np.nan)
-        limits = Limits(unknown, model.lower[:, None], model.upper[:, None])
-        samples = Samples(coords, left, weights)
-        found = None if is_traceable(model) else guess_starts(model, coords, *samples.filled())
-        found = guess_one(Kernel(model, ()), samples, limits, found)
-        left = left - evaluate(model.function, coords, found)
+        lower, upper = (bound[:, None].astype(data.dtype) for bound in (model.lower, model.upper))
+        found = moved_inside(guess_starts(model, coords, left, weights), lower, upper)
+        left = xp.where(weights > 0, left - evaluated(model, coords, found), 0)
         for parameter, place, row in zip(model.parameters, part.places, found, strict=True):
             if place is None and constant is not None:
                 rows[constant] = rows[constant] + row  # the constant that is left out goes to the one that is kept
             elif place is not None:
                 rows[place] = row
                 constant = place if _is_constant(parameter) else constant
-    return jnp.stack(rows)
+    return xp.stack(rows)
+
+
+def evaluated(model: Model, coords: tuple[Array, ...], params: Array) -> Array:
+    """The model's values ``(m, B)`` inside of a guess, in NumPy or under JAX."""
+    if not is_numpy(coords, params):
+        return evaluate(model.function, coords, params)
+    single = params.dtype == np.float32
+    return values_of(model, coords, params, Options(dtype="float32" if single else "float64", device="cpu"))
 
 
 def _formula(parts: Sequence[_Part], names: Sequence[str]) -> str:

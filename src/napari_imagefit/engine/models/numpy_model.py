@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,25 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .finite_differences import complex_step, differences
-from .model import Model, Parameter
+from .model import Model
 
 Values = Callable[[NDArray[Any]], NDArray[Any]]
 # from parameters and values to derivatives (n_params, m, B), or None where there are none
 Slopes = Callable[[NDArray[Any], NDArray[Any]], NDArray[Any] | None]
 
 
-@functools.cache
-def stand_in(n_params: int) -> Model:
-    """For stages that are given the values: their programs serve any model of as many parameters."""
-
-    def never(*_: Any) -> Any:
-        raise AssertionError("a model on the host is not traced")
-
-    return Model("given values", never, [Parameter(f"p{i}") for i in range(n_params)], 1, never)
-
-
 @dataclass(frozen=True, eq=False, repr=False)
-class HostModel(Model):
+class NumpyModel(Model):
     """A model whose values are computed in NumPy, for all fits of a batch at once; its `function` is not used.
 
     Parameters

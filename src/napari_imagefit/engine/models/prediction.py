@@ -2,103 +2,142 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.programs import Runner, computing
-from ..drive import stages
-from ..drive.loading import fill_columns
-from ..drive.problem import Options
-from ..drive.run import fits_per_chunk
-from ..sums.normal_equations import TILE, Kernel, bucket
+from ..._lazy import LazyModule
+from ..core.device import computing, pool
+from ..core.options import Options
+from ..core.programs import find, obtain, request
+from ..core.types import Array, Floats
+from .evaluation import evaluate, jacobian
 from .model import Model
 
-Floats = NDArray[np.float64]
+if TYPE_CHECKING:
+    import jax
+    import jax.numpy as jnp
+else:
+    jax, jnp = LazyModule("jax"), LazyModule("jax.numpy")
+
+# Values that are computed in one piece: they stay in cache.
+PIECE = 65536
+# The least number of samples that a program is compiled for.
+SHORTEST = 16
+
+Coords = tuple[NDArray[Any], ...]
 
 
-def predict(model: Model, coords: tuple[NDArray[Any], ...], params: Floats, options: Options) -> Floats:
+def values_of(model: Model, coords: Coords, params: NDArray[Any], options: Options) -> NDArray[Any]:
+    """The model's values ``(m, B)`` in the options' precision, in one piece.
+
+    In NumPy where the model is written for it, else by a program for this number of samples and fits.
+    ``coords`` are ``(m, 1)`` or ``(m, B)`` each, parameters ``(n_params, B)``.
+    """
+    coords = tuple(np.asarray(c, options.dtype) for c in coords)
+    params = np.asarray(params, options.dtype)
+    if model.broadcasts:
+        with np.errstate(all="ignore"):
+            return np.asarray(evaluate(model.function, coords, params), options.dtype)
+    return _padded("values", _values, model, coords, params, options)
+
+
+def predict(model: Model, coords: Coords, params: Floats, options: Options) -> Floats:
     """The model's values ``(m, N)`` for parameters ``(n_params, N)``; NaN where a parameter is NaN.
 
     ``coords`` are ``(m,)`` or ``(m, N)`` each.
     """
-    m, n_fits = coords[0].shape[0], params.shape[1]
+    columns = tuple(c if c.ndim == 2 else c[:, None] for c in coords)
+    m, n_fits = columns[0].shape[0], params.shape[1]
     values = np.empty((m, n_fits))
-    if m > TILE:
-        # all pieces alike: a traced function is known at certain lengths only
-        for first in range(0, m, TILE):
-            place = np.minimum(np.arange(first, first + TILE), m - 1)
-            piece = tuple(c[first : first + TILE] if first + TILE <= m else c[place] for c in coords)
-            values[first : first + TILE] = predict(model, piece, params, options)[: m - first]
-        return values
-    for part, found in _by_chunk(stages.predict, Kernel(model, ()), coords, params, options):
-        values[:, part] = found[:m, : part.stop - part.start]
+    with np.errstate(over="ignore"):
+        narrow = np.asarray(params, options.dtype)
+    rows, width = m if model.exact else min(m, PIECE), max(1, PIECE // max(m, 1))
+    pieces = [
+        (slice(top, top + rows), slice(left, left + width))
+        for left in range(0, n_fits, width)
+        for top in range(0, m, max(rows, 1))
+    ]
+
+    def one(piece: tuple[slice, slice]) -> None:
+        down, along = piece
+        own = tuple(c[down] if c.shape[1] == 1 else c[down, along] for c in columns)
+        values[down, along] = values_of(model, own, narrow[:, along], options)
+
+    if len(pieces) == 1:
+        one(pieces[0])
+    elif pieces:
+        list(pool().map(one, pieces))
     return values
 
 
-def linearise(model: Model, coords: tuple[NDArray[Any], ...], params: Floats) -> tuple[Floats, Floats]:
-    """The model's values ``(m, N)`` and derivatives ``(n_params, m, N)`` by all its parameters, in double precision.
+def linearise(model: Model, coords: Coords, params: Floats, options: Options | None = None) -> tuple[Floats, Floats]:
+    """The model's values ``(m, N)`` and derivatives ``(n_params, m, N)`` by all its parameters.
 
-    ``coords`` are ``(m,)`` or ``(m, N)`` each, with few samples of many fits; parameters ``(n_params, N)``.
+    ``coords`` are ``(m,)`` or ``(m, N)`` each; parameters ``(n_params, N)``. In double precision without options.
     """
-    m = coords[0].shape[0]
-    values, slopes = np.empty((m, params.shape[1])), np.empty((len(params), m, params.shape[1]))
-    kernel = Kernel(model, tuple(range(len(params))))
-    for part, (value, slope) in _by_chunk(stages.linearise, kernel, coords, params, Options()):
-        width = part.stop - part.start
-        values[:, part], slopes[:, :, part] = value[:m, :width], slope[:, :m, :width]
-    return values, slopes
+    options = options or Options()
+    columns = tuple(c if c.ndim == 2 else c[:, None] for c in coords)
+    m, n_fits = columns[0].shape[0], params.shape[1]
+
+    found = np.empty((1 + len(params), m, n_fits))
+    rows, width = m if model.exact else min(m, PIECE), max(1, PIECE // max(m, 1))
+    for left in range(0, n_fits, width):
+        for top in range(0, m, max(rows, 1)):
+            down, along = slice(top, top + rows), slice(left, left + width)
+            own = tuple(c[down] if c.shape[1] == 1 else c[down, along] for c in columns)
+            found[:, down, along] = _padded("linear", _linear, model, own, params[:, along], options)
+    return found[0], found[1:]
 
 
-def sandwich(
-    model: Model,
-    coords: tuple[NDArray[Any], ...],
-    params: Floats,
-    data: NDArray[Any],
-    others: Floats,
-    line: tuple[float, float],
-) -> stages.Sandwich:
-    """What the covariance of many fits is made of where the variance of a sample grows with its value.
-
-    ``coords`` are ``(m,)`` or ``(m, N)`` each; data and what is there beside the model are ``(m, N)``, the data NaN
-    where they are not used; see `stages.sandwich`. By all parameters, in double precision; matrices are ``(n, n, N)``.
-    """
-    kernel = Kernel(model, tuple(range(len(params))))
-    parts = []
-    for part, found in _by_chunk(stages.sandwich, kernel, coords, params, Options(), (data, others), np.array(line)):
-        width = part.stop - part.start
-        parts.append([np.asarray(sums)[..., :width] for sums in found])
-    return stages.Sandwich(*(np.concatenate(sums, axis=-1) for sums in zip(*parts, strict=True)))
+def prepare_values(model: Model, m: int, fits: int, options: Options) -> list[Future[Any]]:
+    """Have compiled what `values_of` needs for coordinates ``(m, 1)`` and so many fits."""
+    if model.broadcasts:
+        return []
+    coords = (np.zeros((m, 1)),) * model.ndim
+    arguments = _fill(coords, np.zeros((len(model.names), fits)), options, model.exact)
+    return [request(*_program("values", _values, model, arguments, options))]
 
 
-def _by_chunk(
-    stage: Any,
-    kernel: Kernel,
-    coords: tuple[NDArray[Any], ...],
-    params: Floats,
-    options: Options,
-    samples: tuple[NDArray[Any], ...] = (),
-    *more: Any,
-) -> Iterator[tuple[slice, Any]]:
-    """What a stage returns for some fits after the other, padded to shapes that it is compiled for.
+def _values(model: Model, coords: tuple[Array, ...], params: Array) -> Array:
+    return evaluate(model.function, coords, params)
 
-    Samples are padded with NaN: those that count none of them.
-    """
-    n_fits = params.shape[1]
-    rows = bucket(coords[0].shape[0])
-    width = fits_per_chunk(rows)
-    runner = Runner(kernel, options)
-    for first in range(0, n_fits, width):
-        part = slice(first, min(first + width, n_fits))
-        columns = width if width == 1 else min(width, 1 << (part.stop - part.start - 1).bit_length())
-        with computing(options):
-            found = runner(
-                stage,
-                tuple(fill_columns(c if c.ndim == 2 else c[:, None], part, rows, columns, options) for c in coords),
-                fill_columns(params, part, params.shape[0], columns, options),
-                *(fill_columns(a, part, rows, columns, options, np.nan) for a in samples),
-                *more,
-            )
-        yield part, found
+
+def _linear(model: Model, coords: tuple[Array, ...], params: Array) -> Array:
+    value, slopes = jacobian(model, coords, params)
+    return jnp.stack([value, *slopes])
+
+
+def _padded(
+    what: str, function: Any, model: Model, coords: Coords, params: NDArray[Any], options: Options
+) -> NDArray[Any]:
+    """What a program returns, ``(..., m, B)``, for samples and fits padded to shapes that it is compiled for."""
+    arguments = _fill(coords, params, options, model.exact)
+    wanted = _program(what, function, model, arguments, options)
+    program = find(wanted[0]) or obtain(*wanted)
+    with computing(options):
+        return np.asarray(program(*arguments))[..., : coords[0].shape[0], : params.shape[1]]
+
+
+def _fill(coords: Coords, params: NDArray[Any], options: Options, exact: bool) -> tuple[Coords, NDArray[Any]]:
+    rows = coords[0].shape[0] if exact else max(SHORTEST, 1 << (coords[0].shape[0] - 1).bit_length())
+    columns = 1 << (params.shape[1] - 1).bit_length()
+
+    def fill(array: NDArray[Any], down: int) -> NDArray[Any]:
+        along = columns if array.shape[1] > 1 else 1
+        width = ((0, down - array.shape[0]), (0, along - array.shape[1]))
+        with np.errstate(over="ignore"):
+            return np.pad(np.asarray(array, options.dtype), width, mode="edge")
+
+    return tuple(fill(c, rows) for c in coords), fill(params, params.shape[0])
+
+
+def _program(
+    what: str, function: Any, model: Model, arguments: tuple[Coords, NDArray[Any]], options: Options
+) -> tuple[Any, Any, Any, Options]:
+    shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), arguments)
+    own = tuple((s.shape, s.dtype) for s in jax.tree.leaves(shapes))
+    key = (what, model.key, options.dtype, options.device, own)
+    return key, lambda *a: function(model, *a), shapes, options

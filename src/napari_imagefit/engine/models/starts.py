@@ -1,18 +1,24 @@
-"""Guesses that JAX cannot trace, because they are written in plain NumPy.
+"""A model's guess of starts, in NumPy or under JAX.
 
-They are called outside of compiled programs: a callback from within one can wait for ever for a thread of XLA's pool
-when several programs run at once.
+A guess that JAX cannot trace is called outside of compiled programs: a callback from within one can wait for ever for a
+thread of XLA's pool when several programs run at once.
 """
 
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..._lazy import LazyModule
-from .model import Array, Model
+from ..core.array_module import is_numpy, xp
+from ..core.device import computing, in_precision
+from ..core.options import Options
+from ..core.programs import obtain, request
+from ..core.types import Array
+from .model import Model
 
 if TYPE_CHECKING:
     import jax
@@ -25,11 +31,13 @@ _traceable: weakref.WeakKeyDictionary[Model, bool] = weakref.WeakKeyDictionary()
 
 def is_traceable(model: Model) -> bool:
     """Whether ``model.guess`` is written for JAX."""
+    if model.broadcasts:
+        return True
     if model not in _traceable:
         numbers = jax.ShapeDtypeStruct((16, 2), np.float32)
         try:
-            with jax.enable_x64(False):
-                jax.eval_shape(model.guess, (numbers,) * model.ndim, numbers, numbers)
+            with in_precision("float32"):
+                jax.eval_shape(lambda *a: model.guess(*a), (numbers,) * model.ndim, numbers, numbers)
         except (jax.errors.JAXTypeError, IndexError, TypeError, ValueError, AttributeError):
             _traceable[model] = False
         else:
@@ -38,19 +46,65 @@ def is_traceable(model: Model) -> bool:
 
 
 def guess_starts(model: Model, coords: tuple[Array, ...], data: Array, weights: Array) -> Array:
-    """``model.guess``, traced or called.
+    """Return ``model.guess(coords, data, weights)``, of the data's type.
+
+    Data and weights are ``(m, B)``, both 0 where a sample does not count; coordinates ``(m, 1)`` or ``(m, B)``.
 
     Returns
     -------
-    array, ``(n_params, n_fits)``, of the data's type
+    array, ``(n_params, B)``
     """
     shape = len(model.names), data.shape[1]
-    if isinstance(data, jax.core.Tracer) or is_traceable(model):
+    if not is_numpy(coords, data, weights):
         return jnp.broadcast_to(jnp.asarray(model.guess(coords, data, weights), data.dtype), shape)
+    if model.broadcasts:
+        with np.errstate(all="ignore"):
+            found = model.guess(coords, data, weights)
+        return np.broadcast_to(np.asarray(found, data.dtype), shape)
+    if is_traceable(model):
+        return _compiled(model, coords, data, weights)
     starts = np.ones(shape, data.dtype)
     # the guess need not know what to do with a fit without samples, and may write to what it gets
-    some = np.flatnonzero((np.asarray(weights) > 0).any(axis=0))
+    some = np.flatnonzero((weights > 0).any(axis=0))
     if some.size:
         own = tuple(np.array(c) if c.shape[1] == 1 else np.asarray(c)[:, some] for c in coords)
-        starts[:, some] = np.asarray(model.guess(own, np.asarray(data)[:, some], np.asarray(weights)[:, some]))
+        with np.errstate(all="ignore"):
+            starts[:, some] = np.asarray(model.guess(own, data[:, some], weights[:, some]))
     return starts
+
+
+def prepare_guess(model: Model, coords: tuple[Array, ...], data: Array, weights: Array) -> list[Future[Any]]:
+    """Have a guess compiled that is called with NumPy arrays of these shapes, if it needs to be."""
+    if model.broadcasts or not is_traceable(model):
+        return []
+    return [request(*_program(model, coords, data, weights))]
+
+
+def _compiled(model: Model, coords: tuple[Array, ...], data: Array, weights: Array) -> Array:
+    """A guess of other people's in ``jax.numpy``, which would compile operation by operation if it was called."""
+    wanted = _program(model, coords, data, weights)
+    program = obtain(*wanted)
+    with computing(wanted[-1]):
+        return np.array(program(coords, data, weights))
+
+
+def _program(model: Model, coords: tuple[Array, ...], data: Array, weights: Array) -> tuple[Any, Any, Any, Options]:
+    options = Options(dtype="float64" if data.dtype == np.float64 else "float32", device="cpu")
+    shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), (coords, data, weights))
+    shape = len(model.names), data.shape[1]
+
+    def function(coords: tuple[Array, ...], data: Array, weights: Array) -> Array:
+        return jnp.broadcast_to(jnp.asarray(model.guess(coords, data, weights), data.dtype), shape)
+
+    key = ("guess", model.key, tuple((s.shape, s.dtype) for s in jax.tree.leaves(shapes)))
+    return key, function, shapes, options
+
+
+def moved_inside(x: Array, lower: Array, upper: Array, margin: float = 1e-3) -> Array:
+    """Move points on or outside a bound inside it, by `margin` relative to the bound or the width."""
+    width = upper - lower
+    size = xp.where(xp.isfinite(width), width, xp.maximum(xp.abs(x), 1e-30))
+    low = xp.maximum(lower + margin * size, xp.nextafter(lower, upper))
+    high = xp.minimum(upper - margin * size, xp.nextafter(upper, lower))
+    # bounds so close that no number lies between them
+    return xp.where(low > high, 0.5 * (lower + upper), xp.minimum(xp.maximum(x, low), high))

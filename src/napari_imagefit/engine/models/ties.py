@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..._lazy import LazyModule
+from ..core.array_module import xp
+from ..core.device import in_precision
 from ..core.errors import FitInputError
 from ..core.fits import Fits
 from ..core.status import Status
@@ -69,14 +71,16 @@ class Ties:
             return [values[name] for name in full.names]
 
         def function(coords: tuple[Array, ...], *params: Array) -> Array:
-            return full.function(coords, *complete([jnp.asarray(p) * 1.0 for p in params]))
+            return full.function(coords, *complete([p * 1.0 for p in params]))
 
         def guess(coords: tuple[Array, ...], data: Array, weights: Array) -> Array:
-            return guess_starts(full, coords, data, weights)[jnp.asarray(kept)]
+            found = guess_starts(full, coords, data, weights)
+            return xp.stack([found[i] for i in kept])
 
         model = Model(
             full.name, function, [full.parameters[i] for i in kept], full.ndim, guess, full.formula, full.reference
         )
+        model.made_of(("tied", full.key, tuple(sorted(tied.items()))), full)
         return cls(full, model, kept, complete)
 
     def expand(self, fits: Fits) -> Fits:
@@ -107,10 +111,9 @@ class Ties:
 
     def values(self, params: NDArray[np.float64]) -> NDArray[np.float64]:
         """All parameters ``(n_full, N)`` by those that are fitted, ``(n, N)``."""
-        with jax.enable_x64(True):
-            some = _at_least_two(params)
-            rows = self.complete([jnp.asarray(row) for row in some])
-            return np.stack([np.broadcast_to(np.asarray(row), some.shape[1:]) for row in rows])[:, : params.shape[1]]
+        with np.errstate(all="ignore"):
+            rows = self.complete(list(params))
+        return np.stack([np.broadcast_to(np.asarray(row), params.shape[1:]) for row in rows])
 
     def _slopes(self, params: NDArray[np.float64]) -> NDArray[np.float64]:
         """Derivatives ``(N, n_full, n)`` of all parameters by those that are fitted."""
@@ -118,7 +121,7 @@ class Ties:
         def one(column: Array) -> Array:
             return jnp.stack([jnp.asarray(value) * 1.0 for value in self.complete(list(column))])
 
-        with jax.enable_x64(True):
+        with in_precision("float64"):
             some = jnp.asarray(_at_least_two(params).T)
             return np.asarray(jax.vmap(jax.jacfwd(one))(some))[: params.shape[1]]
 

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ..._lazy import LazyModule
-from .model import Array
+from ..core.device import in_precision
+from ..core.types import Array
 
 if TYPE_CHECKING:
     import jax
@@ -87,7 +88,7 @@ def trace(f: Callable[..., Any], xdata: Any, n_params: int, dtype: DTypeLike) ->
         x = jax.ShapeDtypeStruct(shape if length is None else (*shape[:-1], length), dtype)
         return _call(lambda *args: f(*args), [x, *[number] * n_params])
 
-    with jax.enable_x64(dtype == np.float64):
+    with in_precision("float64" if dtype == np.float64 else "float32"):
         found = call(None)
         if found is None:
             return None
@@ -122,7 +123,7 @@ def _call(f: Callable[..., Any], arguments: list[Any]) -> tuple[Jaxpr, tuple[int
     return (jaxpr, tuple(out.shape)) if real else None
 
 
-class _Itself:
+class Itself:
     """Equal to nothing but the same object, which it keeps alive."""
 
     __slots__ = ("value",)
@@ -131,7 +132,7 @@ class _Itself:
         self.value = value
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Itself) and self.value is other.value
+        return isinstance(other, Itself) and self.value is other.value
 
     def __hash__(self) -> int:
         return id(self.value)
@@ -170,7 +171,7 @@ def fingerprint(value: Any, order: int = 0) -> Hashable:
         and any("__eq__" in vars(base) for base in kind.__mro__[:-1])
     ):
         return kind, value
-    return _Itself(value)
+    return Itself(value)
 
 
 def is_jaxpr(value: Any) -> bool:
@@ -182,8 +183,8 @@ def _of_array(value: Any) -> Hashable:
     try:
         array = np.asarray(value)
     except Exception:  # noqa: BLE001 - random keys, and tracers of someone around us, have no bytes
-        return _Itself(value)
-    return _Itself(value) if array.dtype.hasobject else ("array", array.shape, array.dtype, array.tobytes())
+        return Itself(value)
+    return Itself(value) if array.dtype.hasobject else ("array", array.shape, array.dtype, array.tobytes())
 
 
 def _of_jaxpr(jaxpr: Jaxpr, order: int) -> Hashable:
@@ -215,7 +216,7 @@ def operation(equation: Equation, order: int = 0, without: Iterable[str] = ()) -
         params["jvp_jaxpr_fun"] = params["jvp_jaxpr_fun"] if rule is None else rule
         order += 1
     # JAX keeps one object for each context
-    return equation.primitive.name, _Itself(equation.primitive), _Itself(equation.ctx), fingerprint(params, order)
+    return equation.primitive.name, Itself(equation.primitive), Itself(equation.ctx), fingerprint(params, order)
 
 
 def custom_rule(equation: Equation) -> Jaxpr | None:

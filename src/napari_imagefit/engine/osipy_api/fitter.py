@@ -14,8 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..core.errors import FitInputError
 from ..core.fits import Fits
+from ..core.options import Options
 from ..core.validation import float_array, real_array
-from ..drive.problem import Options, Problem
+from ..drive.problem import Problem
 from ..drive.run import iter_fit
 from ..models.bound_model import BoundModel
 from .adapter import inside, nameless, to_model
@@ -43,9 +44,8 @@ class TrustRegionFitter:
     """Fits one curve per voxel with bounds; takes the place of osipy's ``LevenbergMarquardtFitter``.
 
     Models are a `Model` bound to coordinates, or any object with osipy's ``FittableModel`` protocol. An object's
-    analytic Jacobian is used where it offers one. Otherwise its code is differentiated automatically where it takes
-    ``xp=jax.numpy`` and gives the same as with NumPy, and by finite differences with relative steps where not. All is
-    computed in double precision.
+    analytic Jacobian is used where it offers one, and finite differences with relative steps where not. Its code is
+    called with NumPy; a bound `Model` is compiled. All is computed in double precision.
 
     Parameters
     ----------
@@ -248,7 +248,7 @@ def _foreign(model: FittableModel, data: NDArray[Any], limits: dict[str, Any], o
     problem = Problem.build(blank, (np.arange(float(len(data))),), data, bounds=bounds, options=options, whole=True)
     calls = Calls(model, len(data))
     starts = inside(calls.guess(data), problem.lower, problem.upper)
-    found = to_model(model, calls, starts, problem.lower.min(axis=1), problem.upper.max(axis=1))
+    found = to_model(model, calls, starts)
     held = problem.lower == problem.upper
     lower, upper = (np.broadcast_to(a, starts.shape) for a in (problem.lower, problem.upper))
     return replace(

@@ -1,4 +1,4 @@
-"""Objects of osipy's ``FittableModel`` protocol as models of this engine: compiled where they can be, else in NumPy."""
+"""Objects of osipy's ``FittableModel`` protocol as models of this engine, in NumPy."""
 
 from __future__ import annotations
 

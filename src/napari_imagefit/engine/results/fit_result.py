@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.fits import Fits
+from ..core.options import Criterion
 from ..core.status import Flag, Status
 from ..models.model import Model
-from ..sums.noise_and_loss import Criterion
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +11,11 @@ from numpy.typing import NDArray
 
 from ..._lazy import LazyModule
 from ..core.errors import FitInputError, FitInputTypeError
-from ..drive.problem import Options
-from ..models.model import Array, Model, Parameter
-from ..models.numpy_model import HostModel
-from ..models.prediction import predict
+from ..core.options import Options
+from ..models.model import Array, Model, Parameter, WholeModel
+from ..models.numpy_model import NumpyModel
+from ..models.prediction import linearise, values_of
 from ..models.trace import Traced
-from ..sums.normal_equations import jacobian
 from .arguments import CurveInput
 
 if TYPE_CHECKING:
@@ -27,10 +25,6 @@ else:
     jax, jnp = LazyModule("jax"), LazyModule("jax.numpy")
 
 Real = NDArray[np.float64]
-
-# Functions that compute the same share one model, and with it what was compiled.
-KEPT = 128
-_models: OrderedDict[Hashable, Model] = OrderedDict()
 
 
 @dataclass(frozen=True)
@@ -46,61 +40,52 @@ class Plan:
     exact: bool = True  # whether the slopes are good to rounding
 
 
-def _model(key: Hashable, n: int, make: Callable[[list[Parameter]], Model]) -> Model:
-    """The model of that key, made if there is none."""
-    if key in _models:
-        _models.move_to_end(key)
-        return _models[key]
-    model = _models[key] = make([Parameter(f"p{i}") for i in range(n)])
-    while len(_models) > KEPT:
-        _models.popitem(last=False)
-    return model
-
-
 def _no_guess(_coords: Any, data: Array, _weights: Any) -> Array:
     """Starts are always given; that the number of parameters is not known here does no harm."""
     return jnp.ones((1, data.shape[1]))
 
 
-def samplewise(traces: dict[int, Traced], slopes: dict[int, tuple[Traced, ...]] | None, x: Real, n: int) -> Plan:
-    """The plan of a function that was traced at all lengths at which it will be needed, perhaps with derivatives."""
-    rows = max(traces)
+def samplewise(found: Traced, slopes: tuple[Traced, ...] | None, x: Real, rows: int, n: int) -> Plan:
+    """The plan of a function that was traced for so many samples, perhaps with its derivatives column by column."""
     leading = x.shape[:-1]
-    flat = x.reshape(-1, x.shape[-1])
+    flat = tuple(x.reshape(-1, x.shape[-1]))
 
-    def x_of(coords: tuple[Array, ...]) -> Array:
-        return jnp.stack(coords).reshape(*leading, coords[0].shape[0])
+    def evaluated(traced: Traced, coords: tuple[Array, ...], params: tuple[Array, ...]) -> Array:
+        def piece(some: Array) -> Array:
+            return traced.evaluate(some.reshape(*leading, rows), params)
+
+        m = coords[0].shape[0]
+        every = jnp.stack(coords)
+        if m == rows:
+            return piece(every)
+        padded = jnp.pad(every, ((0, 0), (0, -m % rows)), mode="edge")
+        pieces = jnp.moveaxis(padded.reshape(len(coords), -1, rows), 1, 0)
+        return jax.lax.map(piece, pieces).reshape(-1)[:m]
 
     def function(coords: tuple[Array, ...], *params: Array) -> Array:
-        return traces[coords[0].shape[0]].evaluate(x_of(coords), params)
+        return evaluated(found, coords, params)
 
     def given_jacobian(coords: tuple[Array, ...], *params: Array) -> Array:
         assert slopes is not None
-        return jnp.stack([column.evaluate(x_of(coords), params) for column in slopes[coords[0].shape[0]]])
+        return jnp.stack([evaluated(column, coords, params) for column in slopes])
 
-    keys = [(traces[size].key, () if slopes is None else tuple(c.key for c in slopes[size])) for size in sorted(traces)]
-    model = _model(
-        ("samplewise", *keys, n),
-        n,
-        lambda parameters: Model(
-            "f",
-            function,
-            parameters,
-            max(1, len(flat)),
-            _no_guess,
-            jacobian=None if slopes is None else given_jacobian,
-        ),
+    model = Model(
+        "f", function, _parameters(n), len(flat), _no_guess, jacobian=None if slopes is None else given_jacobian
     )
+    key = ("samplewise", found.key, () if slopes is None else tuple(column.key for column in slopes), n)
+    return _compiled(model.made_of(key, broadcasts=False), flat, x.shape[-1])
+
+
+def _compiled(model: Model, coords: tuple[Real, ...], length: int) -> Plan:
+    columns = tuple(c[:, None] for c in coords)
 
     def values(popt: Real) -> Real:
-        length = x.shape[-1]
-        if length > rows:
-            return predict(model, tuple(flat), popt[:, None], Options())[:, 0]
-        piece = np.concatenate([x, np.repeat(x[..., -1:], rows - length, axis=-1)], axis=-1)
-        with jax.enable_x64(True):
-            return np.asarray(traces[rows].evaluate(piece, popt))[:length]
+        return values_of(model, columns, popt[:, None], Options())[:, 0]
 
-    return Plan(model, tuple(flat), x.shape[-1], False, values, _by_jax(model, tuple(flat), rows))
+    def slopes(popt: Real) -> Real:
+        return linearise(model, columns, popt[:, None])[1][:, :, 0]
+
+    return Plan(model, coords, length, model.exact, values, slopes)
 
 
 def length_of(shape: tuple[int, ...], given: CurveInput) -> int:
@@ -151,19 +136,14 @@ def compiled(found: Traced, slopes: Traced | None, given: CurveInput) -> Plan:
         length,
         n,
     )
-    model = _model(
-        key,
-        n,
-        lambda parameters: Model(
-            "f", function, parameters, len(coords), _no_guess, jacobian=None if slopes is None else given_jacobian
-        ),
+    model = WholeModel(
+        "f", function, _parameters(n), len(coords), _no_guess, jacobian=None if slopes is None else given_jacobian
     )
+    return _compiled(model.made_of(key, broadcasts=False), coords, length)
 
-    def values(popt: Real) -> Real:
-        with jax.enable_x64(True):
-            return np.broadcast_to(np.asarray(found.evaluate(x if numeric else None, popt)), (length,))
 
-    return Plan(model, coords, length, True, values, _by_jax(model, coords, length))
+def _parameters(n: int) -> list[Parameter]:
+    return [Parameter(f"p{i}") for i in range(n)]
 
 
 def on_host(
@@ -178,9 +158,7 @@ def on_host(
     complex_steps = isinstance(jac, str) and jac == "cs"
 
     def call(params: Any) -> Any:
-        # a function that mixes NumPy and JAX must not be rounded to single precision
-        with jax.enable_x64(True):
-            return np.asarray(f(x, *params))
+        return np.asarray(f(x, *params))
 
     last: list[tuple[bytes, Any]] = [(given.p0.tobytes(), call(given.p0) if early is None else early)]
     length = length_of(last[0][1].shape, given)
@@ -201,15 +179,14 @@ def on_host(
     def slopes(params: NDArray[Any], _values: NDArray[Any]) -> NDArray[Any] | None:
         if not callable(jac):
             return None
-        with jax.enable_x64(True):
-            found = np.asarray(jac(x, *params[:, 0]), float)
+        found = np.asarray(jac(x, *params[:, 0]), float)
         check_jacobian(found.shape, (length, n))
         return found.T[:, :, None]
 
-    model = HostModel(
+    model = NumpyModel(
         "f",
         _never,
-        [Parameter(f"p{i}") for i in range(n)],
+        _parameters(n),
         1,
         _no_guess,
         values=values,
@@ -225,23 +202,6 @@ def on_host(
     one = (np.arange(float(length)),)
     exact = callable(jac) or complex_steps
     return Plan(model, one, length, False, lambda popt: values(popt[:, None])[:, 0], derivatives, exact)
-
-
-def _by_jax(model: Model, coords: tuple[Real, ...], rows: int) -> Callable[[Real], Real]:
-    """Derivatives ``(n, m)`` of a model that takes `rows` samples at a time."""
-
-    def slopes(popt: Real) -> Real:
-        pieces = []
-        program = jax.jit(lambda c, p: jacobian(model, c, p, tuple(range(len(popt))))[1])
-        for first in range(0, len(coords[0]), rows):
-            parts = [c[first : first + rows] for c in coords]
-            short = rows - len(parts[0])
-            with jax.enable_x64(True):
-                columns = tuple(np.pad(c, (0, short), mode="edge")[:, None] for c in parts)
-                pieces.append(np.asarray(program(columns, popt[:, None]))[:, : rows - short, 0])
-        return np.concatenate(pieces, axis=1)
-
-    return slopes
 
 
 def _never(*_: Any) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,16 +13,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..core.device import in_precision
 from ..core.errors import FitInputError, FitInputTypeError
 from ..core.fits import Fits
+from ..core.options import Options
 from ..core.status import Flag, Status
-from ..drive.problem import Options, Problem
+from ..core.types import LOSSES, Loss, LossFunction
+from ..drive.problem import Problem
 from ..drive.run import iter_fit
-from ..sums.noise_and_loss import LOSSES, Loss, LossFunction
 from .arguments import CurveInput, read
 from .backends import Plan
-from .closure_state import Traces
 from .strategy import padded_length, plan_for
+from .traces import Traces
 
 Real = NDArray[np.float64]
 
@@ -133,42 +137,45 @@ class CurveFit:
         few = _copies(given) if given.bounded or method in ("trf", "dogbox") else 1
         if few > 1:
             f, jac, given = _repeated(f, jac, given, few)
-        plan = plan_for(
-            f, given, jac, loss, self.flength, self._traces.of(f), self._traces.of(jac) if callable(jac) else None
-        )
-        y = np.broadcast_to(given.ydata, (plan.length,))
-        n_free = int(np.count_nonzero(given.lower < given.upper))
-        if n_free > plan.length:
-            raise TypeError(
-                f"The number of func parameters={n_free} must not exceed the number of data points={plan.length}"
+        # a function that mixes NumPy and JAX must not be rounded to single precision
+        with in_precision("float64") if "jax" in sys.modules else contextlib.nullcontext():
+            plan = plan_for(
+                f, given, jac, loss, self.flength, self._traces.of(f), self._traces.of(jac) if callable(jac) else None
             )
-        if n_free == 0:
-            raise FitInputError("All parameters are held by equal bounds; leave at least one free.")
-        noise = _Noise.of(given, y)
-        problem = Problem.build(
-            plan.model,
-            plan.coords,
-            noise.whiten(y)[:, None],
-            weights=noise.weights,
-            init=dict(zip(plan.model.names, given.p0, strict=True)),
-            bounds={
-                name: (low, high) for name, low, high in zip(plan.model.names, given.lower, given.upper, strict=True)
-            },
-            options=options,
-            padded=not plan.whole,
-            pad_to=padded_length(plan.length, self.flength),
-            norms=norms,
-            root=noise.root,
-            whole=plan.whole,
-            alone=True,
-        )
-        fits = _run(problem)
-        if norms is None and fits.ended[0] == Status.STEP and fits.flags[0] & Flag.POORLY_DETERMINED:
-            fits = _by_size(problem, fits)
-        if fits.status[0] == Status.SINGULAR and max(options.ftol, options.xtol) > FINE:
-            # next to a saddle, or on the floor of a valley, a step that gains little does not tell of a minimum
-            fits = _go_on(problem, fits)
-        return _answer(fits, given, plan, y, noise, absolute_sigma, options, full_output, few)
+            y = np.broadcast_to(given.ydata, (plan.length,))
+            n_free = int(np.count_nonzero(given.lower < given.upper))
+            if n_free > plan.length:
+                raise TypeError(
+                    f"The number of func parameters={n_free} must not exceed the number of data points={plan.length}"
+                )
+            if n_free == 0:
+                raise FitInputError("All parameters are held by equal bounds; leave at least one free.")
+            noise = _Noise.of(given, y)
+            problem = Problem.build(
+                plan.model,
+                plan.coords,
+                noise.whiten(y)[:, None],
+                weights=noise.weights,
+                init=dict(zip(plan.model.names, given.p0, strict=True)),
+                bounds={
+                    name: (low, high)
+                    for name, low, high in zip(plan.model.names, given.lower, given.upper, strict=True)
+                },
+                options=options,
+                padded=not plan.whole,
+                pad_to=padded_length(plan.length, self.flength),
+                norms=norms,
+                root=noise.root,
+                whole=plan.whole,
+                alone=True,
+            )
+            fits = _run(problem)
+            if norms is None and fits.ended[0] == Status.STEP and fits.flags[0] & Flag.POORLY_DETERMINED:
+                fits = _by_size(problem, fits)
+            if fits.status[0] == Status.SINGULAR and max(options.ftol, options.xtol) > FINE:
+                # next to a saddle, or on the floor of a valley, a step that gains little does not tell of a minimum
+                fits = _go_on(problem, fits)
+            return _answer(fits, given, plan, y, noise, absolute_sigma, options, full_output, few)
 
 
 def curve_fit(

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..._lazy import LazyModule
-from ..drive.coarse_problem import LENGTHS as COARSE_LENGTHS
+from ..core.device import in_precision
+from ..core.types import Loss, LossFunction
 from ..models.model import Array
 from ..models.trace import Traced, trace
-from ..sums.noise_and_loss import Loss, LossFunction
-from ..sums.normal_equations import TILE, bucket, rows_of
+from ..sums.samples import STRETCH, TILE, bucket
 from .arguments import CurveInput
 from .backends import Plan, Real, check_jacobian, compiled, length_of, on_host, samplewise
-from .closure_state import TracesOf
+from .traces import TracesOf
 
 if TYPE_CHECKING:
     import jax
@@ -33,8 +33,9 @@ def padded_length(length: int, flength: int | None) -> int:
     """The length to which data are padded."""
     if flength is None or length > flength:
         return bucket(length)
-    # large ones are looked at in tiles, of which there must be a whole number
-    return flength if flength <= TILE else -(-flength // TILE) * TILE
+    # long ones are looked at in pieces, of which there must be a whole number
+    whole = TILE if flength > TILE else STRETCH if flength > STRETCH else 1
+    return -(-flength // whole) * whole
 
 
 def plan_for(
@@ -54,61 +55,43 @@ def plan_for(
         If what `f` returns does not go with ydata.
     """
     x, n = given.xdata, given.p0.size
+    named = modules_named(f)
+    if "numpy" in named and "jax" not in named:
+        # it would be traced in vain
+        return on_host(f, given, jac, loss if callable(loss) else None, None)
     # a function that keeps what it is called with must not be traced in vain: it would meet JAX's tracers later
     early = None
     rows, padded = _padded(x, flength)
-    if not mentions_jax(f) and (padded, n) not in traces:
-        with jax.enable_x64(True):
+    if "jax" not in named and (padded, n) not in traces:
+        with in_precision("float64"), np.errstate(all="warn"):
             early = np.asarray(f(x, *given.p0))
     if callable(loss) and not _is_traceable_loss(loss):
         return on_host(f, given, jac, loss, early)
-    if padded is not None:
-        fits = given.ydata.size in (1, x.shape[-1])
-        # the start of a fit of many samples comes from fewer
-        sizes = [rows] if rows < TILE else [rows, *COARSE_LENGTHS]
-        every = _every_length(traces, padded, n, sizes) if fits else None
-        if every is not None and (traces_of_jac is not None or _is_smooth(every[rows], padded, n)):
-            slopes_of = None if traces_of_jac is None else _slopes_of_every_length(traces_of_jac, padded, n, sizes)
-            if traces_of_jac is None or slopes_of is not None:
-                return samplewise(every, slopes_of, x, n)
+    if padded is not None and given.ydata.size in (1, x.shape[-1]):
+        found = traces.trace(padded, n)
+        if found is not None and found.samplewise and (traces_of_jac is not None or _is_smooth(found, padded, n)):
+            slopes = None if traces_of_jac is None else _columns(traces_of_jac, padded, n)
+            if traces_of_jac is None or slopes is not None:
+                return samplewise(found, slopes, x, rows, n)
     found = traces.trace(x, n)
     if found is None:
         return on_host(f, given, jac, None, early)
-    slopes = None if traces_of_jac is None else traces_of_jac.trace(x, n)
-    if slopes is not None:
-        check_jacobian(slopes.out_shape, (length_of(found.out_shape, given), n))
-    if slopes is None if callable(jac) else not _is_smooth(found, x, n):
+    slopes_of_all = None if traces_of_jac is None else traces_of_jac.trace(x, n)
+    if slopes_of_all is not None:
+        check_jacobian(slopes_of_all.out_shape, (length_of(found.out_shape, given), n))
+    if slopes_of_all is None if callable(jac) else not _is_smooth(found, x, n):
         return on_host(f, given, jac, None, early)
-    return compiled(found, slopes, given)
+    return compiled(found, slopes_of_all, given)
 
 
-def _every_length(traces: TracesOf, x: Real, n: int, sizes: list[int]) -> dict[int, Traced] | None:
-    """The function at every number of samples that will be needed, if it is proved to keep them apart."""
-    found: dict[int, Traced] = {}
-    for size in sizes:
-        one = traces.trace(x[..., :size], n)
-        if one is None or not one.samplewise:
-            return None
-        found[size] = one
-    return found
-
-
-def _slopes_of_every_length(
-    traces: TracesOf, x: Real, n: int, sizes: list[int]
-) -> dict[int, tuple[Traced, ...]] | None:
-    """The same of derivatives, column by column."""
-    found: dict[int, tuple[Traced, ...]] = {}
-    for size in sizes:
-        part = x[..., :size]
-        whole = traces.trace(part, n)
-        # another shape is refused later, where it is clear which one is expected
-        if whole is None or whole.out_shape != (size, n):
-            return None
-        columns = tuple(one for one in traces.columns(part, n) if one is not None and one.samplewise)
-        if len(columns) < n:
-            return None
-        found[size] = columns
-    return found
+def _columns(traces: TracesOf, x: Real, n: int) -> tuple[Traced, ...] | None:
+    """The derivatives, column by column, if they are proved to keep samples apart."""
+    whole = traces.trace(x, n)
+    # another shape is refused later, where it is clear which one is expected
+    if whole is None or whole.out_shape != (x.shape[-1], n):
+        return None
+    columns = tuple(one for one in traces.columns(x, n) if one is not None and one.samplewise)
+    return columns if len(columns) == n else None
 
 
 def _padded(x: Any, flength: int | None) -> tuple[int, Real | None]:
@@ -116,23 +99,35 @@ def _padded(x: Any, flength: int | None) -> tuple[int, Real | None]:
     if not isinstance(x, np.ndarray) or not x.ndim or not x.shape[-1]:
         return 0, None
     length = x.shape[-1]
-    rows = rows_of(padded_length(length, flength))
+    rows = min(padded_length(length, flength), STRETCH)
     return rows, np.concatenate([x, np.repeat(x[..., -1:], max(0, rows - length), axis=-1)], axis=-1)[..., :rows]
 
 
-def mentions_jax(f: Callable[..., Any]) -> bool:
-    """Whether the code of a function names something of JAX."""
+def modules_named(f: Callable[..., Any]) -> set[str]:
+    """What the code of a function names: ``"jax"`` for anything of JAX, ``"numpy"`` for what cannot be traced.
+
+    The latter are functions of NumPy, SciPy and ``math``; constants such as ``np.pi`` are not among them.
+    """
     f = inspect.unwrap(f)
     f = getattr(f, "__func__", f)
     code = getattr(f, "__code__", None)
     if code is None:
-        return False
+        return {"numpy"} if isinstance(f, np.ufunc) else set()
     names = [f.__globals__[name] for name in code.co_names if name in f.__globals__]
     cells = [cell.cell_contents for cell in f.__closure__ or () if _is_filled(cell)]
-    owners = (
-        getattr(v, "__name__", "") if inspect.ismodule(v) else getattr(v, "__module__", "") for v in names + cells
-    )
-    return any(str(owner).split(".")[0] in ("jax", "jaxlib") for owner in owners)
+    found = set()
+    for value in names + cells:
+        module = inspect.ismodule(value)
+        owner = str(getattr(value, "__name__", "") if module else getattr(value, "__module__", "")).split(".")[0]
+        if owner in ("jax", "jaxlib"):
+            found.add("jax")
+        elif owner in ("numpy", "scipy", "math"):
+            called = [getattr(value, name, None) for name in code.co_names] if module else [value]
+            if any(callable(one) and not isinstance(one, type) for one in called):
+                found.add("numpy")
+        elif isinstance(value, np.ufunc):
+            found.add("numpy")
+    return found
 
 
 def _is_filled(cell: Any) -> bool:
@@ -145,7 +140,7 @@ def _is_filled(cell: Any) -> bool:
 
 def _is_traceable_loss(loss: LossFunction) -> bool:
     """Whether it is JAX's, and looks at each sample by itself: others are not to meet samples that only pad."""
-    with jax.enable_x64(True):
+    with in_precision("float64"):
         try:
             out = jax.eval_shape(loss, jax.ShapeDtypeStruct((5, 1), np.float64))
         except Exception:  # noqa: BLE001 - what is wrong with it shows where it is run in NumPy
@@ -170,7 +165,7 @@ def _is_smooth(found: Traced, x: Any, n: int) -> bool:
 
 
 def _can_differentiate(found: Traced, x: Any, n: int) -> bool:
-    with jax.enable_x64(True):
+    with in_precision("float64"):
         number = jax.ShapeDtypeStruct((), np.float64)
         where = jax.ShapeDtypeStruct(x.shape, np.float64) if isinstance(x, np.ndarray) else None
 

@@ -5,55 +5,62 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..core.errors import FitInputError
-from ..core.fits import Fits, store
-from ..core.programs import Runner, computing
+from ..core.fits import Fits
+from ..core.programs import wait_for
+from ..core.progress import Progress
 from ..core.status import Status
-from ..drive.loading import load, tolerances_of
+from ..core.types import Booleans, Floats
+from ..drive.coarse_problem import coarsen
+from ..drive.collect import store
+from ..drive.evaluators import Evaluator, evaluator_of, is_large
+from ..drive.few import Run, single
+from ..drive.level import Level, nanmedian
 from ..drive.problem import Problem
-from ..drive.run import Progress, kernel_of
+from ..linalg.algebra import Joint, Rows
+from ..linalg.arrowhead_matrix import Arrow, Solver, join
 from ..linalg.normal_matrix import Dense
-from ..solver.trust_region import RUNNING
-from ..sums.normal_equations import Expansion, Kernel
-from . import joint_stages as stages
-from .joint_stages import Ends, Layout
+from ..solver.covariance import Answer, edges, quotient, robust_factor
+from ..solver.trust_region import RUNNING, Expansion, State, Task, begin, judge, propose, stay
+from ..sums.residual_sums import Residuals
 from .variable_projection import Profiled, iter_profile
 
-Floats = NDArray[np.float64]
-# A yield comes at least about so often, so that cancelling and closing need not wait.
-SECONDS_PER_CALL = 0.15
+# Seconds between two yields.
+PATIENCE_S = 0.05
 
 
 def iter_fit_shared(
     problem: Problem, shared: Sequence[str], should_stop: Callable[[], bool] | None = None
 ) -> Generator[Progress, None, Fits]:
-    """Fit everything as one problem; yields and returns as `batch.iter_fit` does.
+    """Fit everything as one problem; yields and returns as `run.iter_fit` does.
 
     Raises
     ------
     FitInputError
         If a shared parameter is unknown, fixed, or has bounds or starts that differ from fit to fit.
     """
-    fit = _Fit(problem, _kernel(problem, shared), _for_good(should_stop))
+    which = _shared_parameters(problem, shared)
+    stop = _for_good(should_stop)
     yield Progress(0, problem.n_fits, compiling=True)
+    fit = _Fit(problem, which, stop)
+    waiting = wait_for(fit.evaluators.prepare(), stop)
+    for _ in waiting:
+        yield Progress(0, problem.n_fits, compiling=True)
     found = yield from fit.solve()
     profiled = None
-    if fit.layout.own and found.takes_part.any() and not fit.stop():
-        profiled = yield from iter_profile(
-            problem, fit.kernel.shared, found.params, lambda params: fit.expansions(found.samples, params), fit.stop
-        )
+    if fit.layout.own and found.takes_part.any() and not stop():
+        profiled = yield from iter_profile(problem, which, found.params, fit.expansions, stop)
     # what was stopped on the way is nobody's minimum
-    fits = fit.finish(found, None if fit.stop() else profiled)
+    fits = fit.finish(found, None if stop() else profiled)
     yield Progress(problem.n_fits, problem.n_fits)
     return fits
 
 
-def _kernel(problem: Problem, shared: Sequence[str]) -> Kernel:
+def _shared_parameters(problem: Problem, shared: Sequence[str]) -> tuple[int, ...]:
     for name in shared:
         i = problem.model.index(name)
         if i not in problem.free or (problem.lower[i] == problem.upper[i]).all():
@@ -62,7 +69,7 @@ def _kernel(problem: Problem, shared: Sequence[str]) -> Kernel:
             values = rows[i]
             if not (np.isnan(values).all() or (values == values[0]).all()):
                 raise FitInputError(f"{name!r} is shared, but its {what} differ from fit to fit; give one for all")
-    return kernel_of(problem)._replace(shared=tuple(sorted({problem.model.index(name) for name in shared})))
+    return tuple(sorted({problem.model.index(name) for name in shared}))
 
 
 def _for_good(should_stop: Callable[[], bool] | None) -> Callable[[], bool]:
@@ -77,121 +84,293 @@ def _for_good(should_stop: Callable[[], bool] | None) -> Callable[[], bool]:
     return stop
 
 
+class Layout(NamedTuple):
+    """Where the own and the shared parameters are among the free ones."""
+
+    own: tuple[int, ...]
+    shared: tuple[int, ...]
+
+    @classmethod
+    def of(cls, free: Sequence[int], shared: Sequence[int]) -> Self:
+        positions = range(len(free))
+        return cls(
+            tuple(i for i in positions if free[i] not in shared), tuple(i for i in positions if free[i] in shared)
+        )
+
+    def spread(self, rows: Rows, fits: int) -> Any:
+        """An array ``(n_free, N)`` of unknowns: own rows ``(N,)``, then shared ones ``(1,)``."""
+        order = np.argsort(np.array(self.own + self.shared))
+        return np.stack([np.broadcast_to(row, fits) for row in rows])[order]
+
+    def gather(self, values: Floats, first: int) -> Rows:
+        """Unknowns of an array ``(n_free, N)``; the shared ones from the fit `first`."""
+        return (*(values[i] for i in self.own), *(values[i, first : first + 1] for i in self.shared))
+
+    def arrow(self, sums: Sums) -> Expansion:
+        """All fits' expansions as one."""
+        own, shared = np.array(self.own, int), np.array(self.shared)
+        return Expansion(
+            np.array([np.sum(sums.cost)]),
+            join(sums.gradient[own], np.sum(sums.gradient[shared], axis=1)),
+            self.matrix(sums.matrix),
+        )
+
+    def matrix(self, matrix: Floats) -> Arrow:
+        own, shared = np.array(self.own, int), np.array(self.shared)
+        return Arrow(
+            matrix[own[:, None], own], matrix[own[:, None], shared], np.sum(matrix[shared[:, None], shared], axis=2)
+        )
+
+
+class Sums(NamedTuple):
+    """Of each fit, by its free parameters."""
+
+    cost: Floats  # (N,)
+    gradient: Floats  # (n_free, N)
+    matrix: Floats  # (n_free, n_free, N)
+
+    @classmethod
+    def of(cls, sums: Floats, n: int) -> Self:
+        return cls(sums[0], sums[1 : n + 1], Dense.of(tuple(sums[n + 1 :]), n).full())
+
+    def finite(self) -> Booleans:
+        return np.isfinite(self.cost) & np.isfinite(self.gradient).all(axis=0) & np.isfinite(self.matrix).all((0, 1))
+
+    def only(self, which: Booleans) -> Self:
+        """Nothing of the others."""
+        return self._replace(**{name: np.where(which, values, 0.0) for name, values in self._asdict().items()})
+
+
+class _Evaluators:
+    """One for all fits, or one for each large one."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        count = problem.n_fits
+        parts = [slice(i, i + 1) for i in range(count)] if is_large(problem) else [slice(0, count)]
+        self.each: list[Evaluator] = [evaluator_of(problem, part) for part in parts]
+        levels = [one.level for one in self.each]
+        self.level = Level(*(np.concatenate(values) for values in zip(*levels, strict=True)))
+
+    def prepare(self) -> list[Any]:
+        return self.each[0].prepare()
+
+    def _joined(self, params: Floats, call: Callable[[Evaluator, Floats], Any]) -> list[Any]:
+        if len(self.each) == 1:
+            return [call(self.each[0], params)]
+        return [call(one, params[:, i : i + 1]) for i, one in enumerate(self.each)]
+
+    def sums(self, params: Floats, *, plain: bool = False) -> Sums:
+        """At parameters ``(n_params, N)``."""
+        found = self._joined(params, lambda one, own: one.plain(own) if plain else one.sums(own))
+        return Sums.of(np.concatenate(found, axis=1), len(self.problem.free))
+
+    def residuals(self, params: Floats) -> Residuals:
+        parts = self._joined(params, lambda one, own: one.residuals(own))
+        return Residuals(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+
+    def find_starts(self) -> Floats:
+        problem = self.problem
+        if len(self.each) == 1:
+            return Run(problem, slice(0, problem.n_fits), self.each[0]).find_starts()
+        runs = (Run(coarsen(single(problem, i)), slice(0, 1)) for i in range(problem.n_fits))
+        return np.concatenate([run.find_starts() for run in runs], axis=1)
+
+
 @dataclass(frozen=True, eq=False)
 class _Found:
-    """Where the joint fit has ended; arrays of the device, but for those of NumPy."""
+    """Where the joint fit has ended."""
 
-    samples: Any
-    task: Any
-    state: Any
-    statistics: Any
-    start: Any
-    rows: NDArray[Any]  # (n_free, columns): the free parameters
-    takes_part: NDArray[np.bool_]  # (columns,)
-    status: NDArray[np.int32]  # (columns,): why a fit is left out, or how all have ended
+    task: Task
+    state: State
+    start: Floats  # (n_params, N)
+    rows: Floats  # (n_free, N): the free parameters
+    takes_part: Booleans  # (N,)
+    status: Any  # (N,): why a fit is left out, or how all have ended
     params: Floats  # (n_params, N): NaN for what is left out, but for the shared ones
 
 
-@dataclass(frozen=True, eq=False)
 class _Fit:
-    problem: Problem
-    kernel: Kernel
-    stop: Callable[[], bool]
-
-    @property
-    def layout(self) -> Layout:
-        return Layout.of(self.kernel)
-
-    @property
-    def columns(self) -> int:
-        return max(16, 1 << (self.problem.n_fits - 1).bit_length())
-
-    @property
-    def runner(self) -> Runner:
-        return Runner(self.kernel, self.problem.options)
+    def __init__(self, problem: Problem, shared: tuple[int, ...], stop: Callable[[], bool]) -> None:
+        self.problem, self.shared, self.stop = problem, shared, stop
+        self.options, self.free = problem.options, list(problem.free)
+        self.layout = Layout.of(problem.free, shared)
+        self.algebra = Joint(self.options.dtype)
+        with np.errstate(all="ignore"):
+            self.evaluators = _Evaluators(problem)
+        shape = len(problem.model.names), problem.n_fits
+        self.lower, self.upper = (np.broadcast_to(a, shape)[self.free] for a in (problem.lower, problem.upper))
 
     def solve(self) -> Generator[Progress, None, _Found]:
         """The joint fit, until it ends."""
-        problem, options, runner = self.problem, self.problem.options, self.runner
-        with computing(options):
-            samples, limits, guess = load(problem, slice(0, problem.n_fits), self.columns)
-            task, state, statistics, reason, start = runner(stages.begin, samples, limits, guess)
-            tolerances, limit, steps = tolerances_of(options), np.int32(options.max_iterations), 2
-        while not self.stop():
-            begun = time.perf_counter()
-            with computing(options):
-                ready = runner.is_ready(stages.advance, task, state, tolerances, limit, np.int32(steps))
-                state = runner(stages.advance, task, state, tolerances, limit, np.int32(steps))
-                running = bool(np.asarray(state.status)[0] >= RUNNING)
-            if not running:
-                break
-            if ready:
-                seconds = (time.perf_counter() - begun) / steps
-                steps = int(np.clip(SECONDS_PER_CALL / max(seconds, 1e-6), 1, options.max_iterations))
-            yield Progress(0, problem.n_fits)
-        with computing(options):
-            rows = np.asarray(runner(stages.where_they_are, task, state))
-            takes_part = np.asarray(reason) == RUNNING
-            status = np.where(takes_part, np.asarray(state.status), np.asarray(reason))
-            params = np.array(start, np.float64)
-        params[np.array(self.kernel.free)] = np.where(takes_part, rows, np.nan)
-        params[np.array(self.kernel.shared)] = rows[np.array(self.layout.shared), np.argmax(takes_part)][:, None]
-        return _Found(samples, task, state, statistics, start, rows, takes_part, status, params[:, : problem.n_fits])
+        algebra, options, told = self.algebra, self.options, time.perf_counter()
+        with np.errstate(all="ignore"):
+            task, state, reason, start = self._begin()
+            trial, takes_part = stay(state), reason == RUNNING
+        while state.status[0] >= RUNNING and not self.stop():
+            with np.errstate(all="ignore"):
+                there = self._expansion(start, trial.x, takes_part).without(algebra, task.held)
+                state = judge(algebra, task, options.tolerances, options.max_iterations, state, trial, there)
+                if state.status[0] < RUNNING:
+                    break
+                trial = propose(algebra, task, state)
+            if time.perf_counter() - told > PATIENCE_S:
+                told = time.perf_counter()
+                yield Progress(0, self.problem.n_fits)
+        rows = self.layout.spread(state.x, self.problem.n_fits)
+        status = np.where(takes_part, state.status[0], reason)
+        params = np.array(start)
+        params[self.free] = np.where(takes_part, rows, np.nan)
+        params[list(self.shared)] = rows[list(self.layout.shared), int(np.argmax(takes_part))][:, None]
+        return _Found(task, state, start, rows, takes_part, status, params)
 
-    def expansions(self, samples: Any, params: Floats) -> tuple[Floats, Floats]:
+    def _begin(self) -> tuple[Task, State, Any, Floats]:
+        """The joint task; fits that cannot take part are left out, with the reason, and where each one starts."""
+        layout, level, criterion, eps = self.layout, self.evaluators.level, self.options.criterion, self.options.eps
+        params = np.array(self.evaluators.find_starts())
+        own, shared, lower, upper = list(layout.own), list(layout.shared), self.lower, self.upper
+        enough = level.n_used >= np.maximum(np.sum(lower[own] < upper[own], axis=0), 1)
+        # the middle of what the fits would start from, each by itself
+        rows = params[self.free]
+        known = np.where(enough & np.isfinite(rows[shared]), rows[shared], np.nan)
+        rows[shared] = nanmedian(known.T)[:, None]
+        params[self.free] = rows
+        sums = self.evaluators.sums(params)
+        reason = np.where(
+            ~enough, int(Status.TOO_FEW_SAMPLES), np.where(sums.finite(), RUNNING, int(Status.NON_FINITE_MODEL))
+        )
+        takes_part = reason == RUNNING
+        first = int(np.argmax(takes_part))
+        # what a fit that is left out would have as its own does not move
+        x = layout.gather(np.where(np.isfinite(rows), rows, 0), first)
+        out = self._out(takes_part)
+        limits = [
+            tuple(np.where(o, v, bound) for o, v, bound in zip(out, x, layout.gather(bounds, first), strict=True))
+            for bounds in (lower, upper)
+        ]
+        rounding = np.sum(np.where(takes_part, level.rounding(criterion, eps), 0))
+        size = np.sqrt(np.sum(np.where(takes_part, level.size(criterion, eps) ** 2, 0)))
+        task = Task(limits[0], limits[1], np.array([rounding]), np.array([size if size > 0 else 1.0]))
+        start = np.where(np.isfinite(params), params, 0)
+        blank = layout.arrow(sums.only(takes_part))
+        state = begin(self.algebra, task, x, blank, np.array([takes_part.any()]))
+        return task, state, reason, start
+
+    def _out(self, takes_part: Booleans) -> Rows:
+        return (*(~takes_part for _ in self.layout.own), *(np.array([False]) for _ in self.layout.shared))
+
+    def _expansion(self, start: Floats, x: Rows, takes_part: Booleans) -> Expansion:
+        params = np.array(start)
+        params[self.free] = self.layout.spread(x, self.problem.n_fits)
+        return self.layout.arrow(self.evaluators.sums(params).only(takes_part))
+
+    def expansions(self, params: Floats) -> tuple[Floats, Floats]:
         """Each fit's gradient and matrix at parameters ``(n_params, N)``."""
-        count, options = self.problem.n_fits, self.problem.options
-        padded = np.pad(params, ((0, 0), (0, self.columns - count)), mode="edge").astype(options.dtype)
-        with computing(options):
-            gradient, matrix = self.runner(stages.expansions, samples, padded)
-            return (
-                np.asarray(gradient, np.float64)[..., :count],
-                np.asarray(matrix, np.float64)[..., :count],
-            )
+        with np.errstate(all="ignore"):
+            sums = self.evaluators.sums(params)
+        return sums.gradient, sums.matrix
 
     def finish(self, found: _Found, profiled: Profiled | None) -> Fits:
         """Covariances, and everything else that is told of each fit."""
-        problem, count, options = self.problem, self.problem.n_fits, self.problem.options
+        problem, count, state = self.problem, self.problem.n_fits, found.state
         fits = Fits.blank(len(problem.model.names), count, Status.STOPPED)
         fits.n_free[:] = np.count_nonzero(np.broadcast_to(problem.lower < problem.upper, fits.params.shape), axis=0)
-        fits.n_free[:] -= len(self.kernel.shared)
-        rows, status, says, sides, state = found.rows.copy(), found.status, found.takes_part, None, found.state
-        with computing(options):
-            iterations = np.where(found.takes_part, np.asarray(state.iterations)[0], 0)
-            optimality, column_norms = np.asarray(state.optimality), np.asarray(state.column_norms)
+        fits.n_free[:] -= len(self.shared)
+        rows, status, says, sides = found.rows.copy(), found.status, found.takes_part, None
+        iterations = np.where(found.takes_part, state.iterations[0], 0)
+        optimality = np.full(count, float(state.optimality[0]))
+        norms = self.layout.spread(state.column_norms, count)
         if profiled is not None and profiled.says.any():
-            own = [self.kernel.free[i] for i in self.layout.own]
-            says, sides = np.zeros(self.columns, bool), np.zeros((len(own), self.columns), np.int8)
-            says[:count] = profiled.says
-            sides[:, :count] = np.where(profiled.says, profiled.fits.at_bound[own], 0)
-            rows[:, :count] = profiled.fits.solution[np.array(self.kernel.free)]
+            own = [self.free[i] for i in self.layout.own]
+            says = profiled.says
+            sides = np.where(says, profiled.fits.at_bound[own], 0)
+            rows = profiled.fits.solution[self.free]
             # what the joint fit says of its end counts for those that have come to their own
-            ended = np.where(status[:count] > 0, status[:count], profiled.fits.status)
-            status = np.concatenate(
-                [ended if profiled.settled else np.full_like(ended, Status.ITERATION_LIMIT), status[count:]]
-            )
+            ended = np.where(status > 0, status, profiled.fits.status)
+            status = ended if profiled.settled else np.full_like(ended, Status.ITERATION_LIMIT)
             iterations = iterations + profiled.rounds - 1
             # the largest columns that a joint fit has met may be those of a place far away
-            column_norms = np.zeros_like(column_norms)
+            norms = np.zeros_like(norms)
         elif self.stop():
-            status = np.where(found.takes_part, Status.STOPPED, status)
+            status = np.where(found.takes_part, int(Status.STOPPED), status)
         if profiled is not None:
             # each has been asked at its own end, of which that of the joint fit may have known nothing
-            optimality = np.zeros_like(optimality)
-        with computing(options):
-            task, there = found.task._replace(samples=found.samples), state._replace(column_norms=column_norms)
-            ends: Ends = self.runner(stages.answer, task, there, rows.astype(options.dtype), says, sides)
+            optimality = np.zeros(count)
+        with np.errstate(all="ignore"):
+            answer, cost, residuals = self._answer(found, rows, norms, says, sides)
             # what all have come to, as if each had come to it by itself
-            single = state._replace(
-                x=ends.x,
-                here=Expansion(ends.cost, ends.x, Dense(ends.answer.covariance)),
+            single = State(
+                x=tuple(rows),
+                here=Expansion(cost, tuple(rows), Dense(())),
+                column_norms=tuple(norms),
+                radius=cost,
+                alpha=cost,
                 status=status,
                 iterations=iterations,
+                gain=cost,
                 optimality=optimality,
             )
-            every, task = slice(0, count), found.task._replace(params=found.start)
-            store(problem, every, fits, task, single, found.statistics, ends.answer)
+            store(problem, slice(0, count), fits, found.start, single, self.evaluators.level, answer, residuals)
         if profiled is not None and not profiled.says.all():
             fits.put(np.flatnonzero(~profiled.says), profiled.fits.at(~profiled.says))
-        fits.n_shared[:] = np.where(says[:count], len(self.kernel.shared), 0)
+        fits.n_shared[:] = np.where(says, len(self.shared), 0)
         return fits
+
+    def _answer(
+        self, found: _Found, rows: Floats, norms: Floats, kept: Booleans, sides: Any
+    ) -> tuple[Answer, Floats, Residuals]:
+        """Covariances of each fit's free parameters, the shared ones included; see `covariance.answer`.
+
+        `rows` are the free parameters ``(n_free, N)``, and `kept` the fits ``(N,)`` that have a say; of the others
+        nothing is told. `sides` says where own parameters are at a bound ``(n_own, N)``, if that has been asked of each
+        fit: the gradient of a dim one is little beside the residuals of all.
+        """
+        layout, count, algebra, criterion = self.layout, self.problem.n_fits, self.algebra, self.options.criterion
+        first = int(np.argmax(kept))
+        x = layout.gather(rows, first)
+        out = self._out(kept)
+        lower, upper = (
+            tuple(np.where(o, v, bound) for o, v, bound in zip(out, x, bounds, strict=True))
+            for bounds in (found.task.lower, found.task.upper)
+        )
+        params = np.array(found.start)
+        params[self.free] = rows
+        sums = self.evaluators.sums(params)
+        residuals = self.evaluators.residuals(params)
+        held = tuple(low == high for low, high in zip(lower, upper, strict=True))
+        joint = layout.arrow(sums.only(kept)).without(algebra, held)
+        n_used = np.array([max(int(np.sum(np.where(kept, self.evaluators.level.n_used, 0))), 1)])
+        columns = tuple(np.sqrt(d) for d in joint.matrix.diagonal())
+        length = np.sqrt(2 * joint.cost)
+        rows_of_each = zip(x, lower, upper, joint.gradient, columns, layout.gather(norms, first), strict=True)
+        found_edges = [
+            edges(criterion, v, low, high, g, column, norm, length, n_used)
+            for v, low, high, g, column, norm in rows_of_each
+        ]
+        at_lower, at_upper, gone = (tuple(which) for which in zip(*found_edges, strict=True))
+        if sides is not None:
+            n = len(layout.own)
+            at_lower, at_upper = (*(sides < 0), *at_lower[n:]), (*(sides > 0), *at_upper[n:])
+        out = tuple(h | lo | hi | g for h, lo, hi, g in zip(held, at_lower, at_upper, gone, strict=True))
+        matrix, factor = joint.matrix, np.ones(1)
+        if criterion.is_robust:
+            matrix = layout.matrix(self.evaluators.sums(params, plain=True).only(kept).matrix)
+            columns = tuple(np.sqrt(d) for d in matrix.diagonal())
+            total = Residuals(*(np.array([np.sum(np.where(kept, values, 0))]) for values in residuals))
+            factor = robust_factor(total, n_used, np.array([sum(int(np.sum(~o)) for o in out)]))
+        scale = tuple(np.where(o, 1.0, quotient(1.0, c)) for o, c in zip(out, columns, strict=True))
+        scaled = matrix.without(algebra, out).scaled(scale, tuple(np.where(o, 1.0, 0.0) for o in out))
+        covariance, vague, vague_shared = Solver.of(scaled, algebra.eps).inverse()
+        order = np.argsort(np.array(layout.own + layout.shared))
+        covariance = covariance[order[:, None], order]
+        scales = layout.spread(scale, count)
+        vagueness = np.sqrt(np.abs(np.einsum("nnN->nN", covariance)))
+        covariance = factor * covariance * scales[:, None] * scales[None]
+        unknown = tuple(
+            ~h & ~lo & ~hi & (g | v)
+            for h, lo, hi, g, v in zip(held, at_lower, at_upper, gone, join(vague, vague_shared), strict=True)
+        )
+        spread = [layout.spread(which, count) for which in (unknown, at_lower, at_upper, out)]
+        blank = spread[0] | spread[3]
+        covariance = np.where(blank[:, None] | blank[None], np.nan, covariance)
+        return Answer(covariance, spread[0], spread[1], spread[2], vagueness), sums.cost, residuals

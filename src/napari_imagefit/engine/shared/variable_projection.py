@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.fits import Fits
+from ..core.progress import Progress
 from ..core.status import Flag, Status
 from ..drive.problem import Problem
-from ..drive.run import Progress, iter_fit
+from ..drive.run import iter_fit
 
 Floats = NDArray[np.float64]
 Booleans = NDArray[np.bool_]

@@ -11,100 +11,107 @@ bound-constrained minimization problems, SIAM J. Sci. Comput. 21 (1999).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import math
+from typing import NamedTuple
 
-from ..._lazy import LazyModule
-from ..linalg.normal_matrix import Gram
-from ..linalg.trust_region_subproblem import divide, norm
-from ..models.model import Array
-
-if TYPE_CHECKING:
-    import jax
-    import jax.numpy as jnp
-else:
-    jax, jnp = LazyModule("jax"), LazyModule("jax.numpy")
+from ..core.types import Array
+from ..linalg.algebra import Algebra, Matrix, Rows
 
 
 class Box(NamedTuple):
-    """Lower and upper bounds, ``(n, B)``, infinite where there are none."""
+    """Lower and upper bounds, rows, infinite where there are none."""
 
-    lower: Array
-    upper: Array
+    lower: Rows
+    upper: Rows
 
-    def contains(self, x: Array) -> Array:
+    def contains(self, algebra: Algebra, x: Rows) -> Array:
         """Whether each fit's parameters lie inside, ``(B,)``."""
-        return jnp.all((x >= self.lower) & (x <= self.upper), axis=0)
+        return algebra.every([(v >= lo) & (v <= hi) for v, lo, hi in zip(x, self.lower, self.upper, strict=True)])
 
-    def strictly_inside(self, x: Array, margin: float = 0.0) -> Array:
+    def strictly_inside(self, algebra: Algebra, x: Rows, margin: float = 0.0) -> Rows:
         """Move points on or outside a bound inside it, by `margin` relative to the bound or the width."""
-        width = self.upper - self.lower
-        size = jnp.where(jnp.isfinite(width), width, jnp.maximum(jnp.abs(x), 1e-30))
-        low, high = self.lower + margin * size, self.upper - margin * size
-        low = jnp.maximum(low, jnp.nextafter(self.lower, self.upper))
-        high = jnp.minimum(high, jnp.nextafter(self.upper, self.lower))
-        inside = jnp.clip(x, low, high)
-        # bounds so close that no number lies between them
-        return jnp.where(low > high, 0.5 * (self.lower + self.upper), inside)
+        return tuple(
+            _inside(algebra, v, low, high, margin) for v, low, high in zip(x, self.lower, self.upper, strict=True)
+        )
 
-    def distance(self, x: Array, gradient: Array) -> tuple[Array, Array]:
-        """Coleman and Li's v and dv/dx, each ``(n, B)``: dv is ±1 where a bound matters, else 0."""
-        up = (gradient < 0) & jnp.isfinite(self.upper)
-        down = (gradient > 0) & jnp.isfinite(self.lower)
-        v = jnp.where(up, self.upper - x, jnp.where(down, x - self.lower, 1))
-        return v, jnp.where(up, -1, jnp.where(down, 1, 0)).astype(x.dtype)
+    def distance(self, algebra: Algebra, x: Rows, gradient: Rows) -> tuple[Rows, Rows]:
+        """Coleman and Li's v and dv/dx: dv is ±1 where a bound matters, else 0."""
+        distances, signs = [], []
+        for v, g, low, high in zip(x, gradient, self.lower, self.upper, strict=True):
+            up = (g < 0) & (high < math.inf)
+            down = (g > 0) & (low > -math.inf)
+            distances.append(algebra.where(up, high - v, algebra.where(down, v - low, 1.0)))
+            signs.append(algebra.where(up, -1.0, algebra.where(down, 1.0, 0.0)))
+        return tuple(distances), tuple(signs)
 
-    def stride(self, x: Array, step: Array) -> tuple[Array, Array]:
-        """How many times `step` fits between `x` and the first bound ``(B,)``, and which bounds it meets ``(n, B)``."""
-        ahead = jnp.where(step > 0, self.upper - x, self.lower - x)
-        strides = jnp.where(step == 0, jnp.inf, ahead / jnp.where(step == 0, 1, step))
-        least = jnp.min(strides, axis=0)
-        return least, (strides == least) & (step != 0)
+    def stride(self, algebra: Algebra, x: Rows, step: Rows) -> tuple[Array, Rows]:
+        """How many times `step` fits between `x` and the first bound ``(B,)``, and which bounds it meets."""
+        strides = []
+        for v, s, low, high in zip(x, step, self.lower, self.upper, strict=True):
+            ahead = algebra.where(s > 0, high - v, low - v)
+            strides.append(algebra.where(s == 0, math.inf, ahead / algebra.where(s == 0, 1.0, s)))
+        least = algebra.least(strides)
+        return least, tuple((own == least) & (s != 0) for own, s in zip(strides, step, strict=True))
 
 
-def to_sphere(inside: Array, direction: Array, radius: Array) -> Array:
+def _inside(algebra: Algebra, x: Array, lower: Array, upper: Array, margin: float) -> Array:
+    low, high = algebra.next_to(lower, upper), algebra.next_to(upper, lower)
+    if margin:
+        width = upper - lower
+        size = algebra.where(algebra.isfinite(width), width, algebra.maximum(algebra.abs(x), 1e-30))
+        low = algebra.maximum(lower + margin * size, low)
+        high = algebra.minimum(upper - margin * size, high)
+    # bounds so close that no number lies between them
+    return algebra.where(low > high, 0.5 * (lower + upper), algebra.clip(x, low, high))
+
+
+def to_sphere(algebra: Algebra, inside: Rows, direction: Rows, radius: Array) -> Array:
     """The positive stride along `direction` from a point inside a ball to its surface, ``(B,)``."""
-    a = jnp.sum(direction * direction, axis=0)
-    b = jnp.sum(inside * direction, axis=0)
-    c = jnp.sum(inside * inside, axis=0) - radius * radius
-    root = jnp.sqrt(jnp.maximum(b * b - a * c, 0))
+    a = algebra.dot(direction, direction)
+    b = algebra.dot(inside, direction)
+    c = algebra.dot(inside, inside) - radius * radius
+    root = algebra.sqrt(algebra.maximum(b * b - a * c, 0.0))
     # the form that does not cancel, for either sign of b
-    q = -(b + jnp.where(b < 0, -root, root))
-    return jnp.maximum(divide(q, a), divide(c, q))
+    q = -(b + algebra.where(b < 0, -root, root))
+    return algebra.maximum(algebra.divide(q, a), algebra.divide(c, q))
 
 
 class Quadratic(NamedTuple):
     """gᵀs + ½sᵀBs, for a batch."""
 
-    matrix: Gram
-    gradient: Array  # (n, B)
+    matrix: Matrix
+    gradient: Rows
 
-    def value(self, s: Array) -> Array:
-        return jnp.sum(s * (self.gradient + 0.5 * self.matrix.product(s)), axis=0)
+    def value(self, algebra: Algebra, s: Rows) -> Array:
+        bent = self.matrix.product(algebra, s)
+        return algebra.total([v * (g + 0.5 * b) for v, g, b in zip(s, self.gradient, bent, strict=True)])
 
-    def along(self, direction: Array, low: Array, high: Array, origin: Array | None = None) -> tuple[Array, Array]:
+    def along(
+        self, algebra: Algebra, direction: Rows, low: Array, high: Array, origin: Rows | None = None
+    ) -> tuple[Array, Array]:
         """Stride in [low, high] along `direction` from `origin` that is best, and the value there."""
-        a = 0.5 * jnp.sum(direction * self.matrix.product(direction), axis=0)
-        b = jnp.sum(self.gradient * direction, axis=0)
-        c = jnp.zeros_like(b)
+        a = 0.5 * algebra.dot(direction, self.matrix.product(algebra, direction))
+        b = algebra.dot(self.gradient, direction)
+        c = 0.0 * b
         if origin is not None:
-            b = b + jnp.sum(self.matrix.product(origin) * direction, axis=0)
-            c = self.value(origin)
+            b = b + algebra.dot(self.matrix.product(algebra, origin), direction)
+            c = self.value(algebra, origin)
 
         def at(t: Array) -> Array:
             return t * (a * t + b) + c
 
         best, least = low, at(low)
-        inner = jnp.clip(divide(-0.5 * b, a), low, high)
-        for candidate, allowed in ((high, True), (inner, a > 0)):
+        inner = algebra.clip(algebra.divide(-0.5 * b, a), low, high)
+        for candidate, allowed in ((high, b == b), (inner, a > 0)):
             value = at(candidate)
             better = (value < least) & allowed
-            best, least = jnp.where(better, candidate, best), jnp.where(better, value, least)
+            best, least = algebra.where(better, candidate, best), algebra.where(better, value, least)
         return best, least
 
 
 def bounded_step(
-    box: Box, x: Array, step: Array, scale: Array, model: Quadratic, radius: Array, theta: Array
-) -> tuple[Array, Array, Array]:
+    algebra: Algebra, box: Box, x: Rows, step: Rows, scale: Rows, model: Quadratic, radius: Array, theta: Array
+) -> tuple[Rows, Rows, Array]:
     """The best of three steps that stay inside the bounds.
 
     They are the trust-region step cut at the first bound, its reflection there, and the scaled steepest descent. In a
@@ -112,66 +119,73 @@ def bounded_step(
 
     Parameters
     ----------
-    step : array, ``(n, B)``
+    step : rows
         The trust-region step in scaled variables.
-    scale : array, ``(n, B)``
+    scale : rows
         From scaled to true variables.
     theta : array, ``(B,)``
         The fraction of the way to a bound that a step may go.
 
     Returns
     -------
-    step, scaled_step : arrays, ``(n, B)``
+    step, scaled_step : rows
     predicted : array, ``(B,)``
         By how much the quadratic model falls.
     """
-    free = box.contains(x + scale * step)
+    free = box.contains(algebra, tuple(v + d * s for v, d, s in zip(x, scale, step, strict=True)))
+    whole = model.value(algebra, step)
 
-    whole = model.value(step)
-
-    def cut() -> tuple[Array, Array]:
-        best, value = _cut_step(box, x, step, scale, model, radius, theta)
-        return jnp.where(free, step, best), jnp.where(free, whole, value)
+    def cut() -> tuple[Rows, Array]:
+        best, value = _cut_step(algebra, box, x, step, scale, model, radius, theta)
+        chosen = tuple(algebra.where(free, s, b) for s, b in zip(step, best, strict=True))
+        return chosen, algebra.where(free, whole, value)
 
     # most often no step of the whole batch is too long
-    best, value = jax.lax.cond(jnp.all(free), lambda: (step, whole), cut)
-    return scale * best, best, -value
+    best, value = algebra.branch(free, lambda: (tuple(step), whole), cut)
+    return tuple(d * s for d, s in zip(scale, best, strict=True)), best, -value
 
 
 def _cut_step(
-    box: Box, x: Array, step: Array, scale: Array, model: Quadratic, radius: Array, theta: Array
-) -> tuple[Array, Array]:
+    algebra: Algebra, box: Box, x: Rows, step: Rows, scale: Rows, model: Quadratic, radius: Array, theta: Array
+) -> tuple[Rows, Array]:
     """The best of the steps inside the bounds, and the quadratic model's value there."""
-    to_bound, hits = box.stride(x, scale * step)
-    to_bound = jnp.where(jnp.isfinite(to_bound), to_bound, 1)
-    reflected = jnp.where(hits, -step, step)
-    on_bound = to_bound * step
-    beyond = to_sphere(on_bound, reflected, radius)
-    next_bound, _ = box.stride(x + scale * on_bound, scale * reflected)
-    reach = jnp.minimum(next_bound, beyond)
+    where, divide = algebra.where, algebra.divide
+
+    def unscaled(rows: Rows) -> Rows:
+        return tuple(d * s for d, s in zip(scale, rows, strict=True))
+
+    to_bound, hits = box.stride(algebra, x, unscaled(step))
+    to_bound = where(algebra.isfinite(to_bound), to_bound, 1.0)
+    reflected = tuple(where(hit, -s, s) for hit, s in zip(hits, step, strict=True))
+    on_bound = tuple(to_bound * s for s in step)
+    beyond = to_sphere(algebra, on_bound, reflected, radius)
+    there = tuple(v + s for v, s in zip(x, unscaled(on_bound), strict=True))
+    next_bound, _ = box.stride(algebra, there, unscaled(reflected))
+    reach = algebra.minimum(next_bound, beyond)
     low = divide((1 - theta) * to_bound, reach)
-    high = jnp.where(next_bound <= beyond, theta * next_bound, beyond)
-    stride, reflected_value = model.along(reflected, low, high, origin=on_bound)
-    reflected_step = on_bound + stride * reflected
-    reflected_value = jnp.where((reach > 0) & (low <= high), reflected_value, jnp.inf)
+    high = where(next_bound <= beyond, theta * next_bound, beyond)
+    stride, value = model.along(algebra, reflected, low, high, origin=on_bound)
+    reflected_step = tuple(s + stride * r for s, r in zip(on_bound, reflected, strict=True))
+    reflected_value = where((reach > 0) & (low <= high), value, math.inf)
 
-    cut_step = theta * on_bound
-    cut_value = model.value(cut_step)
+    best = tuple(theta * s for s in on_bound)
+    value = model.value(algebra, best)
 
-    descent = -model.gradient
-    to_edge = divide(radius, norm(descent))
-    descent_bound, _ = box.stride(x, scale * descent)
-    longest = jnp.where(descent_bound < to_edge, theta * descent_bound, to_edge)
-    stride, descent_value = model.along(descent, jnp.zeros_like(longest), longest)
-    descent_step = stride * descent
+    descent = tuple(-g for g in model.gradient)
+    to_edge = divide(radius, algebra.norm(descent))
+    descent_bound, _ = box.stride(algebra, x, unscaled(descent))
+    longest = where(descent_bound < to_edge, theta * descent_bound, to_edge)
+    stride, descent_value = model.along(algebra, descent, 0.0 * longest, longest)
 
-    best, value = cut_step, cut_value
-    candidates = [(reflected_step, reflected_value), (descent_step, descent_value)]
-    if model.matrix.joint:
-        ahead = jnp.where(step > 0, box.upper - x, box.lower - x) / scale
-        clipped = jnp.where(step > 0, jnp.minimum(step, theta * ahead), jnp.maximum(step, theta * ahead))
-        candidates.append((clipped, model.value(clipped)))
+    candidates = [(reflected_step, reflected_value), (tuple(stride * s for s in descent), descent_value)]
+    if algebra.joint:
+        clipped = []
+        for v, s, d, lower, upper in zip(x, step, scale, box.lower, box.upper, strict=True):
+            ahead = where(s > 0, upper - v, lower - v) / d
+            clipped.append(where(s > 0, algebra.minimum(s, theta * ahead), algebra.maximum(s, theta * ahead)))
+        candidates.append((tuple(clipped), model.value(algebra, tuple(clipped))))
     for candidate, its_value in candidates:
         better = its_value < value
-        best, value = jnp.where(better, candidate, best), jnp.where(better, its_value, value)
+        best = tuple(where(better, c, b) for c, b in zip(candidate, best, strict=True))
+        value = where(better, its_value, value)
     return best, value

@@ -7,46 +7,48 @@ P. J. Huber and E. M. Ronchetti, Robust Statistics, 2009, section 7.6: the covar
 
 from __future__ import annotations
 
-import functools
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from ..._lazy import LazyModule
-from ..linalg import batched_ldl as ldl
-from ..linalg.jacobi_eigen import eigen
-from ..linalg.normal_matrix import Dense, Gram
-from ..linalg.trust_region_subproblem import divide, norm
-from ..models.model import Array
-from ..sums.noise_and_loss import Criterion
-from ..sums.residual_sums import Residuals, RobustSums
+import numpy as np
+
+from ..core.options import Criterion
+from ..core.types import Array, Booleans, Floats
+from ..linalg import batched_ldl
+from ..linalg.algebra import TINY, Algebra
+from ..linalg.normal_matrix import Dense
+from ..sums.residual_sums import Residuals
 from .trust_region import State, Task
-
-if TYPE_CHECKING:
-    import jax
-    import jax.numpy as jnp
-else:
-    jax, jnp = LazyModule("jax"), LazyModule("jax.numpy")
 
 # A column of J that has shrunk by this much since its largest no longer says anything: rounding of √m sums.
 VANISHED = 1e-14
+# A gradient that is less than this part of what it could be pulls nowhere.
+PULL = 1e-6
 # Pivots of a matrix of unit diagonal from which on it is far from singular, in either precision.
 REGULAR = 1e-3
+# The part of an unknown that lies in the null space from which on it is not determined.
+VAGUE = 1e-4
 
 
 class Answer(NamedTuple):
-    """What is known at the end, for the free parameters."""
+    """What is known at the end, for the free parameters; arrays of NumPy."""
 
-    covariance: Array  # (n, n, B); of least squares (JᵀJ)⁻¹, to be multiplied by the reduced χ² where σ is unknown
-    undetermined: Array  # (n, B)
-    at_lower: Array  # (n, B)
-    at_upper: Array  # (n, B)
-    vagueness: Array  # (n, B): how many times the errors grow because other parameters are not known either
-    residuals: Residuals
+    covariance: Floats  # (n, n, B); of least squares (JᵀJ)⁻¹, to be multiplied by the reduced χ² where σ is unknown
+    undetermined: Booleans  # (n, B)
+    at_lower: Booleans  # (n, B)
+    at_upper: Booleans  # (n, B)
+    vagueness: Floats  # (n, B): how many times the errors grow because other parameters are not known either
 
 
-def answer(criterion: Criterion, task: Task, state: State, residuals: Residuals, used: Array) -> Answer:
+def answer(
+    algebra: Algebra,
+    criterion: Criterion,
+    task: Task,
+    state: State,
+    sums: Residuals,
+    used: Array,
+    plain: Dense | None = None,
+) -> Answer:
     """Invert the Gauss–Newton matrix over the parameters that are free, not at a bound, and determined.
-
-    `used` is how many samples each fit has, ``(B,)``.
 
     It is JᵀJ for least squares, Fisher's information for counts and magnitudes. A robust loss has Huber's covariance of
     an M-estimate, K²·[Σψ²/(n − p)]/(mean ψ')²·(JᵀJ)⁻¹ with K = 1 + (p/n)·var(ψ')/(mean ψ')², which measures the noise
@@ -56,87 +58,113 @@ def answer(criterion: Criterion, task: Task, state: State, residuals: Residuals,
     the parameter's own (conditional) standard deviation; it then counts as fixed there. A parameter is *undetermined*
     if the model does not depend on it at the solution, or only in a combination with others that JᵀJ, scaled to a unit
     diagonal, cannot tell from zero within rounding.
-    """
-    gram, gradient = _matrix(state.here.gram), state.here.gradient
-    n = gram.shape[0]
-    eye = jnp.eye(n, dtype=gram.dtype)[:, :, None]
-    columns = jnp.sqrt(jnp.diagonal(gram).T)
-    length = jnp.sqrt(2 * state.here.cost)
-    held = task.lower == task.upper
 
-    pull = divide(gradient, columns * length)
-    used = jnp.maximum(used, 1)
-    near = nearness(criterion, length, used)
-    gone = columns <= VANISHED * state.column_norms
-    # what the model no longer depends on is near to everything by that measure: then by what it was on the way
-    reach = jnp.where(gone, state.column_norms, columns)
-    at_lower = ~held & (pull > 1e-6) & (reach * (state.x - task.lower) < near)
-    at_upper = ~held & (pull < -1e-6) & (reach * (task.upper - state.x) < near)
-    factor = jnp.ones_like(length)
-    if residuals.robust is not None:
-        gram = _matrix(residuals.robust.gram)
-        columns = jnp.sqrt(jnp.diagonal(gram).T)
-        factor = robust_factor(residuals.robust, used, jnp.sum(~(held | at_lower | at_upper | gone), axis=0))
+    Parameters
+    ----------
+    task, state
+        Of NumPy arrays ``(B,)``.
+    used : array, ``(B,)``
+        How many samples each fit has.
+    plain : Dense, optional
+        JᵀJ of the residuals themselves, for a robust loss.
+    """
+    assert isinstance(state.here.matrix, Dense)
+    matrix = state.here.matrix
+    gradient, x, lower, upper, norms = (
+        np.stack(np.broadcast_arrays(*rows))
+        for rows in (state.here.gradient, state.x, task.lower, task.upper, state.column_norms)
+    )
+    columns = np.sqrt(np.stack(matrix.diagonal()))
+    length = np.sqrt(2 * state.here.cost)
+    held = lower == upper
+    at_lower, at_upper, gone = edges(criterion, x, lower, upper, gradient, columns, norms, length, used)
     out = held | at_lower | at_upper | gone
-    outside = out[:, None] | out[None]
-    scale = jnp.where(out, 1, divide(jnp.ones_like(columns), columns))
-    scaled = jnp.where(outside, eye, scale[:, None] * gram * scale[None])
-    finite = jnp.all(jnp.isfinite(scaled), axis=(0, 1))
-    covariance, vague = _invert(jnp.where(finite, scaled, eye))
-    vagueness = jnp.sqrt(jnp.diagonal(covariance).T)
+    factor = np.ones_like(length)
+    if plain is not None:
+        matrix, columns = plain, np.sqrt(np.stack(plain.diagonal()))
+        factor = robust_factor(sums, np.maximum(used, 1), np.sum(~out, axis=0))
+    scale = np.where(out, 1.0, quotient(1.0, columns))
+    scaled = matrix.without(algebra, tuple(out)).scaled(tuple(scale), tuple(np.where(out, 1.0, 0.0)))
+    scaled = scaled.identity_unless(algebra, scaled.finite(algebra))
+    covariance, vague = _invert(algebra, scaled)
+    vagueness = np.sqrt(np.einsum("nnB->nB", covariance))
     covariance = factor * covariance * scale[:, None] * scale[None]
     undetermined = ~held & ~at_lower & ~at_upper & (gone | vague)
     blank = undetermined | out
-    covariance = jnp.where(blank[:, None] | blank[None], jnp.nan, covariance)
-    return Answer(covariance, undetermined, at_lower, at_upper, vagueness, residuals)
+    covariance = np.where(blank[:, None] | blank[None], np.nan, covariance)
+    return Answer(covariance, undetermined, at_lower, at_upper, vagueness)
 
 
-def _invert(matrix: Array) -> tuple[Array, Array]:
-    """The inverse of matrices ``(n, n, B)`` of unit diagonal, and which unknowns they do not determine, ``(n, B)``.
+def edges(
+    criterion: Criterion,
+    x: Floats,
+    lower: Floats,
+    upper: Floats,
+    gradient: Floats,
+    columns: Floats,
+    norms: Floats,
+    length: Floats,
+    used: Array,
+) -> tuple[Booleans, Booleans, Booleans]:
+    """Which parameters ``(n, B)`` are at their lower bound, at their upper one, and no longer in the model."""
+    held = lower == upper
+    pull = quotient(gradient, columns * length)
+    near = nearness(criterion, length, np.maximum(used, 1))
+    gone = columns <= VANISHED * norms
+    # what the model no longer depends on is near to everything by that measure: then by what it was on the way
+    reach = np.where(gone, norms, columns)
+    with np.errstate(invalid="ignore", over="ignore"):
+        at_lower = ~held & (pull > PULL) & (reach * (x - lower) < near)
+        at_upper = ~held & (pull < -PULL) & (reach * (upper - x) < near)
+    return at_lower, at_upper, gone
+
+
+def _invert(algebra: Algebra, matrix: Dense) -> tuple[Floats, Booleans]:
+    """The inverse of matrices of unit diagonal ``(n, n, B)``, and which unknowns they do not determine, ``(n, B)``.
 
     Matrices that are far from singular are inverted straight away; each by itself, whatever the others are like.
     """
-    n = matrix.shape[0]
-
-    def by_eigenvalues() -> tuple[Array, Array]:
-        values, vectors = eigen(matrix)
-        floor = 10 * n * jnp.finfo(matrix.dtype).eps * jnp.max(values, axis=0)
-        null = values <= floor
-        inverse = jnp.where(null, 0, divide(jnp.ones_like(values), values))
-        found = jnp.sum(vectors[:, None] * inverse[None, None] * vectors[None], axis=2)
-        return found, norm(jnp.moveaxis(vectors * null[None], 1, 0)) > 1e-4
-
-    if n > ldl.MOST:
-        return by_eigenvalues()
-    ones, zero = jnp.ones_like(matrix[0, 0]), jnp.zeros_like(matrix[0, 0])
-    factors = ldl.factorise(matrix, zero, jnp.finfo(matrix.dtype).tiny * ones)
-    regular = functools.reduce(jnp.logical_and, [pivot < 1 / REGULAR for pivot in factors.inverse])
-    straight = jnp.stack([jnp.stack(factors.solve([ones if i == j else zero for i in range(n)])) for j in range(n)])
-
-    def both() -> tuple[Array, Array]:
-        found, vague = by_eigenvalues()
-        return jnp.where(regular, straight, found), vague & ~regular
-
-    nothing = jnp.zeros((n, matrix.shape[2]), bool)
-    inverse, vague = jax.lax.cond(jnp.all(regular), lambda: (straight, nothing), both)
+    n = len(matrix.lower)
+    ones = np.ones_like(matrix.lower[0][0])
+    inverse, vague = np.empty((n, n, *ones.shape)), np.zeros((n, *ones.shape), bool)
+    regular = np.zeros(ones.shape, bool)
+    if n <= batched_ldl.MOST:
+        factors = batched_ldl.factorise(algebra, matrix.lower, 0.0 * ones, TINY * ones)
+        regular = np.logical_and.reduce([pivot < 1 / REGULAR for pivot in factors.inverse])
+        for i in range(n):
+            unit = tuple(ones if i == j else 0.0 * ones for j in range(n))
+            inverse[i] = factors.solve(unit)
+    if not regular.all():
+        some = ~regular
+        inverse[:, :, some], vague[:, some] = _by_eigenvalues(matrix.full()[:, :, some], algebra.eps)
     return inverse, vague
 
 
-def nearness(criterion: Criterion, length: Array, used: Array) -> Array:
+def _by_eigenvalues(matrix: Floats, eps: float) -> tuple[Floats, Booleans]:
+    values, vectors = np.linalg.eigh(np.moveaxis(matrix, -1, 0))
+    null = values <= 10 * values.shape[-1] * eps * values[:, -1:]
+    inverse = np.where(null, 0, quotient(1.0, values))
+    found = np.moveaxis((vectors * inverse[:, None]) @ np.swapaxes(vectors, 1, 2), 0, -1)
+    lost = np.sqrt(np.sum(np.where(null[:, None], vectors * vectors, 0), axis=2))
+    return found, lost.T > VAGUE
+
+
+def quotient(numerator: Array, denominator: Array) -> Floats:
+    """Quotient, 0 where the denominator is 0."""
+    zero = denominator == 0
+    return np.where(zero, 0.0, numerator / np.where(zero, 1.0, denominator))
+
+
+def nearness(criterion: Criterion, length: Floats, used: Array) -> Floats:
     """A hundredth of the noise: of a likelihood it is 1 by definition, otherwise as the residuals have it."""
-    return 0.01 * (length / jnp.sqrt(used) if criterion.noise == "gaussian" else jnp.ones_like(length))
+    return 0.01 * (length / np.sqrt(used) if criterion.noise == "gaussian" else np.ones_like(length))
 
 
-def _matrix(gram: Gram) -> Array:
-    assert isinstance(gram, Dense)
-    return gram.matrix
-
-
-def robust_factor(sums: RobustSums, used: Array, free: Array) -> Array:
+def robust_factor(sums: Residuals, used: Array, free: Array) -> Floats:
     """What multiplies (JᵀJ)⁻¹ for a robust loss; NaN where the loss is flat on average."""
     mean = sums.slope / used
-    variance = jnp.maximum(sums.slope_squared / used - mean**2, 0)
-    correction = 1 + free / used * divide(variance, mean**2)
+    variance = np.maximum(sums.slope_squared / used - mean**2, 0)
+    correction = 1 + free / used * quotient(variance, mean**2)
     freedom = used - free
     known = (mean > 0) & (freedom > 0)
-    return jnp.where(known, correction**2 * divide(sums.psi, freedom * mean**2), jnp.nan)
+    return np.where(known, correction**2 * quotient(sums.psi, freedom * mean**2), np.nan)

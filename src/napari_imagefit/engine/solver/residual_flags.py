@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.special import chdtrc
 
 from ..core.status import Flag
-from ..sums.noise_and_loss import Noise
+from ..core.types import Noise
 from ..sums.residual_sums import Residuals
 
 # One fit in a thousand is flagged by chance: the level, and the standard deviations that it is on one side.

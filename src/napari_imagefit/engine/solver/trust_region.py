@@ -12,119 +12,110 @@ Unlike SciPy's, the tests for the end of a fit do not depend on the units of dat
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+import math
+from typing import NamedTuple
 
-from ..._lazy import LazyModule
+from ..core.options import Tolerances
 from ..core.status import Status
-from ..linalg.normal_matrix import Gram
-from ..linalg.trust_region_subproblem import divide, norm
-from ..models.model import Array
-from ..sums.normal_equations import Expansion, Kernel, Samples, expand, put
+from ..core.types import Array
+from ..linalg.algebra import Algebra, Matrix, Rows
 from .bounded_step import Box, Quadratic, bounded_step
-
-if TYPE_CHECKING:
-    import jax
-    import jax.numpy as jnp
-else:
-    jax, jnp = LazyModule("jax"), LazyModule("jax.numpy")
 
 RUNNING = 100  # the status of a fit that has not ended
 FRESH = 101  # and of one whose start has not been evaluated
 
 
-class Tolerances(NamedTuple):
-    """When a fit has converged: relative change of cost and of parameters, cosine of the gradient."""
+class Expansion(NamedTuple):
+    """The cost and its quadratic model at a point, by the free parameters."""
 
-    cost: Array
-    step: Array
-    gradient: Array
+    cost: Array  # (B,)
+    gradient: Rows  # Jᵀr
+    matrix: Matrix  # JᵀJ
+
+    def select(self, algebra: Algebra, mask: Array, other: Expansion) -> Expansion:
+        """This one where `mask`, else the other."""
+        return Expansion(
+            algebra.where(mask, self.cost, other.cost),
+            tuple(algebra.where(mask, a, b) for a, b in zip(self.gradient, other.gradient, strict=True)),
+            self.matrix.select(algebra, mask, other.matrix),
+        )
+
+    def without(self, algebra: Algebra, held: Rows) -> Expansion:
+        """Without the unknowns that are held."""
+        gradient = tuple(algebra.where(h, 0.0, g) for h, g in zip(held, self.gradient, strict=True))
+        return Expansion(self.cost, gradient, self.matrix.without(algebra, held))
+
+    def is_finite(self, algebra: Algebra) -> Array:
+        """Whether cost and model are, ``(B,)``."""
+        gradient = algebra.every([algebra.isfinite(g) for g in self.gradient])
+        return algebra.isfinite(self.cost) & gradient & self.matrix.finite(algebra)
 
 
 class State(NamedTuple):
-    """Where every fit of a batch stands; ``n`` counts the free parameters."""
+    """Where every fit of a batch stands; rows are by free parameter."""
 
-    x: Array  # (n, B)
+    x: Rows
     here: Expansion
-    column_norms: Array  # (n, B): largest norm so far of each column of J; the scale of the parameters
+    column_norms: Rows  # largest norm so far of each column of J; the scale of the parameters
     radius: Array  # (B,)
     alpha: Array  # (B,): damping, to start the next search from
-    status: Array  # (B,) int32: Status or RUNNING
-    iterations: Array  # (B,) int32: trial steps, accepted or not
+    status: Array  # (B,) int: Status or RUNNING
+    iterations: Array  # (B,) int: trial steps, accepted or not
     gain: Array  # (B,): by how much the last accepted step lowered the cost
     optimality: Array  # (B,): how far the point is from satisfying the first-order conditions
 
 
 class Task(NamedTuple):
-    """What does not change while a batch is fitted; the fixed parameters are columns of `params` not in `free`."""
+    """What does not change while a batch is fitted; rows are by free parameter."""
 
-    samples: Samples | None  # None where they travel apart
-    params: Array  # (n_params, B)
-    lower: Array  # (n, B), of the free parameters
-    upper: Array  # (n, B)
+    lower: Rows
+    upper: Rows
     rounding: Array  # (B,): a cost that is nothing but the rounding of the data
     size: Array  # (B,): the norm of what there is to explain, in the unit of the residuals; positive
-    norms: Array | None = None  # (n, 1) or (n, B): the scale of the parameters, 1/size; None: as J has it
+    norms: Rows | None = None  # the scale of the parameters, 1/size; None: as J has it
+
+    @property
+    def box(self) -> Box:
+        return Box(self.lower, self.upper)
+
+    @property
+    def held(self) -> Rows:
+        """Which unknowns have bounds that coincide."""
+        return tuple(low == high for low, high in zip(self.lower, self.upper, strict=True))
 
 
 class Trial(NamedTuple):
     """A step that is to be tried."""
 
-    x: Array  # (n, B): where it leads
-    step: Array  # (n, B)
-    scaled_step: Array  # (n, B)
+    x: Rows  # where it leads
+    step: Rows
+    scaled_step: Rows
     predicted: Array  # (B,): by how much the quadratic model falls
     hoped: Array  # (B,): and by how much it would if no bound cut the step short
     alpha: Array  # (B,)
 
 
-# The cost and its quadratic model at unknowns (n, B)
-Landscape = Callable[[Task, Array], Expansion]
+def _norms(algebra: Algebra, matrix: Matrix) -> Rows:
+    return tuple(algebra.sqrt(d) for d in matrix.diagonal())
 
 
-def of_each_fit(kernel: Kernel, across: bool = False) -> Landscape:
-    """Every fit by itself: `expand` at the free parameters, with those whose bounds coincide held still.
-
-    `across` says how the task's samples lie, see `Samples.across`.
-    """
-
-    def landscape(task: Task, x: Array) -> Expansion:
-        assert task.samples is not None
-        params = put(task.params, kernel.free, x)
-        return hold(task, expand(kernel, task.samples, params, across=across))
-
-    return landscape
-
-
-def hold(task: Task, there: Expansion) -> Expansion:
-    """Without the unknowns whose bounds coincide."""
-    held = task.lower == task.upper
-    return Expansion(there.cost, jnp.where(held, 0, there.gradient), there.gram.without(held))
-
-
-def is_finite(there: Expansion) -> Array:
-    """Whether cost and model are, ``(B,)``."""
-    return jnp.isfinite(there.cost) & jnp.all(jnp.isfinite(there.gradient), axis=0) & there.gram.finite()
-
-
-def _norms(gram: Gram) -> Array:
-    return jnp.sqrt(gram.diagonal())
-
-
-def _optimality(box: Box, x: Array, here: Expansion) -> Array:
+def _optimality(algebra: Algebra, box: Box, x: Rows, here: Expansion, columns: Rows) -> Array:
     """How far a point is from satisfying the first-order conditions, ``(B,)``, in [0, 1] and free of units.
 
     For a free parameter it is the cosine between the residual vector and its column of the Jacobian (MINPACK's test).
     Towards a bound it is also multiplied by the distance, in units of the change that makes the residual norm.
     """
-    columns, length = _norms(here.gram), jnp.sqrt(2 * here.cost)
-    cosine = divide(jnp.abs(here.gradient), columns * length)
-    v, dv = box.distance(x, here.gradient)
-    reach = jnp.where(dv == 0, 1, jnp.minimum(1, divide(columns * v, length)))
-    return jnp.max(cosine * reach, axis=0)
+    length = algebra.sqrt(2 * here.cost)
+    distances, signs = box.distance(algebra, x, here.gradient)
+    rows = []
+    for g, column, v, dv in zip(here.gradient, columns, distances, signs, strict=True):
+        cosine = algebra.divide(algebra.abs(g), column * length)
+        reach = algebra.where(dv == 0, 1.0, algebra.minimum(1.0, algebra.divide(column * v, length)))
+        rows.append(cosine * reach)
+    return algebra.largest(rows)
 
 
-def begin(task: Task, x: Array, blank: Expansion, enough: Array) -> State:
+def begin(algebra: Algebra, task: Task, x: Rows, blank: Expansion, enough: Array) -> State:
     """The state before the first step, in which the starts `x` are evaluated.
 
     Parameters
@@ -134,174 +125,170 @@ def begin(task: Task, x: Array, blank: Expansion, enough: Array) -> State:
     enough : array, ``(B,)``
         Whether there are samples enough to fit.
     """
-    x = jnp.where(task.lower == task.upper, task.lower, Box(task.lower, task.upper).strictly_inside(x, margin=1e-10))
-    fits = x.shape[1]
-    zero = jnp.zeros(fits, x.dtype)
+    inside = task.box.strictly_inside(algebra, x, margin=1e-10)
+    x = tuple(
+        algebra.where(held, low, algebra.rounded(v)) for held, low, v in zip(task.held, task.lower, inside, strict=True)
+    )
+    zero = 0.0 * task.size
+    status = algebra.where(enough, FRESH, int(Status.TOO_FEW_SAMPLES))
     return State(
         x=x,
-        here=jax.tree.map(jnp.zeros_like, blank),
-        column_norms=jnp.zeros_like(x),
+        here=blank,
+        column_norms=tuple(0.0 * g for g in blank.gradient),
         radius=zero + 1,
         alpha=zero,
-        status=jnp.where(enough, FRESH, Status.TOO_FEW_SAMPLES).astype(jnp.int32),
-        iterations=jnp.zeros(fits, jnp.int32),
-        gain=jnp.full(fits, jnp.inf, x.dtype),
+        status=status,
+        iterations=0 * status,
+        gain=zero + math.inf,
         optimality=zero + 1,
     )
 
 
-def first_radius(task: Task, x: Array, here: Expansion) -> Array:
+def first_radius(algebra: Algebra, task: Task, x: Rows, here: Expansion, columns: Rows) -> Array:
     """The trust region around the start: the size of the parameters in their own scale, as in SciPy."""
-    box = Box(task.lower, task.upper)
-    norms = _norms(here.gram) if task.norms is None else jnp.broadcast_to(task.norms, x.shape)
-    v, dv = box.distance(x, here.gradient)
-    v = jnp.where(dv == 0, 1, v * jnp.where(norms > 0, norms, 1) / task.size)
-    radius = norm(norms * x / jnp.sqrt(jnp.where(v > 0, v, 1)))
-    length = jnp.sqrt(2 * here.cost)
-    return jnp.where(radius > 0, radius, jnp.where(length > 0, length, 1))
+    norms = columns if task.norms is None else task.norms
+    distances, signs = task.box.distance(algebra, x, here.gradient)
+    scaled = []
+    for value, v, dv, size in zip(x, distances, signs, norms, strict=True):
+        v = algebra.where(dv == 0, 1.0, v * algebra.where(size > 0, size, 1.0) / task.size)
+        scaled.append(size * value / algebra.sqrt(algebra.where(v > 0, v, 1.0)))
+    radius, length = algebra.norm(scaled), algebra.sqrt(2 * here.cost)
+    return algebra.where(radius > 0, radius, algebra.where(length > 0, length, 1.0))
 
 
-def advance(
-    landscape: Landscape,
-    task: Task,
-    tolerances: Tolerances,
-    limit: Array,
-    state: State,
-    steps: Array,
-    few: Array | int = 0,
+def judge(
+    algebra: Algebra, task: Task, tolerances: Tolerances, limit: Array, state: State, trial: Trial, there: Expansion
 ) -> State:
-    """Let every running fit try `steps` more steps, or until all but a `few` have ended."""
-
-    def unfinished(carry: tuple[Array, State]) -> Array:
-        count, now = carry
-        return (count < steps) & (jnp.sum(now.status >= RUNNING) > few)
-
-    def again(carry: tuple[Array, State]) -> tuple[Array, State]:
-        count, now = carry
-        trial = propose(task, now)
-        return count + 1, judge(task, tolerances, limit, now, trial, landscape(task, trial.x))
-
-    return jax.lax.while_loop(unfinished, again, (jnp.zeros((), jnp.int32), state))[1]
-
-
-def judge(task: Task, tolerances: Tolerances, limit: Array, state: State, trial: Trial, there: Expansion) -> State:
     """What a trial leads to: a step or a smaller region, and perhaps the end of a fit."""
-    box = Box(task.lower, task.upper)
+    where = algebra.where
     x, predicted = trial.x, trial.predicted
     fresh = state.status == FRESH
     running = state.status >= RUNNING
 
-    finite = is_finite(there)
-    actual = jnp.where(finite, state.here.cost - there.cost, -jnp.inf)
-    ratio = jnp.where(predicted > 0, divide(actual, predicted), jnp.where((predicted == 0) & (actual == 0), 1, 0))
-    length = norm(trial.scaled_step)
+    finite = there.is_finite(algebra)
+    actual = where(finite, state.here.cost - there.cost, -math.inf)
+    level = where((predicted == 0) & (actual == 0), 1.0, 0.0)
+    ratio = where(predicted > 0, algebra.divide(actual, predicted), level)
+    length = algebra.norm(trial.scaled_step)
     grows = (length > 0.95 * state.radius) & (ratio > 0.75)
-    radius = jnp.where(ratio < 0.25, 0.25 * length, jnp.where(grows, 2 * state.radius, state.radius))
-    radius = jnp.where(fresh, first_radius(task, x, there), radius)
+    columns = _norms(algebra, there.matrix)
+    radius = where(ratio < 0.25, 0.25 * length, where(grows, 2 * state.radius, state.radius))
+    radius = where(fresh, first_radius(algebra, task, x, there, columns), radius)
     # a step of no length would shrink the region to nothing; the test of the step ends such a fit
-    radius = jnp.where(radius > 0, radius, state.radius)
+    radius = where(radius > 0, radius, state.radius)
 
     better = fresh | (actual > 0)
     # where the cost can tell no longer, the gradient still can
-    same = (predicted <= _resolution(state)) & (jnp.abs(actual) <= _resolution(state))
-    # it is computed once for each trial: its divisions and roots cost as much as the samples of a small fit
-    optimality = _optimality(box, x, there)
-    better |= same & (optimality < state.optimality)
+    resolution = 10 * algebra.eps * state.here.cost
+    same = (predicted <= resolution) & (algebra.abs(actual) <= resolution)
+    optimality = _optimality(algebra, task.box, x, there, columns)
+    better = better | (same & (optimality < state.optimality))
     accepted = running & finite & better
-    new_x = jnp.where(accepted, x, state.x)
-    here = jax.tree.map(lambda new, old: jnp.where(accepted, new, old), there, state.here)
-    optimality = jnp.where(accepted, optimality, state.optimality)
-    norms = jnp.where(accepted, jnp.maximum(state.column_norms, _norms(here.gram)), state.column_norms)
+    new_x = tuple(where(accepted, new, old) for new, old in zip(x, state.x, strict=True))
+    here = there.select(algebra, accepted, state.here)
+    optimality = where(accepted, optimality, state.optimality)
+    norms = tuple(
+        where(accepted, algebra.maximum(old, new), old) for new, old in zip(columns, state.column_norms, strict=True)
+    )
     iterations = state.iterations + (running & ~fresh)
 
     flat = (optimality <= tolerances.gradient) | (here.cost <= task.rounding)
-    flat &= finite & (fresh | (actual > 0))
-    status = jnp.where(flat, Status.GRADIENT, RUNNING)
-    settled = _settled(state, tolerances, trial, actual, ratio, grows)
+    flat = flat & finite & (fresh | (actual > 0))
+    status = where(flat, int(Status.GRADIENT), RUNNING)
+    settled = _settled(algebra, state, tolerances, trial, actual, ratio, grows)
     # steps that shrink to nothing because the model ends here, while the cost still falls, lead to no minimum
     stuck = ~finite & (settled != RUNNING) & (state.optimality > 1e-4)
-    settled = jnp.where(stuck, Status.NON_FINITE_MODEL, settled)
-    status = jnp.where((settled != RUNNING) & ~fresh, settled, status)
-    status = jnp.where(fresh & ~finite, Status.NON_FINITE_MODEL, status)
-    status = jnp.where((status == RUNNING) & (iterations >= limit), Status.ITERATION_LIMIT, status)
-
-    def keep(new: Array, old: Array) -> Array:
-        return jnp.where(running, new, old)
-
+    settled = where(stuck, int(Status.NON_FINITE_MODEL), settled)
+    status = where((settled != RUNNING) & ~fresh, settled, status)
+    status = where(fresh & ~finite, int(Status.NON_FINITE_MODEL), status)
+    status = where((status == RUNNING) & (iterations >= limit), int(Status.ITERATION_LIMIT), status)
     return State(
         x=new_x,
         here=here,
         column_norms=norms,
-        radius=keep(radius, state.radius),
-        alpha=keep(jnp.where(fresh, 0, trial.alpha * state.radius / radius), state.alpha),
-        status=keep(status.astype(jnp.int32), state.status),
-        iterations=iterations.astype(jnp.int32),
-        gain=jnp.where(accepted & ~fresh, actual, state.gain),
+        radius=where(running, radius, state.radius),
+        alpha=where(running, where(fresh, 0.0, trial.alpha * state.radius / radius), state.alpha),
+        status=where(running, status, state.status),
+        iterations=iterations,
+        gain=where(accepted & ~fresh, actual, state.gain),
         optimality=optimality,
     )
 
 
 def stay(state: State) -> Trial:
-    """What is tried first: where a fit is, whose start has not been evaluated."""
-    nothing, none = jnp.zeros_like(state.x), jnp.zeros_like(state.radius)
+    """The first trial: the starts, which have not been evaluated."""
+    nothing = tuple(0.0 * v for v in state.x)
+    none = 0.0 * state.radius
     return Trial(state.x, nothing, nothing, none, none, none)
 
 
-def propose(task: Task, state: State) -> Trial:
+def propose(algebra: Algebra, task: Task, state: State) -> Trial:
     """The next step to try; a fit whose start has not been evaluated stays there."""
-    box, here = Box(task.lower, task.upper), state.here
-    norms = state.column_norms if task.norms is None else jnp.broadcast_to(task.norms, state.x.shape)
-    norms = jnp.where(norms > 0, norms, 1)
-    v, dv = box.distance(state.x, here.gradient)
-    # the distance to a bound is measured by what the model changes on the way, as a part of what there is to explain:
-    # any unit would make the trust region, and in single precision the rounding, depend on that of the data
-    scale = jnp.sqrt(jnp.where(dv == 0, 1, v * norms / task.size)) / norms
-    # Coleman and Li's term keeps the quadratic model convex towards a bound
-    matrix = here.gram.scaled(scale, here.gradient * dv / (norms * task.size))
-    gradient = scale * here.gradient
+    where, here, box = algebra.where, state.here, task.box
+    norms = state.column_norms if task.norms is None else task.norms
+    norms = tuple(where(v > 0, v, 1.0) for v in norms)
+    distances, signs = box.distance(algebra, state.x, here.gradient)
+    scale, added = [], []
+    for v, dv, size, g in zip(distances, signs, norms, here.gradient, strict=True):
+        # the distance to a bound is measured by what the model changes on the way, as a part of what there is to
+        # explain: any unit would make the trust region, and in single precision the rounding, depend on the data's
+        scale.append(algebra.sqrt(where(dv == 0, 1.0, v * size / task.size)) / size)
+        # Coleman and Li's term keeps the quadratic model convex towards a bound
+        added.append(g * dv / (size * task.size))
+    matrix = here.matrix.scaled(tuple(scale), tuple(added))
+    gradient = tuple(d * g for d, g in zip(scale, here.gradient, strict=True))
     # fits that have ended, or are about to begin, must not keep the search for a damping busy
-    sane = matrix.finite() & jnp.all(jnp.isfinite(gradient), axis=0) & (state.status == RUNNING)
-    quadratic = Quadratic(matrix.identity_where(~sane), jnp.where(sane, gradient, 0))
-    p, alpha = quadratic.matrix.step(quadratic.gradient, state.radius, state.alpha)
-    theta = jnp.maximum(0.995, 1 - state.optimality)
-    step, scaled_step, predicted = bounded_step(box, state.x, p, scale, quadratic, state.radius, theta)
-    still = (state.status == FRESH) | (task.lower == task.upper)
-    x = jnp.where(still, state.x, box.strictly_inside(state.x + step))
-    return Trial(x, step, scaled_step, predicted, -quadratic.value(p), alpha)
+    sane = matrix.finite(algebra) & algebra.every([algebra.isfinite(g) for g in gradient])
+    sane = sane & (state.status == RUNNING)
+    quadratic = Quadratic(matrix.identity_unless(algebra, sane), tuple(where(sane, g, 0.0) for g in gradient))
+    p, alpha = quadratic.matrix.step(algebra, quadratic.gradient, state.radius, state.alpha)
+    theta = algebra.maximum(0.995, 1 - state.optimality)
+    step, scaled_step, predicted = bounded_step(algebra, box, state.x, p, tuple(scale), quadratic, state.radius, theta)
+    fresh = state.status == FRESH
+    there = box.strictly_inside(algebra, tuple(algebra.rounded(v + s) for v, s in zip(state.x, step, strict=True)))
+    x = tuple(where(fresh | h, old, new) for h, old, new in zip(task.held, state.x, there, strict=True))
+    return Trial(x, step, scaled_step, predicted, -quadratic.value(algebra, p), alpha)
 
 
-def _left_to_gain(state: State, trial: Trial, actual: Array, ratio: Array) -> Array:
+def _left_to_gain(algebra: Algebra, last_gain: Array, trial: Trial, actual: Array, ratio: Array) -> Array:
     """What this step gained, or what is left to gain by one of three signs if that is more, ``(B,)``.
 
     A fit is not at its end if gains do not decline from step to step (it creeps along a valley), if it gained more than
     the model foretold (the cost curves less than the model, or down: a saddle), or if a bound has cut the step short.
     """
-    decline = actual / state.gain
-    following = jnp.where(decline < 1, divide(decline, 1 - decline), jnp.inf)
+    where, divide = algebra.where, algebra.divide
+    decline = actual / last_gain
+    following = where(decline < 1, divide(decline, 1 - decline), math.inf)
     # from a ratio of 1 − c/2 : 1/2 follows a curvature c = 2 − ratio in units of the model's
-    curved = jnp.where(ratio < 2, divide(trial.predicted, 2 - ratio), jnp.inf)
+    curved = where(ratio < 2, divide(trial.predicted, 2 - ratio), math.inf)
     cut = actual * divide(trial.hoped, trial.predicted)
-    return jnp.maximum(jnp.maximum(actual, actual * following), jnp.maximum(curved, cut))
+    return algebra.maximum(algebra.maximum(actual, actual * following), algebra.maximum(curved, cut))
 
 
-def _resolution(state: State) -> Array:
-    """Changes of the cost that are nothing but rounding, ``(B,)``."""
-    return 10 * jnp.finfo(state.x.dtype).eps * state.here.cost
-
-
-def _settled(state: State, tolerances: Tolerances, trial: Trial, actual: Array, ratio: Array, grows: Array) -> Array:
+def _settled(
+    algebra: Algebra,
+    state: State,
+    tolerances: Tolerances,
+    trial: Trial,
+    actual: Array,
+    ratio: Array,
+    grows: Array,
+) -> Array:
     """SciPy's tests of cost and step after a trial, the step measured in the parameters' own scale as in MINPACK.
 
     A step that is small because the region is tells nothing while the region `grows`.
     """
-    cost, step = state.here.cost, trial.step
-    little = _left_to_gain(state, trial, actual, ratio) < tolerances.cost * cost
-    little &= (ratio > 0.25) & ~grows
+    cost = state.here.cost
+    little = _left_to_gain(algebra, state.gain, trial, actual, ratio) < tolerances.cost * cost
+    little = little & (ratio > 0.25) & ~grows
     # what is left to gain is below what the cost can resolve
-    little |= (trial.predicted <= _resolution(state)) & (jnp.abs(actual) <= _resolution(state))
+    resolution = 10 * algebra.eps * cost
+    little = little | ((trial.predicted <= resolution) & (algebra.abs(actual) <= resolution))
     # in the scale of here and now: the largest norms so far may be those of a bad start
-    norms = _norms(state.here.gram)
-    still = ~grows & (norm(norms * step) < tolerances.step * norm(norms * state.x))
-    still |= jnp.all(state.x + step == state.x, axis=0)
-    status = jnp.where(still, Status.STEP, RUNNING)
-    return jnp.where(little, jnp.where(still, Status.COST_AND_STEP, Status.COST), status)
+    norms = _norms(algebra, state.here.matrix)
+    length = algebra.norm([n * s for n, s in zip(norms, trial.step, strict=True)])
+    still = ~grows & (length < tolerances.step * algebra.norm([n * v for n, v in zip(norms, state.x, strict=True)]))
+    unmoved = [algebra.rounded(v + s) == v for v, s in zip(state.x, trial.step, strict=True)]
+    still = still | algebra.every(unmoved)
+    status = algebra.where(still, int(Status.STEP), RUNNING)
+    return algebra.where(little, algebra.where(still, int(Status.COST_AND_STEP), int(Status.COST)), status)

@@ -1,5 +1,13 @@
 """What a fit minimises: the cost of each sample, for Gaussian noise, robust losses, Poisson counts and magnitudes.
 
+With ``r = (μ − d)/σ`` for the model's value μ and the datum d, a sample costs
+
+- Gaussian noise: ½C²ρ((r/C)²), where C is `f_scale` and ρ the loss (ρ(z) = z if linear);
+- Poisson counts: half the deviance, μ − d + d·ln(d/μ). Where the data are an affine function of counts (a camera),
+  weights and shifts turn both μ and d into counts.
+- Rician magnitudes: minus the logarithm of the likelihood, less a number that depends on the datum only (see
+  `rician`); σ is the noise of one channel, and |μ| the magnitude without noise.
+
 References
 ----------
 B. Triggs et al., Bundle adjustment – a modern synthesis, 2000: the second-order correction of robust losses.
@@ -9,29 +17,15 @@ W. Cash, Parameter estimation in astronomy through application of the likelihood
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import NamedTuple
 
 from numpy.typing import DTypeLike
 
-from ..._lazy import LazyModule
-from ..models.model import Array
+from ..core.array_module import xp
+from ..core.options import Criterion
+from ..core.types import Array, Loss
 from . import rician
-
-if TYPE_CHECKING:
-    import jax.numpy as jnp
-
-    from .normal_equations import Samples
-else:
-    jnp = LazyModule("jax.numpy")
-
-Noise = Literal["gaussian", "poisson", "rician"]
-Loss = Literal["linear", "soft_l1", "huber", "cauchy", "arctan"]
-# ρ(z), ρ'(z), ρ''(z) along the first axis, as SciPy wants it
-LossFunction = Callable[[Array], Array]
-NOISES: tuple[Noise, ...] = ("gaussian", "poisson", "rician")
-LOSSES: tuple[Loss, ...] = ("linear", "soft_l1", "huber", "cauchy", "arctan")
-
+from .samples import Samples
 
 # of the weight ρ' that a sample keeps as curvature
 LEAST = 0.1
@@ -52,90 +46,75 @@ class Influence(NamedTuple):
     derivative: Array
 
 
-@dataclass(frozen=True)
-class Criterion:
-    """Σ of a cost over the samples; a fit's parameters are where it is least.
+def terms(criterion: Criterion, value: Array, samples: Samples, rho: Array | None = None) -> Terms:
+    """The terms of each sample; those that are not usable give numbers of no meaning.
 
-    With ``r = (μ − d)/σ`` for the model's value μ and the datum d:
-
-    - Gaussian noise: ½C²ρ((r/C)²), where C is `f_scale` and ρ the loss (ρ(z) = z if linear);
-    - Poisson counts: half the deviance, μ − d + d·ln(d/μ). Where the data are an affine function of counts (a camera),
-      weights and shifts turn both μ and d into counts.
-    - Rician magnitudes: minus the logarithm of the likelihood, less a number that depends on the datum only (see
-      `rician`); σ is the noise of one channel, and |μ| the magnitude without noise.
+    `rho` are the loss and its derivatives at each sample, where a loss was computed before.
     """
+    if criterion.noise == "poisson":
+        return _poisson(*samples.counts(value), samples)
+    if criterion.noise == "rician":
+        return _rician(samples.weighted(value), samples.weighted(samples.data), samples)
+    residual = samples.weighted(value - samples.data)
+    slope = samples.weighted(xp.ones_like(value))
+    if not criterion.is_robust:
+        return Terms(0.5 * residual * residual, residual, slope)
+    cost, first, curvature = _loss(criterion, residual, samples, rho)
+    # a loss that is flat or curves down keeps some of its weight: with none, samples far off the model would tell
+    # nothing of its parameters, and the trust region would let these go anywhere
+    root = xp.sqrt(xp.maximum(xp.maximum(curvature, LEAST * first), xp.finfo(value.dtype).tiny))
+    return Terms(0.5 * cost, first * residual / root, root * slope)
 
-    noise: Noise = "gaussian"
-    loss: Loss | LossFunction = "linear"
 
-    @property
-    def is_robust(self) -> bool:
-        """Whether large residuals count less than their square."""
-        return self.loss != "linear"
+def influence(criterion: Criterion, value: Array, samples: Samples, rho: Array | None = None) -> Influence:
+    """ψ and ψ' of a robust loss."""
+    residual = samples.weighted(value - samples.data)
+    _, first, curvature = _loss(criterion, residual, samples, rho)
+    return Influence(first * residual, curvature)
 
-    def terms(self, value: Array, samples: Samples) -> Terms:
-        """The terms of each sample; those that are not usable give numbers of no meaning."""
-        if self.noise == "poisson":
-            return _poisson(*counts(value, samples), samples)
-        if self.noise == "rician":
-            return _rician(samples.weighted(value), samples.weighted(samples.data), samples)
-        residual = samples.weighted(value - samples.data)
-        slope = samples.weighted(jnp.ones_like(value))
-        if not self.is_robust:
-            return Terms(0.5 * residual * residual, residual, slope)
-        rho, first, curvature = self._loss(residual, samples)
-        # a loss that is flat or curves down keeps some of its weight: with none, samples far off the model would tell
-        # nothing of its parameters, and the trust region would let these go anywhere
-        root = jnp.sqrt(jnp.maximum(jnp.maximum(curvature, LEAST * first), jnp.finfo(value.dtype).tiny))
-        return Terms(0.5 * rho, first * residual / root, root * slope)
 
-    def influence(self, value: Array, samples: Samples) -> Influence:
-        """ψ and ψ' of a robust loss."""
-        residual = samples.weighted(value - samples.data)
-        _, first, curvature = self._loss(residual, samples)
-        return Influence(first * residual, curvature)
+def standardised(criterion: Criterion, value: Array, samples: Samples) -> Array:
+    """(d − μ) in units of its expected scatter."""
+    if criterion.noise == "poisson":
+        rate, count = samples.counts(value)
+        return (count - rate) / xp.sqrt(xp.where(rate > 0, rate, 1))
+    if criterion.noise == "rician":
+        mean, deviation = rician.moments(samples.weighted(value))
+        return (samples.weighted(samples.data) - mean) / deviation
+    return samples.weighted(samples.data - value)
 
-    def standardised(self, value: Array, samples: Samples) -> Array:
-        """(d − μ) in units of its expected scatter, ``(m, B)``."""
-        if self.noise == "poisson":
-            rate, count = counts(value, samples)
-            return (count - rate) / jnp.sqrt(jnp.where(rate > 0, rate, 1))
-        if self.noise == "rician":
-            mean, deviation = rician.moments(samples.weighted(value))
-            return (samples.weighted(samples.data) - mean) / deviation
-        return samples.weighted(samples.data - value)
 
-    def _loss(self, residual: Array, samples: Samples) -> tuple[Array, Array, Array]:
-        """C²ρ, ρ' and ρ' + 2zρ'' at z = (r/C)²."""
-        scale = 1.0 if samples.f_scale is None else samples.f_scale
-        z = (residual / scale) ** 2
-        if callable(self.loss):
-            rho, first, second = self.loss(z) if samples.rho is None else samples.rho
-            return scale**2 * rho, first, first + 2 * z * second
-        rho, first, curvature = LOSS_TERMS[self.loss](z)
-        return scale**2 * rho, first, curvature
+def _loss(criterion: Criterion, residual: Array, samples: Samples, rho: Array | None) -> tuple[Array, Array, Array]:
+    """C²ρ, ρ' and ρ' + 2zρ'' at z = (r/C)²."""
+    scale = 1.0 if samples.f_scale is None else samples.f_scale
+    z = (residual / scale) ** 2
+    if callable(criterion.loss):
+        cost, first, second = criterion.loss(z) if rho is None else rho
+        return scale**2 * cost, first, first + 2 * z * second
+    cost, first, curvature = LOSS_TERMS[criterion.loss](z)
+    return scale**2 * cost, first, curvature
 
 
 def _soft_l1(z: Array) -> tuple[Array, Array, Array]:
-    root = jnp.sqrt(1 + z)
+    root = xp.sqrt(1 + z)
     # 2(√(1 + z) − 1) without cancelling
     return 2 * z / (1 + root), 1 / root, 1 / (root * (1 + z))
 
 
 def _huber(z: Array) -> tuple[Array, Array, Array]:
     inside = z <= 1
-    root = jnp.sqrt(jnp.where(inside, 1, z))
-    return jnp.where(inside, z, 2 * root - 1), 1 / root, jnp.where(inside, 1.0, 0.0)
+    root = xp.sqrt(xp.where(inside, 1, z))
+    return xp.where(inside, z, 2 * root - 1), 1 / root, xp.where(inside, 1.0, 0.0)
 
 
 def _cauchy(z: Array) -> tuple[Array, Array, Array]:
     first = 1 / (1 + z)
-    return jnp.log1p(z), first, (2 * first - 1) * first
+    return xp.log1p(z), first, (2 * first - 1) * first
 
 
 def _arctan(z: Array) -> tuple[Array, Array, Array]:
     first = 1 / (1 + z * z)
-    return jnp.arctan(z), first, (4 * first - 3) * first
+    return xp.arctan(z), first, (4 * first - 3) * first
 
 
 LOSS_TERMS: dict[Loss, Callable[[Array], tuple[Array, Array, Array]]] = {
@@ -146,33 +125,26 @@ LOSS_TERMS: dict[Loss, Callable[[Array], tuple[Array, Array, Array]]] = {
 }
 
 
-def counts(value: Array, samples: Samples) -> tuple[Array, Array]:
-    """The expected and the observed number of counts."""
-    shift = 0.0 if samples.shift is None else samples.shift
-    # a camera's noise can make less than nothing of no light
-    return samples.weighted(value) + shift, jnp.maximum(samples.weighted(samples.data) + shift, 0)
-
-
 def _poisson(rate: Array, count: Array, samples: Samples) -> Terms:
     empty = count == 0
     positive = rate > 0
-    impossible = (~positive & ~empty) | jnp.isnan(rate)
-    safe = jnp.where(positive, rate, 1)
-    root = jnp.sqrt(safe)
+    impossible = (~positive & ~empty) | xp.isnan(rate)
+    safe = xp.where(positive, rate, 1)
+    root = xp.sqrt(safe)
     # below no rate at all a sample without counts goes on with the slope it had, up a steep wall
     wall = steepness(rate.dtype)
-    below = jnp.where(rate < 0, rate, 0)
-    cost = jnp.where(positive, _half_deviance(safe, count), below + 0.5 * wall * below * below)
+    below = xp.where(rate < 0, rate, 0)
+    cost = xp.where(positive, _half_deviance(safe, count), below + 0.5 * wall * below * below)
     # the expected curvature (Fisher's scoring), which is never negative
-    residual = jnp.where(positive, (rate - count) / root, (1 + wall * below) / wall**0.5)
-    slope = samples.weighted(jnp.where(positive, 1 / root, wall**0.5))
-    return Terms(jnp.where(impossible, jnp.inf, cost), residual, slope)
+    residual = xp.where(positive, (rate - count) / root, (1 + wall * below) / wall**0.5)
+    slope = samples.weighted(xp.where(positive, 1 / root, wall**0.5))
+    return Terms(xp.where(impossible, xp.inf, cost), residual, slope)
 
 
 def _rician(signal: Array, datum: Array, samples: Samples) -> Terms:
-    m = jnp.abs(signal)
+    m = xp.abs(signal)
     # the expected curvature, which is never negative; both have a factor m, so that nothing is divided by it
-    root = jnp.sqrt(rician.information(m))
+    root = xp.sqrt(rician.information(m))
     return Terms(rician.cost(m, datum), rician.score(m, datum) / root, samples.weighted(signal * root))
 
 
@@ -182,20 +154,20 @@ def steepness(dtype: DTypeLike) -> float:
     A push of one count moves the rate below 0 by 1 in so many counts: too little to matter, and not so little that the
     precision cannot carry it next to the curvature along the edge.
     """
-    return 1e4 if jnp.finfo(dtype).eps < 1e-10 else 1e3
+    return 1e4 if xp.finfo(dtype).eps < 1e-10 else 1e3
 
 
 def _half_deviance(rate: Array, count: Array) -> Array:
     """μ − d + d·ln(d/μ) for μ > 0 without cancelling where d is near μ."""
     empty = count == 0
-    observed = jnp.where(empty, 1, count)
+    observed = xp.where(empty, 1, count)
     u = (rate - observed) / observed
     # u − ln(1 + u) by the series of artanh
     s = u / (2 + u)
     square = s * s
-    series = jnp.zeros_like(s)
+    series = xp.zeros_like(s)
     for k in range(9, 0, -1):
         series = (series + 1 / (2 * k + 1)) * square
     near = s * u - 2 * s * series
-    far = u - jnp.log(jnp.where(jnp.abs(s) < 0.1, 1, rate / observed))
-    return jnp.where(empty, rate, observed * jnp.where(jnp.abs(s) < 0.1, near, far))
+    far = u - xp.log(xp.where(xp.abs(s) < 0.1, 1, rate / observed))
+    return xp.where(empty, rate, observed * xp.where(xp.abs(s) < 0.1, near, far))

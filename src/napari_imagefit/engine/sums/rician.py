@@ -14,16 +14,9 @@ J. Sijbers et al., Maximum-likelihood estimation of Rician distribution paramete
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
-from ..._lazy import LazyModule
-from ..models.model import Array
-
-if TYPE_CHECKING:
-    import jax
-    import jax.numpy as jnp
-else:
-    jax, jnp = LazyModule("jax"), LazyModule("jax.numpy")
+from ..core.array_module import xp
+from ..core.types import Array
 
 # Fisher's information of m is s·P(s)/Q(s) with s = m², within 2·10⁻⁵ of itself (found by least squares on quadratures
 # of the definition), and beyond FAR its series.
@@ -41,44 +34,44 @@ def cost(m: Array, x: Array) -> Array:
     too little above.
     """
     u = x * x
-    above = jnp.where(u > 2, u, 2)
+    above = xp.where(u > 2, u, 2)
     # ½x² and ½ln(2πx² − π − …), written as factors: the product is about 1 where the fit is good
-    floor = jnp.where(u > 2, jnp.sqrt(2 * math.pi * above - math.pi - LACK / above), jnp.exp(0.5 * jnp.minimum(u, 2)))
-    return jnp.maximum(0.5 * (x - m) ** 2 - jnp.log(jax.scipy.special.i0e(x * m) * floor), 0)
+    floor = xp.where(u > 2, xp.sqrt(2 * math.pi * above - math.pi - LACK / above), xp.exp(0.5 * xp.minimum(u, 2)))
+    return xp.maximum(0.5 * (x - m) ** 2 - xp.log(xp.i0e(x * m) * floor), 0)
 
 
 def score(m: Array, x: Array) -> Array:
     """The derivative of the cost by m, divided by m: 1 − (x/m)·I₁(xm)/I₀(xm)."""
     z = x * m
-    positive = z > jnp.finfo(z.dtype).tiny
-    safe = jnp.where(positive, z, 1)
-    quotient = jax.scipy.special.i1e(safe) / (safe * jax.scipy.special.i0e(safe))
-    return 1 - x * x * jnp.where(positive, quotient, 0.5)
+    positive = z > xp.finfo(z.dtype).tiny
+    safe = xp.where(positive, z, 1)
+    quotient = xp.i1e(safe) / (safe * xp.i0e(safe))
+    return 1 - x * x * xp.where(positive, quotient, 0.5)
 
 
 def information(m: Array) -> Array:
     """Fisher's information of m, divided by m²: 1 at 0, about 1/m² where the signal is strong."""
     s = m * m
-    near = jnp.minimum(s, FAR)
-    far = jnp.maximum(s, FAR)
-    return jnp.where(s < FAR, _polynomial(P, near) / _polynomial(Q, near), (1 - (0.5 + 0.25 / far) / far) / far)
+    near = xp.minimum(s, FAR)
+    far = xp.maximum(s, FAR)
+    return xp.where(s < FAR, _polynomial(P, near) / _polynomial(Q, near), (1 - (0.5 + 0.25 / far) / far) / far)
 
 
 def moments(m: Array) -> tuple[Array, Array]:
     """Mean and standard deviation of x."""
     s = m * m
-    near = jnp.minimum(s, FAR)
+    near = xp.minimum(s, FAR)
     quarter = 0.25 * near
-    i0e, i1e = jax.scipy.special.i0e, jax.scipy.special.i1e
+    i0e, i1e = xp.i0e, xp.i1e
     mean = math.sqrt(0.5 * math.pi) * ((1 + 0.5 * near) * i0e(quarter) + 0.5 * near * i1e(quarter))
-    far = jnp.sqrt(jnp.maximum(s, FAR))
+    far = xp.sqrt(xp.maximum(s, FAR))
     # a difference of large numbers that is about 1
-    variance = jnp.where(s < FAR, 2 + near - mean**2, 1 - 0.5 / far**2)
-    return jnp.where(s < FAR, mean, far + 0.5 / far + 0.125 / far**3), jnp.sqrt(variance)
+    variance = xp.where(s < FAR, 2 + near - mean**2, 1 - 0.5 / far**2)
+    return xp.where(s < FAR, mean, far + 0.5 / far + 0.125 / far**3), xp.sqrt(variance)
 
 
 def _polynomial(coefficients: tuple[float, ...], s: Array) -> Array:
-    value = jnp.full_like(s, coefficients[-1])
+    value = xp.full_like(s, coefficients[-1])
     for coefficient in coefficients[-2::-1]:
         value = value * s + coefficient
     return value

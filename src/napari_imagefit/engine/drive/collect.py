@@ -1,0 +1,125 @@
+"""From where fits have ended to results: what the data determine, at which bounds, and what is to be remarked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.fits import Fits
+from ..core.status import Flag, Status
+from ..core.types import Positions
+from ..solver.covariance import Answer
+from ..solver.residual_flags import find_misfits
+from ..solver.trust_region import FRESH, RUNNING, State
+from ..sums.residual_sums import Residuals
+from .level import Level
+from .problem import Problem
+
+# An error so many times larger than if the other parameters were known tells that they cannot be told apart.
+INSEPARABLE = 1000.0
+# The cosine between residuals and a column of J from which on a fit of counts whose steps have become short is stuck.
+STUCK = 1e-4
+# Half a deviance of counts that cannot matter.
+NEGLIGIBLE_DEVIANCE = 1e-3
+# The same cosine for least squares, and which part of the data's squares has to be left for it to mean something.
+LOST, RESIDUAL = 0.1, 1e-8
+
+
+def store(
+    problem: Problem,
+    part: Positions,
+    fits: Fits,
+    params: NDArray[Any],
+    state: State,
+    level: Level,
+    ends: Answer,
+    residuals: Residuals,
+) -> None:
+    """Copy the results of some fits to their place; parameters without one stay NaN.
+
+    Parameters
+    ----------
+    params : array, ``(n_params, B)``
+        The starts.
+    state : State
+        Of NumPy arrays ``(B,)``.
+    """
+    n_free = fits.n_free[part]
+    count = n_free.size
+    options = problem.options
+    free = np.array(problem.free)
+    status = state.status.astype(np.int8)
+    status[status >= RUNNING] = Status.STOPPED
+    if options.noise == "poisson":
+        # at the edge of what can be, steps shrink to nothing while the cost still falls along it
+        loose = 10 * max(STUCK, options.tolerances.cost**0.5)
+        # single precision cannot bring the gradient further down
+        tight = STUCK if options.dtype == "float64" else loose
+        enough = np.where(status == Status.STEP, tight, loose)
+        stuck = (state.optimality > enough) & (state.here.cost > NEGLIGIBLE_DEVIANCE)
+        status[(status > 0) & stuck] = Status.NON_FINITE_MODEL
+    undetermined = ends.undetermined
+    # a fit that was stopped before its start was evaluated is nowhere yet
+    solved = (status >= 0) | ((status == Status.STOPPED) & (state.status != FRESH))
+    at_lower, at_upper = ends.at_lower & solved, ends.at_upper & solved
+    # with a component gone at a bound (no condensate) its other parameters have no values, but the rest is an answer
+    nested = (at_lower | at_upper).any(axis=0)
+    # data that do not vary determine a level and nothing else, whatever rounding makes of the rest
+    rounding = 64 * np.finfo(options.dtype).eps
+    constant = (np.asarray(level.spread) <= rounding**2 * np.asarray(level.norm)) & (not problem.alone)
+    vague = (undetermined.any(axis=0) & ~nested) | (constant & (n_free > 1))
+    # steps that shrink to nothing while the cost still falls: along parameters on which the model hardly depends
+    rest = 2 * state.here.cost > RESIDUAL * np.asarray(level.norm)
+    lost = (status == Status.STEP) & (state.optimality > LOST) & rest
+    vague |= lost & (not problem.alone)
+    ended = status.copy()
+    status[(status > 0) & vague] = Status.SINGULAR
+    answered = solved & (status != Status.SINGULAR)
+
+    start = params.astype(np.float64)
+    solution = np.where(solved, start, np.nan)
+    solution[free] = np.where(solved, np.stack(state.x), np.nan)
+    params = np.where(answered, solution, np.nan)
+    params[free] = np.where(undetermined, np.nan, params[free])
+    covariance = np.full((count, len(start), len(start)), np.nan)
+    covariance[:, free[:, None], free] = np.moveaxis(np.where(answered, ends.covariance, np.nan), -1, 0)
+    at_bound = np.zeros(start.shape, np.int8)
+    at_bound[free] = at_upper.astype(np.int8) - at_lower
+    n_used = np.asarray(level.n_used).astype(np.int64)
+    n_left_out = np.asarray(level.n_left_out).astype(np.int64)
+    flags = np.where(n_left_out > 0, np.uint16(Flag.MASKED_SAMPLES), np.uint16(0))
+    for flag, where in (
+        (Flag.AT_LOWER, at_lower.any(axis=0)),
+        (Flag.AT_UPPER, at_upper.any(axis=0)),
+        (Flag.POORLY_DETERMINED, undetermined.any(axis=0) | vague | lost | (ends.vagueness > INSEPARABLE).any(axis=0)),
+        *find_misfits(
+            residuals,
+            n_used - n_free,
+            problem.noise_is_known,
+            problem.options.noise,
+        ),
+    ):
+        flags[where & solved] |= np.uint16(flag)
+    own = Fits(
+        params=params,
+        solution=solution,
+        covariance=covariance,
+        start=start,
+        status=status,
+        ended=ended,
+        flags=flags,
+        at_bound=at_bound,
+        cost=np.where(solved, state.here.cost, np.nan),
+        n_free=n_free,
+        n_shared=fits.n_shared[part],
+        n_used=n_used,
+        n_left_out=n_left_out,
+        n_iterations=np.asarray(state.iterations).astype(np.int32),
+        spread=np.asarray(level.spread).astype(np.float64),
+        chi2=np.where(solved, residuals.chi2, np.nan),
+        squares=np.where(solved, residuals.squares, np.nan),
+        attempt=fits.attempt[part],
+    )
+    fits.put(part, own)

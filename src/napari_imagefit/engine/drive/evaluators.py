@@ -1,0 +1,341 @@
+"""From parameters to sums, for some of the fits of a problem: by a compiled program, or in NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import solve_triangular
+
+from ..core.device import computing, in_precision, pool
+from ..core.errors import FitInputError
+from ..core.options import Criterion, Options
+from ..core.types import Floats
+from ..models.numpy_model import NumpyModel
+from ..models.prediction import linearise, prepare_values, values_of
+from ..sums.noise_and_loss import terms
+from ..sums.normal_equations import NormalSums, sums_of
+from ..sums.residual_sums import Residuals, residual_sums
+from ..sums.samples import ALONE, TILE, Samples
+from .level import Level
+from .loading import across, columns_of, lengths_of, rounded_to, samples_of, tiles_of
+from .problem import Problem
+
+# Fits whose sums are computed by one call of a program, if they are more than one: of few, and of more than so many.
+FITS_PER_CALL, MANY = 16, 512
+
+
+class Evaluator(Protocol):
+    """Sums over the samples of B fits; all arrays are NumPy's, in double precision."""
+
+    level: Level
+
+    @property
+    def samples(self) -> Samples | None:
+        """The samples ``(m, B)``, in NumPy; None where they are kept in tiles."""
+
+    def prepare(self) -> list[Future[Any]]:
+        """Have compiled what it will need."""
+
+    def sums(self, params: Floats, some: NDArray[np.intp] | None = None) -> Floats:
+        """Cost, gradient and lower triangle of JᵀJ by the free parameters ``(K, B)`` at parameters ``(n_params, B)``.
+
+        With `some` only for some of the fits, whose parameters are given.
+        """
+
+    def plain(self, params: Floats) -> Floats:
+        """The same of the residuals themselves, without a robust loss."""
+
+    def residuals(self, params: Floats) -> Residuals:
+        """Sums over residuals at the end."""
+
+
+def evaluator_of(problem: Problem, positions: slice) -> Evaluator:
+    """The evaluator for fits at these positions."""
+    if isinstance(problem.model, NumpyModel) or problem.whole or problem.root is not None:
+        return RowEvaluator(problem, positions)
+    if is_large(problem):
+        return TileEvaluator(problem, positions.start)
+    return BlockEvaluator(problem, positions)
+
+
+def is_large(problem: Problem) -> bool:
+    """Whether each fit has more samples than one tile."""
+    compiled = not (isinstance(problem.model, NumpyModel) or problem.whole or problem.root is not None)
+    return compiled and problem.padded_length > TILE
+
+
+def free_sums(n: int, free: Sequence[int]) -> NDArray[np.intp]:
+    """Where the sums of the free parameters are among those of all `n`."""
+
+    def product(i: int, j: int) -> int:
+        i, j = max(i, j), min(i, j)
+        return 1 + n + i * (i + 1) // 2 + j
+
+    gradient = [1 + i for i in free]
+    products = [product(i, j) for k, i in enumerate(free) for j in free[: k + 1]]
+    return np.array([0, *gradient, *products])
+
+
+def _plain(options: Options) -> Options:
+    return replace(options, loss="linear")
+
+
+class BlockEvaluator:
+    """Fits whose samples are one block ``(B, m)``: compiled sums, values for the last look as the model has them."""
+
+    def __init__(self, problem: Problem, positions: slice) -> None:
+        self.problem = problem
+        self.options = problem.options
+        self.dtype = np.dtype(problem.options.dtype)
+        self.samples = samples_of(problem, positions)
+        self.count = self.samples.data.shape[1]
+        self.level = Level.of(self.options.criterion, self.samples, lengths_of(problem, positions))
+        one = problem.padded_length >= ALONE or max(problem.requested, problem.n_fits) == 1
+        self.width = 1 if one else FITS_PER_CALL if self.count <= MANY else MANY
+        blocks = -(-self.count // self.width)
+        self.block = across(self.samples, problem.padded_length, blocks * self.width, self.dtype)
+        self.chosen = free_sums(len(problem.model.names), problem.free)
+        self.programs = NormalSums(problem.model, self.options, stacked=True)
+        # the sums of several stretches are added up in order
+        self.length = np.int32(self.problem.n_samples) if self.width == 1 else None
+
+    def prepare(self) -> list[Future[Any]]:
+        with computing(self.options):
+            found = [self.programs.prepare(*self._arguments(np.zeros(self.width, np.intp)), self.length)]
+        m, fits = self.samples.data.shape
+        return found + prepare_values(self.problem.model, m, fits, self.options)
+
+    def _arguments(self, some: NDArray[np.intp], params: Floats | None = None) -> tuple[Samples, tuple[Any, ...]]:
+        """The samples of `width` fits, and their parameters."""
+
+        def rows(array: NDArray[Any] | None) -> NDArray[Any] | None:
+            return array if array is None or array.ndim < 2 or len(array) == 1 else array[some]
+
+        block = self.block
+        samples = Samples(
+            tuple(rows(c) for c in block.coords),
+            rows(block.data),
+            rows(block.weights),
+            rows(block.shift),
+            block.f_scale,
+        )
+        if params is None:
+            params = np.ones((len(self.problem.model.names), self.width))
+        return samples, tuple(row for row in params.astype(self.dtype))
+
+    def sums(self, params: Floats, some: NDArray[np.intp] | None = None) -> Floats:
+        return self._sums(self.programs, params, some)
+
+    def _sums(self, programs: NormalSums, params: Floats, some: NDArray[np.intp] | None) -> Floats:
+        some = np.arange(self.count) if some is None else some
+        found = np.empty((self.chosen.size, some.size))
+        for first in range(0, some.size, self.width):
+            part = np.minimum(np.arange(first, first + self.width), some.size - 1)
+            arguments = self._arguments(some[part], params[:, part])
+            with computing(self.options):
+                program = programs.program(*arguments, self.length)
+                sums = np.asarray(program(*arguments, self.length))
+            count = min(self.width, some.size - first)
+            found[:, first : first + count] = sums[self.chosen, :count]
+        return found
+
+    def plain(self, params: Floats) -> Floats:
+        programs = NormalSums(self.problem.model, _plain(self.options), stacked=True)
+        return self._sums(programs, params, None)
+
+    def residuals(self, params: Floats) -> Residuals:
+        value = values_of(self.problem.model, self.samples.coords, params, self.options).astype(np.float64)
+        with np.errstate(all="ignore"):
+            return residual_sums(self.options.criterion, self.samples, value)
+
+
+class TileEvaluator:
+    """One fit of many samples: its tiles are looked at by all cores, and small sums meet on the host."""
+
+    samples: Samples | None = None
+
+    def __init__(self, problem: Problem, position: int) -> None:
+        self.problem, self.options = problem, problem.options
+        self.dtype = np.dtype(self.options.dtype)
+        with computing(self.options):
+            self.tiles, self.lengths = tiles_of(problem, position)
+        self.chosen = free_sums(len(problem.model.names), problem.free)
+        self.programs = NormalSums(problem.model, self.options, stacked=True)
+        self.level = Level.joined(list(pool().map(self._level, range(len(self.tiles)))))
+
+    def _wide(self, index: int) -> Samples:
+        """A tile in NumPy, ``(m, 1)``, in double precision, without padding."""
+        tile, length = self.tiles[index], self.lengths[index]
+
+        def column(array: Any) -> Any:
+            return None if array is None else rounded_to(np.asarray(array)[0, :length, None], self.dtype)
+
+        f_scale = None if tile.f_scale is None else np.asarray(tile.f_scale, np.float64)
+        return Samples(
+            tuple(column(c) for c in tile.coords), column(tile.data), column(tile.weights), column(tile.shift), f_scale
+        )
+
+    def _level(self, index: int) -> Level:
+        with np.errstate(all="ignore"):
+            return Level.of(self.options.criterion, self._wide(index), np.array([self.lengths[index]]))
+
+    def prepare(self) -> list[Future[Any]]:
+        params = tuple(np.ones((len(self.problem.model.names), 1), self.dtype))
+        with computing(self.options):
+            found = [self.programs.prepare(self.tiles[0], params, np.int32(0))]
+        return found + prepare_values(self.problem.model, TILE, 1, self.options)
+
+    def sums(self, params: Floats, some: NDArray[np.intp] | None = None) -> Floats:
+        del some
+        return self._sums(self.programs, params)
+
+    def _sums(self, programs: NormalSums, params: Floats) -> Floats:
+        rows = tuple(params.astype(self.dtype))
+        with computing(self.options):
+            program = programs.program(self.tiles[0], rows, np.int32(0))
+
+        def one(index: int) -> NDArray[Any]:
+            with computing(self.options):
+                return np.asarray(program(self.tiles[index], rows, np.int32(self.lengths[index])))
+
+        # always in the order of the tiles
+        total: Floats = np.sum(list(pool().map(one, range(len(self.tiles)))), axis=0, dtype=np.float64)
+        return total[self.chosen]
+
+    def plain(self, params: Floats) -> Floats:
+        return self._sums(NormalSums(self.problem.model, _plain(self.options), stacked=True), params)
+
+    def residuals(self, params: Floats) -> Residuals:
+        def one(index: int) -> Residuals:
+            samples = self._wide(index)
+            value = values_of(self.problem.model, samples.coords, params, self.options).astype(np.float64)
+            with np.errstate(all="ignore"):
+                return residual_sums(self.options.criterion, samples, value)
+
+        parts = list(pool().map(one, range(len(self.tiles))))
+        return Residuals(*(np.sum(values, axis=0) for values in zip(*parts, strict=True)))
+
+
+class RowEvaluator:
+    """Values and rows of J in NumPy: for functions that only NumPy can call, or whose samples belong together."""
+
+    def __init__(self, problem: Problem, positions: slice) -> None:
+        self.problem, self.options, self.model = problem, problem.options, problem.model
+        self.samples = samples_of(problem, positions)
+        self.level = Level.of(self.options.criterion, self.samples, lengths_of(problem, positions))
+        shape = len(self.model.names), self.samples.data.shape[1]
+        free = list(problem.free)
+        self.lower, self.upper = (
+            np.broadcast_to(columns_of(a, positions), shape)[free] for a in (problem.lower, problem.upper)
+        )
+        self._seen: tuple[Floats, Any, Floats, Floats, Floats | None] | None = None
+
+    def prepare(self) -> list[Future[Any]]:
+        return []
+
+    def sums(self, params: Floats, some: NDArray[np.intp] | None = None) -> Floats:
+        value, slopes, rho = self._look(params, some)
+        return self._reduced(self.options.criterion, value, slopes, rho, some)
+
+    def plain(self, params: Floats) -> Floats:
+        value, slopes, _ = self._look(params, None)
+        return self._reduced(Criterion(), value, slopes, None, None)
+
+    def _reduced(
+        self, criterion: Criterion, value: Floats, slopes: Floats, rho: Floats | None, some: NDArray[np.intp] | None
+    ) -> Floats:
+        samples = self._some(some)
+        with np.errstate(all="ignore"):
+            value = self._whitened(value, samples)
+            found = terms(criterion, value, samples, rho)
+            used = samples.usable()
+            rows = [np.where(used, found.slope * self._whitened(slope, samples), 0) for slope in slopes]
+            cost, residual = np.where(used, found.cost, 0), np.where(used, found.residual, 0)
+            if not self.problem.alone:
+                return np.stack(sums_of(cost, residual, rows, axis=0))
+            # products of matrices, for a fit by itself
+            columns = np.concatenate(rows, axis=1)
+            product = columns.T @ columns
+            return np.concatenate([cost.sum(axis=0), columns.T @ residual[:, 0], product[np.tril_indices(len(rows))]])[
+                :, None
+            ]
+
+    def residuals(self, params: Floats) -> Residuals:
+        value, _, rho = self._look(params, None)
+        with np.errstate(all="ignore"):
+            value = self._whitened(value, self.samples)
+            return residual_sums(self.options.criterion, self.samples, value, rho=rho)
+
+    def _some(self, some: NDArray[np.intp] | None) -> Samples:
+        samples = self.samples
+        if some is None or some.size == samples.data.shape[1]:
+            return samples
+
+        def columns(array: NDArray[Any] | None) -> NDArray[Any] | None:
+            return array if array is None or array.shape[1] == 1 else array[:, some]
+
+        return Samples(
+            tuple(columns(c) for c in samples.coords),
+            samples.data[:, some],
+            columns(samples.weights),
+            columns(samples.shift),
+            samples.f_scale,
+        )
+
+    def _look(self, params: Floats, some: NDArray[np.intp] | None) -> tuple[Floats, Floats, Floats | None]:
+        """The model's values ``(m, B)``, their derivatives ``(n_free, m, B)``, and a loss that is written in NumPy."""
+        if self._seen is not None and _same(self._seen[0], params) and _same(self._seen[1], some):
+            # functions need not be called twice at one place
+            return self._seen[2:]
+        free = self.problem.free
+        lower, upper = (bound if some is None else bound[:, some] for bound in (self.lower, self.upper))
+        if isinstance(self.model, NumpyModel):
+            value = self.model.values(params)
+            slopes = self.model.derivatives(params, value, free, lower, upper)
+        else:
+            coords = self._some(some).coords
+            value, slopes = linearise(self.model, coords, params, self.options)
+            slopes = slopes[list(free)]
+        rho = self._rho(np.asarray(value, np.float64), some)
+        self._seen = np.array(params), some, np.asarray(value, np.float64), np.asarray(slopes, np.float64), rho
+        return self._seen[2:]
+
+    def _whitened(self, values: Floats, samples: Samples) -> Floats:
+        """L⁻¹ times values ``(m, 1)``, where the data are correlated; what is not used is correlated with nothing."""
+        if self.problem.root is None:
+            return values
+        solved: Floats = solve_triangular(
+            self.problem.root, np.where(samples.usable(), values, 0), lower=True, check_finite=False
+        )
+        return solved
+
+    def _rho(self, value: Floats, some: NDArray[np.intp] | None) -> Floats | None:
+        """The terms of a loss that the user has written."""
+        loss = getattr(self.model, "rho", None) or self.options.loss
+        if not callable(loss):
+            return None
+        samples = self._some(some)
+        with np.errstate(all="ignore"):
+            residual = samples.weighted(self._whitened(value, samples) - samples.data)
+        # the user's function is to see the samples of the fit alone, as a vector
+        used = samples.usable()
+        with in_precision("float64"), np.errstate(all="warn"):
+            z = (residual[used] / float(self.options.f_scale)) ** 2
+            found = np.asarray(loss(z), np.float64)
+        if found.shape != (3, z.size):
+            raise FitInputError(
+                f"`loss` returns values of shape {found.shape}; give rho and its two derivatives, {(3, z.size)}"
+            )
+        rho = np.zeros((3, *value.shape))
+        rho[1] = 1
+        rho[:, used] = found
+        return rho
+
+
+def _same(one: NDArray[Any] | None, other: NDArray[Any] | None) -> bool:
+    return one is other or (one is not None and other is not None and np.array_equal(one, other, equal_nan=True))

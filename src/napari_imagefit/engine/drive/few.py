@@ -1,0 +1,297 @@
+"""The NumPy way: few fits, and large images. Nothing is compiled but the sums."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Generator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.device import cores, pool
+from ..core.fits import Fits
+from ..core.programs import wait_for
+from ..core.progress import Progress
+from ..core.types import Floats
+from ..linalg.algebra import NumberAlgebra, NumpyAlgebra
+from ..linalg.normal_matrix import Dense
+from ..models.starts import prepare_guess
+from ..solver.covariance import answer
+from ..solver.trust_region import RUNNING, Expansion, State, Task, Trial, begin, judge, propose, stay
+from ..sums.samples import ALONE, Samples
+from .coarse_problem import coarsen
+from .collect import store
+from .evaluators import Evaluator, evaluator_of, is_large
+from .level import Level
+from .loading import columns_of, rounded_to
+from .problem import Problem
+from .starting import find_starts
+
+# Samples from which on fewer of them are fitted from a guess; below, a few more steps of all of them cost as much.
+DESCEND_FROM = 1 << 19
+# The part of what the end explains that a start must lack to have been far from it.
+FAR = 0.01
+# Seconds between two yields.
+PATIENCE_S = 0.05
+
+Steps = Generator[Progress, None, None]
+Stop = Callable[[], bool]
+
+
+def fit_together(problem: Problem, positions: slice, fits: Fits, should_stop: Stop) -> Steps:
+    """Fit those at these positions, and fill in `fits`; yields several times a second."""
+    here = Progress(positions.start, problem.n_fits)
+    run = Run(problem, positions)
+    finder = Run(coarsen(single(problem, positions.start)), slice(0, 1)) if is_large(problem) else None
+    futures = run.prepare() + ([] if finder is None else finder.prepare())
+    if not all(future.done() for future in futures):
+        yield replace(here, compiling=True)
+        waiting = wait_for(futures, should_stop)
+        while True:
+            try:
+                next(waiting)
+            except StopIteration as end:
+                if not end.value:
+                    return
+                break
+            yield replace(here, compiling=True)
+    yield here
+    if finder is None:
+        start, steps_before = run.find_starts(), 0
+    else:
+        start, steps_before = yield from _from_fewer(run, finder, here, should_stop)
+    state, begun = yield from run.descend(start, here, should_stop)
+    given = run.given
+    other_start = finder is not None and np.isfinite(given).all() and not np.array_equal(given, start)
+    if other_start and run.was_far(state, begun):
+        # fewer samples have led away from where all of them lead
+        other, _ = yield from run.descend(given, here, should_stop)
+        steps_before += int(state.iterations[0])
+        if not float(state.here.cost[0]) <= float(other.here.cost[0]):
+            state, start = other, given
+    run.store(fits, start, state, steps_before)
+
+
+def _from_fewer(
+    run: Run, finder: Run, here: Progress, should_stop: Stop
+) -> Generator[Progress, None, tuple[Floats, int]]:
+    """Where fewer samples lead to, and the steps it took; only their guess where more steps of all cost as much."""
+    given = run.given
+    start = finder.find_starts()
+    if run.problem.n_samples < DESCEND_FROM and not np.isfinite(given).all():
+        return start, 0
+    state, _ = yield from finder.descend(start, here, should_stop)
+    end = start.copy()
+    end[list(run.problem.free)] = np.stack(state.x)
+    if 0 <= state.status[0] < RUNNING and np.isfinite(end).all():
+        start = end
+    else:
+        start = np.where(np.isfinite(given), given, start)
+    return np.where(np.isfinite(start), start, 1.0), int(state.iterations[0])
+
+
+def single(problem: Problem, position: int) -> Problem:
+    """One fit of a problem."""
+    own = slice(position, position + 1)
+
+    def column(array: NDArray[Any] | None) -> Any:
+        return None if array is None else columns_of(array, own)
+
+    return replace(
+        problem,
+        coords=tuple(c if c.ndim == 1 else c[:, position] for c in problem.coords),
+        data=problem.data[:, own],
+        weights=column(problem.weights),
+        shift=column(problem.shift),
+        start=column(problem.start),
+        lower=column(problem.lower),
+        upper=column(problem.upper),
+        lengths=None if problem.lengths is None else problem.lengths[own],
+    )
+
+
+class Run:
+    """Fits that are worked on together."""
+
+    def __init__(self, problem: Problem, positions: slice, evaluator: Evaluator | None = None) -> None:
+        self.problem, self.positions, self.options = problem, positions, problem.options
+        with np.errstate(all="ignore"):
+            self.evaluator: Evaluator = evaluator or evaluator_of(problem, positions)
+        self.count = positions.stop - positions.start
+        shape = len(problem.model.names), self.count
+        # the bits of a number are those of an array
+        self.algebra = (NumberAlgebra if self.count == 1 else NumpyAlgebra)(self.options.dtype)
+        self.given, self.lower, self.upper = (
+            np.array(np.broadcast_to(rounded_to(columns_of(a, positions), self.options.dtype), shape))
+            for a in (problem.start, problem.lower, problem.upper)
+        )
+
+    def prepare(self) -> list[Future[Any]]:
+        """Have compiled what is needed."""
+        found = self.evaluator.prepare()
+        if np.isnan(self.given).any() and self.evaluator.samples is not None:
+            found += prepare_guess(self.problem.model, *self._seen_by_guess()[0].arrays())
+        return found
+
+    def _seen_by_guess(self) -> tuple[Samples, Level, Floats, Floats, Floats]:
+        evaluator = self.evaluator
+        assert evaluator.samples is not None
+        found = evaluator.samples, evaluator.level, self.given, self.lower, self.upper
+        if self.count == 1 and self.problem.n_samples < ALONE:
+            # sums of one column are added up in another order than those of several
+            found = _doubled(found)
+        return found
+
+    def find_starts(self) -> Floats:
+        """Starts ``(n_params, B)``."""
+        if not np.isnan(self.given).any():
+            return self.given
+        with np.errstate(all="ignore"):
+            found = find_starts(self.problem.model, self.options, *self._seen_by_guess())
+        return rounded_to(np.array(found[:, : self.count], np.float64), self.options.dtype)
+
+    def task(self) -> Task:
+        """What does not change from step to step."""
+        free, criterion, eps = list(self.problem.free), self.options.criterion, self.options.eps
+        level = self.evaluator.level
+        norms = self.problem.norms
+        return Task(
+            self._rows(self.lower[free]),
+            self._rows(self.upper[free]),
+            self._rows(np.atleast_1d(level.rounding(criterion, eps))[None])[0],
+            self._rows(np.atleast_1d(level.size(criterion, eps))[None])[0],
+            None if norms is None else self._rows(np.broadcast_to(norms[free], (len(free), self.count))),
+        )
+
+    def _rows(self, array: NDArray[Any]) -> tuple[Any, ...]:
+        """Rows of an array ``(k, B)``: numbers for a single fit."""
+        array = np.asarray(array, np.float64)
+        return tuple(array[:, 0]) if self.count == 1 else tuple(array)
+
+    def _expansion(self, sums: Floats) -> Expansion:
+        n = len(self.problem.free)
+        rows = self._rows(sums)
+        return Expansion(rows[0], rows[1 : n + 1], Dense.of(rows[n + 1 :], n))
+
+    def descend(
+        self, start: Floats, here: Progress, should_stop: Stop
+    ) -> Generator[Progress, None, tuple[State, float]]:
+        """Fit from a start; returns the state in arrays ``(B,)``, and the cost at the start of a single fit."""
+        problem, options, algebra = self.problem, self.options, self.algebra
+        free = list(problem.free)
+        n = len(free)
+        with np.errstate(all="ignore"):
+            task = self.task()
+            held = task.held
+            any_held = any(np.any(h) for h in held)
+            wanted = sum(np.where(h, 0, 1) for h in held)
+            n_used = self._rows(np.atleast_1d(self.evaluator.level.n_used)[None])[0]
+            blank = self._expansion(np.zeros((1 + n + n * (n + 1) // 2, self.count)))
+            state = begin(algebra, task, self._rows(start[free]), blank, n_used >= wanted)
+        trial, told, begun = stay(state), time.perf_counter(), np.nan
+        params = np.array(start)
+        while np.any(state.status >= RUNNING) and not should_stop():
+            with np.errstate(all="ignore"):
+                there = self._evaluate(params, free, state, trial)
+                if any_held:
+                    there = there.without(algebra, held)
+                state = judge(algebra, task, options.tolerances, options.max_iterations, state, trial, there)
+                if np.isnan(begun):
+                    begun = float(np.ravel(there.cost)[0])
+                if not np.any(state.status >= RUNNING):
+                    break
+                trial = propose(algebra, task, state)
+            if time.perf_counter() - told > PATIENCE_S:
+                told = time.perf_counter()
+                yield replace(here, done=here.done + int(np.count_nonzero(state.status < RUNNING)))
+        return as_arrays(state), begun
+
+    def _evaluate(self, params: Floats, free: list[int], state: State, trial: Trial) -> Expansion:
+        """The sums where the trials lead to; NaN for fits that have ended."""
+        params[free] = np.reshape(trial.x, (len(free), self.count))
+        if self.count == 1:
+            return self._expansion(self.evaluator.sums(params))
+        some = np.flatnonzero(state.status >= RUNNING)
+        sums = self.evaluator.sums(params[:, some], some)
+        every = np.full((len(sums), self.count), np.nan)
+        every[:, some] = sums
+        return self._expansion(every)
+
+    def was_far(self, state: State, begun: float) -> bool:
+        """Whether the start explained less than 99 % of what the end explains."""
+        end = float(state.here.cost[0])
+        explained = 0.5 * float(self.evaluator.level.spread[0]) - end
+        return not begun - end <= FAR * max(explained, 0)
+
+    def store(self, fits: Fits, start: Floats, state: State, steps_before: int = 0) -> None:
+        """Fill in the results."""
+        problem, evaluator, n = self.problem, self.evaluator, len(self.problem.free)
+        ends = np.array(start)
+        ends[list(problem.free)] = np.stack(state.x)
+        with np.errstate(all="ignore"):
+            residuals = evaluator.residuals(ends)
+            plain = Dense.of(tuple(evaluator.plain(ends)[1 + n :]), n) if self.options.criterion.is_robust else None
+            task = Task(tuple(self.lower[list(problem.free)]), tuple(self.upper[list(problem.free)]), 0.0, 1.0)
+            found = answer(
+                NumpyAlgebra(self.options.dtype),
+                self.options.criterion,
+                task,
+                state,
+                residuals,
+                evaluator.level.n_used,
+                plain,
+            )
+            store(problem, self.positions, fits, start, state, evaluator.level, found, residuals)
+        fits.n_iterations[self.positions] += steps_before
+
+
+def as_arrays(state: State) -> State:
+    """The state with rows ``(B,)`` where they were numbers or JAX's."""
+
+    def one(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return type(value)(*map(one, value)) if hasattr(value, "_fields") else tuple(map(one, value))
+        return np.atleast_1d(np.asarray(value))
+
+    found: State = one(state)
+    return found
+
+
+def _doubled(values: Any) -> Any:
+    """Arrays ``(..., 1)`` of a single fit as those of two alike."""
+    if isinstance(values, tuple):
+        found = [_doubled(value) for value in values]
+        return type(values)(*found) if hasattr(values, "_fields") else tuple(found)
+    if isinstance(values, np.ndarray) and values.ndim:
+        return np.repeat(values, 2, axis=-1)
+    return values
+
+
+def fit_in_threads(problem: Problem, fits: Fits, should_stop: Stop) -> Steps:
+    """Fit one after the other, on all cores at once: for fits that are large, but no larger than one tile."""
+    stopped, done = False, 0
+    waiting, positions = set[Future[None]](), iter(range(problem.n_fits))
+
+    def fit(position: int) -> None:
+        for _ in fit_together(problem, slice(position, position + 1), fits, lambda: stopped):
+            pass
+
+    try:
+        while not stopped:
+            for position in itertools.islice(positions, 2 * cores() - len(waiting)):
+                waiting.add(pool().submit(fit, position))
+            if not waiting:
+                break
+            ended, waiting = wait(waiting, PATIENCE_S, FIRST_COMPLETED)
+            for future in ended:
+                future.result()
+            done += len(ended)
+            stopped = should_stop()
+            yield Progress(done, problem.n_fits)
+    finally:
+        stopped = True
+        wait(waiting)

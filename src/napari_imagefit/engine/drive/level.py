@@ -1,0 +1,97 @@
+"""What is known of the samples before they are fitted: how many, how large, how far from each other."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Self
+
+import numpy as np
+
+from ..core.array_module import xp
+from ..core.options import Criterion
+from ..core.types import Array
+from ..sums.normal_equations import add_up
+from ..sums.samples import Samples
+
+# Squares of the data's rounding that a cost may have and still be nothing but rounding.
+ROUNDING = 64
+
+
+class Level(NamedTuple):
+    """Of the samples of each fit, each ``(B,)``."""
+
+    n_used: Array
+    n_wanted: Array  # with those that are not finite
+    weight: Array  # Σw²
+    mean: Array  # weighted
+    spread: Array  # Σw²(d − mean)²
+    norm: Array  # Σw²d²
+    counts: Array  # Σ counts, for Poisson noise
+    usual: Array  # median of w²d², for a robust loss
+
+    @property
+    def n_left_out(self) -> Array:
+        """Samples that are not finite."""
+        return self.n_wanted - self.n_used
+
+    @classmethod
+    def of(cls, criterion: Criterion, samples: Samples, lengths: Array) -> Self:
+        """Of samples ``(m, B)``, of which those beyond the `lengths` ``(B,)`` are padding."""
+        used = samples.usable()
+        one = used.astype(samples.data.dtype)
+        data = xp.where(used, samples.data, 0)
+        square = one if samples.weights is None else xp.where(used, samples.weights * samples.weights, 0)
+        n_used, weight, moment, norm = add_up(one, square, square * data, square * data * data)
+        mean = moment / xp.where(weight > 0, weight, 1)
+        # integers, and terms that are constant, would keep XLA from making a vectorised loop of one pass
+        (spread,) = add_up(square * (data - mean) ** 2)
+        wanted = lengths
+        if samples.weights is not None:
+            wanted = xp.sum(xp.broadcast_to(samples.weights > 0, samples.data.shape), axis=0)
+        count = usual = 0.0 * mean
+        if criterion.noise == "poisson":
+            (count,) = add_up(xp.where(used, samples.counts(samples.data)[1], 0))
+        if criterion.is_robust:
+            # the largest may be an outlier
+            usual = nanmedian(xp.where(used, samples.weighted(samples.data) ** 2, xp.nan))
+            usual = xp.where(xp.isnan(usual), 0, usual)
+        return cls(n_used, wanted, weight, mean, spread, norm, count, usual)
+
+    @classmethod
+    def joined(cls, parts: list[Self]) -> Self:
+        """Of all samples of a fit, from those of its parts."""
+        each = cls(*(np.stack(values) for values in zip(*parts, strict=True)))
+        weight = each.weight.sum(axis=0)
+        mean = (each.weight * each.mean).sum(axis=0) / np.where(weight > 0, weight, 1)
+        spread = (each.spread + each.weight * (each.mean - mean) ** 2).sum(axis=0)
+        n_used, n_wanted, norm, counts = (
+            getattr(each, name).sum(axis=0) for name in ("n_used", "n_wanted", "norm", "counts")
+        )
+        return cls(n_used, n_wanted, weight, mean, spread, norm, counts, each.usual.mean(axis=0))
+
+    def rounding(self, criterion: Criterion, eps: float) -> Array:
+        """A cost that is nothing but the rounding of the data, ``(B,)``; for counts one that means nothing."""
+        least = ROUNDING * eps**2
+        if criterion.noise == "poisson":
+            return xp.maximum(least * self.counts, 1e-12)
+        return least * (self.n_used * self.usual if criterion.is_robust else self.norm)
+
+    def size(self, criterion: Criterion, eps: float) -> Array:
+        """The norm of what there is to explain; see `trust_region.Task`."""
+        spread, norm = self.spread, self.norm
+        if criterion.noise == "poisson":
+            spread = norm = self.counts
+        elif criterion.is_robust:
+            spread = norm = self.n_used * self.usual
+        # how far data are from their mean, or from 0 if they do not vary
+        square = xp.where(spread > ROUNDING * eps**2 * norm, spread, norm)
+        return xp.where(square > 0, xp.sqrt(square), 1)
+
+
+def nanmedian(values: Array) -> Array:
+    """Medians along the first axis of what is not NaN; NaN where there is nothing."""
+    ordered = xp.sort(values, axis=0)
+    count = xp.sum(~xp.isnan(values), axis=0)
+    low, high = xp.maximum(count - 1, 0) // 2, xp.minimum(count // 2, values.shape[0] - 1)
+    return 0.5 * (
+        xp.take_along_axis(ordered, low[None], axis=0)[0] + xp.take_along_axis(ordered, high[None], axis=0)[0]
+    )

@@ -1,0 +1,76 @@
+"""Starts of fits: those given, and the model's guess for the others, where the fit can begin."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..core.array_module import is_numpy, xp
+from ..core.options import Options
+from ..core.types import Array
+from ..models.evaluation import evaluate
+from ..models.model import Model
+from ..models.prediction import values_of
+from ..models.starts import guess_starts, moved_inside
+from ..sums.samples import Samples
+from .level import Level, nanmedian
+
+# Distances from the median of the neighbours, in usual ones, from which on a sample stands out.
+STANDS_OUT = 10
+
+
+def find_starts(
+    model: Model, options: Options, samples: Samples, level: Level, start: Array, lower: Array, upper: Array
+) -> Array:
+    """Starts ``(n_params, B)``: those given, and the model's guess where they are NaN, moved inside the bounds.
+
+    Parameters
+    ----------
+    samples : Samples
+        With the samples along the first axis.
+    start, lower, upper : arrays, ``(n_params, B)``
+    """
+    robust = options.criterion.is_robust
+    if is_numpy(start) and not np.isnan(start).any():
+        return start
+    found = guess_starts(model, samples.coords, *filled(samples, robust))
+    found = xp.where(xp.isnan(start), moved_inside(found, lower, upper), start)
+    if options.noise == "poisson":
+        found = _lifted(model, options, samples, level, found, xp.isnan(start) & (lower < upper))
+    return found
+
+
+def filled(samples: Samples, robust: bool) -> tuple[Array, Array]:
+    """Data and weights ``(m, B)`` as a guess takes them: both 0 where a sample is not usable.
+
+    For a robust loss, samples that stand out from their neighbours do not count either: a guess has no other defence
+    against them.
+    """
+    used = samples.usable()
+    if robust:
+        used = used & ~_stands_out(samples.data, used)
+    return xp.where(used, samples.data, 0), samples.weighted(used.astype(samples.data.dtype))
+
+
+def _stands_out(data: Array, used: Array) -> Array:
+    """Samples far from the median of the five around them, in units of how far samples usually are."""
+    known = xp.where(used, data, xp.nan)
+    around = xp.stack([xp.roll(known, shift, axis=0) for shift in range(-2, 3)])
+    distance = xp.abs(known - nanmedian(around))
+    return distance > STANDS_OUT * nanmedian(distance)
+
+
+def _lifted(model: Model, options: Options, samples: Samples, level: Level, start: Array, guessed: Array) -> Array:
+    """Starts of Poisson fits need rates above 0: raise the constant of the model by what lacks at worst."""
+    constant = next((i for i, name in enumerate(model.names) if name in ("offset", "intercept")), None)
+    if constant is None:
+        return start
+    if is_numpy(start):
+        value = values_of(model, samples.coords, start, options)
+    else:
+        value = evaluate(model.function, samples.coords, start)
+    rate, _ = samples.counts(value)
+    lowest = xp.min(xp.where(samples.usable(), rate, xp.inf), axis=0)
+    floor = 0.1 * level.counts / xp.maximum(level.n_used, 1)
+    weight = 1.0 if samples.weights is None else xp.max(samples.weights, axis=0)
+    lack = xp.where((lowest <= 0) & xp.isfinite(lowest) & guessed[constant], (floor - lowest) / weight, 0)
+    return xp.stack([row + lack if i == constant else row for i, row in enumerate(start)])
