@@ -16,10 +16,11 @@ from scipy import optimize
 from scipy.optimize._lsq.least_squares import IMPLEMENTED_LOSSES
 
 import napari_imagefit as nif
-from napari_imagefit.engine.sums.noise_and_loss import LEAST, Terms
-from napari_imagefit.engine.core.types import LOSSES
 from napari_imagefit.engine.core.options import Criterion
-from napari_imagefit.engine.sums.normal_equations import Samples
+from napari_imagefit.engine.core.types import LOSSES
+from napari_imagefit.engine.sums import noise_and_loss
+from napari_imagefit.engine.sums.noise_and_loss import LEAST, Terms
+from napari_imagefit.engine.sums.samples import Samples
 
 Floats = NDArray[np.float64]
 EPS = np.finfo(float).eps
@@ -28,10 +29,19 @@ TIGHT: dict[str, Any] = {"ftol": 1e-14, "xtol": 1e-12, "gtol": 1e-12, "max_itera
 
 
 def terms(criterion: Criterion, value: Any, data: Any, **how: Any) -> Terms:
-    """The terms of samples ``(m, 1)``; `how` holds weights, shift and f_scale."""
-    data = jnp.asarray(data)
-    samples = Samples((jnp.zeros((len(data), 1)),), data, **{k: jnp.asarray(v) for k, v in how.items()})
-    return criterion.terms(jnp.asarray(value), samples)
+    """The terms of samples ``(m, 1)`` by JAX; `how` holds weights, shift and f_scale. Those by NumPy are the same."""
+    data = np.asarray(data)
+    given = {name: np.asarray(values) for name, values in how.items()}
+    samples = Samples((np.zeros((len(data), 1)),), data, **given)
+    found = noise_and_loss.terms(criterion, jnp.asarray(value), jax.tree.map(jnp.asarray, samples))
+    if isinstance(value, np.ndarray):
+        with np.errstate(all="ignore"):
+            here = noise_and_loss.terms(criterion, value, samples)
+        for one, other in zip(here, found, strict=True):
+            assert isinstance(one, np.ndarray)
+            # roots and logarithms may differ in their last bits, of which a few operations make a few more
+            np.testing.assert_allclose(one, other, rtol=1e-13, atol=1e-300)
+    return found
 
 
 def spread_residuals() -> Floats:

@@ -1,21 +1,38 @@
-"""Cost, gradient and Gauss–Newton matrix against NumPy."""
+"""Cost, gradient and Gauss–Newton matrix against NumPy: the sums that are compiled, and those that evaluators make."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from napari_imagefit.engine.core.device import computing
+from napari_imagefit.engine.core.options import Criterion, Options
+from napari_imagefit.engine.drive.evaluators import (
+    FITS_PER_CALL,
+    MANY,
+    BlockEvaluator,
+    RowEvaluator,
+    TileEvaluator,
+    evaluator_of,
+    free_sums,
+)
+from napari_imagefit.engine.drive.problem import Problem
+from napari_imagefit.engine.linalg.normal_matrix import Dense
 from napari_imagefit.engine.models.model import Model, Parameter
-from napari_imagefit.engine.sums.normal_equations import Kernel, Samples, expand, over_tiles
-from napari_imagefit.engine.sums.samples import TILE
+from napari_imagefit.engine.models.numpy_model import NumpyModel
+from napari_imagefit.engine.sums.normal_equations import NormalSums, normal_sums, over_stretches
+from napari_imagefit.engine.sums.samples import STRETCH, TILE, Samples
 
-pytestmark = pytest.mark.usefixtures("x64")
-FREE = (0, 1, 2)
+pytestmark = pytest.mark.usefixtures("x64", "quiet")
+OPTIONS = Options()
 PARAMS = [Parameter(name) for name in ("a", "k", "c")]
+# cost, gradient, and the lower triangle of JᵀJ row by row
+Expected = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def model_values(coords: tuple[jax.Array, ...], a: jax.Array, k: jax.Array, c: jax.Array) -> jax.Array:
@@ -31,10 +48,8 @@ MODEL = Model("decay", model_values, PARAMS, 1, lambda _c, d, _w: jnp.ones((3, d
 GIVEN = replace(MODEL, jacobian=slopes)
 
 
-def by_numpy(
-    t: np.ndarray, data: np.ndarray, weights: np.ndarray | None, params: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The three sums, fit by fit and without the samples that do not count."""
+def by_numpy(t: np.ndarray, data: np.ndarray, weights: np.ndarray | None, params: np.ndarray) -> Expected:
+    """The three sums, fit by fit and without the samples that do not count; all arrays ``(m, B)``."""
     costs, gradients, grams = [], [], []
     for i in range(data.shape[1]):
         a, k, c = params[:, i]
@@ -46,19 +61,28 @@ def by_numpy(
         j = (w * np.stack([decay, -a * own * decay, np.ones_like(own)]))[:, used]
         costs.append(0.5 * r @ r)
         gradients.append(j @ r)
-        grams.append(j @ j.T)
-    return np.array(costs), np.array(gradients).T, np.moveaxis(grams, 0, -1)
+        grams.append((j @ j.T)[np.tril_indices(3)])
+    return np.array(costs), np.array(gradients).T, np.array(grams).T
 
 
-def check(model: Model, samples: Samples, params: np.ndarray, expected: tuple[np.ndarray, ...]) -> None:
-    there = jax.jit(lambda s, p: expand(Kernel(model, FREE), s, p))(samples, jnp.asarray(params))
+def flat(expected: Expected) -> np.ndarray:
+    return np.concatenate([expected[0][None], *expected[1:]])
+
+
+def check(model: Model, samples: Samples, params: np.ndarray, expected: Expected, length: Any = None) -> None:
+    """Through the programs that fits use, which may add up in any order, and as written."""
+    rows = tuple(params)
     # sums of the same numbers in another order
-    for ours, theirs in zip(jax.tree.leaves(there), expected, strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-11, atol=1e-12)
+    near = {"rtol": 1e-11, "atol": 1e-12}
+    for stacked in (True, False):
+        program = NormalSums(model, OPTIONS, stacked=stacked).program(samples, rows, length)
+        np.testing.assert_allclose(np.stack(program(samples, rows, length)), flat(expected), **near)
+    plain = jax.jit(lambda s, p, n: normal_sums(model, Criterion(), s, p, n))
+    np.testing.assert_allclose(np.stack(plain(samples, rows, length)), flat(expected), **near)
 
 
 @pytest.mark.parametrize("fits", [1, 6])
-@pytest.mark.parametrize("weighting", ["none", "column", "full"])
+@pytest.mark.parametrize("weighting", ["none", "common", "full"])
 @pytest.mark.parametrize("own", [False, True])
 @pytest.mark.parametrize("model", [MODEL, GIVEN], ids=["automatic", "given jacobian"])
 def test_sums(fits: int, weighting: str, own: bool, model: Model) -> None:
@@ -67,52 +91,120 @@ def test_sums(fits: int, weighting: str, own: bool, model: Model) -> None:
     t = rng.uniform(0, 3, (m, fits) if own else m)
     data = rng.normal(size=(m, fits))
     data[3, 0], data[5, 0], data[7, -1] = np.nan, np.inf, -np.inf
-    shape = {"none": None, "column": (m, 1), "full": (m, fits)}[weighting]
+    shape = {"none": None, "common": (m, 1), "full": (m, fits)}[weighting]
     weights = None if shape is None else rng.uniform(0.5, 2, shape)
     if weights is not None:
         weights[10] = 0
     params = rng.uniform(0.5, 2, (3, fits))
-    coords = (jnp.asarray(t if own else t[:, None]),)
-    samples = Samples(coords, jnp.asarray(data), None if weights is None else jnp.asarray(weights))
+    coords = (t.T.copy() if own else t[None],)
+    samples = Samples(coords, data.T.copy(), None if weights is None else weights.T.copy())
     check(model, samples, params, by_numpy(t, data, weights, params))
 
 
-@pytest.mark.parametrize("fits", [1, 4])
-@pytest.mark.parametrize("length", [1, TILE - 1, TILE, TILE + 1, 3 * TILE + 5, 4 * TILE])
-def test_tiles_and_padding(fits: int, length: int) -> None:
+@pytest.mark.parametrize("length", [1, STRETCH - 1, STRETCH, STRETCH + 1, 3 * STRETCH + 5, 4 * STRETCH])
+def test_stretches_and_padding(length: int) -> None:
     rng = np.random.default_rng(length)
-    m = 4 * TILE // fits
-    length = max(1, length // fits)
-    t = rng.uniform(0, 3, m)
-    data = rng.normal(size=(m, fits))
+    m = 4 * STRETCH
+    t, data = rng.uniform(0, 3, m), rng.normal(size=(m, 1))
     data[length:] = np.nan
-    params = rng.uniform(0.5, 2, (3, fits))
-    samples = Samples((jnp.asarray(t[:, None]),), jnp.asarray(data), None, jnp.int32(length))
-    check(MODEL, samples, params, by_numpy(t[:length], data[:length], None, params))
+    params = rng.uniform(0.5, 2, (3, 1))
+    samples = Samples((t[None],), data.T.copy())
+    check(MODEL, samples, params, by_numpy(t[:length], data[:length], None, params), np.int32(length))
 
 
-def test_tiles_add_up_to_one_piece() -> None:
-    data = jnp.asarray(np.random.default_rng(0).normal(size=(4 * TILE, 1)))
-    samples = Samples((jnp.arange(4.0 * TILE)[:, None],), data)
-    total = over_tiles(lambda s: jnp.sum(s.data * s.coords[0], axis=0), samples)
-    # 32 768 terms of both signs that almost cancel
-    np.testing.assert_allclose(total, jnp.sum(data * samples.coords[0], axis=0), rtol=1e-10)
+@pytest.mark.parametrize("length", [1, 500, 4096])
+def test_padding_of_several_fits(length: int) -> None:
+    rng = np.random.default_rng(length)
+    t, data = rng.uniform(0, 3, 4096), rng.normal(size=(4096, 4))
+    data[length:] = np.nan
+    params = rng.uniform(0.5, 2, (3, 4))
+    check(MODEL, Samples((t[None],), data.T.copy()), params, by_numpy(t[:length], data[:length], None, params))
+
+
+def test_padding_is_not_even_looked_at() -> None:
+    """Stretches beyond the length are skipped, whatever stands in them."""
+    rng = np.random.default_rng(0)
+    t, data, params = rng.uniform(0, 3, 4 * STRETCH), rng.normal(size=(4 * STRETCH, 1)), rng.uniform(0.5, 2, (3, 1))
+    kept = 2 * STRETCH
+    samples = Samples((t[None],), data.T.copy())
+    check(MODEL, samples, params, by_numpy(t[:kept], data[:kept], None, params), np.int32(kept))
+
+
+def test_stretches_add_up_to_one_piece() -> None:
+    m = 4 * STRETCH
+    data = np.random.default_rng(0).normal(size=(1, m))
+    samples = Samples((np.arange(float(m))[None],), data)
+    total = jax.jit(
+        lambda s, n: over_stretches(lambda one: jnp.sum(one.data * one.coords[0], axis=1), s, n)
+    )(samples, np.int32(m))  # fmt: skip
+    # 16 384 terms of both signs that almost cancel
+    np.testing.assert_allclose(total, np.sum(data * samples.coords[0], axis=1), rtol=1e-10)
 
 
 def test_a_model_that_is_not_finite_on_unused_samples_does_no_harm() -> None:
     pole = Model("pole", lambda c, a: a / c[0], [Parameter("a")], 1, lambda _c, d, _w: jnp.ones((1, d.shape[1])))
-    t = jnp.asarray([0.0, 1.0, 2.0, 4.0])[:, None]
-    data = jnp.asarray([np.nan, 2.0, 1.0, 0.5])[:, None]
-    there = expand(Kernel(pole, (0,)), Samples((t,), data), jnp.full((1, 1), 2.0))
-    assert [float(np.ravel(a)[0]) for a in jax.tree.leaves(there)] == pytest.approx([0, 0, 1 + 0.25 + 0.0625])
+    samples = Samples((np.array([[0.0, 1.0, 2.0, 4.0]]),), np.array([[np.nan, 2.0, 1.0, 0.5]]))
+    for given in (samples, Samples(samples.coords, np.zeros((1, 4)), np.array([[0.0, 0.0, 0.0, 1.0]]))):
+        params = (np.array([2.0]),)
+        found = NormalSums(pole, OPTIONS, stacked=True).program(given, params)(given, params, None)
+        expected = [0, 0, 1 + 0.25 + 0.0625] if given is samples else [0.125, 0.125, 0.0625]
+        assert np.ravel(found).tolist() == pytest.approx(expected)
 
 
-def test_only_the_free_parameters_are_differentiated() -> None:
+@pytest.mark.parametrize("free", [(2, 0), (0, 2), (1,), (0, 1, 2)])
+def test_the_sums_of_the_free_parameters_are_picked_out(free: tuple[int, ...]) -> None:
     rng = np.random.default_rng(0)
     t, data, params = rng.uniform(0, 3, 32), rng.normal(size=(32, 5)), rng.uniform(0.5, 2, (3, 5))
-    samples = Samples((jnp.asarray(t[:, None]),), jnp.asarray(data))
-    everything = by_numpy(t, data, None, params)
-    for model in (MODEL, GIVEN):
-        there = expand(Kernel(model, (2, 0)), samples, jnp.asarray(params))
-        np.testing.assert_allclose(there.gradient, everything[1][[2, 0]], rtol=1e-11)
-        np.testing.assert_allclose(there.gram.matrix, everything[2][np.ix_([2, 0], [2, 0])], rtol=1e-11)
+    cost, gradient, triangle = by_numpy(t, data, None, params)
+    whole = np.empty((3, 3, 5))
+    for k, (i, j) in enumerate(zip(*np.tril_indices(3), strict=True)):
+        whole[i, j] = whole[j, i] = triangle[k]
+    chosen = flat((cost, gradient, triangle))[free_sums(3, free)]
+    n = len(free)
+    np.testing.assert_array_equal(chosen[0], cost)
+    np.testing.assert_array_equal(chosen[1 : n + 1], gradient[list(free)])
+    np.testing.assert_array_equal(Dense.of(tuple(chosen[n + 1 :]), n).full(), whole[np.ix_(free, free)])
+
+
+def on_host(model: Model, t: np.ndarray) -> NumpyModel:
+    def values(params: np.ndarray) -> np.ndarray:
+        return np.asarray(params[0] * np.exp(-params[1] * t[:, None]) + params[2])
+
+    return NumpyModel(model.name, model.function, model.parameters, 1, model.guess, values=values)
+
+
+@pytest.mark.parametrize("kind", ["block", "one", "many", "long", "tiles", "host", "one on the host", "whole"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_what_every_evaluator_makes(kind: str, weighted: bool) -> None:
+    """Sums of the free parameters, of all fits and of some of them, and sums over the residuals."""
+    fits = {"block": FITS_PER_CALL + 3, "many": MANY + 1, "host": 5}.get(kind, 1)
+    m = {"long": 3000, "tiles": TILE + 1234}.get(kind, 30)
+    rng = np.random.default_rng(fits)
+    t, data = rng.uniform(0, 3, m), rng.normal(size=(m, fits))
+    data[4, 0], data[7, -1] = np.nan, np.inf
+    weights = rng.uniform(0.5, 2, (m, fits)) if weighted else None
+    model = on_host(MODEL, t) if "host" in kind else MODEL
+    whole = "host" in kind or kind == "whole"
+    problem = Problem.build(model, (t,), data, weights=weights, fixed={"k": 0.7}, options=OPTIONS, whole=whole)
+    problem = replace(problem, requested=fits)
+    evaluator = evaluator_of(problem, slice(0, fits))
+    wanted = TileEvaluator if kind == "tiles" else RowEvaluator if whole else BlockEvaluator
+    assert type(evaluator) is wanted
+    with computing(OPTIONS):
+        for future in evaluator.prepare():
+            future.result()
+    params = rng.uniform(0.5, 2, (3, fits))
+    params[1] = 0.7
+    cost, gradient, triangle = by_numpy(t, data, weights, params)
+    expected = np.stack([cost, gradient[0], gradient[2], triangle[0], triangle[3], triangle[5]])
+    # differences on the host know 10 digits
+    near = {"rtol": 1e-9, "atol": 1e-7} if "host" in kind else {"rtol": 1e-11, "atol": 1e-11}
+    np.testing.assert_allclose(evaluator.sums(params), expected, **near)
+    np.testing.assert_allclose(evaluator.plain(params), expected, **near)
+    if fits > 1:
+        some = np.array([3, 0, fits - 1])
+        np.testing.assert_allclose(evaluator.sums(params[:, some], some), expected[:, some], **near)
+    found = evaluator.residuals(params)
+    np.testing.assert_allclose(found.chi2, 2 * cost, rtol=1e-11)
+    np.testing.assert_allclose(found.squares, 2 * cost, rtol=1e-11)
+    assert evaluator.level.n_used.tolist() == np.isfinite(data).sum(axis=0).tolist()
