@@ -12,7 +12,7 @@ from scipy.optimize import least_squares
 import napari_imagefit as nif
 from napari_imagefit.engine.core.grid_coordinates import lattice
 from napari_imagefit.engine.core.programs import compiled_programs
-from napari_imagefit.engine.drive import large
+from napari_imagefit.engine.drive import few
 from napari_imagefit.engine.sums.samples import TILE
 
 SHAPE = (300, 290)
@@ -34,7 +34,7 @@ def image() -> np.ndarray:
 @pytest.fixture(params=[False, True], ids=["from the guess", "from binned pixels"])
 def start(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both ways to the start, whatever the number of pixels from which the other one is taken."""
-    monkeypatch.setattr(large, "DESCEND_FROM", 0 if request.param else 1 << 40)
+    monkeypatch.setattr(few, "DESCEND_FROM", 0 if request.param else 1 << 40)
 
 
 def found(result: nif.FitResult) -> np.ndarray:

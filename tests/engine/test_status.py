@@ -8,9 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from napari_imagefit.engine.core.programs import Runner
 from napari_imagefit.engine.core.status import Flag, Status
-from napari_imagefit.engine.drive import many
+from napari_imagefit.engine.drive import wide
 from napari_imagefit.engine.models.model import Model, Parameter
 
 M, FITS = 32, 8
@@ -140,16 +139,20 @@ def test_stopped_before_the_first_step_has_no_answer(fit: Any, data: np.ndarray)
 
 
 def test_stopped_on_the_way_keeps_what_it_has(fit: Any, data: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    # asked after every step of a chunk of thousands
-    monkeypatch.setattr(many, "STEPS", 1)
-    monkeypatch.setattr(many, "PATIENCE", 0.001)
-    call, steps = Runner.__call__, []
+    # asked soon after a step of a block of thousands
+    monkeypatch.setattr(wide, "PATIENCE_S", 0.001)
+    program, steps = wide._program, []
 
-    def counting(self: Runner, stage: Any, *args: Any) -> Any:
-        steps.extend([0] * (stage is many.advance))
-        return call(self, stage, *args)
+    def counting(wanted: Any) -> Any:
+        found = program(wanted)
 
-    monkeypatch.setattr(Runner, "__call__", counting)
+        def call(*args: Any) -> Any:
+            steps.append(0)
+            return found(*args)
+
+        return call if wanted[0][0] == "step" else found
+
+    monkeypatch.setattr(wide, "_program", counting)
     fits = fit(DECAY, (T,), np.tile(data, 16384), should_stop=lambda: len(steps) > 2)
     stopped = fits.status == Status.STOPPED
     on_the_way = stopped & (fits.n_iterations > 0)
@@ -158,6 +161,24 @@ def test_stopped_on_the_way_keeps_what_it_has(fit: Any, data: np.ndarray, monkey
     never_begun = stopped & np.isnan(fits.cost)
     assert never_begun.any()
     assert np.isnan(fits.params[:, never_begun]).all()
+
+
+@pytest.mark.parametrize("count", [1, FITS])
+def test_few_fits_that_are_stopped_keep_what_they_have(fit: Any, data: np.ndarray, count: int) -> None:
+    data = data[:, :count]
+    done = fit(DECAY, (T,), data)
+    assert (done.n_iterations > 3).all()
+    for most in range(1, 6):
+        asked: list[int] = []
+        fits = fit(DECAY, (T,), data, should_stop=lambda asked=asked, most=most: asked.append(0) or len(asked) > most)
+        begun = ~np.isnan(fits.cost)
+        assert (fits.status == Status.STOPPED).all()
+        assert (fits.n_iterations < 6).all()
+        assert (fits.cost[begun] > done.cost[begun]).all()
+        assert np.isfinite(fits.params[:, begun]).all()
+        assert np.isnan(fits.params[:, ~begun]).all()
+    assert begun.all()
+    assert (fits.n_iterations > 0).all()
 
 
 def test_at_a_bound(fit: Any, data: np.ndarray) -> None:
