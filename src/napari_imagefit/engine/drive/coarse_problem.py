@@ -9,13 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.grid_coordinates import LatticeCoordinate
-from ..sums.samples import TILE, bucket
+from ..sums.samples import TILE
 from .problem import Problem
 
 # Bins or samples of the smaller problem: a 64th of all, within these limits.
 FEWEST, MOST = 4096, 16384
-# What these are padded to.
-LENGTHS = tuple(sorted({bucket(FEWEST), bucket(MOST)}))
 
 
 def coarsen(problem: Problem) -> Problem:

@@ -101,12 +101,10 @@ class BlockEvaluator:
         self.block = across(self.samples, problem.padded_length, blocks * self.width, self.dtype)
         self.chosen = free_sums(len(problem.model.names), problem.free)
         self.programs = NormalSums(problem.model, self.options, stacked=True)
-        # the sums of several stretches are added up in order
-        self.length = np.int32(self.problem.n_samples) if self.width == 1 else None
 
     def prepare(self) -> list[Future[Any]]:
         with computing(self.options):
-            found = [self.programs.prepare(*self._arguments(np.zeros(self.width, np.intp)), self.length)]
+            found = [self.programs.prepare(*self._arguments(np.zeros(self.width, np.intp)))]
         m, fits = self.samples.data.shape
         return found + prepare_values(self.problem.model, m, fits, self.options)
 
@@ -138,8 +136,8 @@ class BlockEvaluator:
             part = np.minimum(np.arange(first, first + self.width), some.size - 1)
             arguments = self._arguments(some[part], params[:, part])
             with computing(self.options):
-                program = programs.program(*arguments, self.length)
-                sums = np.asarray(program(*arguments, self.length))
+                program = programs.program(*arguments)
+                sums = np.asarray(program(*arguments))
             count = min(self.width, some.size - first)
             found[:, first : first + count] = sums[self.chosen, :count]
         return found
@@ -187,7 +185,7 @@ class TileEvaluator:
     def prepare(self) -> list[Future[Any]]:
         params = tuple(np.ones((len(self.problem.model.names), 1), self.dtype))
         with computing(self.options):
-            found = [self.programs.prepare(self.tiles[0], params, np.int32(0))]
+            found = [self.programs.prepare(self.tiles[0], params)]
         return found + prepare_values(self.problem.model, TILE, 1, self.options)
 
     def sums(self, params: Floats, some: NDArray[np.intp] | None = None) -> Floats:
@@ -197,11 +195,11 @@ class TileEvaluator:
     def _sums(self, programs: NormalSums, params: Floats) -> Floats:
         rows = tuple(params.astype(self.dtype))
         with computing(self.options):
-            program = programs.program(self.tiles[0], rows, np.int32(0))
+            program = programs.program(self.tiles[0], rows)
 
         def one(index: int) -> NDArray[Any]:
             with computing(self.options):
-                return np.asarray(program(self.tiles[index], rows, np.int32(self.lengths[index])))
+                return np.asarray(program(self.tiles[index], rows))
 
         # always in the order of the tiles
         total: Floats = np.sum(list(pool().map(one, range(len(self.tiles)))), axis=0, dtype=np.float64)

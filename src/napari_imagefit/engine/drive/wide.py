@@ -397,7 +397,7 @@ class _Work:
             step_of = _program(programs.step(*self._blank(len(self.free))))
         while True:
             with computing(self.options):
-                sums = sums_of(samples, tuple(rows), None)
+                sums = sums_of(samples, tuple(rows))
             with computing(_in_double(self.options)):
                 sums = tuple(sums[i] for i in self.chosen)
                 state, trial, x = step_of(task, self.tolerances, self.limit, state, trial, sums)
@@ -422,7 +422,7 @@ class _Work:
             found = _program(programs.ends(samples, rows))(samples, rows)
             residuals = Residuals(*(np.asarray(a, np.float64)[:count] for a in found))
             if self.options.criterion.is_robust:
-                sums = programs.plain.program(samples, rows)(samples, rows, None)
+                sums = programs.plain.program(samples, rows)(samples, rows)
                 elements = tuple(np.asarray(sums[i], np.float64)[:count] for i in self.chosen[1 + n :])
                 plain = Dense.of(elements, n)
         state, task, level = tree_map(lambda a: np.asarray(a)[..., :count], (state, left.task, left.level))

@@ -14,7 +14,7 @@ from ..core.device import in_precision
 from ..core.types import Loss, LossFunction
 from ..models.model import Array
 from ..models.trace import Traced, trace
-from ..sums.samples import STRETCH, TILE, bucket
+from ..sums.samples import TILE, bucket
 from .arguments import CurveInput
 from .backends import Plan, Real, check_jacobian, compiled, length_of, on_host, samplewise
 from .traces import TracesOf
@@ -33,9 +33,8 @@ def padded_length(length: int, flength: int | None) -> int:
     """The length to which data are padded."""
     if flength is None or length > flength:
         return bucket(length)
-    # long ones are looked at in pieces, of which there must be a whole number
-    whole = TILE if flength > TILE else STRETCH if flength > STRETCH else 1
-    return -(-flength // whole) * whole
+    # long ones are looked at in tiles, of which there must be a whole number
+    return flength if flength <= TILE else -(-flength // TILE) * TILE
 
 
 def plan_for(
@@ -99,7 +98,7 @@ def _padded(x: Any, flength: int | None) -> tuple[int, Real | None]:
     if not isinstance(x, np.ndarray) or not x.ndim or not x.shape[-1]:
         return 0, None
     length = x.shape[-1]
-    rows = min(padded_length(length, flength), STRETCH)
+    rows = min(padded_length(length, flength), TILE)
     return rows, np.concatenate([x, np.repeat(x[..., -1:], max(0, rows - length), axis=-1)], axis=-1)[..., :rows]
 
 

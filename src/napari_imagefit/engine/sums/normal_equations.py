@@ -7,8 +7,8 @@ held.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from ..core.types import Array
 from ..models.evaluation import jacobian
 from ..models.model import Model
 from .noise_and_loss import terms
-from .samples import STRETCH, Samples
+from .samples import Samples
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -30,12 +30,8 @@ if TYPE_CHECKING:
 else:
     jax, jnp = LazyModule("jax"), LazyModule("jax.numpy")
 
-Sums = TypeVar("Sums")
 
-
-def normal_sums(
-    model: Model, criterion: Criterion, samples: Samples, params: tuple[Array, ...], length: Array | None = None
-) -> tuple[Array, ...]:
+def normal_sums(model: Model, criterion: Criterion, samples: Samples, params: tuple[Array, ...]) -> tuple[Array, ...]:
     """Cost, gradient by all parameters, and the lower triangle of JᵀJ row by row, each ``(B,)``.
 
     Parameters
@@ -43,25 +39,17 @@ def normal_sums(
     samples : Samples
         With the samples along the last axis; of any type of numbers, the parameters' is computed in.
     params : tuple of arrays, each ``(B,)``
-    length : int array, ``()``, optional
-        Samples beyond it are padding, for a single fit.
     """
-    dtype = params[0].dtype
+    samples = _widened(samples, params[0].dtype)
+    value, slopes = jacobian(model, samples.coords, params, across=True)
+    found = terms(criterion, value, samples)
+    used = samples.usable()
 
-    def piece(part: Samples) -> tuple[Array, ...]:
-        part = _widened(part, dtype)
-        value, slopes = jacobian(model, part.coords, params, across=True)
-        found = terms(criterion, value, part)
-        used = part.usable()
+    def of_used(values: Array) -> Array:
+        return xp.where(used, values, 0)
 
-        def of_used(values: Array) -> Array:
-            return xp.where(used, values, 0)
-
-        rows = [of_used(found.slope * slope) for slope in slopes]
-        return sums_of(of_used(found.cost), of_used(found.residual), rows, axis=1)
-
-    found: tuple[Array, ...] = over_stretches(piece, samples, length)
-    return found
+    rows = [of_used(found.slope * slope) for slope in slopes]
+    return sums_of(of_used(found.cost), of_used(found.residual), rows, axis=1)
 
 
 def sums_of(cost: Array, residual: Array, slopes: Sequence[Array], axis: int) -> tuple[Array, ...]:
@@ -76,30 +64,6 @@ def add_up(*values: Array, axis: int = 0) -> tuple[Array, ...]:
     alike = tuple(xp.broadcast_arrays(*values))
     sums: tuple[Array, ...] = xp.reduce_sums(alike, axis)
     return sums
-
-
-def over_stretches(piece: Callable[[Samples], Sums], samples: Samples, length: Array | None) -> Sums:
-    """Add up what `piece` returns for stretches of one fit's samples, and skip the padding."""
-    m = samples.data.shape[1]
-    if length is None or m <= STRETCH:
-        return piece(samples)
-
-    def stretch(index: Array) -> Samples:
-        def some(array: Array | None) -> Array | None:
-            if array is None or array.ndim < 2:
-                return array
-            return jax.lax.dynamic_slice_in_dim(array, index * STRETCH, STRETCH, axis=1)
-
-        return jax.tree.map(some, samples)
-
-    def add(index: Array, sums: Sums) -> Sums:
-        total: Sums = jax.tree.map(jnp.add, sums, piece(stretch(index)))
-        return total
-
-    shapes = jax.eval_shape(piece, jax.eval_shape(stretch, jnp.zeros((), jnp.int32)))
-    zero = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-    total: Sums = jax.lax.fori_loop(0, (length + STRETCH - 1) // STRETCH, add, zero)
-    return total
 
 
 def _widened(samples: Samples, dtype: Any) -> Samples:
@@ -129,9 +93,9 @@ class NormalSums:
     def __init__(self, model: Model, options: Options, *, stacked: bool) -> None:
         self.model, self.options, self.stacked = model, options, stacked
 
-    def _request(self, samples: Samples, params: tuple[Array, ...], length: Any) -> tuple[Any, ...]:
+    def _request(self, samples: Samples, params: tuple[Array, ...]) -> tuple[Any, ...]:
         model, criterion, stacked = self.model, self.options.criterion, self.stacked
-        shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(np.shape(a), a.dtype), (samples, params, length))
+        shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(np.shape(a), a.dtype), (samples, params))
         key = (
             "sums",
             model.key,
@@ -144,18 +108,18 @@ class NormalSums:
             tuple((leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(shapes)),
         )
 
-        def function(samples: Samples, params: tuple[Array, ...], length: Any) -> Any:
-            found = normal_sums(model, criterion, samples, params, length)
+        def function(samples: Samples, params: tuple[Array, ...]) -> Any:
+            found = normal_sums(model, criterion, samples, params)
             return jnp.stack(found) if stacked else found
 
         return key, function, shapes
 
-    def prepare(self, samples: Samples, params: tuple[Array, ...], length: Any = None) -> Future[Any]:
+    def prepare(self, samples: Samples, params: tuple[Array, ...]) -> Future[Any]:
         """Have it compiled in the background."""
-        key, function, shapes = self._request(samples, params, length)
+        key, function, shapes = self._request(samples, params)
         return request(key, function, shapes, self.options, reassociate=self.model.reassociate)
 
-    def program(self, samples: Samples, params: tuple[Array, ...], length: Any = None) -> Any:
+    def program(self, samples: Samples, params: tuple[Array, ...]) -> Any:
         """The program, compiled if need be."""
-        key, function, shapes = self._request(samples, params, length)
+        key, function, shapes = self._request(samples, params)
         return find(key) or obtain(key, function, shapes, self.options, reassociate=self.model.reassociate)

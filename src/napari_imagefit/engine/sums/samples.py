@@ -10,27 +10,14 @@ from ..core.types import Array
 
 # Samples of a large image that are looked at in one piece: enough that calls cost little, few enough for a cache.
 TILE = 65536
-# Samples that a program adds up before it looks whether there are more.
-STRETCH = 4096
 
 
 def bucket(length: int) -> int:
     """The number of samples to which data of a length are padded, so that a few programs serve all lengths.
 
-    Powers of two for small ones, of four for larger ones, then whole pieces of a large image.
+    Powers of two, then whole tiles of a large image.
     """
-    small = max(16, 1 << (length - 1).bit_length())
-    if small < ALONE:
-        return small
-    large = STRETCH
-    while large < min(length, TILE):
-        large *= 4
-    return large if length <= TILE else -(-length // TILE) * TILE
-
-
-def rows_of(length: int) -> int:
-    """The samples that a model sees at once if a single fit has so many, padded."""
-    return min(length, TILE)
+    return -(-length // TILE) * TILE if length > TILE else max(16, 1 << (length - 1).bit_length())
 
 
 class Samples(NamedTuple):
