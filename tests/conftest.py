@@ -3,28 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 
 import pytest
-
-CACHE = "NAPARI_IMAGEFIT_CACHE"
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """What one process of this run has compiled, the others need not; nothing is left of an earlier run."""
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        return
-    folder = tempfile.mkdtemp(prefix="imagefit-tests-")
-    os.environ[CACHE] = folder
-
-    def forget() -> None:
-        os.environ[CACHE] = "off"
-        shutil.rmtree(folder, ignore_errors=True)
-
-    config.add_cleanup(forget)
 
 
 @pytest.fixture(autouse=True)

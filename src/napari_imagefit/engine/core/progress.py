@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from ..results.fit_result import FitResult
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -22,4 +19,4 @@ class Progress:
     done: int
     total: int
     compiling: bool = False
-    partial: FitResult | None = None
+    partial: Any = None
