@@ -22,7 +22,7 @@ from .model import Parameter
 
 COMBINATIONS = 64
 # Samples that are enough to tell a good start from a bad one.
-ENOUGH = 8192
+ENOUGH = 4096
 # Values that are computed at once where combinations are tried side by side: few enough for a cache.
 SIDE_BY_SIDE = 32768
 
