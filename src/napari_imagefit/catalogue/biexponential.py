@@ -7,7 +7,7 @@ import numpy as np
 from ..engine.core.array_module import xp
 from ..engine.models.model import Array, Model, Parameter
 from .curves import Coords
-from .estimate import Regression, best_of, ratio
+from .estimate import Regression, add_each, best_of, ratio
 from .pairs import Sums, falling_row, find_pair
 from .separable import centred, regress_in_turn, regress_pair, span_of
 
@@ -49,7 +49,7 @@ def _slow(row: Array, since: Array, span: Array, target: Array, weights: Array) 
     straight, bend = centred(part, weights), centred(part * part, weights)
     of_row, on_row = xp.sum(squares * row * row, axis=1), xp.sum(squares * row * target, axis=1)
     common = xp.sum(squares * row * straight, axis=1)
-    of_line, on_line = xp.sum(squares * straight * straight, axis=0), xp.sum(squares * straight * target, axis=0)
+    of_line, on_line = add_each(squares * straight * straight, squares * straight * target)
     gains = _explained(Sums(of_line, of_row, common, on_line, on_row), of_line)
     rate = SLOWEST_RATE * 2 ** (0.5 * xp.argmax(gains, axis=0).astype(target.dtype))
 
@@ -93,7 +93,7 @@ def _guess_biexponential(coords: Coords, data: Array, weights: Array) -> Array:
     # from five times the span on, in steps of √2
     row = falling_row(since, SLOWEST_RATE / span, octaves=OCTAVES, parts=2)
     squares = weights * weights
-    row = row - ratio(xp.sum(squares * row, axis=1), xp.sum(squares, axis=0))[:, None]
+    row = row - ratio(xp.sum(squares * row, axis=1), add_each(squares)[0])[:, None]
     fast, slow = find_pair(row, target, weights, _explained)
     gain, found = attempt(*(span / SLOWEST_RATE * 2 ** (-0.5 * place) for place in (fast, slow)))
     gain, found = closer(gain, found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..engine.core.array_module import xp
 from ..engine.models.model import Array, Model, Parameter
-from .estimate import Regression, best_of, extent, find_blob, ratio, thinned
+from .estimate import Regression, add_each, best_of, extent, find_blob, ratio, thinned
 from .surfaces import OFFSET, SIGMA_X, SIGMA_Y, Coords, X, Y
 
 CASTIN = "Y. Castin, R. Dum, Phys. Rev. Lett. 77, 5315 (1996)"
@@ -109,8 +109,8 @@ def _guess_bimodal(coords: Coords, data: Array, weights: Array) -> Array:
         condensate = _three_halves(_parabola((y, x), blob.y, blob.x, narrow * sigma_y, narrow * sigma_x))
         t, c = (a - regression.mean_of(a) for a in (thermal, condensate))
         squares, product = regression.squares, regression.product
-        tt, cc, tc = (xp.sum(squares * a * b, axis=0) for a, b in ((t, t), (c, c), (t, c)))
-        td, cd = xp.sum(product * t, axis=0), xp.sum(product * c, axis=0)
+        tt, cc, tc = add_each(squares * t * t, squares * c * c, squares * t * c)
+        td, cd = add_each(product * t, product * c)
         determinant = tt * cc - tc * tc
         a_t, a_c = ratio(td * cc - cd * tc, determinant), ratio(cd * tt - td * tc, determinant)
         # neither part may be negative: leave out the one that is

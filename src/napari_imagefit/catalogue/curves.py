@@ -28,11 +28,13 @@ def guess_exponential(coords: Coords, data: Array, weights: Array) -> Array:
     """The best of a row of time constants, amplitude and offset regressed for each."""
     t = coords[0]
     level = Level.of(data, weights)
-    if t.shape[1] == 1 < data.shape[1]:
+    if t.shape[1] == 1 < data.shape[1] and not is_numpy(t, data, weights):
         # what the fits have in common must not depend on which samples one of them uses
         low, _, span = span_of(t, xp.ones_like(t))
     else:
         low, _, span = span_of(t, weights)
+    if is_numpy(low, span) and (low == low[0]).all() and (span == span[0]).all():
+        low, span = low[:1], span[:1]
     # measured from the first sample, so that no exponential of a large number is needed
     since = (t - low) / span
     of_weights, of_data = _falls(since, level)

@@ -66,6 +66,13 @@ def add_up(*terms: Array) -> tuple[Array, ...]:
     return sums
 
 
+def add_each(*terms: Array) -> tuple[Array, ...]:
+    """As `add_up`, each in a loop of its own: over many fits XLA makes vectors of those, not of one over all terms."""
+    if is_numpy(terms):
+        return add_up(*terms)
+    return tuple(xp.sum(term, axis=0) for term in terms)
+
+
 def extents(arrays: tuple[Array, ...], weights: Array) -> list[tuple[Array, Array]]:
     """Least and largest value, of each array, of the samples that count; 0 and 1 where none does."""
     used = weights > 0
@@ -146,13 +153,13 @@ class Regression(NamedTuple):
 
     def mean_of(self, a: Array) -> Array:
         """Weighted mean."""
-        return ratio(xp.sum(self.squares * a, axis=0), self.total)
+        return ratio(add_each(self.squares * a)[0], self.total)
 
     def on(self, basis: Array) -> Line:
         """The regression on one basis function ``(m, B)``."""
         x = self.mean_of(basis)
         own = basis - x
-        xx, xy = xp.sum(self.squares * own * own, axis=0), xp.sum(self.product * own, axis=0)
+        xx, xy = add_each(self.squares * own * own, self.product * own)
         # what is left of a constant is its rounding
         xx = xp.where(xx > (8 * xp.finfo(xx.dtype).eps * x) ** 2 * self.total, xx, 0)
         amplitude = ratio(xy, xx)
@@ -391,7 +398,8 @@ def _powers(sight: Sight) -> Array | tuple[Array, ...]:
     first_y, first_x = _first(sight)
     y, x = sight.y - first_y, sight.x - first_x
     powers = (xp.ones_like(y), y, x, y * y, x * x, y * x)
-    if y.shape[1] == 1 == x.shape[1] and (sight.data.shape[1] > 1 or is_numpy(y, x, sight.data)):
+    m, fits = sight.data.shape
+    if y.shape[1] == 1 == x.shape[1] and (fits > 1 or (m >= ALONE and is_numpy(y, x, sight.data))):
         return xp.concatenate([power.T for power in powers])
     return powers
 

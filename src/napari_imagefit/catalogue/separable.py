@@ -12,7 +12,7 @@ import numpy as np
 
 from ..engine.core.array_module import xp
 from ..engine.models.model import Array
-from .estimate import Regression, best_of, extent, ratio
+from .estimate import Regression, add_each, best_of, extent, ratio
 
 
 class Pair(NamedTuple):
@@ -26,7 +26,7 @@ class Pair(NamedTuple):
 def mean(a: Array, weights: Array) -> Array:
     """Weighted mean of the samples that count."""
     w = weights * weights
-    return ratio(xp.sum(w * a, axis=0), xp.sum(w, axis=0))
+    return ratio(*add_each(w * a, w))
 
 
 def centred(a: Array, weights: Array) -> Array:
@@ -39,7 +39,7 @@ def regress_alone(basis: Array, squares: Array, product: Array) -> tuple[Array, 
 
     Weights² and their product with the data are what is given.
     """
-    on_basis, own = xp.sum(product * basis, axis=0), xp.sum(squares * basis * basis, axis=0)
+    on_basis, own = add_each(product * basis, squares * basis * basis)
     factor = ratio(on_basis, own)
     return factor, factor * on_basis
 
@@ -50,10 +50,10 @@ def regress_pair(a: Array, b: Array, squares: Array, product: Array) -> Pair:
     Weights² and their product with the data are what is given.
     """
     part = squares * a
-    aa, bb, on_a = (xp.sum(terms, axis=0) for terms in (part * a, squares * b * b, product * a))
-    share = ratio(xp.sum(part * b, axis=0), aa)
+    aa, ab, bb, on_a = add_each(part * a, part * b, squares * b * b, product * a)
+    share = ratio(ab, aa)
     rest = b - share * a
-    own, on_rest = xp.sum(squares * rest * rest, axis=0), xp.sum(product * rest, axis=0)
+    own, on_rest = add_each(squares * rest * rest, product * rest)
     differs = own > 100 * xp.finfo(own.dtype).eps * bb
     first, second = ratio(on_a, aa), xp.where(differs, ratio(on_rest, own), 0)
     return Pair(first - share * second, second, first * on_a + second * on_rest)
@@ -68,14 +68,14 @@ def regress_in_turn(bases: Sequence[Array], data: Array, weights: Array) -> list
     freed: list[tuple[Array, Array]] = []
     shares: list[list[Array]] = []
     for basis in bases:
-        whole, row, rest = xp.sum(squares * basis * basis, axis=0), [], basis
+        (whole,), row, rest = add_each(squares * basis * basis), [], basis
         for other, size in freed:
-            row.append(ratio(xp.sum(squares * other * rest, axis=0), size))
+            row.append(ratio(add_each(squares * other * rest)[0], size))
             rest = rest - row[-1] * other
-        own = xp.sum(squares * rest * rest, axis=0)
+        (own,) = add_each(squares * rest * rest)
         freed.append((rest, xp.where(own > 1000 * xp.finfo(data.dtype).eps * whole, own, 0)))
         shares.append(row)
-    factors = [ratio(xp.sum(squares * rest * data, axis=0), size) for rest, size in freed]
+    factors = [ratio(add_each(squares * rest * data)[0], size) for rest, size in freed]
     for i in reversed(range(len(bases))):
         for j in range(i):
             factors[j] = factors[j] - shares[i][j] * factors[i]

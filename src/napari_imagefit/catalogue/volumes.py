@@ -8,7 +8,7 @@ import numpy as np
 
 from ..engine.core.array_module import xp
 from ..engine.models.model import Array, Model, Parameter
-from .estimate import Regression, add_up, extent, quantile, ratio, sums_at
+from .estimate import Regression, add_each, add_up, extent, quantile, ratio, sums_at
 from .surfaces import AMPLITUDE, OFFSET, Coords
 
 ZHANG = "B. Zhang, J. Zerubia, J.-C. Olivo-Marin, Appl. Opt. 46, 1819 (2007)"
@@ -68,9 +68,10 @@ def _on_blocks(coords: Coords, data: Array, weights: Array, low: Array, high: Ar
 
     middle = (np.arange(BLOCKS, dtype=data.dtype) + 0.5) / BLOCKS
     at = np.stack(np.meshgrid(middle, middle, middle, indexing="ij")).reshape(3, -1, 1)
-    mass = xp.sum(core, axis=0)
-    center = ratio(xp.sum(core * at, axis=1), mass, 0.5)
-    variance = ratio(xp.sum(core * (at - center[:, None]) ** 2, axis=1), mass) / CUT + (0.5 / BLOCKS) ** 2
+    (mass,) = add_each(core)
+    center = xp.stack([ratio(first, mass, 0.5) for first in add_each(*(core * place for place in at))])
+    square = add_each(*(core * (place - middle) ** 2 for place, middle in zip(at, center, strict=True)))
+    variance = xp.stack([ratio(second, mass) for second in square]) / CUT + (0.5 / BLOCKS) ** 2
     size = high - low
     # across a single sample the width is as good as along the longest axis
     size = xp.where(size > 0, size, xp.where(xp.max(size, axis=0) > 0, xp.max(size, axis=0), 1))
@@ -91,11 +92,11 @@ def _adapt(
     line = regression.on(window)
     sign = xp.where(line.amplitude < 0, -1, 1).astype(window.dtype)
     light = xp.where(weights > 0, sign * (data - line.offset) * window, 0)
-    mass = xp.sum(light, axis=0)
+    (mass,) = add_each(light)
     away = [c - m for c, m in zip(coords, ball.center, strict=True)]
-    shift = xp.stack([ratio(xp.sum(light * d, axis=0), mass) for d in away])
+    shift = xp.stack([ratio(add_each(light * d)[0], mass) for d in away])
     # under a matching window the moments of a Gaussian are half as large
-    square = xp.stack([ratio(xp.sum(light * d * d, axis=0), mass) for d in away])
+    square = xp.stack([ratio(add_each(light * d * d)[0], mass) for d in away])
     variance, center = 2 * (square - shift**2), ball.center + 2 * shift
     size = high - low
     (count,) = add_up((weights > 0).astype(data.dtype))

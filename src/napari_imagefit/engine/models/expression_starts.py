@@ -22,7 +22,7 @@ from .model import Parameter
 
 COMBINATIONS = 64
 # Samples that are enough to tell a good start from a bad one.
-ENOUGH = 8192
+ENOUGH = 4096
 # Values that are computed at once where combinations are tried side by side: few enough for a cache.
 SIDE_BY_SIDE = 32768
 
@@ -54,7 +54,7 @@ def generic_guess(
         scales = _Scales.of(at, data, weights)
 
         def attempt(point: Array) -> tuple[Array, Array]:
-            """For the fits, or for points ``(n, K)`` side by side and a single fit: costs and all parameters."""
+            """For a point ``(n, 1)``, or points ``(n, K)`` side by side and a single fit: costs and all parameters."""
             one = xp.ones_like(data[0] + point[:1].sum(axis=0))
             rows = [one * (0 if math.isnan(start) else start) for start in starts]
             for place, i in enumerate(searched):
@@ -69,14 +69,14 @@ def generic_guess(
             better = new[0] < best[0]
             return xp.where(better, new[0], best[0]), xp.where(better, new[1], best[1])
 
-        one, table = xp.ones_like(data[0]), points.astype(data.dtype)
+        one, table = xp.ones_like(data[0]), points.astype(data.dtype)[:, :, None]
         best = one * xp.inf, xp.stack([one * (1 if math.isnan(start) else start) for start in starts])
         if data.shape[1] > 1 or not is_numpy(at, data, weights):
             compared: tuple[Array, Array] = xp.fold(compare, best, table)
             return compared[1]
         at_once = max(1, SIDE_BY_SIDE // data.shape[0])
         for first in range(0, len(table), at_once):
-            costs, params = attempt(table[first : first + at_once].T)
+            costs, params = attempt(table[first : first + at_once, :, 0].T)
             place = np.argmin(costs)
             if costs[place] < best[0]:
                 best = costs[place], params[:, place, None]
@@ -149,19 +149,22 @@ def _regress(
     def weighted(values: Array) -> Array:
         return xp.where(weights > 0, weights * values, 0)
 
+    def add_up(values: Array) -> Array:
+        return xp.reduce_sums((values,), 0)[0] if is_numpy(values) else xp.sum(values, axis=0)
+
     rest = evaluate(function, at, xp.stack(rows))
     target = weighted(data - rest)
     if not linear:
-        return xp.sum(target * target, axis=0), rows
+        return add_up(target * target), rows
     basis = []
     for i in linear:
         unit = [xp.ones_like(row) if k == i else row for k, row in enumerate(rows)]
         basis.append(weighted(evaluate(function, at, xp.stack(unit)) - rest))
-    norms = [xp.sqrt(xp.sum(b * b, axis=0)) for b in basis]
+    norms = [xp.sqrt(add_up(b * b)) for b in basis]
     norms = [xp.where(n > 0, n, 1) for n in norms]
     columns = [b / n for b, n in zip(basis, norms, strict=True)]
-    gram = xp.stack([xp.stack([xp.sum(a * b, axis=0) for b in columns]) for a in columns])
-    right = xp.stack([xp.sum(a * target, axis=0) for a in columns])
+    gram = xp.stack([xp.stack([add_up(a * b) for b in columns]) for a in columns])
+    right = xp.stack([add_up(a * target) for a in columns])
     # a little damping: terms that cannot be told apart share what they explain
     eye = np.eye(len(linear), dtype=data.dtype)[:, :, None]
     gram = gram + 1e3 * xp.finfo(data.dtype).eps * eye
@@ -170,7 +173,7 @@ def _regress(
     for i, value, norm, column in zip(linear, _solve(gram, right), norms, basis, strict=True):
         rows[i] = xp.clip(value / norm, parameters[i].lower, parameters[i].upper)
         target = target - rows[i] * column
-    return xp.sum(target * target, axis=0), rows
+    return add_up(target * target), rows
 
 
 def _solve(matrix: Array, right: Array) -> Array:
