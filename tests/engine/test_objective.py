@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,8 +24,8 @@ from napari_imagefit.engine.drive.problem import Problem
 from napari_imagefit.engine.linalg.normal_matrix import Dense
 from napari_imagefit.engine.models.model import Model, Parameter
 from napari_imagefit.engine.models.numpy_model import NumpyModel
-from napari_imagefit.engine.sums.normal_equations import NormalSums, normal_sums, over_stretches
-from napari_imagefit.engine.sums.samples import STRETCH, TILE, Samples
+from napari_imagefit.engine.sums.normal_equations import NormalSums, normal_sums
+from napari_imagefit.engine.sums.samples import TILE, Samples, bucket
 
 pytestmark = pytest.mark.usefixtures("x64", "quiet")
 OPTIONS = Options()
@@ -69,16 +68,16 @@ def flat(expected: Expected) -> np.ndarray:
     return np.concatenate([expected[0][None], *expected[1:]])
 
 
-def check(model: Model, samples: Samples, params: np.ndarray, expected: Expected, length: Any = None) -> None:
+def check(model: Model, samples: Samples, params: np.ndarray, expected: Expected) -> None:
     """Through the programs that fits use, which may add up in any order, and as written."""
     rows = tuple(params)
     # sums of the same numbers in another order
     near = {"rtol": 1e-11, "atol": 1e-12}
     for stacked in (True, False):
-        program = NormalSums(model, OPTIONS, stacked=stacked).program(samples, rows, length)
-        np.testing.assert_allclose(np.stack(program(samples, rows, length)), flat(expected), **near)
-    plain = jax.jit(lambda s, p, n: normal_sums(model, Criterion(), s, p, n))
-    np.testing.assert_allclose(np.stack(plain(samples, rows, length)), flat(expected), **near)
+        program = NormalSums(model, OPTIONS, stacked=stacked).program(samples, rows)
+        np.testing.assert_allclose(np.stack(program(samples, rows)), flat(expected), **near)
+    plain = jax.jit(lambda s, p: normal_sums(model, Criterion(), s, p))
+    np.testing.assert_allclose(np.stack(plain(samples, rows)), flat(expected), **near)
 
 
 @pytest.mark.parametrize("fits", [1, 6])
@@ -101,44 +100,25 @@ def test_sums(fits: int, weighting: str, own: bool, model: Model) -> None:
     check(model, samples, params, by_numpy(t, data, weights, params))
 
 
-@pytest.mark.parametrize("length", [1, STRETCH - 1, STRETCH, STRETCH + 1, 3 * STRETCH + 5, 4 * STRETCH])
-def test_stretches_and_padding(length: int) -> None:
+@pytest.mark.parametrize("fits", [1, 4])
+@pytest.mark.parametrize("length", [1, 500, 4095, 4096, 4097, TILE - 1, TILE])
+def test_padding(length: int, fits: int) -> None:
     rng = np.random.default_rng(length)
-    m = 4 * STRETCH
-    t, data = rng.uniform(0, 3, m), rng.normal(size=(m, 1))
+    m = bucket(length)
+    t, data = rng.uniform(0, 3, m), rng.normal(size=(m, fits))
     data[length:] = np.nan
-    params = rng.uniform(0.5, 2, (3, 1))
-    samples = Samples((t[None],), data.T.copy())
-    check(MODEL, samples, params, by_numpy(t[:length], data[:length], None, params), np.int32(length))
-
-
-@pytest.mark.parametrize("length", [1, 500, 4096])
-def test_padding_of_several_fits(length: int) -> None:
-    rng = np.random.default_rng(length)
-    t, data = rng.uniform(0, 3, 4096), rng.normal(size=(4096, 4))
-    data[length:] = np.nan
-    params = rng.uniform(0.5, 2, (3, 4))
+    params = rng.uniform(0.5, 2, (3, fits))
     check(MODEL, Samples((t[None],), data.T.copy()), params, by_numpy(t[:length], data[:length], None, params))
 
 
-def test_padding_is_not_even_looked_at() -> None:
-    """Stretches beyond the length are skipped, whatever stands in them."""
+def test_narrow_samples_are_widened() -> None:
+    """Samples are kept in the narrowest type that holds them; what is computed of them is in double precision."""
     rng = np.random.default_rng(0)
-    t, data, params = rng.uniform(0, 3, 4 * STRETCH), rng.normal(size=(4 * STRETCH, 1)), rng.uniform(0.5, 2, (3, 1))
-    kept = 2 * STRETCH
-    samples = Samples((t[None],), data.T.copy())
-    check(MODEL, samples, params, by_numpy(t[:kept], data[:kept], None, params), np.int32(kept))
-
-
-def test_stretches_add_up_to_one_piece() -> None:
-    m = 4 * STRETCH
-    data = np.random.default_rng(0).normal(size=(1, m))
-    samples = Samples((np.arange(float(m))[None],), data)
-    total = jax.jit(
-        lambda s, n: over_stretches(lambda one: jnp.sum(one.data * one.coords[0], axis=1), s, n)
-    )(samples, np.int32(m))  # fmt: skip
-    # 16 384 terms of both signs that almost cancel
-    np.testing.assert_allclose(total, np.sum(data * samples.coords[0], axis=1), rtol=1e-10)
+    t, data = np.arange(5000), rng.integers(0, 60000, (5000, 1))
+    weights = rng.integers(1, 5, (5000, 1))
+    params = np.array([[40000.0], [1e-3], [100.0]])
+    narrow = Samples((t[None].astype(np.uint16),), data.T.astype(np.float32), weights.T.astype(np.float32))
+    check(MODEL, narrow, params, by_numpy(t.astype(float), data.astype(float), weights.astype(float), params))
 
 
 def test_a_model_that_is_not_finite_on_unused_samples_does_no_harm() -> None:
@@ -146,7 +126,7 @@ def test_a_model_that_is_not_finite_on_unused_samples_does_no_harm() -> None:
     samples = Samples((np.array([[0.0, 1.0, 2.0, 4.0]]),), np.array([[np.nan, 2.0, 1.0, 0.5]]))
     for given in (samples, Samples(samples.coords, np.zeros((1, 4)), np.array([[0.0, 0.0, 0.0, 1.0]]))):
         params = (np.array([2.0]),)
-        found = NormalSums(pole, OPTIONS, stacked=True).program(given, params)(given, params, None)
+        found = NormalSums(pole, OPTIONS, stacked=True).program(given, params)(given, params)
         expected = [0, 0, 1 + 0.25 + 0.0625] if given is samples else [0.125, 0.125, 0.0625]
         assert np.ravel(found).tolist() == pytest.approx(expected)
 
