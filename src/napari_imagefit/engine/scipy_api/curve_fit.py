@@ -52,6 +52,12 @@ class CurveFit:
         nothing is traced or compiled again. Without it, data are padded to the next power of two. A function whose
         values depend on more than their own sample is fitted without padding.
 
+    Notes
+    -----
+    A function counts by its identity, as for `jax.jit`: what it reads besides its arguments (globals, closures,
+    attributes) is read once. Give a new function, or use a new `CurveFit`, where that has changed. The function
+    `curve_fit` traces at each call.
+
     Raises
     ------
     ValueError
