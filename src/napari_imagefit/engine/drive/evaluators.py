@@ -231,6 +231,8 @@ class RowEvaluator:
         self.lower, self.upper = (
             np.broadcast_to(columns_of(a, positions), shape)[free] for a in (problem.lower, problem.upper)
         )
+        self.used = self.samples.usable()
+        self.triangle = np.tril_indices(len(free))
         self._seen: tuple[Floats, Any, Floats, Floats, Floats | None] | None = None
 
     def prepare(self) -> list[Future[Any]]:
@@ -248,6 +250,8 @@ class RowEvaluator:
         self, criterion: Criterion, value: Floats, slopes: Floats, rho: Floats | None, some: NDArray[np.intp] | None
     ) -> Floats:
         samples = self._some(some)
+        if self.problem.alone and criterion == Criterion():
+            return self._squares(value, slopes)
         with np.errstate(all="ignore"):
             value = self._whitened(value, samples)
             found = terms(criterion, value, samples, rho)
@@ -262,6 +266,20 @@ class RowEvaluator:
             return np.concatenate([cost.sum(axis=0), columns.T @ residual[:, 0], product[np.tril_indices(len(rows))]])[
                 :, None
             ]
+
+    def _squares(self, value: Floats, slopes: Floats) -> Floats:
+        """Least squares of a fit by itself: products of matrices."""
+        samples, used = self.samples, self.used
+        residual = samples.weighted(self._whitened(value, samples) - samples.data)[:, 0]
+        columns = slopes[:, :, 0].T
+        if self.problem.root is not None:
+            columns = self._whitened(columns, samples)
+        columns = samples.weighted(columns)
+        if not used.all():
+            residual, columns = np.where(used[:, 0], residual, 0), np.where(used, columns, 0)
+        product = columns.T @ columns
+        cost = 0.5 * (residual @ residual)
+        return np.concatenate([[cost], columns.T @ residual, product[self.triangle]])[:, None]
 
     def residuals(self, params: Floats) -> Residuals:
         value, _, rho = self._look(params, None)

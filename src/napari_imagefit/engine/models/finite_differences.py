@@ -57,6 +57,11 @@ def differences(
     found = np.zeros((len(free), *values.shape), values.dtype)
     scales = np.zeros(lower.shape) if scale is None else np.where(np.isfinite(scale), scale, 0)
     for row, index in enumerate(free):
+        if params.shape[1] == 1 and scale is None:
+            slope = _of_one(evaluate, params, known, index, float(lower[row, 0]), float(upper[row, 0]), eps)
+            if slope is not None:
+                found[row] = slope
+                continue
         # overflow, and arguments outside the domain, are expected here and show as values that are not finite
         with np.errstate(all="ignore"):
             low, high = _inwards(lower[row], params.dtype, np.inf), _inwards(upper[row], params.dtype, -np.inf)
@@ -64,6 +69,31 @@ def differences(
                 line = _Line(evaluate, params, known, index, low, high, eps)
                 found[row] = line.derivative(np.asarray(scales[row], np.float64))
     return found
+
+
+def _of_one(
+    evaluate: Evaluate, params: NDArray[Any], values: Real, index: int, low: float, high: float, eps: float
+) -> Real | None:
+    """The same for a single fit where the first step is a good one, as it is most often; None where it is not."""
+    x = params[index, 0]
+    size = abs(float(x))
+    root = eps ** (1 / 3)
+    step = max(root * size, 2 * float(np.spacing(abs(x))))
+    if not 0 < size < np.inf or step > min(high - x, x - low):
+        return None
+    moved, ends = params.copy(), []
+    for offset in (step, -step):
+        moved[index, 0] = x + offset
+        ends.append((float(moved[index, 0]) - float(x), np.array(evaluate(moved), np.float64)))
+    (a, at_a), (b, at_b) = ends
+    rise_a, rise_b = at_a - values, at_b - values
+    change, largest = max(np.abs(rise_a).max(), np.abs(rise_b).max()), np.abs(values).max()
+    # NaN and infinity do not compare
+    relative = change / max(largest, change) if max(largest, change) > 0 else 0.0
+    if not eps ** (2 / 3) <= relative <= max(1e-2, 10 * root) or a == 0 or b == 0:
+        return None
+    slope: Real = (rise_a * (b / a) - rise_b * (a / b)) / (b - a)
+    return slope
 
 
 def complex_step(evaluate: Evaluate, params: NDArray[Any], free: tuple[int, ...]) -> Real:
