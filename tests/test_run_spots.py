@@ -99,7 +99,7 @@ def test_points_from_tables_that_were_exported(
     found = zarr.open_group(str(tmp_path / "out"), mode="r")["params/x"][:]
     points = POINTS
     if style == "picasso":
-        points = pd.read_csv(tmp_path / "spots.csv")[["frame", "y", "x"]].to_numpy(float)
+        points = pd.read_csv(tmp_path / "spots.csv", float_precision="round_trip")[["frame", "y", "x"]].to_numpy(float)
     wanted = fit_spots(STACK, points, "gaussian_2d", window=7, sigma=1.0)
     np.testing.assert_array_equal(found, wanted.params["x"])
 

@@ -10,26 +10,15 @@ set -eu
 cd "$(dirname "$0")/.."
 venv=.venv-bench
 
-find_python() {
-    for candidate in "${PYTHON_BENCH:-python3.12}" "${PYTHON:-python3}"; do
-        # pyenv's shims are there for versions that are not chosen, too
-        for version in "" $(pyenv versions --bare 2>/dev/null | grep '^3\.12' || true); do
-            if path=$(PYENV_VERSION=$version "$candidate" -c 'import ensurepip, sys, venv; sys.version_info < (3, 11) and sys.exit(1); print(sys.executable)' 2>/dev/null); then
-                echo "$path"
-                return
-            fi
-        done
-    done
-    echo "napari-imagefit: there is no Python 3.11 or newer here that can make an environment; name one: make bench PYTHON_BENCH=/path/to/python3.12" >&2
-    return 1
-}
-
 install() { # install PACKAGE...
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-compile "$@"
 }
 
 if [ "$(cat "$venv/.made-in" 2>/dev/null)" != "$(pwd)" ]; then
-    python=$(find_python)
+    python=$(sh tools/find-python.sh 3.11 3.99 "${PYTHON_BENCH:-python3.12}" "${PYTHON:-python3}") || {
+        echo "napari-imagefit: there is no Python 3.11 or newer here; name one: make bench PYTHON_BENCH=/path/to/python3.12" >&2
+        exit 1
+    }
     echo "Making $venv with $("$python" -V)"
     "$python" -m venv --clear "$venv"
     pwd >"$venv/.made-in"

@@ -1,18 +1,21 @@
 #!/bin/sh
 # Makes this clone ready for `make demo`, `make test` or `make lint`:
 #
-#   sh tools/setup.sh demo|test|dev
+#   sh tools/setup.sh demo|test|dev [lowest|newest]
 #
 # the shared libraries that Qt and napari need, a .venv, and the project in it with that extra.
+# With "lowest" the environment is .venv-lowest, and each package that pyproject.toml names has the
+# lowest version that it allows; with "newest" it is .venv-newest, beside a .venv of another Python.
 # What is there already is left alone, so that a second run needs no network. System packages
 # are installed only by root; anyone else, and anyone without apt, is told what to run.
 set -eu
 cd "$(dirname "$0")/.."
 
 extra=$1
+versions=${2:-}
 python=${PYTHON:-python3}
-venv=.venv
-[ "$extra" = dev ] && goal=lint || goal=$extra
+venv=.venv${versions:+-$versions}
+[ "$extra" = dev ] && goal=lint || goal=$extra${versions:+-$versions}
 
 die() {
     printf '\nnapari-imagefit: %s\n' "$*" >&2
@@ -97,13 +100,23 @@ make_venv() {
     pwd >"$venv/.made-in"
 }
 
+pip_install() {
+    # without compiling it is half a minute faster, and most modules are never imported
+    "$venv/bin/python" -m pip install $quiet --disable-pip-version-check --no-compile "$@"
+}
+
 install_project() {
     echo "Installing napari-imagefit[$extra] into $venv: one to two minutes, 1.2 GB"
     quiet=""
     [ -t 1 ] || quiet=--quiet # a log needs only what goes wrong
-    # without compiling it is half a minute faster, and most modules are never imported
-    "$venv/bin/python" -m pip install $quiet --disable-pip-version-check --no-compile --editable ".[$extra]" ||
-        die "pip could not install the Python packages (see above); check that this machine reaches the package index (pypi.org, or the one that pip is configured for), then run 'make $goal' again."
+    if [ "$versions" = lowest ]; then
+        # pip knows only the newest; without --upgrade, what is there and still allowed would stay
+        pip_install uv &&
+            "$venv/bin/uv" pip install $quiet --python "$venv/bin/python" --resolution lowest-direct --upgrade --editable ".[$extra]"
+    else
+        pip_install --editable ".[$extra]"
+    fi ||
+        die "the Python packages could not be installed (see above); check that this machine reaches the package index (pypi.org, or the one that pip is configured for), then run 'make $goal' again."
     # each extra holds the ones before it
     for covered in demo test dev; do
         echo "$stamp" >"$venv/.installed-$covered"
