@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -197,7 +198,7 @@ def _nanometres(pixel_size: float | Sequence[float], units: str, n_axes: int) ->
 def _read(path: Path) -> pd.DataFrame:
     import pandas as pd
 
-    readers: dict[str, Any] = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
+    readers: dict[str, Any] = {".csv": partial(pd.read_csv, float_precision="round_trip"), ".parquet": pd.read_parquet}
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise FitInputError(f"{path.name!r} is of no kind that is read; give .csv or .parquet")

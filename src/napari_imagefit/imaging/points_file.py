@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ def read_points(path: Path, n_axes: int, n_frame_axes: int) -> NDArray[np.float6
     """
     import pandas as pd
 
-    readers: dict[str, Any] = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
+    readers: dict[str, Any] = {".csv": partial(pd.read_csv, float_precision="round_trip"), ".parquet": pd.read_parquet}
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise FitInputError(f"the points {path.name!r} are of no kind that is read; give .csv or .parquet")

@@ -159,9 +159,10 @@ class Run:
         free, criterion, eps = list(self.problem.free), self.options.criterion, self.options.eps
         level = self.evaluator.level
         norms = self.problem.norms
+        bounded = self.problem.is_bounded
         return Task(
-            self._rows(self.lower[free]),
-            self._rows(self.upper[free]),
+            self._rows(self.lower[free]) if bounded else (),
+            self._rows(self.upper[free]) if bounded else (),
             self._rows(np.atleast_1d(level.rounding(criterion, eps))[None])[0],
             self._rows(np.atleast_1d(level.size(criterion, eps))[None])[0],
             None if norms is None else self._rows(np.broadcast_to(norms[free], (len(free), self.count))),
@@ -188,7 +189,7 @@ class Run:
             task = self.task()
             held = task.held
             any_held = any(np.any(h) for h in held)
-            wanted = sum(np.where(h, 0, 1) for h in held)
+            wanted = n - sum(np.where(h, 1, 0) for h in held)
             n_used = self._rows(np.atleast_1d(self.evaluator.level.n_used)[None])[0]
             blank = self._expansion(np.zeros((1 + n + n * (n + 1) // 2, self.count)))
             state = begin(algebra, task, self._rows(start[free]), blank, n_used >= wanted)

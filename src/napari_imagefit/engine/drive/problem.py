@@ -184,6 +184,12 @@ class Problem:
         return int(self.data.shape[1])
 
     @property
+    def is_bounded(self) -> bool:
+        """Whether any free parameter of any fit has a bound."""
+        free = list(self.free)
+        return bool((self.lower[free] > -np.inf).any() or (self.upper[free] < np.inf).any())
+
+    @property
     def padded_length(self) -> int:
         """The samples of the problem's programs."""
         m = self.n_samples

@@ -142,7 +142,8 @@ def step(
     n = len(task.lower)
     wide = [s.astype(jnp.float64) for s in sums]
     there = Expansion(wide[0], tuple(wide[1 : n + 1]), Dense.of(tuple(wide[n + 1 :]), n))
-    there = there.without(algebra, task.held)
+    if task.lower:
+        there = there.without(algebra, task.held)
     state = judge(algebra, task, tolerances, limit, state, trial, there)
     trial = propose(algebra, task, state)
     return state, trial, tuple(v.astype(algebra.dtype) for v in trial.x)
@@ -189,7 +190,8 @@ class Programs:
             return step(algebra, *args)
 
         shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(np.shape(a), np.asarray(a).dtype), arguments)
-        key = ("step", self.n, self.options.dtype, self.options.device, self.width)
+        bounded = self.problem.is_bounded
+        key = ("step", self.n, bounded, self.problem.norms is None, self.options.dtype, self.options.device, self.width)
         return key, function, shapes, _in_double(self.options), False
 
     def _wanted(self, what: str, function: Any, arguments: Any) -> Any:
@@ -263,10 +265,11 @@ class _Work:
         row, whole = np.zeros(self.width), np.zeros(self.width, np.int64)
         rows, elements = (row,) * n, (row,) * (n * (n + 1) // 2)
         norms = None if self.problem.norms is None else rows
+        bounds = rows if self.problem.is_bounded else ()
         state = State(rows, Expansion(row, rows, Dense.of(elements, n)), rows, row, row, whole, whole, row, row)
         sums = (row.astype(self.dtype),) * (1 + n + len(elements))
         return (
-            Task(rows, rows, row, row, norms),
+            Task(bounds, bounds, row, row, norms),
             self.tolerances,
             self.limit,
             state,
@@ -340,13 +343,14 @@ class _Work:
 
     def _begin(self, level: Level, start: NDArray[Any], limits: tuple[NDArray[Any], ...]) -> tuple[Task, State]:
         criterion, eps, n = self.options.criterion, self.options.eps, len(self.free)
-        lower, upper = (tuple(bound[self.free].astype(np.float64)) for bound in limits[1:])
+        bounded = self.problem.is_bounded
+        lower, upper = (tuple(bound[self.free].astype(np.float64)) if bounded else () for bound in limits[1:])
         sizes = self.problem.norms
         norms = None if sizes is None else tuple(np.broadcast_to(sizes[self.free], (n, self.width)))
         task = Task(lower, upper, level.rounding(criterion, eps), level.size(criterion, eps), norms)
         row = np.zeros(self.width)
         blank = Expansion(row, (row,) * n, Dense.of((row,) * (n * (n + 1) // 2), n))
-        wanted = sum(np.where(h, 0, 1) for h in task.held)
+        wanted = n - sum(np.where(h, 1, 0) for h in task.held)
         state = begin(self.algebra, task, tuple(start[self.free]), blank, level.n_used >= wanted)
         return task, state
 

@@ -105,6 +105,10 @@ class Algebra:
             state = update(state)
         return state
 
+    def any(self, mask: Array) -> bool:
+        """Whether a mask holds for any fit, as far as that can be known before it is computed."""
+        return bool(np.any(mask))
+
     def branch(self, condition: Array, usual: Callable[[], Any], otherwise: Callable[[], Any]) -> Any:
         """``usual()`` where the condition holds for all fits, else ``otherwise()``, which serves those too."""
         return usual() if np.all(condition) else otherwise()
@@ -128,6 +132,10 @@ class JaxAlgebra(Algebra):
             return (carry[0] < most) & jnp.any(unfinished(carry[1]))
 
         return jax.lax.while_loop(go_on, lambda carry: (carry[0] + 1, update(carry[1])), (0, state))[1]
+
+    def any(self, mask: Array) -> bool:
+        del mask
+        return True
 
     def branch(self, condition: Array, usual: Callable[[], Any], otherwise: Callable[[], Any]) -> Any:
         return jax.lax.cond(jnp.all(condition), usual, otherwise)
@@ -173,6 +181,19 @@ class NumberAlgebra(Algebra):
     def __init__(self, dtype: DType = "float64") -> None:
         super().__init__(_Numbers, dtype)
 
+    def loop(self, unfinished: Callable[[Any], Array], update: Callable[[Any], Any], state: Any, most: int) -> Any:
+        for _ in range(most):
+            if not unfinished(state):
+                break
+            state = update(state)
+        return state
+
+    def any(self, mask: Array) -> bool:
+        return bool(mask)
+
+    def branch(self, condition: Array, usual: Callable[[], Any], otherwise: Callable[[], Any]) -> Any:
+        return usual() if condition else otherwise()
+
 
 class Joint(Algebra):
     """For one problem in the unknowns of many fits, in NumPy: what sums up rows sums up fits as well."""
@@ -208,7 +229,7 @@ class Matrix(Protocol):
         """The matrix times a vector."""
 
     def scaled(self, scale: Rows, added: Rows) -> Any:
-        """D·M·D + E, with D and E diagonal."""
+        """D·M·D + E, with D and E diagonal; nothing is added where there is no row of E."""
 
     def without(self, algebra: Algebra, held: Rows) -> Any:
         """With the rows and columns of held unknowns set to 0."""

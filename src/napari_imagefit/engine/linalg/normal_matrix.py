@@ -52,7 +52,8 @@ class Dense(NamedTuple):
         rows = []
         for i, row in enumerate(self.lower):
             elements = [scale[i] * element * scale[j] for j, element in enumerate(row)]
-            elements[i] = elements[i] + added[i]
+            if added:
+                elements[i] = elements[i] + added[i]
             rows.append(tuple(elements))
         return self._replace(lower=tuple(rows))
 

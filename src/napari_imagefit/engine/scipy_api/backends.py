@@ -173,8 +173,9 @@ def on_host(
         if key != column.tobytes():
             found = call(column)
             last[0] = column.tobytes(), found
-        kind = complex if np.iscomplexobj(column) else float
-        return np.broadcast_to(np.asarray(found, kind), (length,))[:, None]
+        kind = complex if column.dtype.kind == "c" else float
+        found = np.asarray(found, kind)
+        return (found if found.shape == (length,) else np.broadcast_to(found, (length,)))[:, None]
 
     def slopes(params: NDArray[Any], _values: NDArray[Any]) -> NDArray[Any] | None:
         if not callable(jac):

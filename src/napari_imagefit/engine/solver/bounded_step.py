@@ -19,7 +19,7 @@ from ..linalg.algebra import Algebra, Matrix, Rows
 
 
 class Box(NamedTuple):
-    """Lower and upper bounds, rows, infinite where there are none."""
+    """Lower and upper bounds, rows, infinite where there are none; no rows where no fit has any."""
 
     lower: Rows
     upper: Rows
@@ -30,6 +30,8 @@ class Box(NamedTuple):
 
     def strictly_inside(self, algebra: Algebra, x: Rows, margin: float = 0.0) -> Rows:
         """Move points on or outside a bound inside it, by `margin` relative to the bound or the width."""
+        if not self.lower:
+            return x
         return tuple(
             _inside(algebra, v, low, high, margin) for v, low, high in zip(x, self.lower, self.upper, strict=True)
         )
@@ -132,6 +134,8 @@ def bounded_step(
     predicted : array, ``(B,)``
         By how much the quadratic model falls.
     """
+    if not box.lower:
+        return tuple(d * s for d, s in zip(scale, step, strict=True)), step, -model.value(algebra, step)
     free = box.contains(algebra, tuple(v + d * s for v, d, s in zip(x, scale, step, strict=True)))
     whole = model.value(algebra, step)
 

@@ -70,10 +70,10 @@ def answer(
     """
     assert isinstance(state.here.matrix, Dense)
     matrix = state.here.matrix
-    gradient, x, lower, upper, norms = (
-        np.stack(np.broadcast_arrays(*rows))
-        for rows in (state.here.gradient, state.x, task.lower, task.upper, state.column_norms)
-    )
+    gradient, x, norms = (np.stack(rows) for rows in (state.here.gradient, state.x, state.column_norms))
+    lower, upper = np.full_like(x, -np.inf), np.full_like(x, np.inf)
+    if task.lower:
+        lower, upper = np.stack(task.lower), np.stack(task.upper)
     columns = np.sqrt(np.stack(matrix.diagonal()))
     length = np.sqrt(2 * state.here.cost)
     held = lower == upper

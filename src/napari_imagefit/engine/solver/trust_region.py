@@ -68,7 +68,7 @@ class State(NamedTuple):
 class Task(NamedTuple):
     """What does not change while a batch is fitted; rows are by free parameter."""
 
-    lower: Rows
+    lower: Rows  # none where no fit has any bounds
     upper: Rows
     rounding: Array  # (B,): a cost that is nothing but the rounding of the data
     size: Array  # (B,): the norm of what there is to explain, in the unit of the residuals; positive
@@ -106,6 +106,9 @@ def _optimality(algebra: Algebra, box: Box, x: Rows, here: Expansion, columns: R
     Towards a bound it is also multiplied by the distance, in units of the change that makes the residual norm.
     """
     length = algebra.sqrt(2 * here.cost)
+    if not box.lower:
+        gradients = zip(here.gradient, columns, strict=True)
+        return algebra.largest([algebra.divide(algebra.abs(g), column * length) for g, column in gradients])
     distances, signs = box.distance(algebra, x, here.gradient)
     rows = []
     for g, column, v, dv in zip(here.gradient, columns, distances, signs, strict=True):
@@ -125,10 +128,9 @@ def begin(algebra: Algebra, task: Task, x: Rows, blank: Expansion, enough: Array
     enough : array, ``(B,)``
         Whether there are samples enough to fit.
     """
-    inside = task.box.strictly_inside(algebra, x, margin=1e-10)
-    x = tuple(
-        algebra.where(held, low, algebra.rounded(v)) for held, low, v in zip(task.held, task.lower, inside, strict=True)
-    )
+    x = tuple(algebra.rounded(v) for v in task.box.strictly_inside(algebra, x, margin=1e-10))
+    if task.lower:
+        x = tuple(algebra.where(h, low, v) for h, low, v in zip(task.held, task.lower, x, strict=True))
     zero = 0.0 * task.size
     status = algebra.where(enough, FRESH, int(Status.TOO_FEW_SAMPLES))
     return State(
@@ -147,12 +149,16 @@ def begin(algebra: Algebra, task: Task, x: Rows, blank: Expansion, enough: Array
 def first_radius(algebra: Algebra, task: Task, x: Rows, here: Expansion, columns: Rows) -> Array:
     """The trust region around the start: the size of the parameters in their own scale, as in SciPy."""
     norms = columns if task.norms is None else task.norms
+    length = algebra.sqrt(2 * here.cost)
+    if not task.lower:
+        radius = algebra.norm([size * value for size, value in zip(norms, x, strict=True)])
+        return algebra.where(radius > 0, radius, algebra.where(length > 0, length, 1.0))
     distances, signs = task.box.distance(algebra, x, here.gradient)
     scaled = []
     for value, v, dv, size in zip(x, distances, signs, norms, strict=True):
         v = algebra.where(dv == 0, 1.0, v * algebra.where(size > 0, size, 1.0) / task.size)
         scaled.append(size * value / algebra.sqrt(algebra.where(v > 0, v, 1.0)))
-    radius, length = algebra.norm(scaled), algebra.sqrt(2 * here.cost)
+    radius = algebra.norm(scaled)
     return algebra.where(radius > 0, radius, algebra.where(length > 0, length, 1.0))
 
 
@@ -173,7 +179,8 @@ def judge(
     grows = (length > 0.95 * state.radius) & (ratio > 0.75)
     columns = _norms(algebra, there.matrix)
     radius = where(ratio < 0.25, 0.25 * length, where(grows, 2 * state.radius, state.radius))
-    radius = where(fresh, first_radius(algebra, task, x, there, columns), radius)
+    if algebra.any(fresh):
+        radius = where(fresh, first_radius(algebra, task, x, there, columns), radius)
     # a step of no length would shrink the region to nothing; the test of the step ends such a fit
     radius = where(radius > 0, radius, state.radius)
 
@@ -227,9 +234,11 @@ def propose(algebra: Algebra, task: Task, state: State) -> Trial:
     where, here, box = algebra.where, state.here, task.box
     norms = state.column_norms if task.norms is None else task.norms
     norms = tuple(where(v > 0, v, 1.0) for v in norms)
-    distances, signs = box.distance(algebra, state.x, here.gradient)
     scale, added = [], []
-    for v, dv, size, g in zip(distances, signs, norms, here.gradient, strict=True):
+    distances, signs = box.distance(algebra, state.x, here.gradient) if box.lower else ((), ())
+    if not box.lower:
+        scale = [1.0 / size for size in norms]
+    for v, dv, size, g in zip(distances, signs, norms, here.gradient, strict=False):
         # the distance to a bound is measured by what the model changes on the way, as a part of what there is to
         # explain: any unit would make the trust region, and in single precision the rounding, depend on the data's
         scale.append(algebra.sqrt(where(dv == 0, 1.0, v * size / task.size)) / size)
@@ -244,9 +253,10 @@ def propose(algebra: Algebra, task: Task, state: State) -> Trial:
     p, alpha = quadratic.matrix.step(algebra, quadratic.gradient, state.radius, state.alpha)
     theta = algebra.maximum(0.995, 1 - state.optimality)
     step, scaled_step, predicted = bounded_step(algebra, box, state.x, p, tuple(scale), quadratic, state.radius, theta)
-    fresh = state.status == FRESH
     there = box.strictly_inside(algebra, tuple(algebra.rounded(v + s) for v, s in zip(state.x, step, strict=True)))
-    x = tuple(where(fresh | h, old, new) for h, old, new in zip(task.held, state.x, there, strict=True))
+    fresh = state.status == FRESH
+    still = tuple(fresh | h for h in task.held) if box.lower else (fresh,) * len(there)
+    x = tuple(where(s, old, new) for s, old, new in zip(still, state.x, there, strict=True))
     return Trial(x, step, scaled_step, predicted, -quadratic.value(algebra, p), alpha)
 
 
