@@ -1,7 +1,8 @@
-"""Many fits: fits that take long make room for others, chunks shrink when memory is short, and nothing gets lost."""
+"""Many fits: fits that take long make room for others, blocks shrink when memory is short, and nothing gets lost."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,12 +10,16 @@ import pytest
 
 import napari_imagefit as nif
 from napari_imagefit.catalogue import models
-from napari_imagefit.engine.core import programs
 from napari_imagefit.engine.core.errors import FitEngineError
-from napari_imagefit.engine.drive import many
+from napari_imagefit.engine.core.fits import Fits
+from napari_imagefit.engine.core.options import Options
+from napari_imagefit.engine.drive import wide
 from napari_imagefit.engine.drive.problem import Problem
+from napari_imagefit.engine.drive.run import iter_fit
 
 T = np.linspace(5, 160, 32)
+# what is left of a block once few of its fits still run
+PART = 1 / wide.FEW
 
 
 def stack(count: int, seed: int = 0) -> np.ndarray:
@@ -25,46 +30,106 @@ def stack(count: int, seed: int = 0) -> np.ndarray:
     return curves + rng.normal(0, 10, (32, count))
 
 
-def same(a: nif.FitResult, b: nif.FitResult, which: Any = slice(None)) -> None:
-    for name in a.params:
-        np.testing.assert_array_equal(a.params[name], b.params[name][which])
-        np.testing.assert_array_equal(a.stderr[name], b.stderr[name][which])
-    np.testing.assert_array_equal(a.status, b.status[which])
-    np.testing.assert_array_equal(a.n_iterations, b.n_iterations[which])
+def fit(data: np.ndarray, requested: int = 0) -> Fits:
+    """Fits of decays, as a piece of a request of so many."""
+    problem = Problem.build(models["exponential_decay"], (T,), data)
+    steps = iter_fit(replace(problem, requested=requested))
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+
+
+def same(a: Fits, b: Fits, which: Any = slice(None)) -> None:
+    """Bit for bit."""
+    for name in ("params", "solution", "start"):
+        np.testing.assert_array_equal(getattr(a, name), getattr(b, name)[:, which])
+    for name in ("covariance", "status", "cost", "flags", "n_iterations", "chi2"):
+        np.testing.assert_array_equal(getattr(a, name), getattr(b, name)[which])
 
 
 @pytest.fixture(scope="module")
 def data() -> np.ndarray:
-    return stack(3 * 8192 + 700)
+    return stack(3 * wide.MOST + 700)
 
 
 @pytest.fixture(scope="module")
-def result(data: np.ndarray) -> nif.FitResult:
-    return nif.fit_voxels(data, "exponential_decay", x=T)
+def result(data: np.ndarray) -> Fits:
+    return fit(data)
 
 
-def test_fits_that_wait_get_the_same_answer(data: np.ndarray, result: nif.FitResult) -> None:
-    slow = np.flatnonzero(result.n_iterations > 2 * many.STEPS)
-    assert slow.size > 100
-    for which in (slow[:5], slow[-1:], np.arange(8190, 8195)):
-        same(nif.fit_voxels(data[:, which], "exponential_decay", x=T), result, which)
+def test_everything_is_fitted_once(data: np.ndarray, result: Fits) -> None:
+    assert (result.status != nif.Status.STOPPED).all()
+    assert (result.n_iterations > 0).all()
+    assert (result.status > 0).mean() > 0.95
+    # and where it belongs
+    clear = (result.status > 0) & (np.arange(data.shape[1]) % 20 != 0)
+    fitted = result.params[0] * np.exp(-T[:, None] / result.params[1]) + result.params[2]
+    assert (np.std(fitted - data, axis=0)[clear] < 20).all()
 
 
-def test_less_memory(data: np.ndarray, result: nif.FitResult, monkeypatch: pytest.MonkeyPatch) -> None:
-    call = programs.Runner.__call__
-    sizes = []
+def test_fits_that_wait_get_the_same_answer(data: np.ndarray, result: Fits) -> None:
+    # later than so many of a block are those that wait for another
+    late = np.flatnonzero(result.n_iterations > np.quantile(result.n_iterations, 1 - PART))
+    assert late.size > 100
+    for which in (late[:5], late[-1:], np.arange(wide.MOST - 2, wide.MOST + 3)):
+        same(fit(data[:, which], requested=data.shape[1]), result, which)
 
-    def little_memory(self: programs.Runner, stage: Any, *args: Any) -> Any:
-        if stage is many.begin:
-            blocks = args[1].data.value.shape[0]
-            sizes.append(blocks)
-            if blocks > 8:
+
+@pytest.mark.parametrize("most", [wide.MOST // 2, pytest.param(1024, marks=pytest.mark.slow), 128])
+def test_less_memory(data: np.ndarray, result: Fits, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    program, sizes = wide._program, []
+
+    def little_memory(wanted: Any) -> Any:
+        found = program(wanted)
+        if wanted[0][0] != "start":
+            return found
+
+        def start(*arguments: Any) -> Any:
+            sizes.append(arguments[0].data.shape[0])
+            if sizes[-1] > most:
                 raise FitEngineError("JAX failed on gpu: RESOURCE_EXHAUSTED: Out of memory allocating 8589934592 bytes")
-        return call(self, stage, *args)
+            return found(*arguments)
 
-    monkeypatch.setattr(programs.Runner, "__call__", little_memory)
-    same(nif.fit_voxels(data, "exponential_decay", x=T), result)
-    assert min(sizes) == 8
+        return start
+
+    monkeypatch.setattr(wide, "_program", little_memory)
+    few = slice(None) if most > 128 else slice(3 * wide.MOST - 100, None)
+    same(fit(data[:, few], requested=data.shape[1]), result, few)
+    assert min(sizes) == most
+    assert max(sizes) == wide.MOST
+
+
+def test_memory_that_runs_out_on_the_way(data: np.ndarray, result: Fits, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever ran out of it, and in whichever thread: of the steps, once, when they are halfway."""
+    program, calls = wide._program, []
+
+    def little_memory(wanted: Any) -> Any:
+        found = program(wanted)
+        if wanted[0][0] != "step":
+            return found
+
+        def step(*arguments: Any) -> Any:
+            calls.append(0)
+            if len(calls) in (9, 10, 23):
+                raise FitEngineError("JAX failed on gpu: RESOURCE_EXHAUSTED: Out of memory allocating 8589934592 bytes")
+            return found(*arguments)
+
+        return step
+
+    monkeypatch.setattr(wide, "_program", little_memory)
+    same(fit(data), result)
+    assert len(calls) > 30
+
+
+def test_the_least_that_does_not_fit_is_told(data: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(*_arguments: Any) -> Any:
+        raise FitEngineError("JAX failed on gpu: RESOURCE_EXHAUSTED: Out of memory allocating 8 bytes")
+
+    monkeypatch.setattr(wide, "_program", lambda _: none_left)
+    with pytest.raises(FitEngineError, match="RESOURCE_EXHAUSTED"):
+        fit(data[:, :600])
 
 
 class _Gpu:
@@ -72,60 +137,70 @@ class _Gpu:
 
     platform = "gpu"
 
-    def __init__(self, free: int | None) -> None:
-        self.free = free
 
-    def memory_stats(self) -> dict[str, int] | None:
-        return None if self.free is None else {"bytes_limit": self.free + 1000, "bytes_in_use": 1000}
+def test_the_width_of_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It follows from the samples and from the request, never from a piece; a GPU takes more at once."""
 
+    def width(requested: int, m: int = 32, count: int = 1) -> int:
+        problem = Problem.build(models["linear"], (np.arange(float(m)),), np.ones((m, count)))
+        return wide.width_of(replace(problem, requested=requested))
 
-def test_chunks_follow_the_free_memory(data: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    problem = Problem.build(models["exponential_decay"], (T,), data)
-
-    def shape(free: int | None) -> many.Shape:
-        monkeypatch.setattr(many, "find_device", lambda _: _Gpu(free))
-        return many.shape_of(problem)
-
-    on_cpu = many.shape_of(problem)
-    roomy, unknown = shape(64 << 30), shape(None)
-    assert roomy == many.Shape(many.MOST_BLOCKS, many.MOST_WIDE)
-    assert unknown == many.Shape(1, many.MOST_WIDE)
-    assert on_cpu.width < roomy.width
-    held = [shape(1 << power).fits for power in range(36, 20, -1)]
-    assert held == sorted(held, reverse=True)
-    # a sample takes 8 bytes, and there is one more array of the kind for each of weights, shifts and coordinates
-    assert all(8 * 32 * fits < (1 << power) for power, fits in zip(range(36, 20, -1), held, strict=True))
-    assert shape(1).fits == 1
+    on_cpu = [width(100_000, m) for m in (20, 100, 400)]
+    assert on_cpu[0] == wide.MOST
+    assert on_cpu == sorted(on_cpu, reverse=True)
+    assert all(m * w <= wide.BLOCK_VALUES for m, w in zip((32, 128, 512), on_cpu, strict=True))
+    assert width(300) == 512
+    assert width(3000) == 4096
+    assert width(0, count=3000) == width(3000, count=300) == width(3000)
+    monkeypatch.setattr(wide, "find_device", lambda _: _Gpu())
+    assert width(1_000_000) == wide.MOST_ON_GPU
+    assert all(width(1_000_000, m) > of_cpu for m, of_cpu in zip((20, 100, 400), on_cpu, strict=True))
 
 
-def test_wide_blocks_find_the_same(data: np.ndarray, result: nif.FitResult, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(many, "shape_of", lambda _: many.Shape(2, 4096))
-    wide = nif.fit_voxels(data, "exponential_decay", x=T)
-    np.testing.assert_array_equal(wide.status > 0, result.status > 0)
-    # noise fitted with a decay has many minima, and which is found may depend on the last bit
-    clear = np.arange(data.shape[1]) % 20 != 0
-    np.testing.assert_allclose(wide.params["tau"][clear], result.params["tau"][clear], rtol=1e-6)
+@pytest.mark.slow
+@pytest.mark.parametrize("most", [1024, 4096])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_blocks_of_another_width_find_the_same(
+    data: np.ndarray, monkeypatch: pytest.MonkeyPatch, most: int, dtype: Any
+) -> None:
+    options = Options(dtype=dtype)
+    some = replace(Problem.build(models["exponential_decay"], (T,), data[:, :9000], options=options))
+
+    def run() -> Fits:
+        steps = iter_fit(some)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+
+    usual = run()
+    monkeypatch.setattr(wide, "MOST", most)
+    same(run(), usual)
 
 
 def test_other_failures_are_told(data: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_args: Any) -> Any:
         raise FitEngineError("JAX failed on gpu: INTERNAL: something broke")
 
-    monkeypatch.setattr(programs.Runner, "__call__", broken)
+    monkeypatch.setattr(wide, "_program", lambda _: broken)
     with pytest.raises(FitEngineError, match="something broke"):
         nif.fit_voxels(data, "exponential_decay", x=T)
 
 
 def test_stopping_keeps_what_is_there(data: np.ndarray) -> None:
-    asked = []
-
-    def soon() -> bool:
-        asked.append(0)
-        return len(asked) > 2
-
-    many_voxels = np.tile(data, 20)
-    result = nif.fit_voxels(many_voxels, "exponential_decay", x=T, should_stop=soon)
+    done = 0
+    steps = iter_fit(Problem.build(models["exponential_decay"], (T,), np.tile(data, 20)), lambda: done > 0)
+    while True:
+        try:
+            done = next(steps).done
+        except StopIteration as end:
+            result = end.value
+            break
     stopped = result.status == nif.Status.STOPPED
     assert stopped.any()
-    assert (result.status[~stopped] != 0).any()
-    assert np.isnan(result.params["tau"][stopped & (result.n_iterations == 0)]).all()
+    assert np.count_nonzero(result.status > 0) > 0.7 * done > 0
+    nowhere = np.isnan(result.cost)
+    assert nowhere.any()
+    assert stopped[nowhere].all()
+    assert np.isnan(result.params[:, nowhere]).all()
