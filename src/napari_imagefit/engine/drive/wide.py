@@ -155,6 +155,8 @@ class Programs:
     def __init__(self, problem: Problem, width: int) -> None:
         self.problem, self.options, self.width = problem, problem.options, width
         self.model = problem.model
+        on_cpu = find_device(problem.options.device).platform == "cpu"
+        self.start_width = min(width, FEWEST) if on_cpu else width
         self.sums = NormalSums(self.model, self.options, stacked=False)
         self.plain = NormalSums(self.model, replace(self.options, loss="linear"), stacked=False)
         self.n = len(problem.free)
@@ -198,7 +200,8 @@ class Programs:
         shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), arguments)
         own = jax.tree.structure(shapes), tuple((s.shape, s.dtype) for s in jax.tree.leaves(shapes))
         key = (what, self.model.key, self.options.criterion, self.options.dtype, self.options.device, own)
-        return key, function, shapes, self.options, self.model.reassociate
+        # a guess adds up along either axis: in another order its bits might tell what is beside it
+        return key, function, shapes, self.options, self.model.reassociate and what == "ends"
 
 
 def _in_double(options: Options) -> Options:
@@ -245,24 +248,28 @@ class _Work:
 
     def prepare(self) -> list[Future[Any]]:
         """Have everything compiled at the same time, that first which takes longest."""
-        programs, n, width = Programs(self.problem, self.width), len(self.free), self.width
-        some = slice(0, min(self.width, self.problem.n_fits))
-        samples = self._load(some)
+        width, n = self.width, len(self.free)
+        programs = Programs(self.problem, width)
+        some = slice(0, min(width, self.problem.n_fits))
+        samples = self._load(some, width)
         row = np.zeros(width, self.dtype)
         params = (row,) * len(self.problem.model.names)
         with computing(_in_double(self.options)):
-            found = [_requested(programs.step(*self._blank(n)))]
+            found = [_requested(programs.step(*self._blank(n, width)))]
         with computing(self.options):
-            found.append(_requested(programs.start(samples, self._lengths(some), self._limits(some, samples))))
+            some_of_them = slice(0, programs.start_width)
+            limits = tuple(limit[:, some_of_them] for limit in self._limits(some, width))
+            lengths = self._lengths(some, width)[some_of_them]
+            found.append(_requested(programs.start(_rows(samples, some_of_them), lengths, limits)))
             found.append(programs.sums.prepare(samples, params))
             found.append(_requested(programs.ends(samples, params)))
             if self.options.criterion.is_robust:
                 found.append(programs.plain.prepare(samples, params))
         return found
 
-    def _blank(self, n: int) -> tuple[Any, ...]:
+    def _blank(self, n: int, width: int) -> tuple[Any, ...]:
         """Arguments of `step`, of its shapes."""
-        row, whole = np.zeros(self.width), np.zeros(self.width, np.int64)
+        row, whole = np.zeros(width), np.zeros(width, np.int64)
         rows, elements = (row,) * n, (row,) * (n * (n + 1) // 2)
         norms = None if self.problem.norms is None else rows
         bounds = rows if self.problem.is_bounded else ()
@@ -277,20 +284,20 @@ class _Work:
             sums,
         )
 
-    def _load(self, positions: Positions) -> Samples:
+    def _load(self, positions: Positions, width: int) -> Samples:
         """Samples of a block ``(width, m)``."""
-        return across(samples_of(self.problem, positions), self.problem.padded_length, self.width, self.dtype)
+        return across(samples_of(self.problem, positions), self.problem.padded_length, width, self.dtype)
 
-    def _lengths(self, positions: Positions) -> NDArray[Any]:
+    def _lengths(self, positions: Positions, width: int) -> NDArray[Any]:
         lengths = lengths_of(self.problem, positions)
-        return np.pad(lengths, (0, self.width - lengths.size)).astype(np.int32)
+        return np.pad(lengths, (0, width - lengths.size)).astype(np.int32)
 
-    def _limits(self, positions: Positions, samples: Samples) -> tuple[NDArray[Any], ...]:
+    def _limits(self, positions: Positions, width: int) -> tuple[NDArray[Any], ...]:
         """Starts, NaN where they are to be guessed, lower and upper bounds, ``(n_params, width)``."""
         found = []
         for array in (self.problem.start, self.problem.lower, self.problem.upper):
             own = columns_of(array, positions)
-            full = np.empty((len(own), self.width), self.dtype)
+            full = np.empty((len(own), width), self.dtype)
             with np.errstate(over="ignore"):
                 full[:, : own.shape[1]] = own
                 full[:, own.shape[1] :] = own[:, -1:]
@@ -303,7 +310,6 @@ class _Work:
             )
             start[np.isnan(start)] = 1
             found[0] = start
-        del samples
         return tuple(found)
 
     def _guess_on_host(self, positions: Positions) -> NDArray[Any]:
@@ -323,32 +329,45 @@ class _Work:
     def first(self, part: slice) -> Outcome:
         """A new block."""
 
-        def fit(low: int, high: int) -> Outcome:
+        def fit(low: int, high: int, width: int) -> Outcome:
             positions = slice(part.start + low, part.start + high)
-            count = high - low
-            programs = Programs(self.problem, self.width)
-            samples, lengths = self._load(positions), self._lengths(positions)
-            limits = self._limits(positions, samples)
+            programs = Programs(self.problem, width)
+            samples, lengths = self._load(positions, width), self._lengths(positions, width)
+            limits = self._limits(positions, width)
             with computing(self.options):
+                level, start = self._start(programs, samples, lengths, limits)
                 samples = jax.device_put(samples, find_device(self.options.device))
-                found = _program(programs.start(samples, lengths, limits))(samples, lengths, limits)
-                level, start = jax.tree.map(lambda a: np.asarray(a, np.float64), found)
             with np.errstate(all="ignore"):
                 start = rounded_to(start, self.dtype)
-                task, state = self._begin(level, start, limits)
+                task, state = self._begin(level, start, limits, width)
             every = np.arange(positions.start, positions.stop)
-            return self._go_on(programs, count, samples, Leftover(every, start, level, task, state, stay(state)))
+            return self._go_on(programs, high - low, samples, Leftover(every, start, level, task, state, stay(state)))
 
         return self._in_pieces(fit, part.stop - part.start)
 
-    def _begin(self, level: Level, start: NDArray[Any], limits: tuple[NDArray[Any], ...]) -> tuple[Task, State]:
+    def _start(
+        self, programs: Programs, samples: Samples, lengths: NDArray[Any], limits: tuple[NDArray[Any], ...]
+    ) -> tuple[Level, NDArray[Any]]:
+        """Level and starts of a block, always of as many fits at a time: products of matrices depend on how many."""
+        parts = []
+        for first in range(0, programs.width, programs.start_width):
+            some = slice(first, first + programs.start_width)
+            arguments = _rows(samples, some), lengths[some], tuple(limit[:, some] for limit in limits)
+            found = _program(programs.start(*arguments))(*arguments)
+            parts.append(tree_map(lambda a: np.asarray(a, np.float64), found))
+        level, start = tree_map(lambda *a: np.concatenate(a, axis=-1), *parts)
+        return level, start
+
+    def _begin(
+        self, level: Level, start: NDArray[Any], limits: tuple[NDArray[Any], ...], width: int
+    ) -> tuple[Task, State]:
         criterion, eps, n = self.options.criterion, self.options.eps, len(self.free)
         bounded = self.problem.is_bounded
         lower, upper = (tuple(bound[self.free].astype(np.float64)) if bounded else () for bound in limits[1:])
         sizes = self.problem.norms
-        norms = None if sizes is None else tuple(np.broadcast_to(sizes[self.free], (n, self.width)))
+        norms = None if sizes is None else tuple(np.broadcast_to(sizes[self.free], (n, width)))
         task = Task(lower, upper, level.rounding(criterion, eps), level.size(criterion, eps), norms)
-        row = np.zeros(self.width)
+        row = np.zeros(width)
         blank = Expansion(row, (row,) * n, Dense.of((row,) * (n * (n + 1) // 2), n))
         wanted = n - sum(np.where(h, 1, 0) for h in task.held)
         state = begin(self.algebra, task, tuple(start[self.free]), blank, level.n_used >= wanted)
@@ -358,29 +377,31 @@ class _Work:
         """Fits that have waited."""
         every = _joined(waiting)
 
-        def fit(low: int, high: int) -> Outcome:
+        def fit(low: int, high: int, width: int) -> Outcome:
             some = tree_map(lambda a: a[..., low:high], every)
-            padded = tree_map(lambda a: _padded(a, self.width), some)
-            samples = self._load(some.positions)
+            padded = tree_map(lambda a: _padded(a, width), some)
+            samples = self._load(some.positions, width)
             with computing(self.options):
                 samples = jax.device_put(samples, find_device(self.options.device))
             return self._go_on(
-                Programs(self.problem, self.width), high - low, samples, padded._replace(positions=some.positions)
+                Programs(self.problem, width), high - low, samples, padded._replace(positions=some.positions)
             )
 
         return self._in_pieces(fit, every.positions.size)
 
-    def _in_pieces(self, fit: Callable[[int, int], Outcome], count: int) -> Outcome:
+    def _in_pieces(self, fit: Callable[[int, int, int], Outcome], count: int) -> Outcome:
         """Fit at most a block at a time; where memory runs out blocks are halved, for all that follows too."""
         ended, left, low = 0, [], 0
         while low < count:
-            high = min(low + self.width, count)
+            width = self.width
+            high = min(low + width, count)
             try:
-                found = fit(low, high)
+                found = fit(low, high, width)
             except FitEngineError as error:
-                if OUT_OF_MEMORY not in str(error) or self.width == 1:
+                if OUT_OF_MEMORY not in str(error) or width == 1:
                     raise
-                self.width //= 2
+                # another thread may have met the same
+                self.width = min(self.width, width // 2)
                 continue
             ended, low = ended + found[0], high
             left += [] if found[1] is None else [found[1]]
@@ -388,17 +409,18 @@ class _Work:
 
     def _go_on(self, programs: Programs, count: int, samples: Samples, left: Leftover) -> Outcome:
         """Step until few fits still run; the last ones until they have ended."""
+        width = programs.width
         task, state, trial = left.task, left.state, left.trial
         # ended fits of the padding do not run
-        state = state._replace(status=np.where(np.arange(self.width) < count, state.status, 0))
-        few = 0 if count <= self.width // 2 else self.width // FEW
+        state = state._replace(status=np.where(np.arange(width) < count, state.status, 0))
+        few = 0 if count <= width // 2 else width // FEW
         rows = list(left.start.astype(self.dtype))
         for k, i in enumerate(self.free):
             rows[i] = np.asarray(trial.x[k]).astype(self.dtype)
         with computing(self.options):
             sums_of = programs.sums.program(samples, tuple(rows))
         with computing(_in_double(self.options)):
-            step_of = _program(programs.step(*self._blank(len(self.free))))
+            step_of = _program(programs.step(*self._blank(len(self.free), width)))
         while True:
             with computing(self.options):
                 sums = sums_of(samples, tuple(rows))
@@ -442,6 +464,21 @@ def _joined(left: Sequence[Leftover]) -> Leftover:
         return left[0]
     found: Leftover = tree_map(lambda *a: np.concatenate(a, axis=-1), *left)
     return found
+
+
+def _rows(samples: Samples, which: slice) -> Samples:
+    """The samples ``(B, m)`` of some fits."""
+
+    def one(array: Array | None) -> Array | None:
+        return array if array is None or array.ndim < 2 or len(array) == 1 else array[which]
+
+    return Samples(
+        tuple(one(c) for c in samples.coords),
+        one(samples.data),
+        one(samples.weights),
+        one(samples.shift),
+        samples.f_scale,
+    )
 
 
 def _chosen(left: Leftover, which: NDArray[np.intp]) -> Leftover:
