@@ -139,7 +139,7 @@ def step(
     sums: tuple[Array, ...],
 ) -> tuple[State, Trial, tuple[Array, ...]]:
     """Judge a trial by its sums, and propose the next; also where that is, in the model's precision."""
-    n = len(task.lower)
+    n = len(state.x)
     wide = [s.astype(jnp.float64) for s in sums]
     there = Expansion(wide[0], tuple(wide[1 : n + 1]), Dense.of(tuple(wide[n + 1 :]), n))
     if task.lower:
