@@ -7,7 +7,6 @@ import json
 import tempfile
 import time
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,12 @@ import numpy as np
 
 from . import machine, report
 from .clicks import measure_clicks
+from .first_fit import QUICK as QUICK_FIRST_FITS
+from .first_fit import measure_first_fits
 from .measure import Plan, measure
 
 HERE = Path(__file__).parent
-SECTIONS = ("images", "voxels", "spots", "clicks")
+SECTIONS = ("images", "voxels", "spots", "first_fit", "clicks")
 
 SIZES = [round(size) for size in np.geomspace(1e4, 8e6, 15)]
 FULL = {
@@ -70,9 +71,11 @@ def _run(sections: list[str], plans: dict[str, Plan], results: Path, name: str |
     for section in sections:
         begun = time.perf_counter()
         print(f"{section}:", flush=True)
-        entry: dict[str, Any] = {"machine": machine.describe(), "date": date.today().isoformat(), "quick": quick}
+        entry: dict[str, Any] = {"machine": machine.describe(), "date": report.today(), "quick": quick}
         if section == "clicks":
             entry["clicks"] = measure_clicks()
+        elif section == "first_fit":
+            entry["first_fit"] = measure_first_fits(QUICK_FIRST_FITS, 1) if quick else measure_first_fits()
         else:
             with tempfile.TemporaryDirectory(prefix="imagefit-bench-") as folder:
                 for part in ("spots_lsq", "spots_mle") if section == "spots" else (section,):

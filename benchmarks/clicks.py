@@ -10,7 +10,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -26,30 +25,28 @@ PATIENCE = 600
 
 
 def measure_clicks(n_processes: int = 2) -> dict[str, Any]:
-    """Fresh processes that share a cache of their own, empty before the first."""
+    """Fresh processes, one after the other; nothing that one has compiled is kept for the next."""
     runner = Path(__file__).parents[1] / "tools" / "with-display.sh"
     if not os.environ.get("DISPLAY") and sys.platform == "linux" and shutil.which("xvfb-run") is None:
         return {"reason": "missing: there is no screen (DISPLAY is not set) and no xvfb-run"}
-    with tempfile.TemporaryDirectory() as cache:
-        # as a user has it: what the other parts set for their workers is taken back
-        changed = {*ENVIRONMENT, "JAX_COMPILATION_CACHE_DIR"}
-        environment = {name: value for name, value in os.environ.items() if name not in changed}
-        command = ["sh", str(runner), sys.executable, "-m", "benchmarks.clicks"]
-        rows = []
-        # the first process of all is thrown away: it also reads files that the system has not read before
-        for number in range(-1, n_processes):
-            environment["XDG_CACHE_HOME"] = str(Path(cache) / ("thrown-away" if number < 0 else "kept"))
-            try:
-                said = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, env=environment)
-            except subprocess.TimeoutExpired:
-                return {"reason": f"failed: stopped after {PATIENCE} s"}
-            if said.returncode:
-                return {"reason": f"failed: {(said.stderr.strip().splitlines() or ['?'])[-1]}"}
-            seconds = json.loads(said.stdout.strip().splitlines()[-1])
-            for region, word, value in zip(REGIONS, WORDS, seconds, strict=True):
-                print(f"  process {number}: {region} {word}: {value:.2f} s", flush=True)
-                if number >= 0:
-                    rows.append({"process": number, "region": list(region), "what": word, "seconds": value})
+    # as a user has it: what the other parts set for their workers is taken back
+    changed = {*ENVIRONMENT, "JAX_COMPILATION_CACHE_DIR"}
+    environment = {name: value for name, value in os.environ.items() if name not in changed}
+    command = ["sh", str(runner), sys.executable, "-m", "benchmarks.clicks"]
+    rows = []
+    # the first process of all is thrown away: it also reads files that the system has not read before
+    for number in range(-1, n_processes):
+        try:
+            said = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, env=environment)
+        except subprocess.TimeoutExpired:
+            return {"reason": f"failed: stopped after {PATIENCE} s"}
+        if said.returncode:
+            return {"reason": f"failed: {(said.stderr.strip().splitlines() or ['?'])[-1]}"}
+        seconds = json.loads(said.stdout.strip().splitlines()[-1])
+        for region, word, value in zip(REGIONS, WORDS, seconds, strict=True):
+            print(f"  process {number}: {region} {word}: {value:.2f} s", flush=True)
+            if number >= 0:
+                rows.append({"process": number, "region": list(region), "what": word, "seconds": value})
     return {"rows": rows}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ TITLES = {
     "images": "Images: one rotated Gaussian, seven parameters",
     "voxels": "Voxels: exponential decays of 32 samples",
     "spots": "Spots: round Gaussians in windows of 11 × 11 pixels",
+    "first_fit": "The first fit of a process",
     "clicks": "From the click to the layers",
 }
 UNITS = {"images": "pixels", "voxels": "voxels", "spots_lsq": "spots", "spots_mle": "spots"}
@@ -39,7 +41,7 @@ def write_quick(results: Path) -> None:
 
 def tables(results: Path, pictures: Path, link: str) -> str:
     """All sections of all results; plots go to the folder of pictures."""
-    from . import plots
+    from . import first_fit, plots
 
     parts = []
     files = sorted(results.glob("*.json"))
@@ -50,9 +52,12 @@ def tables(results: Path, pictures: Path, link: str) -> str:
                 continue
             entry = known[section]
             parts.append(f"### {title}{f' ({file.stem})' if len(files) > 1 else ''}")
-            parts.append(_machine(entry))
+            parts.append(described(entry))
             if section == "clicks":
                 parts.append(_clicks(entry["clicks"]))
+                continue
+            if section == "first_fit":
+                parts.append(first_fit.table(entry["first_fit"]))
                 continue
             for part in UNITS:
                 if part not in entry:
@@ -68,7 +73,8 @@ def tables(results: Path, pictures: Path, link: str) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _machine(entry: dict[str, Any]) -> str:
+def described(entry: dict[str, Any]) -> str:
+    """The machine and its programs, and when."""
     m = entry["machine"]
     device = "no GPU" if m["device"]["platform"] == "cpu" else f"JAX on {m['device']['count']} × {m['device']['kind']}"
     versions = ", ".join(f"{name} {version}" for name, version in m["versions"].items())
@@ -79,7 +85,13 @@ def _machine(entry: dict[str, Any]) -> str:
     )
 
 
-def _table(head: list[str], lines: list[list[str]]) -> str:
+def today() -> str:
+    """As the tables have it."""
+    return date.today().isoformat()
+
+
+def table_of(head: list[str], lines: list[list[str]]) -> str:
+    """A table in Markdown."""
     rule = ["---"] * len(head)
     return "\n".join("| " + " | ".join(cells) + " |" for cells in [head, rule, *lines])
 
@@ -100,8 +112,8 @@ def _images(rows: Rows) -> str:
         firsts.append([number(size), *(seconds(at[size, name]["first"]) for name in names)])
     head = ["pixels", *names]
     return (
-        f"Time of a fit · times that of `{reference}` · excess of the cost:\n\n{_table(head, lines)}\n\n"
-        f"The first fit of a size, with whatever is traced and compiled:\n\n{_table(head, firsts)}"
+        f"Time of a fit · times that of `{reference}` · excess of the cost:\n\n{table_of(head, lines)}\n\n"
+        f"The first fit of a size, with whatever is traced and compiled:\n\n{table_of(head, firsts)}"
     )
 
 
@@ -126,7 +138,7 @@ def _memory(rows: Rows) -> str:
     return (
         f"Peak of the resident memory at {number(largest)} pixels, above what a fresh process held before the call, in "
         f"multiples of the image ({image / 2**20:.0f} MiB):\n\n"
-        + _table(["program", "first fit, compiling included", "later fits"], lines)
+        + table_of(["program", "first fit, compiling included", "later fits"], lines)
     )
 
 
@@ -158,7 +170,7 @@ def _many(rows: Rows, part: str) -> str:
                 )
     head = [UNITS[part], "program", "of them fitted", "first call", "a call", "fits/s"]
     head += [f"`{own[0]['name']}` is faster by", "excess, median", "99 %", "within 1e-6"]
-    return _table(head, lines)
+    return table_of(head, lines)
 
 
 def _missing(rows: Rows) -> str:
@@ -185,7 +197,7 @@ def _clicks(clicks: dict[str, Any]) -> str:
         ]
         for row in clicks["rows"]
     ]
-    return _table(["process", "region", "click", "click to layers"], lines)
+    return table_of(["process", "region", "click", "click to layers"], lines)
 
 
 def number(value: float) -> str:

@@ -1,4 +1,4 @@
-"""Each peer in a process of its own: some set JAX's precision or cache for all, and memory is told apart."""
+"""Each peer in a process of its own: some set JAX's precision for all, and memory is told apart."""
 
 from __future__ import annotations
 

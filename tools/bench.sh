@@ -2,6 +2,7 @@
 # Makes .venv-bench, with this project and each of its peers, and runs the benchmarks in it:
 #
 #   sh tools/bench.sh [arguments of python -m benchmarks]
+#   sh tools/bench.sh first_fit|versions|gpu|clicks|out_of_core [arguments of that one]
 #
 # osipy and NLSQ need Python 3.12: PYTHON_BENCH names the interpreter (python3.12), and without one PYTHON is taken.
 # A peer that cannot be installed is no error: the tables say that it is missing. What is there already is left
@@ -46,4 +47,11 @@ for peer in jaxfit==0.0.5 nlsq osipy picassosr; do
     fi
 done
 
-exec "$venv/bin/python" -m benchmarks "$@"
+module=benchmarks
+case ${1:-} in
+    [a-z]*)
+        module=benchmarks.$1
+        shift
+        ;;
+esac
+exec "$venv/bin/python" -m "$module" "$@"

@@ -26,6 +26,8 @@ class _Own(Peer):
     module = package = "napari-imagefit"
     compiles = True
     parameters: tuple[str, ...] = ()
+    dtype: Any = "float64"
+    device: str | None = None  # JAX's first choice
 
     def missing(self) -> str | None:
         return None
@@ -45,7 +47,7 @@ class FitImage(_Own):
     def fit(self) -> Any:
         import napari_imagefit as nif
 
-        return nif.fit_image(self._image, "gaussian_2d_rotated", init=self._init, dtype="float64")
+        return nif.fit_image(self._image, "gaussian_2d_rotated", init=self._init, dtype=self.dtype, device=self.device)
 
 
 class CurveFit(_Own):
@@ -68,7 +70,6 @@ class Voxels(_Own):
     name = "fit_voxels"
     note = "guesses its own starts, within the time"
     parameters = DECAY_PARAMETERS
-    dtype = "float64"
     given = False
 
     def load(self, problem: Problem) -> None:
@@ -79,7 +80,13 @@ class Voxels(_Own):
         import napari_imagefit as nif
 
         return nif.fit_voxels(
-            self._stack, "exponential_decay", x=ECHOES, bounds=DECAY_BOUNDS, init=self._init, dtype=self.dtype
+            self._stack,
+            "exponential_decay",
+            x=ECHOES,
+            bounds=DECAY_BOUNDS,
+            init=self._init,
+            dtype=self.dtype,
+            device=self.device,
         )
 
 
@@ -96,8 +103,7 @@ class Voxels32(Voxels):
 
 class _FitSpots(_Own):
     parameters = SPOT_PARAMETERS
-    noise = "gaussian"
-    dtype = "float64"
+    noise: Any = "gaussian"
     given = False
 
     def missing(self) -> str | None:
@@ -134,6 +140,7 @@ class _FitSpots(_Own):
             noise=self.noise,
             init=self._init,
             dtype=self.dtype,
+            device=self.device,
         )
 
     def answer(self, fitted: Any) -> NDArray[np.float64]:
@@ -172,7 +179,9 @@ class Windows(_Own):
     def fit(self) -> Any:
         import napari_imagefit as nif
 
-        return nif.fit_image(self._frames, "gaussian_2d", noise=self.noise, init=self._init, dtype="float64")
+        return nif.fit_image(
+            self._frames, "gaussian_2d", noise=self.noise, init=self._init, dtype=self.dtype, device=self.device
+        )
 
 
 class PoissonSpots(Spots):

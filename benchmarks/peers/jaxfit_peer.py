@@ -28,14 +28,14 @@ class Image(Peer):
         sys.modules.setdefault("jax.config", mended)
         from jaxfit import CurveFit
 
-        self._fitter = CurveFit()
+        self.fitter = CurveFit()
 
     def load(self, problem: Problem) -> None:
         self._x, self._y = flat_coordinates(problem.data.shape), np.array(problem.data).ravel()
         self._start = np.array(problem.start[:, 0])
 
     def fit(self) -> Any:
-        return self._fitter.curve_fit(
+        return self.fitter.curve_fit(
             jax_gaussian, self._x, self._y, p0=self._start, method="trf", ftol=1e-8, xtol=1e-8, gtol=1e-8
         )
 

@@ -1,0 +1,420 @@
+"""All that is to be checked on a CUDA GPU, in ten minutes: parity with the CPU, throughput, and how sums are formed.
+
+    python -m benchmarks.gpu             # Markdown tables, one after the other; without a GPU a sentence
+    python -m benchmarks.gpu --cpu       # tries the script at small sizes where there is none
+
+With ``--cpu`` the other device is the CPU again, with data that differ in their last digit: as far as a GPU's rounding.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from . import machine, peers, report
+from .passes import CLOUD, DECAY, SPOT, Pass, best_of, placed
+from .problems import ECHOES, Key, problem
+
+PRECISIONS = ("float64", "float32")
+# of a standard error; and units in the last place, below which a difference is rounding whatever the error
+TOLERANCES = {"float64": 1e-5, "float32": 1e-2}
+UNITS = 4
+LOOKS = (1, 2, 4)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How large everything is.
+
+    Attributes
+    ----------
+    devices : tuple of str
+        The one that is checked, and the one that it is compared with.
+    side, voxels, spots : int
+        Of the checks of parity.
+    throughput : dict
+        Numbers of pixels, voxels and spots by section.
+    passes : tuple of Pass
+    """
+
+    devices: tuple[str, str]
+    nudged: bool
+    side: int
+    voxels: int
+    spots: int
+    throughput: dict[str, int]
+    passes: tuple[Pass, ...]
+    repeats: int
+
+
+GPU = Plan(
+    devices=("gpu", "cpu"),
+    nudged=False,
+    side=1024,
+    voxels=16_384,
+    spots=4096,
+    throughput={"images": 1_000_000, "voxels": 65_536, "spots_lsq": 100_000},
+    passes=(
+        Pass("exponential_decay", 65_536, (32,), DECAY),
+        Pass("gaussian_2d", 32_768, (11, 11), SPOT),
+        Pass("gaussian_2d_rotated", 16, (256, 256), CLOUD),
+        Pass("gaussian_2d_rotated", 1, (256, 256), CLOUD),
+    ),
+    repeats=20,
+)
+CPU = Plan(
+    devices=("cpu", "cpu"),
+    nudged=True,
+    # more than one tile
+    side=300,
+    voxels=600,
+    spots=400,
+    throughput={"images": 90_000, "voxels": 2000, "spots_lsq": 1000},
+    passes=(
+        Pass("exponential_decay", 512, (32,), DECAY),
+        Pass("gaussian_2d", 512, (11, 11), SPOT),
+        Pass("gaussian_2d_rotated", 1, (256, 256), CLOUD),
+    ),
+    repeats=3,
+)
+
+# From a device and a precision to a result, with data that are nudged or not.
+Fit = Callable[[str, str, bool], Any]
+# The first cells of a row, and what finds the others.
+Job = tuple[list[str], Callable[[], list[str]]]
+
+
+def nudge(data: Any, dtype: str, wanted: bool) -> Any:
+    """Data that differ in the last digit of the precision."""
+    if not wanted:
+        return data
+    signs = np.random.default_rng(1).integers(-1, 2, data.shape)
+    return data * (1 + np.finfo(dtype).eps * signs)
+
+
+def _user_model() -> Any:
+    """As someone writes it who knows nothing of the engine, with a constant that would promote single precision."""
+    import jax.numpy as jnp
+
+    import napari_imagefit as nif
+
+    def function(coords: Any, height: Any, rate: Any, power: Any, floor: Any) -> Any:
+        return height * jnp.exp(-((coords[0] * rate) ** power)) * jnp.array(1.0) + floor
+
+    def guess(coords: Any, data: Any, weights: Any) -> Any:
+        low = np.where(weights > 0, data, np.inf).min(axis=0)
+        ones = np.ones_like(low)
+        return np.stack([data.max(axis=0) - low, ones / coords[0].mean(), ones, low])
+
+    names = ("height", "rate", "power", "floor")
+    parameters = [
+        nif.Parameter(name, lower=low, upper=high)
+        for name, low, high in zip(names, (0, 1e-3, 0.3, -1e4), (1e5, 1.0, 3.0, 1e4), strict=True)
+    ]
+    return nif.Model("stretched", function, parameters, 1, guess, "height·exp(−(rate·t)^power) + floor", "none")
+
+
+def parity_fits(plan: Plan, folder: Path) -> dict[str, Fit]:
+    """Everything that differs in how it is computed."""
+    import napari_imagefit as nif
+
+    image = np.array(problem(Key("images", plan.side**2), folder).data)
+    decays = problem(Key("voxels", plan.voxels), folder)
+    stack = np.array(decays.data, dtype=float)
+    outliers = stack.copy()
+    outliers[::7, ::3] += 400.0
+    alike = np.array(stack - decays.truth[2] + 30.0)[:, :400]
+    spots = problem(Key("spots_lsq", plan.spots), folder)
+    user = _user_model()
+    smooth = 900 * np.exp(-((ECHOES[:, None] * np.linspace(0.01, 0.03, plan.voxels)) ** 0.9)) + 50
+    smooth += np.random.default_rng(2).normal(0, 5, smooth.shape)
+
+    def voxels(data: Any, model: Any = "exponential_decay", **wishes: Any) -> Fit:
+        def fit(device: str, dtype: Any, nudged: bool) -> Any:
+            return nif.fit_voxels(nudge(data, dtype, nudged), model, x=ECHOES, device=device, dtype=dtype, **wishes)
+
+        return fit
+
+    def windows(which: str) -> Fit:
+        def fit(device: str, dtype: Any, nudged: bool) -> Any:
+            peer: Any = peers.make(which)
+            peer.device, peer.dtype = device, dtype
+            peer.load(type(spots)(spots.key, nudge(np.array(spots.data, dtype=float), dtype, nudged), *starts))
+            return peer.fit()
+
+        starts = spots.start, spots.truth
+        return fit
+
+    def large(device: str, dtype: Any, nudged: bool) -> Any:
+        return nif.fit_image(nudge(image, dtype, nudged), "gaussian_2d_rotated", device=device, dtype=dtype)
+
+    return {
+        f"image {plan.side}²": large,
+        "3 decays": voxels(stack[:, :3]),
+        f"{plan.voxels} decays": voxels(stack),
+        f"{plan.spots} spots": windows("imagefit:Spots"),
+        f"{plan.spots} spots, Poisson": windows("imagefit:PoissonSpots"),
+        f"{plan.voxels} decays, soft_l1": voxels(outliers, loss="soft_l1", f_scale=8.0),
+        f"{plan.voxels} decays, bounds": voxels(stack, bounds={"tau": (30.0, 90.0), "offset": (0.0, 200.0)}),
+        "400 decays, shared offset": voxels(alike, shared=("offset",)),
+        f"{plan.voxels} curves, a user's model": voxels(smooth, user),
+    }
+
+
+def parity(plan: Plan, folder: Path) -> Iterator[Job]:
+    """One row for each fit and precision."""
+    from napari_imagefit.engine.core.programs import compiled_programs
+
+    def check(fit: Fit, dtype: str) -> list[str]:
+        before = compiled_programs()
+        begun = time.perf_counter()
+        here = fit(plan.devices[0], dtype, plan.nudged)
+        seconds = time.perf_counter() - begun
+        programs = compiled_programs() - before
+        begun = time.perf_counter()
+        there = fit(plan.devices[1], dtype, False)
+        reference = time.perf_counter() - begun
+        times = [report.seconds(seconds), report.seconds(reference)]
+        return [*compared(here, there, dtype), report.number(programs), *times]
+
+    for name, fit in parity_fits(plan, folder).items():
+        for dtype in PRECISIONS:
+            yield [name, dtype], partial(check, fit, dtype)
+
+
+def compared(here: Any, there: Any, dtype: str) -> list[str]:
+    """How many answers there are, how far they differ in standard errors, how many statuses do, and a verdict."""
+    answered = (here.status > 0) & (there.status > 0)
+    apart = np.zeros(answered.shape)
+    for name in here.model.names:
+        one, other, error = here.params[name], there.params[name], there.stderr[name]
+        with np.errstate(all="ignore"):
+            distance = np.abs(one - other)
+            rounding = UNITS * np.spacing(np.abs(other).astype(dtype)).astype(float)
+            distance = np.where(distance <= rounding, 0.0, distance / error)
+        # what is fixed, or at a bound, has no error
+        known = answered & np.isfinite(distance) & (error > 0)
+        apart = np.where(known, np.maximum(apart, distance), apart)
+    beyond = int(np.count_nonzero(apart > TOLERANCES[dtype]))
+    different = int(np.count_nonzero((here.status > 0) != (there.status > 0)))
+    bounds = sum(int(np.count_nonzero(here.at_bound[n] != there.at_bound[n])) for n in here.model.names)
+    holds = not beyond and not different and not bounds and bool(answered.any())
+    return [
+        report.number(np.count_nonzero(answered)),
+        f"{np.max(apart, initial=0.0):.1e}",
+        report.number(beyond),
+        report.number(different + bounds),
+        "holds" if holds else "**does not hold**",
+    ]
+
+
+def throughput(plan: Plan, folder: Path) -> Iterator[Job]:
+    """One row for each kind of fit, precision and device."""
+    named = {"images": "imagefit:FitImage", "voxels": "imagefit:Voxels", "spots_lsq": "imagefit:Spots"}
+
+    def take(section: str, size: int, dtype: str, device: str) -> list[str]:
+        peer: Any = peers.make(named[section])
+        peer.dtype, peer.device = dtype, device
+        peer.load(problem(Key(section, size), folder))
+        times: list[float] = []
+        while len(times) < 6 and (len(times) < 2 or sum(times) < 15):
+            begun = time.perf_counter()
+            peer.fit()
+            times.append(time.perf_counter() - begun)
+        each = median(times[1:])
+        return [report.seconds(times[0]), report.seconds(each), report.number(float(f"{size / each:.3g}"))]
+
+    for section, size in plan.throughput.items():
+        for dtype in PRECISIONS:
+            for device in dict.fromkeys(plan.devices):
+                what = [f"{report.number(size)} {report.UNITS[section]}", dtype, device]
+                yield what, partial(take, section, size, dtype, device)
+
+
+def _by_products(model: Any, samples: Any, params: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The sums of `normal_sums` as products of matrices, in full precision: the Jacobian is held in memory."""
+    import jax.numpy as jnp
+
+    from napari_imagefit.engine.models.evaluation import jacobian
+
+    value, slopes = jacobian(model, samples.coords, params, across=True)
+    used = samples.usable()
+    columns = jnp.stack([jnp.where(used, column, 0) for column in (value - samples.data, *slopes)])
+    found = jnp.einsum("ibm,jbm->ijb", columns, columns, precision="highest")
+    n = len(params)
+    lower = [found[1 + i, 1 + j] for i in range(n) for j in range(i + 1)]
+    return 0.5 * found[0, 0], *(found[0, 1 + i] for i in range(n)), *lower
+
+
+def forms(plan: Plan) -> Iterator[Job]:
+    """One row for each pass and precision: both ways to form the sums."""
+    for one in plan.passes:
+        for dtype in PRECISIONS:
+            yield [str(one), dtype], partial(_both_forms, plan, one, dtype)
+
+
+def _both_forms(plan: Plan, one: Pass, dtype: Any) -> list[str]:
+    import jax
+
+    import napari_imagefit as nif
+    from napari_imagefit.engine.core.device import computing, find_device
+    from napari_imagefit.engine.core.options import Criterion, Options
+    from napari_imagefit.engine.core.programs import compile_lowered
+    from napari_imagefit.engine.sums.normal_equations import normal_sums
+
+    model, device = nif.models[one.model], find_device(plan.devices[0])
+    cells, found, seconds = [], [], []
+    with computing(Options(dtype=dtype, device=plan.devices[0])):
+        arguments = placed(one, dtype, device)
+        for function in (partial(normal_sums, model, Criterion()), partial(_by_products, model)):
+            begun = time.perf_counter()
+            lowered = jax.jit(function).lower(*arguments)
+            program = compile_lowered(lowered, device.platform, reassociate=True)
+            compiling = time.perf_counter() - begun
+            seconds.append(best_of(partial(program, *arguments), plan.repeats))
+            cells += [report.seconds(seconds[-1]), report.seconds(compiling)]
+            found.append(np.stack([np.asarray(v, np.float64) for v in program(*arguments)]))
+    # in units of the norms of which each is a scalar product
+    n = len(one.truth)
+    norms = np.sqrt([2 * found[0][0], *(found[0][n + (i + 1) * (i + 2) // 2] for i in range(n))])
+    lower = [norms[1 + i] * norms[1 + j] for i in range(n) for j in range(i + 1)]
+    scale = np.stack([norms[0] ** 2, *(norms[0] * norms[1 + i] for i in range(n)), *lower])
+    apart = float(np.max(np.abs(found[1] - found[0]) / scale))
+    return [*cells, report.ratio_of(seconds[1], seconds[0]), f"{apart:.0e}"]
+
+
+def looks(plan: Plan, folder: Path) -> Iterator[Job]:
+    """How long one block takes until few of its fits still run, by steps between two looks at the statuses."""
+    for dtype in PRECISIONS:
+        yield [dtype], partial(_with_looks, plan, folder, dtype)
+
+
+def _with_looks(plan: Plan, folder: Path, dtype: Any) -> list[str]:
+    """The same as `wide` does with one block, by its own parts."""
+    import jax
+
+    import napari_imagefit as nif
+    from napari_imagefit.engine.core.device import computing, find_device
+    from napari_imagefit.engine.core.fits import Fits
+    from napari_imagefit.engine.core.options import Options
+    from napari_imagefit.engine.core.status import Status
+    from napari_imagefit.engine.drive import wide
+    from napari_imagefit.engine.drive.problem import Problem
+
+    options, double = Options(dtype=dtype, device=plan.devices[0]), Options(device=plan.devices[0])
+    model = nif.models["exponential_decay"]
+    data = np.array(problem(Key("voxels", plan.throughput["voxels"]), folder).data, dtype=float)
+    given = Problem.build(model, (ECHOES,), data, options=options)
+    work = wide._Work(given, Fits.blank(len(model.names), given.n_fits, Status.STOPPED))
+    for future in work.prepare():
+        future.result()
+    programs, count = wide.Programs(given, work.width), min(work.width, given.n_fits)
+    samples, lengths = work._load(slice(0, count)), work._lengths(slice(0, count))
+    limits = work._limits(slice(0, count), samples)
+    with computing(options):
+        samples = jax.device_put(samples, find_device(options.device))
+        begin = wide._program(programs.start(samples, lengths, limits))
+        level, start = jax.tree.map(lambda a: np.asarray(a, np.float64), begin(samples, lengths, limits))
+        begun_at = tuple(start.astype(dtype))
+        sums_of = programs.sums.program(samples, begun_at)
+    with np.errstate(all="ignore"):
+        task, first = work._begin(level, start, limits)
+    with computing(double):
+        step_of = wide._program(programs.step(*work._blank(len(work.free))))
+
+    def run(every: int) -> tuple[float, int]:
+        state, trial, rows = first, wide.stay(first), begun_at
+        begun, steps = time.perf_counter(), 0
+        while True:
+            for _ in range(every):
+                with computing(options):
+                    sums = sums_of(samples, rows)
+                with computing(double):
+                    chosen = tuple(sums[i] for i in work.chosen)
+                    state, trial, rows = step_of(task, work.tolerances, work.limit, state, trial, chosen)
+                steps += 1
+            if np.count_nonzero(np.asarray(state.status)[:count] >= wide.RUNNING) <= count // wide.FEW:
+                return time.perf_counter() - begun, steps
+
+    cells = [f"{count} × {ECHOES.size}"]
+    for every in LOOKS:
+        times = [run(every) for _ in range(plan.repeats // 2 + 2)]
+        cells.append(f"{report.seconds(min(seconds for seconds, _ in times[1:]))} ({times[0][1]} steps)")
+    return cells
+
+
+def _print(title: str, head: list[str], jobs: Iterator[Job], in_time: Callable[[], bool]) -> list[list[str]]:
+    """A table in Markdown, line by line: a run that is cut short, or in which something fails, keeps what it has."""
+    print(f"\n### {title}\n\n{report.table_of(head, [])}", flush=True)
+    rows = []
+    for labels, find in jobs:
+        cells = ["not run, for lack of time"]
+        if in_time():
+            try:
+                cells = find()
+            except Exception as error:  # noqa: BLE001 -- the other rows are wanted all the same
+                traceback.print_exc()
+                sentence = (str(error).strip().splitlines() or [""])[0]
+                cells = [f"**failed**: {type(error).__name__}: {sentence}"[:160]]
+        rows.append(labels + cells + [""] * (len(head) - len(labels) - len(cells)))
+        print("| " + " | ".join(rows[-1]) + " |", flush=True)
+    return rows
+
+
+def has_gpu() -> bool:
+    """Whether JAX finds one."""
+    import jax
+
+    try:
+        return bool(jax.devices("gpu"))
+    except RuntimeError:
+        return False
+
+
+def main() -> None:
+    """Check, measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__.splitlines()[0])
+    parser.add_argument("--cpu", action="store_true", help="try the script where there is no GPU, at small sizes")
+    parser.add_argument("--minutes", type=float, default=9.0, help="after which nothing more is begun")
+    asked = parser.parse_args()
+    begun = time.perf_counter()
+    # in a process of its own, before this one takes the GPU's memory
+    where = machine.describe()
+    if not asked.cpu and not has_gpu():
+        print("JAX finds no CUDA GPU here, so that nothing is checked; --cpu tries the script on the CPU.")
+        return
+    plan = CPU if asked.cpu else GPU
+
+    def in_time() -> bool:
+        return time.perf_counter() - begun < 60 * asked.minutes
+
+    print(report.described({"machine": where, "date": report.today(), "quick": asked.cpu}))
+    here, there = ("CPU, nudged", "CPU") if plan.nudged else ("GPU", "CPU")
+    with TemporaryDirectory(prefix="imagefit-bench-") as name:
+        folder = Path(name)
+        head = ["fits", "precision", "answers of both", "largest difference in standard errors", "beyond the tolerance"]
+        head += ["statuses or bounds that differ", "parity", "programs", f"first call, {here}", f"{there}"]
+        checked = _print(f"Parity with the CPU: {TOLERANCES}", head, parity(plan, folder), in_time)
+        head = ["fits", "precision", "device", "first call", "a call", "fits or pixels per second"]
+        _print("Throughput", head, throughput(plan, folder), in_time)
+        head = ["pass", "precision", "one reduction", "compiling", "products of matrices", "compiling"]
+        _print("Two ways to form the sums", [*head, "products/reduction", "apart"], forms(plan), in_time)
+        head = ["precision", "a block", *(f"a look every {every}" for every in LOOKS)]
+        _print("Steps between two looks of the host", head, looks(plan, folder), in_time)
+    failed = [f"{row[0]} in {row[1]}" for row in checked if "**" in " ".join(row)]
+    print(f"\nParity does not hold for: {', '.join(failed)}." if failed else "\nParity holds everywhere.")
+    print(f"{(time.perf_counter() - begun) / 60:.1f} minutes")
+
+
+if __name__ == "__main__":
+    main()
