@@ -36,7 +36,8 @@ class Problem:
     lower, upper : arrays, ``(n_params, 1)`` or ``(n_params, n_fits)``
         A parameter whose bounds coincide is held there.
     padded : bool
-        Whether the samples are padded to the next power of two, so that regions of different sizes share a program.
+        Whether a wide batch pads its samples to the next power of two as well, so that regions of different sizes share
+        a program; few fits always do.
     lengths : int array or None, ``(n_fits,)``
         How many samples of each fit are not padding at its end; None where none are padding.
     shift : array or None, ``(n_samples, 1)`` or ``(n_samples, n_fits)``
@@ -56,8 +57,6 @@ class Problem:
     held : frozenset of str
         The parameters that were fixed for all fits. Those whose bounds, one pair for each fit, happen to coincide are
         not among them: what a program computes depends on what was said, never on the other fits.
-    each : bool
-        Whether starts, bounds or fixed values were given for each fit, be it for a single one.
     requested : int
         How many fits the request has of which these are a piece; 0 if they are all. It decides how they are computed.
     """
@@ -80,7 +79,6 @@ class Problem:
     pad_to: int = 0
     plane: tuple[int, ...] | None = None
     held: frozenset[str] = frozenset()
-    each: bool = False
     requested: int = 0
 
     @classmethod
@@ -142,9 +140,6 @@ class Problem:
         )
         if not (whole or alone):
             check_apart(model)
-        each = _are_given_for_each(init or {}, bounds or {}, fixed or {})
-        if each:
-            start, lower, upper = (np.broadcast_to(a, (a.shape[0], data.shape[1])) for a in (start, lower, upper))
         problem = cls(
             model,
             grid,
@@ -164,7 +159,6 @@ class Problem:
             pad_to=pad_to,
             plane=plane,
             held=_held(model, bounds or {}, fixed or {}),
-            each=each,
         )
         if not problem.free or (lower == upper).all():
             raise FitInputError(f"all parameters of {model.name!r} are fixed; leave at least one free")
@@ -208,11 +202,6 @@ def _held(model: Model, bounds: Bounds, fixed: Values) -> frozenset[str]:
     pairs = {p.name: bounds.get(p.name, (p.lower, p.upper)) for p in model.parameters}
     alike = {name for name, (low, high) in pairs.items() if np.ndim(low) == np.ndim(high) == 0 and low == high}
     return frozenset(alike | set(fixed))
-
-
-def _are_given_for_each(init: Values, bounds: Bounds, fixed: Values) -> bool:
-    values = (*init.values(), *fixed.values(), *(bound for pair in bounds.values() for bound in pair))
-    return any(np.ndim(value) > 0 for value in values)
 
 
 def check_counts(data: NDArray[Any]) -> None:

@@ -49,6 +49,8 @@ else:
 BLOCK_VALUES, FEWEST, MOST = 1 << 18, 512, 8192
 # The same on a GPU, which works on all of them at once.
 GPU_VALUES, MOST_ON_GPU = 1 << 22, 1 << 16
+# Numbers of single precision that the shortest vectors in use hold twice.
+VECTOR = 8
 # A block is left when fewer than this part of its fits still run.
 FEW = 8
 # Seconds between two looks at whether to stop.
@@ -74,9 +76,16 @@ class Leftover(NamedTuple):
 Outcome = tuple[int, Leftover | None]
 
 
+def rows_of(problem: Problem) -> int:
+    """The samples of a fit, padded to what a vector holds: more would cost every fit of a batch."""
+    if problem.padded:
+        return problem.padded_length
+    return -(-problem.n_samples // VECTOR) * VECTOR
+
+
 def width_of(problem: Problem) -> int:
     """How many fits there are in one block."""
-    rows = problem.padded_length
+    rows = rows_of(problem)
     device = find_device(problem.options.device)
     values, most = (BLOCK_VALUES, MOST) if device.platform == "cpu" else (GPU_VALUES, MOST_ON_GPU)
     wanted = max(problem.requested, problem.n_fits)
@@ -286,7 +295,7 @@ class _Work:
 
     def _load(self, positions: Positions, width: int) -> Samples:
         """Samples of a block ``(width, m)``."""
-        return across(samples_of(self.problem, positions), self.problem.padded_length, width, self.dtype)
+        return across(samples_of(self.problem, positions), rows_of(self.problem), width, self.dtype)
 
     def _lengths(self, positions: Positions, width: int) -> NDArray[Any]:
         lengths = lengths_of(self.problem, positions)

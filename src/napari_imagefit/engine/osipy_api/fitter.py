@@ -251,9 +251,7 @@ def _foreign(model: FittableModel, data: NDArray[Any], limits: dict[str, Any], o
     found = to_model(model, calls, starts)
     held = problem.lower == problem.upper
     lower, upper = (np.broadcast_to(a, starts.shape) for a in (problem.lower, problem.upper))
-    return replace(
-        problem, model=found, start=np.where(held, problem.start, starts), lower=lower, upper=upper, each=True
-    )
+    return replace(problem, model=found, start=np.where(held, problem.start, starts), lower=lower, upper=upper)
 
 
 def _names(model: BoundModel | FittableModel) -> tuple[str, ...]:

@@ -166,11 +166,7 @@ class _Search:
         start = np.where(np.isnan(start), problem.start, start)
         start[index] = lower[index] = upper[index] = values
         held = problem.held | {problem.model.names[i] for i in index}
-        return (
-            yield from _drain(
-                replace(problem, start=start, lower=lower, upper=upper, held=held, each=True), self.should_stop
-            )
-        )
+        return (yield from _drain(replace(problem, start=start, lower=lower, upper=upper, held=held), self.should_stop))
 
     def _look(self, now: Fits, says: Booleans) -> _Look:
         places = {i: k for k, i in enumerate(self.problem.free)}
