@@ -241,8 +241,10 @@ class _Work:
         self.stopped = False
 
     def blocks(self) -> Iterator[slice]:
-        for first in range(0, self.problem.n_fits, self.width):
-            yield slice(first, min(first + self.width, self.problem.n_fits))
+        # as wide as they are at first: pieces are cut from them where memory runs out
+        width = self.width
+        for first in range(0, self.problem.n_fits, width):
+            yield slice(first, min(first + width, self.problem.n_fits))
 
     def next_job(self, blocks: Iterator[slice], waiting: list[Leftover], others: bool) -> Callable[[], Outcome] | None:
         """What to do next: fits that wait if they fill a block, or if there is nothing else; None if that is all."""
