@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from napari_imagefit import Model, Parameter
+from napari_imagefit import Model, Parameter, Status
 
 M, FITS = 32, 8
 T = np.linspace(0, 4, M)
@@ -56,10 +56,29 @@ def one_column(_c: Any, d: Any, _w: Any) -> Any:
 
 
 @pytest.mark.parametrize("guess", [loops, writes, asks, numpy_functions, one_column])
-def test_a_guess_may_be_written_in_plain_numpy(fit: Any, guess: Callable[..., Any]) -> None:
-    fits = fit(make(guess), (T,), DATA)
+@pytest.mark.parametrize("times", [1, 40], ids=["few", "a compiled batch"])
+def test_a_guess_may_be_written_in_plain_numpy(fit: Any, guess: Callable[..., Any], times: int) -> None:
+    data = np.tile(DATA, times)
+    fits = fit(make(guess), (T,), data)
     assert (fits.status > 0).all()
-    np.testing.assert_allclose(fits.params, [DATA[0], np.full(FITS, 0.7)], rtol=1e-7)
+    np.testing.assert_allclose(fits.params, [data[0], np.full(FITS * times, 0.7)], rtol=1e-7)
+
+
+@pytest.mark.parametrize("library", [np, jnp], ids=["numpy", "jax"])
+@pytest.mark.parametrize("times", [1, 40], ids=["few", "a compiled batch"])
+def test_a_guess_that_knows_nothing_of_some_fits(fit: Any, times: int, library: Any) -> None:
+    def guess(_c: Any, d: Any, _w: Any) -> Any:
+        top = library.asarray(d).max(axis=0)
+        return library.stack([library.where(top < 5, library.nan, top), library.ones(top.shape)])
+
+    data = np.tile(DATA, times)
+    fits = fit(make(guess), (T,), data)
+    unknown = data[0] < 5
+    assert (fits.status[unknown] == Status.NON_FINITE_MODEL).all()
+    assert np.isnan(fits.params[:, unknown]).all()
+    assert (fits.status[~unknown] > 0).all()
+    given = fit(make(guess), (T,), data, init={"a": 1.0})
+    assert (given.status > 0).all()
 
 
 def test_a_guess_outside_the_bounds_is_moved_inside(fit: Any) -> None:

@@ -179,6 +179,9 @@ class Programs:
             level = Level.of(options.criterion, turned, lengths)
             shape = (len(model.names), samples.data.shape[0])
             start, lower, upper = (jnp.broadcast_to(a, shape) for a in limits)
+            if not is_traceable(model):
+                # found on the host
+                return level, start
             return level, find_starts(model, options, turned, level, start, lower, upper)
 
         return self._wanted("start", function, (samples, lengths, limits))
@@ -319,8 +322,6 @@ class _Work:
             start[:, : guessed.shape[1]] = np.where(
                 np.isnan(start[:, : guessed.shape[1]]), guessed, start[:, : guessed.shape[1]]
             )
-            start[np.isnan(start)] = 1
-            found[0] = start
         return tuple(found)
 
     def _guess_on_host(self, positions: Positions) -> NDArray[Any]:
