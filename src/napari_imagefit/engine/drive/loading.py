@@ -63,17 +63,20 @@ def lengths_of(problem: Problem, positions: Positions) -> NDArray[np.int64]:
 def across(samples: Samples, rows: int, fits: int, dtype: DTypeLike) -> Samples:
     """Samples with one row for each fit, ``(fits, rows)``, of which those that are added do not count."""
 
-    def turned(array: NDArray[Any] | None, pad: float, each: bool = False) -> NDArray[Any] | None:
+    def turned(array: NDArray[Any] | None, pad: float | None, each: bool = False) -> NDArray[Any] | None:
         if array is None:
             return None
         m, count = array.shape
-        target = np.full((fits if each or count > 1 else 1, rows), pad, dtype)
+        target = np.empty((fits if each or count > 1 else 1, rows), dtype)
         with np.errstate(over="ignore"):
             target[:count, :m] = array.T
+        # where the last sample is, as guesses look at all coordinates
+        target[:, m:] = target[:, m - 1 : m] if pad is None else pad
+        target[count:] = target[0] if pad is None else pad
         return target
 
     return Samples(
-        tuple(turned(c, 1.0) for c in samples.coords),
+        tuple(turned(c, None) for c in samples.coords),
         turned(samples.data, np.nan, each=True),
         turned(samples.weights, 0.0),
         turned(samples.shift, 1.0),
