@@ -74,7 +74,8 @@ def _guess_biexponential(coords: Coords, data: Array, weights: Array) -> Array:
     """The best pair of a row of time constants, the shorter first; then closer looks around it, and beyond the row."""
     t = coords[0]
     low, _, span = span_of(t, weights)
-    since, target = t - low, centred(data, weights)
+    # what does not count may lie before the first that does, where an exponential may be too large for a number
+    since, target = xp.where(weights > 0, t - low, 0), centred(data, weights)
     regression = Regression.of(data, weights)
 
     def attempt(tau_1: Array, tau_2: Array, exact: bool = False) -> tuple[Array, Found]:

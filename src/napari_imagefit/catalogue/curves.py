@@ -153,7 +153,8 @@ def _best_wave(turns: Array, fall: Array, regression: Regression, steps: int) ->
 def _guess_damped_sine(coords: Coords, data: Array, weights: Array) -> Array:
     """A row of frequencies up to Nyquist's for one damping, then closer ones around the best for several."""
     low, _, span = span_of(coords[0], weights)
-    t = coords[0] - low
+    # what does not count may lie before the first that does, where the envelope may be too large for a number
+    t = xp.where(weights > 0, coords[0] - low, 0)
     regression = Regression.of(data, weights)
     steps = 2 * data.shape[0]
     # half of what the span resolves, or less
