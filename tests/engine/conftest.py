@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +37,14 @@ def quiet() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def fit() -> Fit:
-    """``fit(model, coords, data, **problem_arguments)``: every keyword of `Options` is one too."""
+    """``fit(model, coords, data, **problem_arguments)``: every keyword of `Options` is one too, and `requested`."""
 
     def run(model: Model, coords: Any, data: np.ndarray, should_stop: Any = None, **kwargs: Any) -> Fits:
         names = ("ftol", "xtol", "gtol", "max_iterations", "dtype", "noise", "loss", "f_scale")
         options = Options(**{name: kwargs.pop(name) for name in names if name in kwargs})
-        steps = iter_fit(Problem.build(model, coords, data, options=options, **kwargs), should_stop)
+        requested = kwargs.pop("requested", 0)
+        problem = Problem.build(model, coords, data, options=options, **kwargs)
+        steps = iter_fit(replace(problem, requested=requested), should_stop)
         while True:
             try:
                 next(steps)

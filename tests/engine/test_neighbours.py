@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import jax.numpy as jnp
@@ -10,7 +11,10 @@ import pytest
 
 from napari_imagefit.catalogue import models
 from napari_imagefit.engine.core.fits import Fits
-from napari_imagefit.engine.drive.run import MOST_FITS
+from napari_imagefit.engine.core.options import Options
+from napari_imagefit.engine.core.status import Status
+from napari_imagefit.engine.drive import run, wide
+from napari_imagefit.engine.drive.problem import Problem
 from napari_imagefit.engine.models.model import Model, Parameter
 
 M, FITS = 32, 8
@@ -23,7 +27,7 @@ DECAY = Model(
     lambda _c, d, _w: jnp.ones((3, d.shape[1])),
 )
 ARRAYS = ("params", "solution", "start", "at_bound")
-ROWS = ("covariance", "status", "flags", "cost", "n_used", "n_left_out", "n_iterations", "spread")
+ROWS = ("covariance", "status", "flags", "cost", "n_used", "n_left_out", "n_iterations", "spread", "chi2", "squares")
 
 
 def same(one: Fits, other: Fits, places: Any, other_places: Any) -> None:
@@ -79,14 +83,14 @@ def test_order_does_not_matter(fit: Any, data: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("model", [DECAY, models["exponential_decay"]], ids=["decay", "exponential_decay"])
-def test_chunks_do_not_matter(fit: Any, data: np.ndarray, model: Model) -> None:
-    # more than one chunk, the last of which is hardly filled
-    many = np.tile(data, MOST_FITS // FITS + 1)
-    fits, alone = fit(model, (T,), many), fit(model, (T,), data)
-    for first in range(0, many.shape[1], FITS):
-        same(fits, alone, np.arange(first, first + FITS), np.arange(FITS))
+def test_chunks_do_not_matter(fit: Any, data: np.ndarray, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    together = fit(model, (T,), data)
+    for most in (1, 3, 5):
+        # more than one chunk, the last of which is hardly filled
+        monkeypatch.setattr(run, "MOST_TOGETHER", most)
+        same(fit(model, (T,), data), together, np.arange(FITS), np.arange(FITS))
     one = fit(model, (T,), data[:, 2:3])
-    same(alone, one, np.array([2]), np.array([0]))
+    same(together, one, np.array([2]), np.array([0]))
 
 
 @pytest.mark.parametrize("what", ["bounds", "fixed"])
@@ -110,6 +114,19 @@ def test_the_bounds_of_others_do_not_matter(fit: Any, data: np.ndarray, what: st
     assert (together.status > 0).all()
 
 
+@pytest.mark.parametrize("count", [8, 300])
+def test_bounds_that_only_others_have_do_not_matter(fit: Any, data: np.ndarray, count: int) -> None:
+    """Of each second fit bounds are infinite: those alone have none at all."""
+    free = Model("free", DECAY.function, [Parameter(name) for name in "akb"], 1, DECAY.guess)
+    data = np.tile(data, count // FITS + 1)[:, :count]
+    upper = np.where(np.arange(count) % 2, 0.8, np.inf)
+    lower = np.where(np.arange(count) % 2, 0.1, -np.inf)
+    together = fit(free, (T,), data, bounds={"k": (lower, upper)}, requested=count)
+    even = fit(free, (T,), data[:, ::2], bounds={"k": (lower[::2], upper[::2])}, requested=count)
+    same(together, even, np.arange(0, count, 2), np.arange((count + 1) // 2))
+    assert (together.at_bound[1, 1::2] == 1).any()
+
+
 @pytest.mark.parametrize("noise", ["poisson", "huber"])
 def test_other_costs_have_no_neighbours_either(fit: Any, data: np.ndarray, noise: str) -> None:
     said = {"noise": "poisson"} if noise == "poisson" else {"loss": "huber", "f_scale": 0.1}
@@ -119,3 +136,124 @@ def test_other_costs_have_no_neighbours_either(fit: Any, data: np.ndarray, noise
     after = fit(models["exponential_decay"], (T,), spoilt, **said)
     same(before, after, np.arange(FITS), np.arange(FITS))
     same(before, after, np.array([0]), np.array([FITS + 2]))
+
+
+Y, X = (a.ravel() for a in np.mgrid[:9.0, :9.0])
+COUNTS = (1, 2, 7, 16, 17, 255, 256)
+
+
+def curves(count: int) -> tuple[Model, tuple[np.ndarray, ...], np.ndarray]:
+    """Decays: good ones, noise alone, constants, gaps, and those that have no answer."""
+    rng = np.random.default_rng(5)
+    data = rng.uniform(1, 3, count) * np.exp(-rng.uniform(0.3, 1.8, count) * T[:, None]) + 0.3
+    data[:, 3::11] = 0.3
+    data += rng.normal(0, 0.1, data.shape)
+    data[:, 5::13] = 7.3
+    data[rng.random(data.shape) < 0.03] = np.nan
+    data[:, 8::17] = np.nan
+    data[2:, 9::19] = np.inf
+    data[:, 10::23] *= 1e200
+    return models["exponential_decay"], (T,), data
+
+
+def spots(count: int) -> tuple[Model, tuple[np.ndarray, ...], np.ndarray]:
+    """Windows with a spot, some of which are empty, cut or not there."""
+    rng = np.random.default_rng(6)
+    y, x = rng.uniform(3, 5, (2, count))
+    peaks = np.exp(-0.5 * ((Y[:, None] - y) ** 2 + (X[:, None] - x) ** 2) / 1.4**2) * rng.uniform(20, 200, count) + 5
+    data = rng.poisson(peaks).astype(float)
+    data[:, 4::15] = rng.poisson(5, data[:, 4::15].shape)
+    data[:27, 7::9] = np.nan
+    data[:, 2::31] = 0
+    return models["gaussian_2d"], (Y, X), data
+
+
+def own_model(count: int) -> tuple[Model, tuple[np.ndarray, ...], np.ndarray]:
+    """A user's model, whose guess is plain NumPy."""
+    _, _, data = curves(count)
+
+    def guess(_c: Any, d: Any, _w: Any) -> Any:
+        return np.stack([np.asarray(d).max(axis=0), np.ones(d.shape[1]), np.zeros(d.shape[1])])
+
+    return replace(DECAY, name="own", guess=guess), (T,), data
+
+
+CASES: dict[str, tuple[Any, dict[str, Any]]] = {
+    "curves": (curves, {}),
+    "curves in single precision": (curves, {"dtype": "float32"}),
+    "robust curves": (curves, {"loss": "cauchy", "f_scale": 0.2}),
+    "counted spots": (spots, {"noise": "poisson"}),
+    "spots": (spots, {}),
+    "spots in single precision": (spots, {"dtype": "float32", "noise": "poisson"}),
+    "a model of one's own": (own_model, {}),
+}
+MODELS: dict[tuple[str, int], Any] = {}
+
+
+def problem(case: str, count: int) -> Problem:
+    """The same model for the same case, so that nothing is compiled twice."""
+    make, how = CASES[case]
+    if (case, count) not in MODELS:
+        MODELS[case, count] = make(count)
+    model, coords, data = MODELS[case, count]
+    return replace(Problem.build(model, coords, data, options=Options(**how)), requested=count)
+
+
+def solve(whole: Problem, which: Any) -> Fits:
+    steps = run.iter_fit(replace(whole, data=whole.data[:, which]))
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_any_company_in_numpy(case: str) -> None:
+    """Few fits: any number of them, in any order, at any place."""
+    whole = problem(case, max(COUNTS))
+    assert not run.is_wide(whole)
+    every = np.arange(max(COUNTS))
+    together = solve(whole, every)
+    assert {int(s) > 0 for s in together.status} == {True, False}
+    rng = np.random.default_rng(0)
+    for count in COUNTS:
+        for which in (every[:count], rng.permutation(every)[:count], every[::-1][:count]):
+            same(solve(whole, which), together, np.arange(count), which)
+    # one by one: what has an answer, and what has none
+    for i in (*range(12), 200):
+        same(solve(whole, np.array([i])), together, np.array([0]), np.array([i]))
+
+
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, marks=[] if case in ("curves", "counted spots") else pytest.mark.slow) for case in CASES],
+)
+@pytest.mark.parametrize("count", [257, 1000, pytest.param(5000, marks=pytest.mark.slow)])
+def test_any_company_in_a_compiled_batch(case: str, count: int) -> None:
+    whole = problem(case, count)
+    assert run.is_wide(whole)
+    every = np.arange(count)
+    together = solve(whole, every)
+    assert (together.status != Status.STOPPED).all()
+    assert {int(s) > 0 for s in together.status} == {True, False}
+    rng = np.random.default_rng(0)
+    order = rng.permutation(every)
+    for which in (order, every[::-1], order[: count // 2], order[:17], every[:1], every[-2:], np.repeat(every[:40], 9)):
+        same(solve(whole, which), together, np.arange(which.size), which)
+    # a piece of the request is fitted in the same way, however small it is
+    assert run.is_wide(replace(whole, data=whole.data[:, :1]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["curves", "counted spots", "curves in single precision"])
+def test_several_blocks_and_what_waits_between_them(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks are left early, so that most fits wait for another."""
+    monkeypatch.setattr(wide, "FEW", 2)
+    count = 3 * wide.MOST + 100
+    whole = problem(case, count)
+    together = solve(whole, np.arange(count))
+    assert (together.status != Status.STOPPED).all()
+    order = np.random.default_rng(0).permutation(count)
+    same(solve(whole, order), together, np.arange(count), order)
+    same(solve(whole, order[:999]), together, np.arange(999), order[:999])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,6 +16,7 @@ from ..engine.results.fit_result import FitResult
 from .centres import find_positions
 from .localisation_columns import STYLES, Rows, Style, in_nanometres, own_columns, picasso_columns, thunderstorm_columns
 from .photometry import pixel_sizes
+from .points_file import read_csv
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -198,7 +198,7 @@ def _nanometres(pixel_size: float | Sequence[float], units: str, n_axes: int) ->
 def _read(path: Path) -> pd.DataFrame:
     import pandas as pd
 
-    readers: dict[str, Any] = {".csv": partial(pd.read_csv, float_precision="round_trip"), ".parquet": pd.read_parquet}
+    readers: dict[str, Any] = {".csv": read_csv, ".parquet": pd.read_parquet}
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise FitInputError(f"{path.name!r} is of no kind that is read; give .csv or .parquet")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,15 @@ from numpy.typing import NDArray
 
 from ..engine.core.errors import FitInputError
 from .spot_columns import spot_columns
+
+
+def read_csv(path: Path) -> Any:
+    """Read a table with its numbers to the last bit, which pandas does by itself from 3.1 on."""
+    import pandas as pd
+
+    major, minor = (int(part) for part in pd.__version__.split(".")[:2])
+    exact: dict[str, Any] = {} if (major, minor) >= (3, 1) else {"float_precision": "round_trip"}
+    return pd.read_csv(path, **exact)
 
 
 def read_points(path: Path, n_axes: int, n_frame_axes: int) -> NDArray[np.float64]:
@@ -27,7 +35,7 @@ def read_points(path: Path, n_axes: int, n_frame_axes: int) -> NDArray[np.float6
     """
     import pandas as pd
 
-    readers: dict[str, Any] = {".csv": partial(pd.read_csv, float_precision="round_trip"), ".parquet": pd.read_parquet}
+    readers: dict[str, Any] = {".csv": read_csv, ".parquet": pd.read_parquet}
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise FitInputError(f"the points {path.name!r} are of no kind that is read; give .csv or .parquet")
