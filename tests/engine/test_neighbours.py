@@ -190,6 +190,11 @@ CASES: dict[str, tuple[Any, dict[str, Any]]] = {
 MODELS: dict[tuple[str, int], Any] = {}
 
 
+def some(*fast: str) -> list[Any]:
+    """All cases, of which but these take long."""
+    return [case if case in fast else pytest.param(case, marks=pytest.mark.slow) for case in CASES]
+
+
 def problem(case: str, count: int) -> Problem:
     """The same model for the same case, so that nothing is compiled twice."""
     make, how = CASES[case]
@@ -208,7 +213,7 @@ def solve(whole: Problem, which: Any) -> Fits:
             return end.value  # type: ignore[no-any-return]
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", some("curves", "curves in single precision", "counted spots"))
 def test_any_company_in_numpy(case: str) -> None:
     """Few fits: any number of them, in any order, at any place."""
     whole = problem(case, max(COUNTS))
@@ -225,10 +230,7 @@ def test_any_company_in_numpy(case: str) -> None:
         same(solve(whole, np.array([i])), together, np.array([0]), np.array([i]))
 
 
-@pytest.mark.parametrize(
-    "case",
-    [pytest.param(case, marks=[] if case in ("curves", "counted spots") else pytest.mark.slow) for case in CASES],
-)
+@pytest.mark.parametrize("case", some("curves"))
 @pytest.mark.parametrize("count", [257, 1000, pytest.param(5000, marks=pytest.mark.slow)])
 def test_any_company_in_a_compiled_batch(case: str, count: int) -> None:
     whole = problem(case, count)
