@@ -50,6 +50,8 @@ def iter_fit_shared(
     waiting = wait_for(fit.evaluators.prepare(), stop)
     for _ in waiting:
         yield Progress(0, problem.n_fits, compiling=True)
+    if stop():
+        return Fits.blank(len(problem.model.names), problem.n_fits, Status.STOPPED)
     found = yield from fit.solve()
     profiled = None
     if fit.layout.own and found.takes_part.any() and not stop():
