@@ -49,7 +49,7 @@ def oldest_python() -> str:
     if not stamp.exists() or stamp.read_text() != wanted:
         print(f"Making {OLDEST} with {wanted}", flush=True)
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
+        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         subprocess.run([*pip, wanted, *NEEDED], check=True)
         stamp.write_text(wanted)
     return str(python)

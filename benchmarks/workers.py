@@ -25,6 +25,8 @@ ENVIRONMENT = {
     # several processes share one GPU
     "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
     "TF_CPP_MIN_LOG_LEVEL": "2",
+    # sources are compiled once, not by each process
+    "PYTHONDONTWRITEBYTECODE": "",
 }
 PATIENCE = 600.0  # seconds after which a call is given up
 

@@ -319,6 +319,7 @@ def test_units_do_not_matter() -> None:
 
 
 def test_stopped() -> None:
+    fit()  # compiled: what is stopped before has not even started
     assert (fit(should_stop=lambda: True).status == Status.STOPPED).all()
     asked = iter([False, True])  # what was said once holds
     result = fit(init={"tau": 60.0}, should_stop=lambda: next(asked, False))
