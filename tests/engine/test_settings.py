@@ -1,4 +1,4 @@
-"""What users set in NumPy and JAX for themselves does not reach our computing, warm or cold, and comes back unchanged."""
+"""What users set in NumPy and JAX for themselves does not reach our computing, and comes back unchanged."""
 
 from __future__ import annotations
 

@@ -157,13 +157,7 @@ def check(problem: Problem, good: float = 0.85) -> tuple[Fits, Fits]:
     return few, many
 
 
-# a loss that flattens out has many minima, and which is found depends on the start
-WRAPS = pytest.mark.xfail(
-    reason="starting._stands_out looks for outliers across the ends of the samples, where a block has its padding"
-)
-
-
-@pytest.mark.parametrize("setting", [pytest.param(s, marks=WRAPS) if s == "arctan" else s for s in SETTINGS])
+@pytest.mark.parametrize("setting", SETTINGS)
 def test_every_noise_and_loss(setting: str) -> None:
     check(build("decays", setting))
 

@@ -10,11 +10,13 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Hashable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..._lazy import LazyModule
 from .device import computing, cores, find_device
 from .options import Options
+from .progress import Progress
 
 if TYPE_CHECKING:
     import jax
@@ -97,18 +99,19 @@ def obtain(
     return find(key) or request(key, function, shapes, options, reassociate=reassociate).result()
 
 
-def wait_for(futures: Sequence[Future[Program]], should_stop: Callable[[], bool]) -> Generator[None, None, bool]:
-    """Wait until all are compiled, with a yield every so often; return False if that was stopped.
+def wait_for(
+    futures: Sequence[Future[Program]], here: Progress, should_stop: Callable[[], bool]
+) -> Generator[Progress, None, bool]:
+    """Wait until all are compiled; yield several times a second that they are being compiled.
 
-    Raises whatever compiling has raised.
+    Returns False if that was stopped. Raises whatever compiling has raised.
     """
-    missing = set(futures)
+    missing = {future for future in futures if not future.done()}
     while missing:
+        yield replace(here, compiling=True)
         if should_stop():
             return False
         _, missing = wait(missing, POLL_S)
-        if missing:
-            yield
     for future in futures:
         future.result()
     return True

@@ -340,7 +340,7 @@ class RowEvaluator:
             residual = samples.weighted(self._whitened(value, samples) - samples.data)
         # the user's function is to see the samples of the fit alone, as a vector
         used = samples.usable()
-        with in_precision("float64"), np.errstate(all="warn"):
+        with in_precision("float64"), np.errstate(all="warn", under="ignore"):
             z = (residual[used] / float(self.options.f_scale)) ** 2
             found = np.asarray(loss(z), np.float64)
         if found.shape != (3, z.size):

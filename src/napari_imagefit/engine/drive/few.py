@@ -48,17 +48,8 @@ def fit_together(problem: Problem, positions: slice, fits: Fits, should_stop: St
     run = Run(problem, positions)
     finder = Run(coarsen(single(problem, positions.start)), slice(0, 1)) if is_large(problem) else None
     futures = run.prepare() + ([] if finder is None else finder.prepare())
-    if not all(future.done() for future in futures):
-        yield replace(here, compiling=True)
-        waiting = wait_for(futures, should_stop)
-        while True:
-            try:
-                next(waiting)
-            except StopIteration as end:
-                if not end.value:
-                    return
-                break
-            yield replace(here, compiling=True)
+    if not (yield from wait_for(futures, here, should_stop)):
+        return
     yield here
     if finder is None:
         start, steps_before = run.find_starts(), 0

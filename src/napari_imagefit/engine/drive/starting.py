@@ -54,7 +54,9 @@ def filled(samples: Samples, robust: bool) -> tuple[Array, Array]:
 def _stands_out(data: Array, used: Array) -> Array:
     """Samples far from the median of the five around them, in units of how far samples usually are."""
     known = xp.where(used, data, xp.nan)
-    around = xp.stack([xp.roll(known, shift, axis=0) for shift in range(-2, 3)])
+    edge = xp.full((2, *data.shape[1:]), xp.nan, data.dtype)
+    padded = xp.concatenate([edge, known, edge])
+    around = xp.stack([padded[i : i + len(known)] for i in range(5)])
     distance = xp.abs(known - nanmedian(around))
     return distance > STANDS_OUT * nanmedian(distance)
 

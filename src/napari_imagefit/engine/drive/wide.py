@@ -96,15 +96,10 @@ def width_of(problem: Problem) -> int:
 def fit_wide(problem: Problem, fits: Fits, should_stop: Callable[[], bool]) -> Generator[Progress, None, None]:
     """Fit everything and fill in `fits`; yields as `run.iter_fit` does."""
     work = _Work(problem, fits)
-    futures = work.prepare()
-    if not all(future.done() for future in futures):
-        yield Progress(0, problem.n_fits, compiling=True)
-        waiting_for = wait_for(futures, should_stop)
-        for _ in waiting_for:
-            yield Progress(0, problem.n_fits, compiling=True)
-        if should_stop():
-            return
-    yield Progress(0, problem.n_fits)
+    here = Progress(0, problem.n_fits)
+    if not (yield from wait_for(work.prepare(), here, should_stop)):
+        return
+    yield here
     blocks = work.blocks()
     running: set[Future[Outcome]] = set()
     waiting: list[Leftover] = []

@@ -62,7 +62,8 @@ def plan_for(
     early = None
     rows, padded = _padded(x, flength)
     if "jax" not in named and (padded, n) not in traces:
-        with in_precision("float64"), np.errstate(all="warn"):
+        # as NumPy itself would: a number that is too small is not worth a word
+        with in_precision("float64"), np.errstate(all="warn", under="ignore"):
             early = np.asarray(f(x, *given.p0))
     if callable(loss) and not _is_traceable_loss(loss):
         return on_host(f, given, jac, loss, early)

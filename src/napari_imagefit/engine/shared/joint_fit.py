@@ -45,13 +45,11 @@ def iter_fit_shared(
     """
     which = _shared_parameters(problem, shared)
     stop = _for_good(should_stop)
-    yield Progress(0, problem.n_fits, compiling=True)
+    here = Progress(0, problem.n_fits)
     fit = _Fit(problem, which, stop)
-    waiting = wait_for(fit.evaluators.prepare(), stop)
-    for _ in waiting:
-        yield Progress(0, problem.n_fits, compiling=True)
-    if stop():
+    if not (yield from wait_for(fit.evaluators.prepare(), here, stop)):
         return Fits.blank(len(problem.model.names), problem.n_fits, Status.STOPPED)
+    yield here
     found = yield from fit.solve()
     profiled = None
     if fit.layout.own and found.takes_part.any() and not stop():
