@@ -130,7 +130,7 @@ def test_values_and_derivatives(name: str, what: str) -> None:
     arguments = prediction._fill(coords, np.ones((len(model.names), 3)), options, model.exact)
     function = prediction._values if what == "values" else prediction._linear
     with computing(options):
-        _, function, shapes, _ = prediction._program(what, function, model, arguments, options)
+        _, function, shapes, *_ = prediction._program(what, function, model, arguments, options)
         check(lowered(function, shapes))
 
 
@@ -140,7 +140,7 @@ def test_a_guess_of_a_users() -> None:
 
     mine = Model("mine", lambda c, a, k: a * jnp.exp(-k * c[0]), [Parameter("a"), Parameter("k")], 1, guess)
     data = np.ones((M, 4))
-    _, function, shapes, options = starts._program(mine, (T[:, None],), data, data)
+    _, function, shapes, options, _ = starts._program(mine, (T[:, None],), data, data)
     with computing(options):
         check(lowered(function, shapes))
 

@@ -199,7 +199,7 @@ def test_the_size_of_the_store_is_bounded(monkeypatch: pytest.MonkeyPatch) -> No
 
 def asked(key: Any, function: Callable[..., Any]) -> Any:
     with computing(Options()):
-        return programs.request(key, function, (jax.ShapeDtypeStruct((3,), np.float64),), Options())
+        return programs.request(key, function, (jax.ShapeDtypeStruct((3,), np.float64),), Options(), "plain")
 
 
 def test_what_several_want_is_compiled_once() -> None:
@@ -233,7 +233,8 @@ def test_a_failure_is_told_and_not_kept() -> None:
 
 def test_options_that_xla_does_not_know_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(programs, "_refused", set())
-    monkeypatch.setattr(programs, "PLAIN", programs.PLAIN | {"xla_no_such_option_at_all": True})
+    options = programs.OPTIONS["reassociated"] | {"xla_no_such_option_at_all": True}
+    monkeypatch.setitem(programs.OPTIONS, "reassociated", options)
     result = fit_voxels(stack(0), new_formula(40), x=T)
     assert "xla_no_such_option_at_all" in programs._refused
     assert result.converged.all()
@@ -362,13 +363,7 @@ def parted_by_a_parameter(reassociate: bool) -> Model:
     )
 
 
-# XLA's algebraic simplifier makes x of (x + 1) − 1 whatever its options are
-FOLDED = pytest.mark.xfail(
-    reason="a constant that is added and taken off again is folded; see programs.compile_lowered"
-)
-
-
-@pytest.mark.parametrize("constant", [pytest.param(True, marks=FOLDED, id="a constant"), False])
+@pytest.mark.parametrize("constant", [True, False], ids=["a constant", "a parameter"])
 def test_a_model_may_ask_to_be_evaluated_as_written(constant: bool) -> None:
     t = np.random.default_rng(0).uniform(0, 5, (1, 100))
     # of which a product with 2 is exact
@@ -403,10 +398,10 @@ def slow_compiler(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     finished, started = threading.Event(), threading.Event()
     compile_lowered = programs.compile_lowered
 
-    def waiting(*arguments: Any, **options: Any) -> Any:
+    def waiting(*arguments: Any) -> Any:
         started.set()
         finished.wait(5)
-        return compile_lowered(*arguments, **options)
+        return compile_lowered(*arguments)
 
     monkeypatch.setattr(programs, "compile_lowered", waiting)
     yield started
@@ -449,10 +444,10 @@ def test_nobody_waits_for_a_compiler_that_is_to_stop(kind: str, slow_compiler: t
 def test_what_was_under_way_is_there_the_next_time(monkeypatch: pytest.MonkeyPatch) -> None:
     compile_lowered, calls = programs.compile_lowered, []
 
-    def slow(*arguments: Any, **options: Any) -> Any:
+    def slow(*arguments: Any) -> Any:
         calls.append(0)
         time.sleep(0.5)
-        return compile_lowered(*arguments, **options)
+        return compile_lowered(*arguments)
 
     monkeypatch.setattr(programs, "compile_lowered", slow)
     model = new_formula(200)

@@ -518,7 +518,7 @@ def worst(found: np.ndarray, truth: np.ndarray, dtype: str) -> float:
 
 def compiled(function: Callable[..., Any], *arguments: Any) -> Any:
     lowered = jax.jit(function).lower(*arguments)
-    return compile_lowered(lowered, "cpu", reassociate=True)(*arguments)
+    return compile_lowered(lowered, "cpu", "reassociated")(*arguments)
 
 
 def test_every_model_is_here() -> None:

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Generator, Hashable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..._lazy import LazyModule
 from .device import computing, cores, find_device
@@ -42,6 +42,16 @@ REASSOCIATE: dict[str, Any] = {
 }
 # XLA's older code generator takes half the time; later versions have no such switch.
 PLAIN: dict[str, Any] = {"xla_cpu_use_fusion_emitters": False}
+# Its simplifier makes x of (x + 1) - 1.
+AS_WRITTEN: dict[str, Any] = {"xla_disable_hlo_passes": "algsimp"}
+
+# What a compiler may do: add up in any order, only what it does anyway, or nothing that changes a formula.
+Arithmetic = Literal["reassociated", "plain", "as written"]
+OPTIONS: dict[Arithmetic, dict[str, Any]] = {
+    "reassociated": PLAIN | REASSOCIATE,
+    "plain": PLAIN,
+    "as written": PLAIN | AS_WRITTEN,
+}
 
 _programs: OrderedDict[Hashable, tuple[Program, int]] = OrderedDict()
 _compiling: dict[Hashable, Future[Program]] = {}
@@ -65,7 +75,7 @@ def find(key: Hashable) -> Program | None:
 
 
 def request(
-    key: Hashable, function: Callable[..., Any], shapes: Sequence[Any], options: Options, *, reassociate: bool = False
+    key: Hashable, function: Callable[..., Any], shapes: Sequence[Any], options: Options, arithmetic: Arithmetic
 ) -> Future[Program]:
     """Have ``function(*shapes)`` compiled in the background, unless it is there or under way.
 
@@ -74,8 +84,6 @@ def request(
     key : hashable
         Equal only for what computes the same.
     shapes : sequence of pytrees of arrays or `jax.ShapeDtypeStruct`
-    reassociate : bool
-        Whether sums may be added up in any order.
     """
     with _lock:
         if key in _programs:
@@ -85,7 +93,7 @@ def request(
             return done
         if key in _compiling:
             return _compiling[key]
-        future = _compilers().submit(_make, key, function, tuple(shapes), options, reassociate)
+        future = _compilers().submit(_make, key, function, tuple(shapes), options, arithmetic)
         _compiling[key] = future
     # a job that has ended by now calls this at once
     future.add_done_callback(lambda _: _forget(key))
@@ -93,10 +101,10 @@ def request(
 
 
 def obtain(
-    key: Hashable, function: Callable[..., Any], shapes: Sequence[Any], options: Options, *, reassociate: bool = False
+    key: Hashable, function: Callable[..., Any], shapes: Sequence[Any], options: Options, arithmetic: Arithmetic
 ) -> Program:
     """Return the program, compiled if need be."""
-    return find(key) or request(key, function, shapes, options, reassociate=reassociate).result()
+    return find(key) or request(key, function, shapes, options, arithmetic).result()
 
 
 def wait_for(
@@ -133,13 +141,13 @@ def _forget(key: Hashable) -> None:
 
 
 def _make(
-    key: Hashable, function: Callable[..., Any], shapes: tuple[Any, ...], options: Options, reassociate: bool
+    key: Hashable, function: Callable[..., Any], shapes: tuple[Any, ...], options: Options, arithmetic: Arithmetic
 ) -> Program:
     global _compiled
     with computing(options):
         # a function of its own: JAX keeps what it traced for as long as the function lives
         lowered = jax.jit(lambda *args: function(*args)).lower(*shapes)
-        program: Program = compile_lowered(lowered, find_device(options.device).platform, reassociate=reassociate)
+        program: Program = compile_lowered(lowered, find_device(options.device).platform, arithmetic)
     size = _size(program)
     with _lock:
         _compiled += 1
@@ -151,9 +159,11 @@ def _make(
     return program
 
 
-def compile_lowered(lowered: Any, platform: str, *, reassociate: bool) -> Any:
+def compile_lowered(lowered: Any, platform: str, arithmetic: Arithmetic) -> Any:
     """Compile with the options that this version of XLA knows."""
-    wanted = {} if platform != "cpu" else PLAIN | (REASSOCIATE if reassociate else {})
+    wanted = AS_WRITTEN if arithmetic == "as written" else {}
+    if platform == "cpu":
+        wanted = OPTIONS[arithmetic]
     while True:
         options = {name: value for name, value in wanted.items() if name not in _refused}
         try:

@@ -201,14 +201,15 @@ class Programs:
         shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(np.shape(a), np.asarray(a).dtype), arguments)
         bounded = self.problem.is_bounded
         key = ("step", self.n, bounded, self.problem.norms is None, self.options.dtype, self.options.device, self.width)
-        return key, function, shapes, _in_double(self.options), False
+        return key, function, shapes, _in_double(self.options), "plain"
 
     def _wanted(self, what: str, function: Any, arguments: Any) -> Any:
         shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), arguments)
         own = jax.tree.structure(shapes), tuple((s.shape, s.dtype) for s in jax.tree.leaves(shapes))
-        key = (what, self.model.key, self.options.criterion, self.options.dtype, self.options.device, own)
         # a guess adds up along either axis: in another order its bits might tell what is beside it
-        return key, function, shapes, self.options, self.model.reassociate and what == "ends"
+        arithmetic = "as written" if not self.model.reassociate else "reassociated" if what == "ends" else "plain"
+        key = (what, self.model.key, self.options.criterion, arithmetic, self.options.dtype, self.options.device, own)
+        return key, function, shapes, self.options, arithmetic
 
 
 def _in_double(options: Options) -> Options:
@@ -216,13 +217,11 @@ def _in_double(options: Options) -> Options:
 
 
 def _program(wanted: Any) -> Any:
-    key, function, shapes, options, reassociate = wanted
-    return find(key) or obtain(key, function, shapes, options, reassociate=reassociate)
+    return find(wanted[0]) or obtain(*wanted)
 
 
 def _requested(wanted: Any) -> Future[Any]:
-    key, function, shapes, options, reassociate = wanted
-    return request(key, function, shapes, options, reassociate=reassociate)
+    return request(*wanted)
 
 
 class _Work:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..._lazy import LazyModule
 from ..core.device import computing, pool
 from ..core.options import Options
-from ..core.programs import find, obtain, request
+from ..core.programs import Arithmetic, find, obtain, request
 from ..core.types import Array, Floats
 from .evaluation import evaluate, jacobian
 from .model import Model
@@ -136,8 +136,9 @@ def _fill(coords: Coords, params: NDArray[Any], options: Options, exact: bool) -
 
 def _program(
     what: str, function: Any, model: Model, arguments: tuple[Coords, NDArray[Any]], options: Options
-) -> tuple[Any, Any, Any, Options]:
+) -> tuple[Any, Any, Any, Options, Arithmetic]:
     shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), arguments)
     own = tuple((s.shape, s.dtype) for s in jax.tree.leaves(shapes))
-    key = (what, model.key, options.dtype, options.device, own)
-    return key, lambda *a: function(model, *a), shapes, options
+    arithmetic: Arithmetic = "plain" if model.reassociate else "as written"
+    key = (what, model.key, arithmetic, options.dtype, options.device, own)
+    return key, lambda *a: function(model, *a), shapes, options, arithmetic

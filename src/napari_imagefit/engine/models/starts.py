@@ -16,7 +16,7 @@ from ..._lazy import LazyModule
 from ..core.array_module import is_numpy, xp
 from ..core.device import computing, in_precision
 from ..core.options import Options
-from ..core.programs import obtain, request
+from ..core.programs import Arithmetic, obtain, request
 from ..core.types import Array
 from .model import Model
 
@@ -84,11 +84,13 @@ def _compiled(model: Model, coords: tuple[Array, ...], data: Array, weights: Arr
     """A guess of other people's in ``jax.numpy``, which would compile operation by operation if it was called."""
     wanted = _program(model, coords, data, weights)
     program = obtain(*wanted)
-    with computing(wanted[-1]):
+    with computing(wanted[3]):
         return np.array(program(coords, data, weights))
 
 
-def _program(model: Model, coords: tuple[Array, ...], data: Array, weights: Array) -> tuple[Any, Any, Any, Options]:
+def _program(
+    model: Model, coords: tuple[Array, ...], data: Array, weights: Array
+) -> tuple[Any, Any, Any, Options, Arithmetic]:
     options = Options(dtype="float64" if data.dtype == np.float64 else "float32", device="cpu")
     shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), (coords, data, weights))
     shape = len(model.names), data.shape[1]
@@ -97,7 +99,7 @@ def _program(model: Model, coords: tuple[Array, ...], data: Array, weights: Arra
         return jnp.broadcast_to(jnp.asarray(model.guess(coords, data, weights), data.dtype), shape)
 
     key = ("guess", model.key, tuple((s.shape, s.dtype) for s in jax.tree.leaves(shapes)))
-    return key, function, shapes, options
+    return key, function, shapes, options, "plain"
 
 
 def moved_inside(x: Array, lower: Array, upper: Array, margin: float = 1e-3) -> Array:

@@ -15,7 +15,7 @@ import numpy as np
 from ..._lazy import LazyModule
 from ..core.array_module import xp
 from ..core.options import Criterion, Options
-from ..core.programs import find, obtain, request
+from ..core.programs import Arithmetic, find, obtain, request
 from ..core.types import Array
 from ..models.evaluation import jacobian
 from ..models.model import Model
@@ -114,12 +114,15 @@ class NormalSums:
 
         return key, function, shapes
 
+    def _arithmetic(self) -> Arithmetic:
+        return "reassociated" if self.model.reassociate else "as written"
+
     def prepare(self, samples: Samples, params: tuple[Array, ...]) -> Future[Any]:
         """Have it compiled in the background."""
         key, function, shapes = self._request(samples, params)
-        return request(key, function, shapes, self.options, reassociate=self.model.reassociate)
+        return request(key, function, shapes, self.options, self._arithmetic())
 
     def program(self, samples: Samples, params: tuple[Array, ...]) -> Any:
         """The program, compiled if need be."""
         key, function, shapes = self._request(samples, params)
-        return find(key) or obtain(key, function, shapes, self.options, reassociate=self.model.reassociate)
+        return find(key) or obtain(key, function, shapes, self.options, self._arithmetic())
