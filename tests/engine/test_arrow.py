@@ -100,7 +100,7 @@ def solve(arrow: Arrow, right: Floats, alpha: float) -> Floats:
 
 
 def arrow_step(arrow: Arrow, gradient: Floats, radius: float) -> tuple[Floats, float]:
-    step, alpha = arrow.step(JOINT, rows(gradient), np.array([radius]), np.zeros(1))
+    step, alpha = arrow.begin_search(JOINT, rows(gradient), np.array([radius]), np.zeros(1))
     return flat(step), float(alpha[0])
 
 
@@ -286,7 +286,7 @@ def test_no_own_unknowns() -> None:
     arrow = Arrow(np.zeros((0, 0, FITS)), np.zeros((0, N_SHARED, FITS)), common)
     gradient = (np.array([1.0]), np.array([-2.0]))
     np.testing.assert_allclose(flat(arrow.product(JOINT, gradient)), common @ flat(gradient), **ROUNDING)
-    step, _ = arrow.step(JOINT, gradient, np.array([1e3]), np.zeros(1))
+    step, _ = arrow.begin_search(JOINT, gradient, np.array([1e3]), np.zeros(1))
     np.testing.assert_allclose(flat(step), -np.linalg.solve(common, flat(gradient)), rtol=1e-10)
     found, own, vague = Solver.of(arrow, EPS).inverse()
     assert own.shape == (0, FITS)

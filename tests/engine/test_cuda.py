@@ -14,11 +14,10 @@ from jax import export
 
 from napari_imagefit import Model, Parameter, models
 from napari_imagefit.engine.core.device import computing
-from napari_imagefit.engine.core.fits import Fits
 from napari_imagefit.engine.core.options import Options
-from napari_imagefit.engine.core.status import Status
 from napari_imagefit.engine.drive import wide
 from napari_imagefit.engine.drive.problem import Problem
+from napari_imagefit.engine.drive.wide_programs import Programs
 from napari_imagefit.engine.models import prediction, starts
 from napari_imagefit.engine.sums.normal_equations import NormalSums
 from napari_imagefit.engine.sums.samples import Samples
@@ -66,28 +65,8 @@ def problem(name: str, setting: str, **how: Any) -> Problem:
 
 def wide_programs(given: Problem) -> dict[str, Any]:
     """What is wanted for a wide batch, by its kind: function, shapes and options."""
-    work = wide._Work(given, Fits.blank(len(given.model.names), given.n_fits, Status.STOPPED))
-    programs = wide.Programs(given, work.width)
-    part = slice(0, min(work.width, given.n_fits))
-    first = slice(0, programs.start_width)
-    samples = work._load(part, work.width)
-    row = np.zeros(work.width, work.dtype)
-    params = (row,) * len(given.model.names)
-    limits = tuple(limit[:, first] for limit in work._limits(part, work.width))
-    with computing(given.options):
-        start = programs.start(wide._rows(samples, first), work._lengths(part, work.width)[first], limits)
-        ends = programs.ends(samples, params)
-        sums = programs.sums._request(samples, params)
-        plain = programs.plain._request(samples, params)
-    with computing(Options()):
-        step = programs.step(*work._blank(len(work.free), work.width))
-    return {
-        "start": (*start[1:3], given.options),
-        "ends": (*ends[1:3], given.options),
-        "sums": (*sums[1:3], given.options),
-        "plain": (*plain[1:3], given.options),
-        "step": (*step[1:3], Options()),
-    }
+    programs = Programs(given, wide.width_of(given))
+    return {name: (one.function, one.shapes, one.options) for name, one in programs.wanted().items()}
 
 
 @pytest.mark.parametrize("name", COORDS)
@@ -103,9 +82,10 @@ def test_programs_of_a_wide_batch(name: str, setting: str) -> None:
 @pytest.mark.parametrize("how", [{"fixed": {"offset": 1.0}}, {"bounds": {"tau": (-np.inf, np.inf)}}], ids=str)
 def test_steps_with_fewer_parameters_and_without_bounds(how: dict[str, Any]) -> None:
     given = problem("exponential_decay", "least squares", **how)
-    function, shapes, options = wide_programs(given)["step"]
-    with computing(options):
-        check(lowered(function, shapes))
+    for name in ("begin", "step", "finish"):
+        function, shapes, options = wide_programs(given)[name]
+        with computing(options):
+            check(lowered(function, shapes))
 
 
 @pytest.mark.parametrize("name", COORDS)

@@ -19,7 +19,7 @@ from napari_imagefit.engine.linalg import batched_ldl
 from napari_imagefit.engine.linalg.algebra import Algebra, JaxAlgebra, NumberAlgebra, NumpyAlgebra
 from napari_imagefit.engine.linalg.normal_matrix import Dense
 from napari_imagefit.engine.linalg.trust_region_subproblem import trust_region_step
-from napari_imagefit.engine.solver.bounded_step import Quadratic, bounded_step
+from napari_imagefit.engine.solver.bounded_step import Quadratic, cut_step
 from napari_imagefit.engine.solver.trust_region import (
     FRESH,
     RUNNING,
@@ -176,11 +176,17 @@ def test_compiled_trust_region_step(n: int) -> None:
 
 
 def within_bounds(algebra: Algebra, *given: Any) -> Any:
-    return bounded_step(algebra, *given)
+    box, x, p, scale, quadratic, *_ = given
+    inside = box.contains(algebra, tuple(v + d * s for v, d, s in zip(x, scale, p, strict=True)))
+    cut, value = cut_step(algebra, *given)
+    # a step that is not too long is not cut
+    scaled = tuple(algebra.where(inside, whole, part) for whole, part in zip(p, cut, strict=True))
+    step = tuple(d * s for d, s in zip(scale, scaled, strict=True))
+    return step, scaled, -algebra.where(inside, quadratic.value(algebra, p), value)
 
 
 def bounded_problem(n: int) -> tuple[tuple[Any, ...], np.ndarray]:
-    """Arguments of `bounded_step`, with steps inside of the region, and the fits that can be compared."""
+    """Arguments of `cut_step`, with steps inside of the region, and the fits that can be compared."""
     case, conditions = make(n)
     rng = np.random.default_rng(n)
     state = case.state

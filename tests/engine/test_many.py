@@ -16,6 +16,7 @@ from napari_imagefit.engine.core.options import Options
 from napari_imagefit.engine.drive import wide
 from napari_imagefit.engine.drive.problem import Problem
 from napari_imagefit.engine.drive.run import iter_fit
+from napari_imagefit.engine.drive.wide_programs import Program
 
 T = np.linspace(5, 160, 32)
 # what is left of a block once few of its fits still run
@@ -79,11 +80,11 @@ def test_fits_that_wait_get_the_same_answer(data: np.ndarray, result: Fits) -> N
 
 @pytest.mark.parametrize("most", [wide.MOST // 2, pytest.param(1024, marks=pytest.mark.slow), wide.FEWEST])
 def test_less_memory(data: np.ndarray, result: Fits, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
-    program, sizes = wide._program, []
+    program, sizes = Program.obtain, []
 
-    def little_memory(wanted: Any) -> Any:
+    def little_memory(wanted: Program) -> Any:
         found = program(wanted)
-        if wanted[0][0] != "ends":
+        if wanted.key[1] != "ends":
             return found
 
         def ends(*arguments: Any) -> Any:
@@ -94,7 +95,7 @@ def test_less_memory(data: np.ndarray, result: Fits, monkeypatch: pytest.MonkeyP
 
         return ends
 
-    monkeypatch.setattr(wide, "_program", little_memory)
+    monkeypatch.setattr(Program, "obtain", little_memory)
     # blocks are shared out one by one, some of them once memory has run out
     monkeypatch.setattr(wide, "cores", lambda: 1)
     few = slice(None) if most > wide.FEWEST else slice(3 * wide.MOST - 100, None)
@@ -105,11 +106,11 @@ def test_less_memory(data: np.ndarray, result: Fits, monkeypatch: pytest.MonkeyP
 
 def test_memory_that_runs_out_on_the_way(data: np.ndarray, result: Fits, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever ran out of it, and in whichever thread: of the steps, once, when they are halfway."""
-    program, calls = wide._program, []
+    program, calls = Program.obtain, []
 
-    def little_memory(wanted: Any) -> Any:
+    def little_memory(wanted: Program) -> Any:
         found = program(wanted)
-        if wanted[0][0] != "step":
+        if wanted.key[1] != "step":
             return found
 
         def step(*arguments: Any) -> Any:
@@ -120,7 +121,7 @@ def test_memory_that_runs_out_on_the_way(data: np.ndarray, result: Fits, monkeyp
 
         return step
 
-    monkeypatch.setattr(wide, "_program", little_memory)
+    monkeypatch.setattr(Program, "obtain", little_memory)
     same(fit(data), result)
     assert len(calls) > 30
 
@@ -129,7 +130,7 @@ def test_the_least_that_does_not_fit_is_told(data: np.ndarray, monkeypatch: pyte
     def none_left(*_arguments: Any) -> Any:
         raise FitEngineError("JAX failed on gpu: RESOURCE_EXHAUSTED: Out of memory allocating 8 bytes")
 
-    monkeypatch.setattr(wide, "_program", lambda _: none_left)
+    monkeypatch.setattr(Program, "obtain", lambda _: none_left)
     with pytest.raises(FitEngineError, match="RESOURCE_EXHAUSTED"):
         fit(data[:, :600])
 
@@ -185,7 +186,7 @@ def test_other_failures_are_told(data: np.ndarray, monkeypatch: pytest.MonkeyPat
     def broken(*_args: Any) -> Any:
         raise FitEngineError("JAX failed on gpu: INTERNAL: something broke")
 
-    monkeypatch.setattr(wide, "_program", lambda _: broken)
+    monkeypatch.setattr(Program, "obtain", lambda _: broken)
     with pytest.raises(FitEngineError, match="something broke"):
         nif.fit_voxels(data, "exponential_decay", x=T)
 

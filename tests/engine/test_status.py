@@ -10,6 +10,7 @@ import pytest
 
 from napari_imagefit.engine.core.status import Flag, Status
 from napari_imagefit.engine.drive import wide
+from napari_imagefit.engine.drive.wide_programs import Program
 from napari_imagefit.engine.models.model import Model, Parameter
 
 M, FITS = 32, 8
@@ -141,18 +142,18 @@ def test_stopped_before_the_first_step_has_no_answer(fit: Any, data: np.ndarray)
 def test_stopped_on_the_way_keeps_what_it_has(fit: Any, data: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     # asked soon after a step of a block of thousands
     monkeypatch.setattr(wide, "PATIENCE_S", 0.001)
-    program, steps = wide._program, []
+    program, steps = Program.obtain, []
 
-    def counting(wanted: Any) -> Any:
+    def counting(wanted: Program) -> Any:
         found = program(wanted)
 
         def call(*args: Any) -> Any:
             steps.append(0)
             return found(*args)
 
-        return call if wanted[0][0] == "step" else found
+        return call if wanted.key[1] == "step" else found
 
-    monkeypatch.setattr(wide, "_program", counting)
+    monkeypatch.setattr(Program, "obtain", counting)
     fits = fit(DECAY, (T,), np.tile(data, 16384), should_stop=lambda: len(steps) > 2)
     stopped = fits.status == Status.STOPPED
     on_the_way = stopped & (fits.n_iterations > 0)

@@ -40,17 +40,25 @@ REASSOCIATE: dict[str, Any] = {
     "xla_cpu_fast_math_honor_division": True,
     "xla_cpu_fast_math_honor_functions": True,
 }
-# XLA's older code generator takes half the time; later versions have no such switch.
+# XLA's older code generator compiles in half the time; later versions have no such switch.
 PLAIN: dict[str, Any] = {"xla_cpu_use_fusion_emitters": False}
-# Its simplifier makes x of (x + 1) - 1.
-AS_WRITTEN: dict[str, Any] = {"xla_disable_hlo_passes": "algsimp"}
+# A program runs in the thread that calls it: fits are spread over the cores block by block, and small loops that XLA
+# itself spreads wait for each other.
+ALONE: dict[str, Any] = {
+    "xla_disable_hlo_passes": "cpu-parallel-task-assigner",
+    "xla_cpu_enable_concurrency_optimized_scheduler": False,
+}
+# XLA's simplifier makes x of (x + 1) - 1.
+AS_WRITTEN: dict[str, Any] = {"xla_disable_hlo_passes": "algsimp,cpu-parallel-task-assigner"}
 
-# What a compiler may do: add up in any order, only what it does anyway, or nothing that changes a formula.
-Arithmetic = Literal["reassociated", "plain", "as written"]
+# What a compiler may do: add up in any order, only what it does anyway, or nothing that changes a formula. "loops" are
+# for what its newer code generator makes faster.
+Arithmetic = Literal["reassociated", "plain", "loops", "as written"]
 OPTIONS: dict[Arithmetic, dict[str, Any]] = {
-    "reassociated": PLAIN | REASSOCIATE,
-    "plain": PLAIN,
-    "as written": PLAIN | AS_WRITTEN,
+    "loops": ALONE,
+    "reassociated": ALONE | PLAIN | REASSOCIATE,
+    "plain": ALONE | PLAIN,
+    "as written": ALONE | PLAIN | AS_WRITTEN,
 }
 
 _programs: OrderedDict[Hashable, tuple[Program, int]] = OrderedDict()
@@ -161,9 +169,9 @@ def _make(
 
 def compile_lowered(lowered: Any, platform: str, arithmetic: Arithmetic) -> Any:
     """Compile with the options that this version of XLA knows."""
-    wanted = AS_WRITTEN if arithmetic == "as written" else {}
-    if platform == "cpu":
-        wanted = OPTIONS[arithmetic]
+    wanted = OPTIONS[arithmetic]
+    if platform != "cpu":
+        wanted = {"xla_disable_hlo_passes": "algsimp"} if arithmetic == "as written" else {}
     while True:
         options = {name: value for name, value in wanted.items() if name not in _refused}
         try:

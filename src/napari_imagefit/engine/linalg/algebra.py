@@ -79,6 +79,10 @@ class Algebra:
     def dot(self, one: Sequence[Array], other: Sequence[Array]) -> Array:
         return self.total([a * b for a, b in zip(one, other, strict=True)])
 
+    def over(self, numerator: Array, denominator: Array) -> Array:
+        """Quotient."""
+        return numerator / denominator
+
     def divide(self, numerator: Array, denominator: Array) -> Array:
         """Quotient, 0 where the denominator is 0."""
         zero = denominator == 0
@@ -97,21 +101,30 @@ class Algebra:
             return self.module.nextafter(x, towards)
         return self.module.nextafter(x.astype(np.float32), towards.astype(np.float32)).astype(np.float64)
 
-    def loop(self, unfinished: Callable[[Any], Array], update: Callable[[Any], Any], state: Any, most: int) -> Any:
-        """Repeat ``state = update(state)`` up to `most` times, while any fit is unfinished."""
+    def at_once(self, function: Callable[..., Any], *args: Any) -> Any:
+        """``function(*args)``, under JAX compiled into one loop over the fits.
+
+        The function takes whatever it needs of arrays ``(B,)`` as arguments, and returns a pytree of such arrays.
+        """
+        return function(*args)
+
+    def loop(
+        self, unfinished: Callable[[Any], Array], update: Callable[..., Any], state: Any, most: int, *given: Any
+    ) -> Any:
+        """Repeat ``state = update(state, *given)`` up to `most` times, while any fit is unfinished."""
         for _ in range(most):
             if not np.any(unfinished(state)):
                 break
-            state = update(state)
+            state = update(state, *given)
         return state
 
     def any(self, mask: Array) -> bool:
         """Whether a mask holds for any fit, as far as that can be known before it is computed."""
         return bool(np.any(mask))
 
-    def branch(self, condition: Array, usual: Callable[[], Any], otherwise: Callable[[], Any]) -> Any:
-        """``usual()`` where the condition holds for all fits, else ``otherwise()``, which serves those too."""
-        return usual() if np.all(condition) else otherwise()
+    def unless(self, condition: Array, usual: Any, otherwise: Callable[..., Any], *given: Any) -> Any:
+        """`usual` where the condition holds for all fits, else ``otherwise(*given)``, which serves those too."""
+        return usual if np.all(condition) else otherwise(*given)
 
 
 class NumpyAlgebra(Algebra):
@@ -126,19 +139,68 @@ class JaxAlgebra(Algebra):
 
     def __init__(self, dtype: DType = "float64") -> None:
         super().__init__(jnp, dtype)
+        self.sqrt = lambda x: _shared(jnp.sqrt(x))
+        self._within = False
 
-    def loop(self, unfinished: Callable[[Any], Array], update: Callable[[Any], Any], state: Any, most: int) -> Any:
+    def over(self, numerator: Array, denominator: Array) -> Array:
+        return _shared(numerator / denominator)
+
+    def at_once(self, function: Callable[..., Any], *args: Any) -> Any:
+        """One loop that keeps everything in registers.
+
+        XLA would make dozens of loops, each of which reads and writes memory for a few operations. It makes one of what
+        a reduction needs: here over an axis of two equal elements, of which the compiler computes one.
+        """
+        return function(*args) if self._within else self._in_one_loop(function, _twice, args)
+
+    def _in_one_loop(self, function: Callable[..., Any], twice: Callable[[Array], Array], args: tuple[Any, ...]) -> Any:
+        self._within = True
+        try:
+            leaves, tree = jax.tree.flatten(function(*(jax.tree.map(twice, args))))
+        finally:
+            self._within = False
+        rows = jnp.broadcast_arrays(*leaves)
+        zeros = tuple(jnp.zeros((), row.dtype) for row in rows)
+        return jax.tree.unflatten(tree, jax.lax.reduce(tuple(rows), zeros, lambda _, last: last, (1,)))
+
+    def loop(
+        self, unfinished: Callable[[Any], Array], update: Callable[..., Any], state: Any, most: int, *given: Any
+    ) -> Any:
         def go_on(carry: tuple[Array, Any]) -> Array:
             return (carry[0] < most) & jnp.any(unfinished(carry[1]))
 
-        return jax.lax.while_loop(go_on, lambda carry: (carry[0] + 1, update(carry[1])), (0, state))[1]
+        def once(carry: tuple[Array, Any]) -> tuple[Array, Any]:
+            return carry[0] + 1, self._in_one_loop(update, _doubled, (carry[1], *given))
+
+        return jax.lax.while_loop(go_on, once, (0, state))[1]
 
     def any(self, mask: Array) -> bool:
         del mask
         return True
 
-    def branch(self, condition: Array, usual: Callable[[], Any], otherwise: Callable[[], Any]) -> Any:
-        return jax.lax.cond(jnp.all(condition), usual, otherwise)
+    def unless(self, condition: Array, usual: Any, otherwise: Callable[..., Any], *given: Any) -> Any:
+        return jax.lax.cond(
+            jnp.all(condition), lambda usual, *_: usual, lambda _, *own: self.at_once(otherwise, *own), usual, *given
+        )
+
+
+def _shared(value: Array) -> Array:
+    """The same numbers. What is costly to compute and used more than once, XLA would compute in a loop of its own."""
+    return jax.lax.clamp(-math.inf, value, math.inf)
+
+
+def _doubled(array: Array) -> Array:
+    array = jnp.asarray(array)
+    return jnp.broadcast_to(array[:, None], (*array.shape, 2)) if array.ndim else array
+
+
+def _twice(array: Array) -> Array:
+    """As `_doubled`, but XLA does not see that both are the same: it would put what is made of one array elsewhere."""
+    array = jnp.asarray(array)
+    if not array.ndim:
+        return array
+    always = jax.lax.broadcasted_iota(np.int32, (*array.shape, 2), 1) < 2
+    return jnp.where(always, array[:, None], jnp.zeros((), array.dtype))
 
 
 class _Numbers:
@@ -181,18 +243,20 @@ class NumberAlgebra(Algebra):
     def __init__(self, dtype: DType = "float64") -> None:
         super().__init__(_Numbers, dtype)
 
-    def loop(self, unfinished: Callable[[Any], Array], update: Callable[[Any], Any], state: Any, most: int) -> Any:
+    def loop(
+        self, unfinished: Callable[[Any], Array], update: Callable[..., Any], state: Any, most: int, *given: Any
+    ) -> Any:
         for _ in range(most):
             if not unfinished(state):
                 break
-            state = update(state)
+            state = update(state, *given)
         return state
 
     def any(self, mask: Array) -> bool:
         return bool(mask)
 
-    def branch(self, condition: Array, usual: Callable[[], Any], otherwise: Callable[[], Any]) -> Any:
-        return usual() if condition else otherwise()
+    def unless(self, condition: Array, usual: Any, otherwise: Callable[..., Any], *given: Any) -> Any:
+        return usual if condition else otherwise(*given)
 
 
 class Joint(Algebra):
@@ -240,5 +304,11 @@ class Matrix(Protocol):
     def identity_unless(self, algebra: Algebra, sane: Array) -> Any:
         """The unit matrix instead where it is not sane."""
 
-    def step(self, algebra: Algebra, gradient: Rows, radius: Array, alpha: Array) -> tuple[Rows, Array]:
-        """See `trust_region_subproblem.trust_region_step`."""
+    def begin_search(self, algebra: Algebra, gradient: Rows, radius: Array, alpha: Array) -> Any:
+        """See `trust_region_subproblem`; what follows takes what this returns."""
+
+    def go_on(self, algebra: Algebra, search: Any, gradient: Rows, radius: Array) -> Any:
+        """See `trust_region_subproblem`."""
+
+    def end_search(self, algebra: Algebra, search: Any, gradient: Rows, radius: Array) -> tuple[Rows, Array]:
+        """See `trust_region_subproblem`: the step, and its damping."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..core.types import Array, Booleans, Floats
 from .algebra import Algebra, Rows
-from .trust_region_subproblem import find_damping
+from .trust_region_subproblem import Found, find_damping
 
 
 class Arrow(NamedTuple):
@@ -67,8 +67,8 @@ class Arrow(NamedTuple):
         local = np.broadcast_to(np.eye(len(self.local))[:, :, None], self.local.shape)
         return self._replace(local=local, border=np.zeros_like(self.border), common=np.eye(len(self.common)))
 
-    def step(self, algebra: Algebra, gradient: Rows, radius: Array, alpha: Array) -> tuple[Rows, Array]:
-        """See `trust_region_subproblem.trust_region_step`."""
+    def begin_search(self, algebra: Algebra, gradient: Rows, radius: Array, alpha: Array) -> Found:
+        """The whole search: nothing here is compiled."""
         solver = Solver.of(self, algebra.eps)
         right = self.split(gradient)
 
@@ -85,6 +85,14 @@ class Arrow(NamedTuple):
         back = solver(*right, float(alpha[0]))
         stride = np.where(inside, 1.0, algebra.divide(radius, length(*back)))
         return tuple(-stride * row for row in join(*back)), alpha
+
+    def go_on(self, algebra: Algebra, search: Found, gradient: Rows, radius: Array) -> Found:
+        """It has ended."""
+        return search
+
+    def end_search(self, algebra: Algebra, search: Found, gradient: Rows, radius: Array) -> Found:
+        """What it has found."""
+        return search
 
 
 def join(own: NDArray[Any], shared: NDArray[Any]) -> Rows:

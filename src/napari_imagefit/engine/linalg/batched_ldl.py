@@ -62,7 +62,7 @@ def factorise(algebra: Algebra, matrix: Triangle, added: Array, least: Array) ->
         for k in range(j):
             pivot = pivot - lower[j][k] * lower[j][k] * pivots[k]
         pivots.append(algebra.maximum(pivot, least))
-        inverse.append(1.0 / pivots[j])
+        inverse.append(algebra.over(1.0, pivots[j]))
         for i in range(j + 1, n):
             element = matrix[i][j]
             for k in range(j):

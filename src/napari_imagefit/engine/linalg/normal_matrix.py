@@ -9,7 +9,7 @@ import numpy as np
 from ..core.types import Array
 from .algebra import Algebra, Rows
 from .batched_ldl import Triangle
-from .trust_region_subproblem import trust_region_step
+from .trust_region_subproblem import Found, Search, begin_search, end_search, go_on
 
 
 class Dense(NamedTuple):
@@ -81,5 +81,11 @@ class Dense(NamedTuple):
             )
         )
 
-    def step(self, algebra: Algebra, gradient: Rows, radius: Array, alpha: Array) -> tuple[Rows, Array]:
-        return trust_region_step(algebra, self.lower, gradient, radius, alpha)
+    def begin_search(self, algebra: Algebra, gradient: Rows, radius: Array, alpha: Array) -> Search | Found:
+        return begin_search(algebra, self.lower, gradient, radius, alpha)
+
+    def go_on(self, algebra: Algebra, search: Search | Found, gradient: Rows, radius: Array) -> Search | Found:
+        return go_on(algebra, search, self.lower, gradient, radius)
+
+    def end_search(self, algebra: Algebra, search: Search | Found, gradient: Rows, radius: Array) -> Found:
+        return end_search(algebra, search, self.lower, gradient, radius)

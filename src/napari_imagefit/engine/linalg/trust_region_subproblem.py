@@ -13,6 +13,7 @@ bound starts at ‖g‖/Δ).
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,9 +26,21 @@ ACCURACY = 0.01  # σ: how close ‖p‖ must come to Δ, relative; as in SciPy
 MAX_UPDATES = 10
 
 
-def trust_region_step(
-    algebra: Algebra, matrix: Triangle, gradient: Rows, radius: Array, alpha: Array
-) -> tuple[Rows, Array]:
+class Search(NamedTuple):
+    """The damping that is looked for, ``(B,)``."""
+
+    alpha: Array
+    lower: Array
+    upper: Array
+    settled: Array
+    inside: Array  # whether the step without damping stays within the radius
+
+
+# Of a search that has been made in one go: the step and its damping.
+Found = tuple[Rows, Array]
+
+
+def trust_region_step(algebra: Algebra, matrix: Triangle, gradient: Rows, radius: Array, alpha: Array) -> Found:
     """Solve the subproblem for a batch.
 
     Parameters
@@ -43,21 +56,50 @@ def trust_region_step(
     step : rows
     alpha : array, ``(B,)``
     """
+    search = begin_search(algebra, matrix, gradient, radius, alpha)
+    return end_search(algebra, go_on(algebra, search, matrix, gradient, radius), matrix, gradient, radius)
+
+
+def begin_search(algebra: Algebra, matrix: Triangle, gradient: Rows, radius: Array, alpha: Array) -> Search | Found:
+    """The first part of `trust_region_step`, without a loop: a bracket of the damping."""
     if len(matrix) > batched_ldl.MOST:
         return _step_by_eigenvalues(algebra, matrix, gradient, radius, alpha)
-    largest = algebra.largest([row[-1] for row in matrix])
-    least = algebra.maximum(len(matrix) * algebra.eps * largest, TINY)
+    regular, _ = _pivots(algebra, matrix)
+    return _begin(algebra, _solver(algebra), regular, algebra.norm(gradient), radius, alpha, matrix, gradient)
 
-    def solve(a: Array) -> tuple[Array, Array]:
-        factors = factorise(algebra, matrix, a, least)
+
+def go_on(algebra: Algebra, search: Search | Found, matrix: Triangle, gradient: Rows, radius: Array) -> Search | Found:
+    """The second part: the damping."""
+    if not isinstance(search, Search):
+        return search
+    return _close_in(algebra, _solver(algebra), search, radius, matrix, gradient)
+
+
+def end_search(algebra: Algebra, search: Search | Found, matrix: Triangle, gradient: Rows, radius: Array) -> Found:
+    """The third part, without a loop: the step."""
+    if not isinstance(search, Search):
+        return search
+    regular, least = _pivots(algebra, matrix)
+    alpha = algebra.where(search.inside, 0.0, search.alpha)
+    back = factorise(algebra, matrix, alpha, least).solve(gradient)
+    stride = _to_edge(algebra, back, search.inside, radius)
+    # nothing is to be gained where nothing depends on the unknowns
+    return tuple(algebra.where(regular, -stride * p, 0.0) for p in back), alpha
+
+
+def _pivots(algebra: Algebra, matrix: Triangle) -> tuple[Array, Array]:
+    """Whether any pivot is positive, and what the least one may be."""
+    largest = algebra.largest([row[-1] for row in matrix])
+    return largest > 0, algebra.maximum(len(matrix) * algebra.eps * largest, TINY)
+
+
+def _solver(algebra: Algebra) -> Callable[..., tuple[Array, Array]]:
+    def solve(a: Array, matrix: Triangle, gradient: Rows) -> tuple[Array, Array]:
+        factors = factorise(algebra, matrix, a, _pivots(algebra, matrix)[1])
         p = factors.solve(gradient)
         return algebra.norm(p), factors.norm(algebra, tuple(p))
 
-    alpha, inside = find_damping(algebra, solve, largest > 0, algebra.norm(gradient), radius, alpha)
-    back = factorise(algebra, matrix, alpha, least).solve(gradient)
-    stride = _to_edge(algebra, back, inside, radius)
-    # nothing is to be gained where nothing depends on the unknowns
-    return tuple(algebra.where(largest > 0, -stride * p, 0.0) for p in back), alpha
+    return solve
 
 
 def _step_by_eigenvalues(
@@ -123,31 +165,53 @@ def find_damping(
     inside : boolean array, ``(B,)``
         Whether the step without damping stays within the radius.
     """
-    where, divide, maximum, sqrt = algebra.where, algebra.divide, algebra.maximum, algebra.sqrt
+    search = _close_in(algebra, solve, _begin(algebra, solve, regular, gradient, radius, alpha), radius)
+    return algebra.where(search.inside, 0.0, search.alpha), search.inside
 
-    def phi(a: Array) -> tuple[Array, Array]:
-        length, curvature = solve(a)
-        return length - radius, -divide(curvature, length)
 
-    phi_0, slope_0 = phi(0.0 * radius)
-    inside = regular & (phi_0 <= 0)
+def _phi(
+    algebra: Algebra, solve: Callable[..., tuple[Array, Array]], a: Array, radius: Array, given: tuple[Any, ...]
+) -> tuple[Array, Array]:
+    """φ and its derivative."""
+    length, curvature = solve(a, *given)
+    return length - radius, -algebra.divide(curvature, length)
 
-    lower = where(regular, -divide(phi_0, slope_0), 0.0)
-    upper = gradient / radius
 
-    def update(state: tuple[Array, ...]) -> tuple[Array, ...]:
-        a, low, high, settled = state
+def _begin(
+    algebra: Algebra,
+    solve: Callable[..., tuple[Array, Array]],
+    regular: Array,
+    gradient: Array,
+    radius: Array,
+    alpha: Array,
+    *given: Any,
+) -> Search:
+    where = algebra.where
+    phi, slope = _phi(algebra, solve, 0.0 * radius, radius, given)
+    inside = regular & (phi <= 0)
+    lower = where(regular, -algebra.divide(phi, slope), 0.0)
+    upper = algebra.over(gradient, radius)
+    # a start of 0 is of no use where the matrix is zero
+    middle = algebra.maximum(0.001 * upper, algebra.sqrt(lower * upper))
+    return Search(where(regular | (alpha > 0), alpha, middle), lower, upper, inside, inside)
+
+
+def _close_in(
+    algebra: Algebra, solve: Callable[..., tuple[Array, Array]], search: Search, radius: Array, *given: Any
+) -> Search:
+    where, maximum = algebra.where, algebra.maximum
+
+    def update(search: Search, radius: Array, *given: Any) -> Search:
+        a, low, high, settled, inside = search
         outside = (a < low) | (a > high)
-        a = where(settled | ~outside, a, maximum(0.001 * high, sqrt(low * high)))
-        f, slope = phi(a)
-        ratio = divide(f, slope)
+        a = where(settled | ~outside, a, maximum(0.001 * high, algebra.sqrt(low * high)))
+        f, slope = _phi(algebra, solve, a, radius, given)
+        ratio = algebra.divide(f, slope)
         high = where(f < 0, a, high)
         low = maximum(low, a - ratio)
-        new = a - (f + radius) * ratio / radius
+        new = a - algebra.over((f + radius) * ratio, radius)
         done = settled | (algebra.abs(f) < ACCURACY * radius)
-        return where(done, a, new), low, high, done
+        return Search(where(done, a, new), low, high, done, inside)
 
-    # a start of 0 is of no use where the matrix is zero
-    start = where(regular | (alpha > 0), alpha, maximum(0.001 * upper, sqrt(lower * upper)))
-    found = algebra.loop(lambda state: ~state[3], update, (start, lower, upper, inside), MAX_UPDATES)[0]
-    return where(inside, 0.0, found), inside
+    found: Search = algebra.loop(lambda search: ~search.settled, update, search, MAX_UPDATES, radius, *given)
+    return found

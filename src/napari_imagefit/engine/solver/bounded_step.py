@@ -111,10 +111,10 @@ class Quadratic(NamedTuple):
         return best, least
 
 
-def bounded_step(
+def cut_step(
     algebra: Algebra, box: Box, x: Rows, step: Rows, scale: Rows, model: Quadratic, radius: Array, theta: Array
-) -> tuple[Rows, Rows, Array]:
-    """The best of three steps that stay inside the bounds.
+) -> tuple[Rows, Array]:
+    """The best of three steps that stay inside the bounds, in the place of one that does not.
 
     They are the trust-region step cut at the first bound, its reflection there, and the scaled steepest descent. In a
     problem of many fits there is a fourth, cut at each bound by itself: else one fit's bound would stop all others.
@@ -130,29 +130,11 @@ def bounded_step(
 
     Returns
     -------
-    step, scaled_step : rows
-    predicted : array, ``(B,)``
-        By how much the quadratic model falls.
+    step : rows
+        In scaled variables.
+    value : array, ``(B,)``
+        Of the quadratic model there.
     """
-    if not box.lower:
-        return tuple(d * s for d, s in zip(scale, step, strict=True)), step, -model.value(algebra, step)
-    free = box.contains(algebra, tuple(v + d * s for v, d, s in zip(x, scale, step, strict=True)))
-    whole = model.value(algebra, step)
-
-    def cut() -> tuple[Rows, Array]:
-        best, value = _cut_step(algebra, box, x, step, scale, model, radius, theta)
-        chosen = tuple(algebra.where(free, s, b) for s, b in zip(step, best, strict=True))
-        return chosen, algebra.where(free, whole, value)
-
-    # most often no step of the whole batch is too long
-    best, value = algebra.branch(free, lambda: (tuple(step), whole), cut)
-    return tuple(d * s for d, s in zip(scale, best, strict=True)), best, -value
-
-
-def _cut_step(
-    algebra: Algebra, box: Box, x: Rows, step: Rows, scale: Rows, model: Quadratic, radius: Array, theta: Array
-) -> tuple[Rows, Array]:
-    """The best of the steps inside the bounds, and the quadratic model's value there."""
     where, divide = algebra.where, algebra.divide
 
     def unscaled(rows: Rows) -> Rows:

@@ -7,14 +7,16 @@ P. J. Huber and E. M. Ronchetti, Robust Statistics, 2009, section 7.6: the covar
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 
+from ..core.array_module import xp
 from ..core.options import Criterion
 from ..core.types import Array, Booleans, Floats
 from ..linalg import batched_ldl
-from ..linalg.algebra import TINY, Algebra
+from ..linalg.algebra import TINY, Algebra, Rows
 from ..linalg.normal_matrix import Dense
 from ..sums.residual_sums import Residuals
 from .trust_region import State, Task
@@ -68,76 +70,128 @@ def answer(
     plain : Dense, optional
         JᵀJ of the residuals themselves, for a robust loss.
     """
-    assert isinstance(state.here.matrix, Dense)
-    matrix = state.here.matrix
-    gradient, x, norms = (np.stack(rows) for rows in (state.here.gradient, state.x, state.column_norms))
-    lower, upper = np.full_like(x, -np.inf), np.full_like(x, np.inf)
-    if task.lower:
-        lower, upper = np.stack(task.lower), np.stack(task.upper)
-    columns = np.sqrt(np.stack(matrix.diagonal()))
-    length = np.sqrt(2 * state.here.cost)
-    held = lower == upper
-    at_lower, at_upper, gone = edges(criterion, x, lower, upper, gradient, columns, norms, length, used)
-    out = held | at_lower | at_upper | gone
-    factor = np.ones_like(length)
+    found, matrices = invert(algebra, criterion, task, state, sums, used, plain)
+    result, some = told(found), ~np.asarray(found.regular)
+    if some.any():
+        inverse, vague = _by_eigenvalues(matrices.scaled.full()[:, :, some], algebra.eps)
+        scale, out = np.stack(matrices.scale)[:, some], np.stack(found.out)[:, some]
+        result.vagueness[:, some] = np.sqrt(np.einsum("nnB->nB", inverse))
+        result.undetermined[:, some] |= ~out & vague
+        covariance = matrices.factor[some] * inverse * scale[:, None] * scale[None]
+        result.covariance[:, :, some] = _blanked(covariance, result.undetermined[:, some] | out)
+    return result
+
+
+class Inverse(NamedTuple):
+    """The inverse of Gauss–Newton matrices; rows by free parameter."""
+
+    covariance: Rows  # lower triangle, row by row
+    vagueness: Rows
+    regular: Array  # (B,): whether the inverse is one
+    at_lower: Rows
+    at_upper: Rows
+    undetermined: Rows  # what the model does not depend on
+    out: Rows  # what counts as fixed
+
+    @classmethod
+    def blank(cls, n: int) -> Inverse:
+        """Of so many parameters, to be filled in."""
+        rows = (0,) * n
+        return cls((0,) * (n * (n + 1) // 2), rows, 0, rows, rows, rows, rows)
+
+
+class Matrices(NamedTuple):
+    """What is inverted: covariance = factor·scale·scaled⁻¹·scale."""
+
+    scaled: Dense
+    scale: Rows
+    factor: Array  # (B,)
+
+
+def told(found: Inverse) -> Answer:
+    """What is said of regular fits, in NumPy."""
+    n = len(found.out)
+    undetermined = np.stack(found.undetermined)
+    covariance = _blanked(Dense.of(found.covariance, n).full(), undetermined | np.stack(found.out))
+    return Answer(
+        covariance, undetermined, np.stack(found.at_lower), np.stack(found.at_upper), np.stack(found.vagueness)
+    )
+
+
+def _blanked(covariance: Floats, blank: Booleans) -> Floats:
+    return np.where(blank[:, None] | blank[None], np.nan, covariance)
+
+
+def invert(
+    algebra: Algebra,
+    criterion: Criterion,
+    task: Task,
+    state: State,
+    sums: Residuals,
+    used: Array,
+    plain: Dense | None = None,
+) -> tuple[Inverse, Matrices]:
+    """The formulas of `answer`: matrices that are far from singular are inverted straight away."""
+    where = algebra.where
+    matrix, x = state.here.matrix, state.x
+    assert isinstance(matrix, Dense)
+    n, zero = len(x), 0.0 * state.here.cost
+    lower, upper = task.lower or (zero - math.inf,) * n, task.upper or (zero + math.inf,) * n
+    columns = tuple(algebra.sqrt(d) for d in matrix.diagonal())
+    length = algebra.sqrt(2 * state.here.cost)
+    held = tuple(low == high for low, high in zip(lower, upper, strict=True))
+    rows = zip(x, lower, upper, state.here.gradient, columns, state.column_norms, strict=True)
+    found = [
+        edges(criterion, value, low, high, slope, column, norm, length, used)
+        for value, low, high, slope, column, norm in rows
+    ]
+    at_lower, at_upper, gone = zip(*found, strict=True)
+    out = tuple(h | lo | hi | g for h, lo, hi, g in zip(held, at_lower, at_upper, gone, strict=True))
+    factor = 1.0 + zero
     if plain is not None:
-        matrix, columns = plain, np.sqrt(np.stack(plain.diagonal()))
-        factor = robust_factor(sums, np.maximum(used, 1), np.sum(~out, axis=0))
-    scale = np.where(out, 1.0, quotient(1.0, columns))
-    scaled = matrix.without(algebra, tuple(out)).scaled(tuple(scale), tuple(np.where(out, 1.0, 0.0)))
+        matrix, columns = plain, tuple(algebra.sqrt(d) for d in plain.diagonal())
+        free = algebra.total([where(o, 0.0, 1.0) for o in out])
+        factor = robust_factor(sums, xp.maximum(used, 1), free)
+    scale = tuple(where(o, 1.0, algebra.divide(1.0, c)) for o, c in zip(out, columns, strict=True))
+    scaled = matrix.without(algebra, out).scaled(scale, tuple(where(o, 1.0, 0.0) for o in out))
     scaled = scaled.identity_unless(algebra, scaled.finite(algebra))
-    covariance, vague = _invert(algebra, scaled)
-    vagueness = np.sqrt(np.einsum("nnB->nB", covariance))
-    covariance = factor * covariance * scale[:, None] * scale[None]
-    undetermined = ~held & ~at_lower & ~at_upper & (gone | vague)
-    blank = undetermined | out
-    covariance = np.where(blank[:, None] | blank[None], np.nan, covariance)
-    return Answer(covariance, undetermined, at_lower, at_upper, vagueness)
+    regular, elements = out[0] & False, [zero] * (n * (n + 1) // 2)
+    if n <= batched_ldl.MOST:
+        factors = batched_ldl.factorise(algebra, scaled.lower, zero, TINY + zero)
+        regular = algebra.every([pivot < 1 / REGULAR for pivot in factors.inverse])
+        elements = []
+        for i in range(n):
+            unit = tuple(zero + 1.0 if i == j else zero for j in range(n))
+            elements += factors.solve(unit)[: i + 1]
+    vagueness = tuple(algebra.sqrt(elements[i * (i + 3) // 2]) for i in range(n))
+    places = [(i, j) for i in range(n) for j in range(i + 1)]
+    covariance = tuple(factor * e * scale[i] * scale[j] for e, (i, j) in zip(elements, places, strict=True))
+    undetermined = tuple(~h & ~lo & ~hi & g for h, lo, hi, g in zip(held, at_lower, at_upper, gone, strict=True))
+    found_inverse = Inverse(covariance, vagueness, regular, at_lower, at_upper, undetermined, out)
+    return found_inverse, Matrices(scaled, scale, factor)
 
 
 def edges(
     criterion: Criterion,
-    x: Floats,
-    lower: Floats,
-    upper: Floats,
-    gradient: Floats,
-    columns: Floats,
-    norms: Floats,
-    length: Floats,
+    x: Array,
+    lower: Array,
+    upper: Array,
+    gradient: Array,
+    column: Array,
+    norm: Array,
+    length: Array,
     used: Array,
-) -> tuple[Booleans, Booleans, Booleans]:
-    """Which parameters ``(n, B)`` are at their lower bound, at their upper one, and no longer in the model."""
+) -> tuple[Array, Array, Array]:
+    """Where a parameter ``(B,)`` is at its lower bound, at its upper one, and no longer in the model."""
     held = lower == upper
-    pull = quotient(gradient, columns * length)
-    near = nearness(criterion, length, np.maximum(used, 1))
-    gone = columns <= VANISHED * norms
+    pull = quotient(gradient, column * length)
+    near = nearness(criterion, length, xp.maximum(used, 1))
+    gone = column <= VANISHED * norm
     # what the model no longer depends on is near to everything by that measure: then by what it was on the way
-    reach = np.where(gone, norms, columns)
-    with np.errstate(invalid="ignore", over="ignore"):
-        at_lower = ~held & (pull > PULL) & (reach * (x - lower) < near)
-        at_upper = ~held & (pull < -PULL) & (reach * (upper - x) < near)
+    reach = xp.where(gone, norm, column)
+    at_lower = ~held & (pull > PULL) & (reach * (x - lower) < near)
+    at_upper = ~held & (pull < -PULL) & (reach * (upper - x) < near)
     return at_lower, at_upper, gone
-
-
-def _invert(algebra: Algebra, matrix: Dense) -> tuple[Floats, Booleans]:
-    """The inverse of matrices of unit diagonal ``(n, n, B)``, and which unknowns they do not determine, ``(n, B)``.
-
-    Matrices that are far from singular are inverted straight away; each by itself, whatever the others are like.
-    """
-    n = len(matrix.lower)
-    ones = np.ones_like(matrix.lower[0][0])
-    inverse, vague = np.empty((n, n, *ones.shape)), np.zeros((n, *ones.shape), bool)
-    regular = np.zeros(ones.shape, bool)
-    if n <= batched_ldl.MOST:
-        factors = batched_ldl.factorise(algebra, matrix.lower, 0.0 * ones, TINY * ones)
-        regular = np.logical_and.reduce([pivot < 1 / REGULAR for pivot in factors.inverse])
-        for i in range(n):
-            unit = tuple(ones if i == j else 0.0 * ones for j in range(n))
-            inverse[i] = factors.solve(unit)
-    if not regular.all():
-        some = ~regular
-        inverse[:, :, some], vague[:, some] = _by_eigenvalues(matrix.full()[:, :, some], algebra.eps)
-    return inverse, vague
 
 
 def _by_eigenvalues(matrix: Floats, eps: float) -> tuple[Floats, Booleans]:
@@ -149,22 +203,22 @@ def _by_eigenvalues(matrix: Floats, eps: float) -> tuple[Floats, Booleans]:
     return found, lost.T > VAGUE
 
 
-def quotient(numerator: Array, denominator: Array) -> Floats:
+def quotient(numerator: Array, denominator: Array) -> Array:
     """Quotient, 0 where the denominator is 0."""
     zero = denominator == 0
-    return np.where(zero, 0.0, numerator / np.where(zero, 1.0, denominator))
+    return xp.where(zero, 0.0, numerator / xp.where(zero, 1.0, denominator))
 
 
-def nearness(criterion: Criterion, length: Floats, used: Array) -> Floats:
+def nearness(criterion: Criterion, length: Array, used: Array) -> Array:
     """A hundredth of the noise: of a likelihood it is 1 by definition, otherwise as the residuals have it."""
-    return 0.01 * (length / np.sqrt(used) if criterion.noise == "gaussian" else np.ones_like(length))
+    return 0.01 * (length / xp.sqrt(used) if criterion.noise == "gaussian" else xp.ones_like(length))
 
 
-def robust_factor(sums: Residuals, used: Array, free: Array) -> Floats:
+def robust_factor(sums: Residuals, used: Array, free: Array) -> Array:
     """What multiplies (JᵀJ)⁻¹ for a robust loss; NaN where the loss is flat on average."""
     mean = sums.slope / used
-    variance = np.maximum(sums.slope_squared / used - mean**2, 0)
+    variance = xp.maximum(sums.slope_squared / used - mean**2, 0)
     correction = 1 + free / used * quotient(variance, mean**2)
     freedom = used - free
     known = (mean > 0) & (freedom > 0)
-    return np.where(known, correction**2 * quotient(sums.psi, freedom * mean**2), np.nan)
+    return xp.where(known, correction**2 * quotient(sums.psi, freedom * mean**2), xp.nan)

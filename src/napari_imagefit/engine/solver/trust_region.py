@@ -13,13 +13,13 @@ Unlike SciPy's, the tests for the end of a fit do not depend on the units of dat
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..core.options import Tolerances
 from ..core.status import Status
 from ..core.types import Array
 from ..linalg.algebra import Algebra, Matrix, Rows
-from .bounded_step import Box, Quadratic, bounded_step
+from .bounded_step import Box, Quadratic, cut_step
 
 RUNNING = 100  # the status of a fit that has not ended
 FRESH = 101  # and of one whose start has not been evaluated
@@ -93,6 +93,16 @@ class Trial(NamedTuple):
     predicted: Array  # (B,): by how much the quadratic model falls
     hoped: Array  # (B,): and by how much it would if no bound cut the step short
     alpha: Array  # (B,)
+
+    def select(self, algebra: Algebra, mask: Array, other: Trial) -> Trial:
+        """This one where `mask`, else the other."""
+        where = algebra.where
+        rows = (
+            tuple(where(mask, a, b) for a, b in zip(own, others, strict=True))
+            for own, others in zip(self[:3], other[:3], strict=True)
+        )
+        numbers = (where(mask, a, b) for a, b in zip(self[3:], other[3:], strict=True))
+        return Trial(*rows, *numbers)
 
 
 def _norms(algebra: Algebra, matrix: Matrix) -> Rows:
@@ -214,7 +224,7 @@ def judge(
         here=here,
         column_norms=norms,
         radius=where(running, radius, state.radius),
-        alpha=where(running, where(fresh, 0.0, trial.alpha * state.radius / radius), state.alpha),
+        alpha=where(running, where(fresh, 0.0, algebra.over(trial.alpha * state.radius, radius)), state.alpha),
         status=where(running, status, state.status),
         iterations=iterations,
         gain=where(accepted & ~fresh, actual, state.gain),
@@ -229,35 +239,89 @@ def stay(state: State) -> Trial:
     return Trial(state.x, nothing, nothing, none, none, none)
 
 
-def propose(algebra: Algebra, task: Task, state: State) -> Trial:
-    """The next step to try; a fit whose start has not been evaluated stays there."""
+class Subproblem(NamedTuple):
+    """What a step is looked for in: the quadratic model in scaled variables."""
+
+    scale: Rows
+    quadratic: Quadratic
+    theta: Array  # (B,): the part of the way to a bound that a step may go
+
+
+def _subproblem(algebra: Algebra, task: Task, state: State) -> Subproblem:
+    """The quadratic model around a point, scaled by the columns of J and the distances to the bounds."""
     where, here, box = algebra.where, state.here, task.box
     norms = state.column_norms if task.norms is None else task.norms
     norms = tuple(where(v > 0, v, 1.0) for v in norms)
     scale, added = [], []
     distances, signs = box.distance(algebra, state.x, here.gradient) if box.lower else ((), ())
     if not box.lower:
-        scale = [1.0 / size for size in norms]
+        scale = [algebra.over(1.0, size) for size in norms]
     for v, dv, size, g in zip(distances, signs, norms, here.gradient, strict=False):
         # the distance to a bound is measured by what the model changes on the way, as a part of what there is to
         # explain: any unit would make the trust region, and in single precision the rounding, depend on the data's
-        scale.append(algebra.sqrt(where(dv == 0, 1.0, v * size / task.size)) / size)
+        distance = where(dv == 0, 1.0, algebra.over(v * size, task.size))
+        scale.append(algebra.over(algebra.sqrt(distance), size))
         # Coleman and Li's term keeps the quadratic model convex towards a bound
-        added.append(g * dv / (size * task.size))
+        added.append(algebra.over(g * dv, size * task.size))
     matrix = here.matrix.scaled(tuple(scale), tuple(added))
     gradient = tuple(d * g for d, g in zip(scale, here.gradient, strict=True))
     # fits that have ended, or are about to begin, must not keep the search for a damping busy
     sane = matrix.finite(algebra) & algebra.every([algebra.isfinite(g) for g in gradient])
     sane = sane & (state.status == RUNNING)
     quadratic = Quadratic(matrix.identity_unless(algebra, sane), tuple(where(sane, g, 0.0) for g in gradient))
-    p, alpha = quadratic.matrix.step(algebra, quadratic.gradient, state.radius, state.alpha)
-    theta = algebra.maximum(0.995, 1 - state.optimality)
-    step, scaled_step, predicted = bounded_step(algebra, box, state.x, p, tuple(scale), quadratic, state.radius, theta)
+    return Subproblem(tuple(scale), quadratic, algebra.maximum(0.995, 1 - state.optimality))
+
+
+def propose(algebra: Algebra, task: Task, state: State) -> Trial:
+    """The next step to try; a fit whose start has not been evaluated stays there."""
+
+    def begin(task: Task, state: State) -> tuple[Subproblem, Any]:
+        sub = _subproblem(algebra, task, state)
+        matrix, gradient = sub.quadratic
+        return sub, matrix.begin_search(algebra, gradient, state.radius, state.alpha)
+
+    def end(task: Task, state: State, sub: Subproblem, search: Any) -> tuple[Trial, Rows, Array]:
+        matrix, gradient = sub.quadratic
+        p, alpha = matrix.end_search(algebra, search, gradient, state.radius)
+        value = sub.quadratic.value(algebra, p)
+        trial = _trial(algebra, task, state, sub, p, value, -value, alpha)
+        if not task.lower:
+            return trial, p, alpha
+        there = tuple(v + d * s for v, d, s in zip(state.x, sub.scale, p, strict=True))
+        return trial, p, task.box.contains(algebra, there)
+
+    def cut(task: Task, state: State, sub: Subproblem, trial: Trial, p: Rows, inside: Array) -> Trial:
+        best, value = cut_step(algebra, task.box, state.x, p, sub.scale, sub.quadratic, state.radius, sub.theta)
+        other = _trial(algebra, task, state, sub, best, value, trial.hoped, trial.alpha)
+        return trial.select(algebra, inside, other)
+
+    sub, search = algebra.at_once(begin, task, state)
+    matrix, gradient = sub.quadratic
+    search = matrix.go_on(algebra, search, gradient, state.radius)
+    whole, p, inside = algebra.at_once(end, task, state, sub, search)
+    # most often no step of the whole batch is too long
+    trial: Trial = algebra.unless(inside, whole, cut, task, state, sub, whole, p, inside) if task.lower else whole
+    return trial
+
+
+def _trial(
+    algebra: Algebra,
+    task: Task,
+    state: State,
+    sub: Subproblem,
+    scaled_step: Rows,
+    value: Array,
+    hoped: Array,
+    alpha: Array,
+) -> Trial:
+    """A step in scaled variables, and where it leads."""
+    where, box = algebra.where, task.box
+    step = tuple(d * s for d, s in zip(sub.scale, scaled_step, strict=True))
     there = box.strictly_inside(algebra, tuple(algebra.rounded(v + s) for v, s in zip(state.x, step, strict=True)))
     fresh = state.status == FRESH
     still = tuple(fresh | h for h in task.held) if box.lower else (fresh,) * len(there)
     x = tuple(where(s, old, new) for s, old, new in zip(still, state.x, there, strict=True))
-    return Trial(x, step, scaled_step, predicted, -quadratic.value(algebra, p), alpha)
+    return Trial(x, step, tuple(scaled_step), -value, hoped, alpha)
 
 
 def _left_to_gain(algebra: Algebra, last_gain: Array, trial: Trial, actual: Array, ratio: Array) -> Array:
@@ -267,7 +331,7 @@ def _left_to_gain(algebra: Algebra, last_gain: Array, trial: Trial, actual: Arra
     the model foretold (the cost curves less than the model, or down: a saddle), or if a bound has cut the step short.
     """
     where, divide = algebra.where, algebra.divide
-    decline = actual / last_gain
+    decline = algebra.over(actual, last_gain)
     following = where(decline < 1, divide(decline, 1 - decline), math.inf)
     # from a ratio of 1 − c/2 : 1/2 follows a curvature c = 2 − ratio in units of the model's
     curved = where(ratio < 2, divide(trial.predicted, 2 - ratio), math.inf)
