@@ -34,25 +34,25 @@ class Level(NamedTuple):
         return self.n_wanted - self.n_used
 
     @classmethod
-    def of(cls, criterion: Criterion, samples: Samples, lengths: Array) -> Self:
-        """Of samples ``(m, B)``, of which those beyond the `lengths` ``(B,)`` are padding."""
+    def of(cls, criterion: Criterion, samples: Samples, lengths: Array, axis: int = 0) -> Self:
+        """Of samples ``(m, B)``, or ``(B, m)``, of which those beyond the `lengths` ``(B,)`` are padding."""
         used = samples.usable()
         one = used.astype(samples.data.dtype)
         data = xp.where(used, samples.data, 0)
         square = one if samples.weights is None else xp.where(used, samples.weights * samples.weights, 0)
-        n_used, weight, moment, norm = add_up(one, square, square * data, square * data * data)
+        n_used, weight, moment, norm = add_up(one, square, square * data, square * data * data, axis=axis)
         mean = moment / xp.where(weight > 0, weight, 1)
         # integers, and terms that are constant, would keep XLA from making a vectorised loop of one pass
-        (spread,) = add_up(square * (data - mean) ** 2)
+        (spread,) = add_up(square * (data - xp.expand_dims(mean, axis)) ** 2, axis=axis)
         wanted = lengths
         if samples.weights is not None:
-            wanted = xp.sum(xp.broadcast_to(samples.weights > 0, samples.data.shape), axis=0)
+            wanted = xp.sum(xp.broadcast_to(samples.weights > 0, samples.data.shape), axis=axis)
         count = usual = 0.0 * mean
         if criterion.noise == "poisson":
-            (count,) = add_up(xp.where(used, samples.counts(samples.data)[1], 0))
+            (count,) = add_up(xp.where(used, samples.counts(samples.data)[1], 0), axis=axis)
         if criterion.is_robust:
             # the largest may be an outlier
-            usual = nanmedian(xp.where(used, samples.weighted(samples.data) ** 2, xp.nan))
+            usual = nanmedian(xp.moveaxis(xp.where(used, samples.weighted(samples.data) ** 2, xp.nan), axis, 0))
             usual = xp.where(xp.isnan(usual), 0, usual)
         return cls(n_used, wanted, weight, mean, spread, norm, count, usual)
 

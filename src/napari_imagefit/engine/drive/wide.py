@@ -21,11 +21,12 @@ from ..core.fits import Fits
 from ..core.options import Tolerances
 from ..core.programs import wait_for
 from ..core.progress import Progress
+from ..core.types import Positions
 from ..linalg.algebra import NumpyAlgebra
 from ..linalg.normal_matrix import Dense
 from ..models.starts import is_traceable
 from ..solver.covariance import answer, told
-from ..solver.trust_region import RUNNING, State
+from ..solver.trust_region import RUNNING, State, Task, Trial
 from ..sums.residual_sums import Residuals
 from ..sums.samples import Samples
 from .collect import store
@@ -33,7 +34,7 @@ from .level import Level
 from .loading import columns_of, lengths_of, samples_of
 from .problem import Problem
 from .starting import find_starts
-from .wide_programs import Programs, rows_of, tree_map
+from .wide_programs import Programs, pack, rows_of, tree_map, tree_of
 
 if TYPE_CHECKING:
     import jax
@@ -41,7 +42,7 @@ else:
     jax = LazyModule("jax")
 
 # Samples in one block, and fits: with fewer, calls of programs cost more than the arithmetic.
-BLOCK_VALUES, FEWEST, MOST = 1 << 18, 512, 8192
+BLOCK_VALUES, FEWEST, MOST = 1 << 19, 512, 8192
 # The same on a GPU, which works on all of them at once.
 GPU_VALUES, MOST_ON_GPU = 1 << 22, 1 << 16
 # A block is left when fewer than this part of its fits still run.
@@ -53,7 +54,7 @@ OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"
 
 
 class Leftover(NamedTuple):
-    """Fits that still run, as columns ``(..., B)`` of NumPy; see `wide_programs.Layout`."""
+    """Fits that still run, as columns ``(..., B)`` of NumPy; trees are packed."""
 
     positions: NDArray[np.intp]
     start: NDArray[Any]  # (n_params, B)
@@ -61,6 +62,22 @@ class Leftover(NamedTuple):
     task: NDArray[Any]
     state: NDArray[Any]
     trial: NDArray[Any]
+
+
+class Block(NamedTuple):
+    """The same of fits that are worked on, as trees of JAX's rows; what fills up the block comes after them."""
+
+    positions: NDArray[np.intp]
+    start: NDArray[Any]
+    level: NDArray[Any]
+    task: Task
+    state: State
+    trial: Trial
+
+    def left(self, which: NDArray[np.intp]) -> Leftover:
+        """Some of the fits."""
+        tables = (pack(tree_map(lambda row: np.asarray(row)[which], tree)) for tree in self[3:])
+        return Leftover(self.positions[which], self.start[:, which], self.level[:, which], *tables)
 
 
 # How many fits of a block have ended, and the others.
@@ -151,13 +168,13 @@ class _Work:
             positions = slice(part.start + low, part.start + high)
             programs, samples = self.programs(width), samples_of(self.problem, positions)
             limits = self._limits(samples, positions, width)
-            level, start = self._start(programs, samples, positions, limits)
+            turned = self._turned(samples, width)
+            level, start = self._start(programs, samples, turned, positions, limits)
             with computing(programs.double):
                 free = [np.ascontiguousarray(table[self.free], np.float64) for table in (start, *limits[1:])]
                 task, state, trial = programs.begin(level, *free, self._norms(width))
                 every = np.arange(positions.start, positions.stop)
-                left = Leftover(every, start, level, *(np.asarray(table) for table in (task, state, trial)))
-            return self._go_on(programs, high - low, self._turned(samples, width), left)
+            return self._go_on(programs, turned, Block(every, start, level, task, state, trial))
 
         return self._in_pieces(fit, part.stop - part.start)
 
@@ -167,9 +184,10 @@ class _Work:
 
         def fit(low: int, high: int, width: int) -> Outcome:
             some = tree_map(lambda a: a[..., low:high], every)
-            filled = tree_map(lambda a: _filled(a, width), some)._replace(positions=some.positions)
+            filled, programs = tree_map(lambda a: _filled(a, width), some), self.programs(width)
+            trees = (tree_of(*pair) for pair in zip(programs.layout, filled[3:], strict=True))
             samples = self._turned(samples_of(self.problem, some.positions), width)
-            return self._go_on(self.programs(width), high - low, samples, filled)
+            return self._go_on(programs, samples, Block(some.positions, filled.start, filled.level, *trees))
 
         return self._in_pieces(fit, every.positions.size)
 
@@ -226,37 +244,39 @@ class _Work:
         return found
 
     def _start(
-        self, programs: Programs, samples: Samples, positions: slice, limits: tuple[NDArray[Any], ...]
+        self,
+        programs: Programs,
+        samples: Samples,
+        turned: Samples,
+        positions: slice,
+        limits: tuple[NDArray[Any], ...],
     ) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Level and starts of a block, in double precision, always of as many fits at a time."""
+        """Level and starts of a block, in double precision; `turned` are the samples on the device."""
         count, width, rows = samples.data.shape[1], programs.width, programs.rows
         lengths = np.zeros(width, self.dtype)
         lengths[:count] = lengths_of(self.problem, positions)
 
-        def part(array: NDArray[Any] | None, each: bool, pad: float | None, some: slice) -> NDArray[Any] | None:
+        def filled(array: NDArray[Any] | None, each: bool, pad: float | None) -> NDArray[Any] | None:
             if array is None:
                 return None
-            own = array[:, some] if each else array[:, :1]
-            found = np.empty((rows, programs.started if each else 1), self.dtype)
-            m, fits = own.shape
+            m, fits = array.shape
+            found = np.empty((rows, width if each else 1), self.dtype)
             with np.errstate(over="ignore"):
-                found[:m, :fits] = own
+                found[:m, :fits] = array
             # where the last sample is, as guesses look at all coordinates
-            found[m:, :fits] = own[-1:] if pad is None else pad
-            found[:, fits:] = found[:, :1] if pad is None and fits else (1.0 if pad is None else pad)
+            found[m:, :fits] = array[-1:] if pad is None else pad
+            found[:, fits:] = found[:, :1] if pad is None else pad
             return found
 
-        def piece(some: slice) -> Samples:
-            return self._mapped(samples, lambda array, each, pad: part(array, each, pad, some))
-
-        parts = []
         with computing(self.options):
-            for first in range(0, width, programs.started):
-                some = slice(first, first + programs.started)
-                parts.append(programs.start(piece(some), lengths[some], *(limit[:, some] for limit in limits)))
-            found = np.concatenate([np.asarray(one) for one in parts], axis=1).astype(np.float64)
-        known = len(Level._fields)
-        return found[:known], found[known:]
+            level, start = programs.level(turned, lengths), limits[0]
+            if np.isnan(start[:, :count]).any() or self.options.noise == "poisson":
+                pieces = np.int32(-(-count // programs.started))
+                found = programs.start(self._mapped(samples, filled), level, np.concatenate(limits), pieces)
+                start = np.array(found)
+                # what has been added is like the first
+                start[:, count:] = start[:, :1]
+            return np.asarray(level).astype(np.float64), start.astype(np.float64)
 
     def _mapped(self, samples: Samples, function: Callable[[Any, bool, float | None], Any]) -> Samples:
         """Apply a function to the arrays of samples, with whether each fit has its own, and what is added to them."""
@@ -293,55 +313,68 @@ class _Work:
             on_device: Samples = jax.device_put(self._mapped(samples, turned), find_device(self.options.device))
         return on_device
 
-    def _go_on(self, programs: Programs, count: int, samples: Samples, left: Leftover) -> Outcome:
+    def _go_on(self, programs: Programs, samples: Samples, block: Block) -> Outcome:
         """Step until few fits still run; the last ones until they have ended."""
-        width = programs.width
+        width, count = programs.width, block.positions.size
         few = 0 if count <= width // 2 else width // FEW
-        rows = list(left.start.astype(self.dtype))
+        rows: list[Any] = list(block.start.astype(self.dtype))
         for k, i in enumerate(self.free):
-            rows[i] = left.trial[k].astype(self.dtype)
+            rows[i] = np.asarray(block.trial.x[k]).astype(self.dtype)
         with computing(programs.double):
-            task, state, trial = jax.device_put((left.task, left.state, left.trial), find_device(self.options.device))
             while True:
                 found = programs.sums(samples, tuple(rows))
                 sums = tuple(found[i] for i in programs.chosen)
-                state, trial, running, x = programs.step(task, self.tolerances, self.limit, state, trial, sums)
+                _, _, _, task, state, trial = block
+                state, trial, x = programs.step(task, self.tolerances, self.limit, state, trial, sums)
+                block = block._replace(state=state, trial=trial)
                 for k, i in enumerate(self.free):
-                    rows[i] = x[k]
-                unfinished = np.flatnonzero(np.asarray(running)[:count])
+                    rows[i] = (x or trial.x)[k]
+                unfinished = np.flatnonzero(np.asarray(state.status)[:count] >= RUNNING)
                 if self.stopped or unfinished.size <= few:
                     break
-            self._store(programs, count, samples, left, state)
-        if self.stopped or not unfinished.size:
-            return count - unfinished.size, None
-        rest = left._replace(state=np.asarray(state), trial=np.asarray(trial))
-        return count - unfinished.size, _chosen(rest, unfinished)
+            self._store(programs, samples, block)
+        left = block.left(unfinished) if unfinished.size and not self.stopped else None
+        return count - unfinished.size, left
 
-    def _store(self, programs: Programs, count: int, samples: Samples, left: Leftover, state: Any) -> None:
+    def _store(self, programs: Programs, samples: Samples, block: Block) -> None:
         """Fill in the results of a block; of those that still run, what they have so far."""
-        ends, n = left.start.copy(), len(self.free)
-        table = np.asarray(state)
-        ends[self.free] = table[:n]
+        ends, n, count = block.start.copy(), len(self.free), block.positions.size
+        ends[self.free] = np.stack([np.asarray(row) for row in block.state.x])
         rows = tuple(ends.astype(self.dtype))
         sums, plain = programs.ends(samples, rows), None
         if programs.plain is not None:
             every = programs.plain(samples, rows)
             plain = tuple(every[i] for i in programs.chosen[1 + n :])
-        numbers, holds = programs.finish(left.task, state, sums, left.level[0], plain)
+        numbers, holds = programs.finish(block.task, block.state, sums, block.level[0], plain)
         residuals = Residuals(*np.asarray(sums, np.float64)[:, :count])
-        known: State = programs.layout.take("state", table[:, :count])
-        level = Level(*left.level[:, :count])
+        known: State = tree_map(lambda row: np.asarray(row)[:count], block.state)
+        level = Level(*block.level[:, :count])
         found = programs.inverse(np.asarray(numbers)[:, :count], np.asarray(holds)[:, :count])
         with np.errstate(all="ignore"):
             answered, some = told(found), np.flatnonzero(~found.regular & (known.status < RUNNING))
             if some.size:
                 matrix = None if plain is None else Dense.of(tuple(np.asarray(e, np.float64)[some] for e in plain), n)
-                task = programs.layout.take("task", left.task[:, some])
-                there, left_over, used = tree_map(lambda a: a[some], (known, residuals, level.n_used))
-                singular = answer(self.algebra, self.options.criterion, task, there, left_over, used, matrix)
+                task = tree_map(lambda row: np.asarray(row)[some], block.task)
+                there, residual, used = tree_map(lambda a: a[some], (known, residuals, level.n_used))
+                singular = answer(self.algebra, self.options.criterion, task, there, residual, used, matrix)
                 for whole, part in zip(answered, singular, strict=True):
                     whole[..., some] = part
-            store(self.problem, left.positions, self.fits, left.start[:, :count], known, level, answered, residuals)
+            store(
+                self.problem,
+                _run_of(block.positions),
+                self.fits,
+                block.start[:, :count],
+                known,
+                level,
+                answered,
+                residuals,
+            )
+
+
+def _run_of(positions: NDArray[np.intp]) -> Positions:
+    """As a slice, which is quicker to copy to, where they follow each other."""
+    first, last = int(positions[0]), int(positions[-1]) + 1
+    return slice(first, last) if last - first == positions.size and (np.diff(positions) == 1).all() else positions
 
 
 def _joined(left: Sequence[Leftover]) -> Leftover:
@@ -349,12 +382,6 @@ def _joined(left: Sequence[Leftover]) -> Leftover:
     if len(left) == 1:
         return left[0]
     found: Leftover = tree_map(lambda *a: np.concatenate(a, axis=-1), *left)
-    return found
-
-
-def _chosen(left: Leftover, which: NDArray[np.intp]) -> Leftover:
-    """Some of the fits; their positions are as many as they are, all else has the width of a block."""
-    found: Leftover = tree_map(lambda a: a[..., which], left)
     return found
 
 

@@ -1,11 +1,11 @@
-"""What is compiled for a wide batch: four small programs of the model, and three that serve every model.
+"""What is compiled for a wide batch: three small programs of the model, and four that serve every model.
 
-    samples ─ start → level, starts ─ begin → task, state, trial
+    samples ─ level → ─ start → ─ begin → task, state, trial
               samples, trial ─ sums → ─ step → state, trial      until few fits still run
               samples, state ─ ends → ─ finish → covariances
 
-Start, sums and ends are compiled for each model; begin, step and finish for each number of free parameters. A call of a
-program costs a microsecond for each array: what goes from one to the next has its rows in one array.
+Start, sums and ends are compiled for each model; begin, step and finish for each number of free parameters; level for
+each kind of noise.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ..linalg.normal_matrix import Dense
 from ..models.evaluation import evaluate
 from ..models.starts import is_traceable
 from ..solver.covariance import Inverse, invert
-from ..solver.trust_region import RUNNING, Expansion, State, Task, Trial, begin, judge, propose, stay
+from ..solver.trust_region import Expansion, State, Task, Trial, begin, judge, propose, stay
 from ..sums.normal_equations import normal_sums
 from ..sums.residual_sums import Residuals, residual_sums
 from ..sums.samples import Samples
@@ -49,6 +49,8 @@ Tree = Any
 
 # How many fits are started at a time on a CPU: products of matrices depend on how many there are.
 STARTED = 512
+# How many fits of a block are worked on together, at least, where few of them need something.
+AT_A_TIME = 64
 # Numbers of single precision that the shortest vectors in use hold twice.
 VECTOR = 8
 
@@ -79,7 +81,7 @@ def leaves(tree: Tree) -> list[Any]:
 
 
 class Layout(NamedTuple):
-    """Trees whose rows are those of one array ``(rows, B)``."""
+    """Trees of what a step takes, whose rows are here nothing but their types."""
 
     task: Task
     state: State
@@ -88,32 +90,26 @@ class Layout(NamedTuple):
     @classmethod
     def of(cls, n: int, bounded: bool, norms: bool) -> Layout:
         """Of so many free parameters."""
-        rows = (0,) * n
+        one, whole = np.float64, np.int64
+        rows = (one,) * n
         bounds = rows if bounded else ()
-        expansion = Expansion(0, rows, Dense.of((0,) * (n * (n + 1) // 2), n))
+        expansion = Expansion(one, rows, Dense.of((one,) * (n * (n + 1) // 2), n))
         return cls(
-            Task(bounds, bounds, 0, 0, rows if norms else None),
-            State(rows, expansion, rows, 0, 0, 0, 0, 0, 0),
-            Trial(rows, rows, rows, 0, 0, 0),
+            Task(bounds, bounds, one, one, rows if norms else None),
+            State(rows, expansion, rows, one, one, whole, whole, one, one),
+            Trial(rows, rows, rows, one, one, one),
         )
 
-    def take(self, what: str, packed: Array) -> Any:
-        """The tree whose rows are those of an array."""
-        tree = tree_of(getattr(self, what), packed)
-        if what != "state":
-            return tree
-        return tree._replace(status=tree.status.astype(np.int64), iterations=tree.iterations.astype(np.int64))
 
-
-def tree_of(like: Tree, packed: Array) -> Tree:
-    """A tree whose rows are those of an array."""
+def tree_of(like: Tree, packed: NDArray[Any]) -> Tree:
+    """A tree whose rows are those of an array, of the types that it is made of."""
     rows = iter(packed)
-    return tree_map(lambda _: next(rows), like)
+    return tree_map(lambda kind: next(rows).astype(kind, copy=False), like)
 
 
-def pack(tree: Tree) -> Array:
-    """The rows of a tree under JAX as one array, in double precision."""
-    return jnp.stack([row.astype(jnp.float64) for row in leaves(tree)])
+def pack(tree: Tree) -> NDArray[Any]:
+    """The rows of a tree in NumPy as one array, in double precision."""
+    return np.stack([np.asarray(row, np.float64) for row in leaves(tree)])
 
 
 class Program(NamedTuple):
@@ -149,15 +145,19 @@ class Programs:
         self.started = min(width, STARTED) if on_cpu else width
         self.chosen = free_sums(len(self.model.names), problem.free)
         self.layout = Layout.of(self.n, problem.is_bounded, problem.norms is not None)
-        self.algebra = JaxAlgebra(self.options.dtype)
+        self.algebra = JaxAlgebra(self.options.dtype, AT_A_TIME if on_cpu else None)
 
     def wanted(self) -> dict[str, Program]:
         """All of them by name, that first which takes longest to compile."""
         found = {"step": self._step(), "finish": self._finish(), "start": self._start(), "ends": self._ends()}
-        found |= {"sums": self._sums(self.options), "begin": self._begin()}
+        found |= {"sums": self._sums(self.options), "begin": self._begin(), "level": self._level()}
         return found | ({"plain": self._sums(self._linear)} if self._is_robust else {})
 
     # compiled when first called
+
+    @cached_property
+    def level(self) -> Callable[..., Any]:
+        return self._level().obtain()
 
     @cached_property
     def start(self) -> Callable[..., Any]:
@@ -220,8 +220,25 @@ class Programs:
     def _table(self, rows: int, double: bool = True, width: int | None = None) -> Any:
         return jax.ShapeDtypeStruct((rows, width or self.width), np.float64 if double else self.dtype)
 
+    def _trees(self) -> Any:
+        """The shapes of task, state and trial."""
+        return tree_map(lambda kind: jax.ShapeDtypeStruct((self.width,), kind), tuple(self.layout))
+
     def _params(self) -> tuple[Any, ...]:
         return (self._row(double=False),) * len(self.model.names)
+
+    def _level(self) -> Program:
+        """From samples ``(B, m)``, and how many of each are not padding, to their level, ``(8, B)``."""
+        criterion, options = self.options.criterion, self.options
+
+        def function(samples: Samples, lengths: Array) -> Array:
+            found = Level.of(criterion, samples, lengths, axis=1)
+            return jnp.stack([row.astype(samples.data.dtype) for row in found])
+
+        shapes = (self._samples(self._across), self._row(double=False))
+        own = jax.tree.structure(shapes), tuple((s.shape, s.dtype) for s in jax.tree.leaves(shapes))
+        key = ("wide", "level", criterion.noise, criterion.is_robust, options.dtype, options.device, own)
+        return Program(key, function, shapes, options, "reassociated")
 
     def _of_model(self, what: str, options: Options, function: Any, shapes: tuple[Any, ...]) -> Program:
         arithmetic: Arithmetic = "plain" if what == "start" else "reassociated"
@@ -237,22 +254,36 @@ class Programs:
         return Program((*key, self.width, *own), function, shapes, self.double, "loops")
 
     def _start(self) -> Program:
-        """From samples ``(m, B)`` to their level and starts, ``(8 + n_params, B)``."""
-        model, options = self.model, self.options
-        rows, count = self.rows, self.started
+        """From samples ``(m, B)`` and their level to starts, ``(n_params, B)``, always of as many at a time.
 
-        def function(samples: Samples, lengths: Array, *limits: Array) -> Array:
-            level = Level.of(options.criterion, samples, lengths)
-            shape = (len(model.names), samples.data.shape[1])
-            start, lower, upper = (jnp.broadcast_to(a, shape) for a in limits)
+        `limits` are starts, NaN where they are to be guessed, lower and upper bounds, ``(3·n_params, B)``; `pieces` is
+        how many times as many there are.
+        """
+        model, options, width = self.model, self.options, self.width
+        n, count = len(model.names), self.started
+
+        def one(samples: Samples, level: Array, limits: Array) -> Array:
+            start, lower, upper = limits[:n], limits[n : 2 * n], limits[2 * n : 3 * n]
+            return find_starts(model, options, samples, Level(*level), start, lower, upper)
+
+        def function(samples: Samples, level: Array, limits: Array, pieces: Array) -> Array:
+            def piece(array: Array, i: Array) -> Array:
+                shared = array.ndim < 2 or array.shape[1] == 1
+                return array if shared else jax.lax.dynamic_slice_in_dim(array, i * count, count, axis=1)
+
+            def go_on(i: Array, found: Array) -> Array:
+                own = one(tree_map(lambda a: piece(a, i), samples), piece(level, i), piece(limits, i))
+                return jax.lax.dynamic_update_slice_in_dim(found, own, i * count, axis=1)
+
             # others are found on the host
-            if is_traceable(model):
-                start = find_starts(model, options, samples, level, start, lower, upper)
-            return jnp.concatenate([jnp.stack([row.astype(start.dtype) for row in level]), start])
+            if not is_traceable(model):
+                return limits[:n]
+            return jax.lax.fori_loop(0, pieces, go_on, jnp.zeros((n, width), self.dtype))
 
-        samples = self._samples(lambda fits: (rows, min(fits, count)))
-        limits = (self._table(len(model.names), double=False, width=count),) * 3
-        return self._of_model("start", options, function, (samples, self._row(False, count), *limits))
+        samples = self._samples(lambda fits: (self.rows, fits))
+        pieces = jax.ShapeDtypeStruct((), np.int32)
+        level, limits = (self._table(rows, double=False) for rows in (len(Level._fields), 3 * n))
+        return self._of_model("start", options, function, (samples, level, limits, pieces))
 
     def _begin(self) -> Program:
         """From levels, starts and bounds of the free parameters to task, state and trial."""
@@ -268,10 +299,10 @@ class Programs:
             state = begin(algebra, task, tuple(start), blank, level.n_used >= n - held)
             return task, state, stay(state)
 
-        def function(*tables: Array) -> tuple[Array, ...]:
+        def function(*tables: Array) -> tuple[Task, State, Trial]:
             rows = (tuple(table[i] for i in range(len(table))) for table in tables)
-            found = algebra.at_once(one, *rows)
-            return tuple(map(pack, found))
+            found: tuple[Task, State, Trial] = algebra.at_once(one, *rows)
+            return found
 
         table = self._table(n)
         shapes = (self._table(len(Level._fields)), table, table, table, table)
@@ -293,9 +324,9 @@ class Programs:
     def _step(self) -> Program:
         """Judge a trial by its sums, and propose the next.
 
-        To state and trial, whether a fit still runs, and the free parameters of the trial in the model's precision.
+        To state and trial, and the free parameters of the trial in the model's precision if that is another.
         """
-        algebra, layout, n = self.algebra, self.layout, self.n
+        algebra, n = self.algebra, self.n
 
         def look(
             task: Task, tolerances: Tolerances, limit: Array, state: State, trial: Trial, sums: tuple[Array, ...]
@@ -306,15 +337,13 @@ class Programs:
                 there = there.without(algebra, task.held)
             return judge(algebra, task, tolerances, limit, state, trial, there)
 
-        def function(task: Array, tolerances: Tolerances, limit: Array, state: Array, trial: Array, sums: Any) -> Any:
-            own = layout.take("task", task)
-            before, tried = layout.take("state", state), layout.take("trial", trial)
-            after = algebra.at_once(look, own, tolerances, limit, before, tried, sums)
-            following = propose(algebra, own, after)
-            x = tuple(v.astype(algebra.dtype) for v in following.x)
-            return pack(after), pack(following), after.status >= RUNNING, x
+        def function(task: Task, tolerances: Tolerances, limit: Array, state: State, trial: Trial, sums: Any) -> Any:
+            after = algebra.at_once(look, task, tolerances, limit, state, trial, sums)
+            following = propose(algebra, task, after)
+            x = None if algebra.dtype == np.float64 else tuple(v.astype(algebra.dtype) for v in following.x)
+            return after, following, x
 
-        task, state, trial = (self._table(len(leaves(tree))) for tree in layout)
+        task, state, trial = self._trees()
         number = jax.ShapeDtypeStruct((), np.float64)
         tolerances: Any = Tolerances._make((number,) * len(Tolerances._fields))
         limit = jax.ShapeDtypeStruct((), np.int64)
@@ -333,20 +362,20 @@ class Programs:
 
     def _finish(self) -> Program:
         """From ends to `invert`: numbers, then what holds or does not."""
-        algebra, layout, criterion, n = self.algebra, self.layout, self.options.criterion, self.n
+        algebra, criterion, n = self.algebra, self.options.criterion, self.n
 
         def one(task: Task, state: State, sums: Any, used: Array, plain: Any) -> tuple[Any, Any]:
             matrix = None if plain is None else Dense.of(plain, n)
             found, _ = invert(algebra, criterion, task, state, Residuals(*sums), used, matrix)
             return found[:2], found[2:]
 
-        def function(task: Array, state: Array, sums: Array, used: Array, plain: Any) -> tuple[Array, Array]:
+        def function(task: Task, state: State, sums: Array, used: Array, plain: Any) -> tuple[Array, Array]:
             rows = tuple(row.astype(jnp.float64) for row in sums)
             elements = None if plain is None else tuple(row.astype(jnp.float64) for row in plain)
-            found = algebra.at_once(one, layout.take("task", task), layout.take("state", state), rows, used, elements)
+            found = algebra.at_once(one, task, state, rows, used, elements)
             return jnp.stack(leaves(found[0])), jnp.stack(leaves(found[1]))
 
-        task, state, _ = (self._table(len(leaves(tree))) for tree in layout)
+        task, state, _ = self._trees()
         sums = self._table(len(Residuals._fields), double=False)
         plain = (self._row(double=False),) * (n * (n + 1) // 2) if self._is_robust else None
         shapes = (task, state, sums, self._row(), plain)
@@ -354,5 +383,5 @@ class Programs:
 
     def inverse(self, numbers: NDArray[Any], holds: NDArray[Any]) -> Inverse:
         """What `finish` has found."""
-        blank = Inverse.blank(self.n)
-        return Inverse(*tree_of(tuple(blank[:2]), numbers), *tree_of(tuple(blank[2:]), holds))
+        kinds = Inverse.of_kinds(self.n, np.float64, np.bool_)
+        return Inverse(*tree_of(tuple(kinds[:2]), numbers), *tree_of(tuple(kinds[2:]), holds))

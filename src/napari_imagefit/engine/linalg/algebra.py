@@ -7,6 +7,7 @@ in common, and sums over rows are sums over the fits, too.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
@@ -135,10 +136,17 @@ class NumpyAlgebra(Algebra):
 
 
 class JaxAlgebra(Algebra):
-    """Under `jax.jit`, in double precision."""
+    """Under `jax.jit`, in double precision.
 
-    def __init__(self, dtype: DType = "float64") -> None:
+    Parameters
+    ----------
+    at_a_time : int, optional
+        How many fits are worked on together, at least, where something is to be done for some of them; None for all.
+    """
+
+    def __init__(self, dtype: DType = "float64", at_a_time: int | None = None) -> None:
         super().__init__(jnp, dtype)
+        self.at_a_time = at_a_time
         self.sqrt = lambda x: _shared(jnp.sqrt(x))
         self._within = False
 
@@ -166,22 +174,48 @@ class JaxAlgebra(Algebra):
     def loop(
         self, unfinished: Callable[[Any], Array], update: Callable[..., Any], state: Any, most: int, *given: Any
     ) -> Any:
-        def go_on(carry: tuple[Array, Any]) -> Array:
-            return (carry[0] < most) & jnp.any(unfinished(carry[1]))
+        def finish(state: Any, *given: Any) -> Any:
+            def go_on(carry: tuple[Array, Any]) -> Array:
+                return (carry[0] < most) & jnp.any(unfinished(carry[1]))
 
-        def once(carry: tuple[Array, Any]) -> tuple[Array, Any]:
-            return carry[0] + 1, self._in_one_loop(update, _doubled, (carry[1], *given))
+            def once(carry: tuple[Array, Any]) -> tuple[Array, Any]:
+                return carry[0] + 1, self._in_one_loop(update, _doubled, (carry[1], *given))
 
-        return jax.lax.while_loop(go_on, once, (0, state))[1]
+            return jax.lax.while_loop(go_on, once, (0, state))[1]
+
+        return self._for_some(unfinished(state), finish, state, (state, *given))
 
     def any(self, mask: Array) -> bool:
         del mask
         return True
 
     def unless(self, condition: Array, usual: Any, otherwise: Callable[..., Any], *given: Any) -> Any:
-        return jax.lax.cond(
-            jnp.all(condition), lambda usual, *_: usual, lambda _, *own: self.at_once(otherwise, *own), usual, *given
-        )
+        return self._for_some(~condition, lambda *own: self.at_once(otherwise, *own), usual, given)
+
+    def _for_some(self, mask: Array, function: Callable[..., Any], usual: Any, given: tuple[Any, ...]) -> Any:
+        """``function(*given)`` for the fits of a mask, in small groups: often it holds for few of thousands."""
+        width = mask.shape[0]
+        together = width if self.at_a_time is None else max(self.at_a_time, width // 16)
+        if width <= together:
+            return jax.lax.cond(jnp.any(mask), lambda _, *own: function(*own), lambda usual, *_: usual, usual, *given)
+        # the how many-th of the mask a fit is
+        order = jnp.cumsum(mask.astype(np.int32), dtype=np.int32)
+        count = order[-1]
+
+        def group(carry: tuple[Array, Any]) -> tuple[Array, Any]:
+            first, found = carry
+            places = jnp.searchsorted(order, first + jnp.arange(1, together + 1, dtype=np.int32))
+            own = jax.tree.map(lambda a: jnp.take(a, places, mode="clip") if a.ndim else a, given)
+            parts = function(*own)
+            store = functools.partial(jax.lax.dynamic_update_slice_in_dim, start_index=first, axis=0)
+            return first + together, jax.tree.map(lambda all_, part: store(all_, part), found, parts)
+
+        def some(usual: Any, *_: Any) -> Any:
+            room = jax.tree.map(lambda a: jnp.zeros(width + together, a.dtype), usual)
+            found = jax.lax.while_loop(lambda carry: carry[0] < count, group, (np.int32(0), room))[1]
+            return jax.tree.map(lambda a, own: jnp.where(mask, jnp.take(own, order - 1, mode="clip"), a), usual, found)
+
+        return jax.lax.cond(count > 0, some, lambda usual, *_: usual, usual)
 
 
 def _shared(value: Array) -> Array:

@@ -8,7 +8,7 @@ P. J. Huber and E. M. Ronchetti, Robust Statistics, 2009, section 7.6: the covar
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -94,10 +94,10 @@ class Inverse(NamedTuple):
     out: Rows  # what counts as fixed
 
     @classmethod
-    def blank(cls, n: int) -> Inverse:
-        """Of so many parameters, to be filled in."""
-        rows = (0,) * n
-        return cls((0,) * (n * (n + 1) // 2), rows, 0, rows, rows, rows, rows)
+    def of_kinds(cls, n: int, number: Any, holds: Any) -> Inverse:
+        """With the types of its rows in their place."""
+        rows = (holds,) * n
+        return cls((number,) * (n * (n + 1) // 2), (number,) * n, holds, rows, rows, rows, rows)
 
 
 class Matrices(NamedTuple):
