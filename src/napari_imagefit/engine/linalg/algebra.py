@@ -7,7 +7,6 @@ in common, and sums over rows are sums over the fits, too.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
@@ -123,9 +122,17 @@ class Algebra:
         """Whether a mask holds for any fit, as far as that can be known before it is computed."""
         return bool(np.any(mask))
 
-    def unless(self, condition: Array, usual: Any, otherwise: Callable[..., Any], *given: Any) -> Any:
-        """`usual` where the condition holds for all fits, else ``otherwise(*given)``, which serves those too."""
-        return usual if np.all(condition) else otherwise(*given)
+    def unless(
+        self, fine: Array, usual: Any, rows: Rows, otherwise: Callable[..., Rows], *given: Any, then: Any
+    ) -> Any:
+        """`usual` if all fits are fine, else ``then(rows)``, with rows ``otherwise(*given)`` for those that are not."""
+        if self.all(fine):
+            return usual
+        return then(tuple(self.where(fine, row, other) for row, other in zip(rows, otherwise(*given), strict=True)))
+
+    def all(self, mask: Array) -> bool:
+        """Whether a mask holds for all fits."""
+        return bool(np.all(mask))
 
 
 class NumpyAlgebra(Algebra):
@@ -183,39 +190,50 @@ class JaxAlgebra(Algebra):
 
             return jax.lax.while_loop(go_on, once, (0, state))[1]
 
-        return self._for_some(unfinished(state), finish, state, (state, *given))
+        some = unfinished(state)
+        rows, tree = jax.tree.flatten(state)
+
+        def of_some(*own: Any) -> Any:
+            return tuple(jax.tree.leaves(finish(*own)))
+
+        def merged() -> Any:
+            return jax.tree.unflatten(tree, self._of_some(some, tuple(rows), of_some, (state, *given)))
+
+        return jax.lax.cond(jnp.any(some), merged, lambda: state)
 
     def any(self, mask: Array) -> bool:
         del mask
         return True
 
-    def unless(self, condition: Array, usual: Any, otherwise: Callable[..., Any], *given: Any) -> Any:
-        return self._for_some(~condition, lambda *own: self.at_once(otherwise, *own), usual, given)
+    def unless(
+        self, fine: Array, usual: Any, rows: Rows, otherwise: Callable[..., Rows], *given: Any, then: Any
+    ) -> Any:
+        def merged() -> Any:
+            return then(self._of_some(~fine, rows, lambda *own: self.at_once(otherwise, *own), given))
 
-    def _for_some(self, mask: Array, function: Callable[..., Any], usual: Any, given: tuple[Any, ...]) -> Any:
-        """``function(*given)`` for the fits of a mask, in small groups: often it holds for few of thousands."""
-        width = mask.shape[0]
+        return jax.lax.cond(jnp.all(fine), lambda: usual, merged)
+
+    def _of_some(self, some: Array, rows: Rows, function: Callable[..., Rows], given: tuple[Any, ...]) -> Rows:
+        """Rows, of some fits those that a function gives: in small groups, as often few of thousands are meant."""
+        width = some.shape[0]
         together = width if self.at_a_time is None else max(self.at_a_time, width // 16)
         if width <= together:
-            return jax.lax.cond(jnp.any(mask), lambda _, *own: function(*own), lambda usual, *_: usual, usual, *given)
-        # the how many-th of the mask a fit is
-        order = jnp.cumsum(mask.astype(np.int32), dtype=np.int32)
-        count = order[-1]
+            return tuple(jnp.where(some, new, old) for new, old in zip(function(*given), rows, strict=True))
+        # the how many-th of them a fit is
+        order = jnp.cumsum(some.astype(np.int32), dtype=np.int32)
 
-        def group(carry: tuple[Array, Any]) -> tuple[Array, Any]:
+        def group(carry: tuple[Array, Rows]) -> tuple[Array, Rows]:
             first, found = carry
             places = jnp.searchsorted(order, first + jnp.arange(1, together + 1, dtype=np.int32))
             own = jax.tree.map(lambda a: jnp.take(a, places, mode="clip") if a.ndim else a, given)
-            parts = function(*own)
-            store = functools.partial(jax.lax.dynamic_update_slice_in_dim, start_index=first, axis=0)
-            return first + together, jax.tree.map(lambda all_, part: store(all_, part), found, parts)
+            parts = zip(found, function(*own), strict=True)
+            stored = (jax.lax.dynamic_update_slice_in_dim(whole, part, first, axis=0) for whole, part in parts)
+            return first + together, tuple(stored)
 
-        def some(usual: Any, *_: Any) -> Any:
-            room = jax.tree.map(lambda a: jnp.zeros(width + together, a.dtype), usual)
-            found = jax.lax.while_loop(lambda carry: carry[0] < count, group, (np.int32(0), room))[1]
-            return jax.tree.map(lambda a, own: jnp.where(mask, jnp.take(own, order - 1, mode="clip"), a), usual, found)
-
-        return jax.lax.cond(count > 0, some, lambda usual, *_: usual, usual)
+        room = tuple(jnp.zeros(width + together, row.dtype) for row in rows)
+        found = jax.lax.while_loop(lambda carry: carry[0] < order[-1], group, (np.int32(0), room))[1]
+        pairs = zip(found, rows, strict=True)
+        return tuple(jnp.where(some, jnp.take(new, order - 1, mode="clip"), old) for new, old in pairs)
 
 
 def _shared(value: Array) -> Array:
@@ -289,8 +307,8 @@ class NumberAlgebra(Algebra):
     def any(self, mask: Array) -> bool:
         return bool(mask)
 
-    def unless(self, condition: Array, usual: Any, otherwise: Callable[..., Any], *given: Any) -> Any:
-        return usual if condition else otherwise(*given)
+    def all(self, mask: Array) -> bool:
+        return bool(mask)
 
 
 class Joint(Algebra):

@@ -94,16 +94,6 @@ class Trial(NamedTuple):
     hoped: Array  # (B,): and by how much it would if no bound cut the step short
     alpha: Array  # (B,)
 
-    def select(self, algebra: Algebra, mask: Array, other: Trial) -> Trial:
-        """This one where `mask`, else the other."""
-        where = algebra.where
-        rows = (
-            tuple(where(mask, a, b) for a, b in zip(own, others, strict=True))
-            for own, others in zip(self[:3], other[:3], strict=True)
-        )
-        numbers = (where(mask, a, b) for a, b in zip(self[3:], other[3:], strict=True))
-        return Trial(*rows, *numbers)
-
 
 def _norms(algebra: Algebra, matrix: Matrix) -> Rows:
     return tuple(algebra.sqrt(d) for d in matrix.diagonal())
@@ -290,17 +280,27 @@ def propose(algebra: Algebra, task: Task, state: State) -> Trial:
         there = tuple(v + d * s for v, d, s in zip(state.x, sub.scale, p, strict=True))
         return trial, p, task.box.contains(algebra, there)
 
-    def cut(task: Task, state: State, sub: Subproblem, trial: Trial, p: Rows, inside: Array) -> Trial:
+    def cut(task: Task, state: State, sub: Subproblem, p: Rows) -> Rows:
         best, value = cut_step(algebra, task.box, state.x, p, sub.scale, sub.quadratic, state.radius, sub.theta)
-        other = _trial(algebra, task, state, sub, best, value, trial.hoped, trial.alpha)
-        return trial.select(algebra, inside, other)
+        return *best, value
+
+    def end_again(task: Task, state: State, sub: Subproblem, best: Rows, value: Array, trial: Trial) -> Trial:
+        return _trial(algebra, task, state, sub, best, value, trial.hoped, trial.alpha)
 
     sub, search = algebra.at_once(begin, task, state)
     matrix, gradient = sub.quadratic
     search = matrix.go_on(algebra, search, gradient, state.radius)
     whole, p, inside = algebra.at_once(end, task, state, sub, search)
+    if not task.lower:
+        found: Trial = whole
+        return found
+
+    def with_cut(rows: Rows) -> Any:
+        return algebra.at_once(end_again, task, state, sub, rows[:-1], rows[-1], whole)
+
     # most often no step of the whole batch is too long
-    trial: Trial = algebra.unless(inside, whole, cut, task, state, sub, whole, p, inside) if task.lower else whole
+    rows = (*p, -whole.hoped)
+    trial: Trial = algebra.unless(inside, whole, rows, cut, task, state, sub, p, then=with_cut)
     return trial
 
 
