@@ -255,14 +255,18 @@ def _twice(array: Array) -> Array:
     return jnp.where(always, array[:, None], jnp.zeros((), array.dtype))
 
 
+_OF_PLAIN: dict[type, Any] = {float: np.float64, int: np.int64, bool: np.bool_}
+
+
 class _Numbers:
     """The same functions of single numbers, ten times as fast as those of arrays with one element."""
 
     @staticmethod
     def where(condition: Any, one: Any, other: Any) -> Any:
         value = one if condition else other
-        # an operator of a plain number raises where it cannot be computed
-        return np.float64(value) if type(value) is float else value
+        # an operator of a plain number raises where it cannot be computed, and `~` of a plain truth is a number
+        kind = _OF_PLAIN.get(type(value))
+        return value if kind is None else kind(value)
 
     @staticmethod
     def sqrt(x: Any) -> Any:
