@@ -301,50 +301,35 @@ def looks(plan: Plan, folder: Path) -> Iterator[Job]:
 
 def _with_looks(plan: Plan, folder: Path, dtype: Any) -> list[str]:
     """The same as `wide` does with one block, by its own parts."""
-    import jax
-
     import napari_imagefit as nif
-    from napari_imagefit.engine.core.device import computing, find_device
+    from napari_imagefit.engine.core.device import computing
     from napari_imagefit.engine.core.fits import Fits
     from napari_imagefit.engine.core.options import Options
     from napari_imagefit.engine.core.status import Status
     from napari_imagefit.engine.drive import wide
     from napari_imagefit.engine.drive.problem import Problem
 
-    options, double = Options(dtype=dtype, device=plan.devices[0]), Options(device=plan.devices[0])
+    options = Options(dtype=dtype, device=plan.devices[0])
     model = nif.models["exponential_decay"]
     data = np.array(problem(Key("voxels", plan.throughput["voxels"]), folder).data, dtype=float)
     given = Problem.build(model, (ECHOES,), data, options=options)
     work = wide._Work(given, Fits.blank(len(model.names), given.n_fits, Status.STOPPED))
     for future in work.prepare():
         future.result()
-    programs, count = wide.Programs(given, work.width), min(work.width, given.n_fits)
-    samples, lengths = work._load(slice(0, count)), work._lengths(slice(0, count))
-    limits = work._limits(slice(0, count), samples)
-    with computing(options):
-        samples = jax.device_put(samples, find_device(options.device))
-        begin = wide._program(programs.start(samples, lengths, limits))
-        level, start = jax.tree.map(lambda a: np.asarray(a, np.float64), begin(samples, lengths, limits))
-        begun_at = tuple(start.astype(dtype))
-        sums_of = programs.sums.program(samples, begun_at)
-    with np.errstate(all="ignore"):
-        task, first = work._begin(level, start, limits)
-    with computing(double):
-        step_of = wide._program(programs.step(*work._blank(len(work.free))))
+    programs, count = work.programs(work.width), min(work.width, given.n_fits)
+    samples, first = work.begin(slice(0, count), work.width)
+    begun_at = work.rows_of(first)
 
     def run(every: int) -> tuple[float, int]:
-        state, trial, rows = first, wide.stay(first), begun_at
+        block, rows = first, begun_at
         begun, steps = time.perf_counter(), 0
-        while True:
-            for _ in range(every):
-                with computing(options):
-                    sums = sums_of(samples, rows)
-                with computing(double):
-                    chosen = tuple(sums[i] for i in work.chosen)
-                    state, trial, rows = step_of(task, work.tolerances, work.limit, state, trial, chosen)
-                steps += 1
-            if np.count_nonzero(np.asarray(state.status)[:count] >= wide.RUNNING) <= count // wide.FEW:
-                return time.perf_counter() - begun, steps
+        with computing(programs.double):
+            while True:
+                for _ in range(every):
+                    block, rows = work.advance(programs, samples, block, rows)
+                    steps += 1
+                if np.count_nonzero(np.asarray(block.state.status)[:count] >= wide.RUNNING) <= count // wide.FEW:
+                    return time.perf_counter() - begun, steps
 
     cells = [f"{count} × {ECHOES.size}"]
     for every in LOOKS:

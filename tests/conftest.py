@@ -8,6 +8,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from .cost_report import CostReport
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tell at the end what the run has cost."""
+    config.pluginmanager.register(CostReport(), "cost-report")
+
 
 @pytest.fixture(autouse=True)
 def _x64_is_local() -> Iterator[None]:

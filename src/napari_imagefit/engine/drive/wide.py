@@ -165,18 +165,19 @@ class _Work:
         """A new block."""
 
         def fit(low: int, high: int, width: int) -> Outcome:
-            positions = slice(part.start + low, part.start + high)
-            programs, samples = self.programs(width), samples_of(self.problem, positions)
-            limits = self._limits(samples, positions, width)
-            turned = self._turned(samples, width)
-            level, start = self._start(programs, samples, turned, positions, limits)
-            with computing(programs.double):
-                free = [np.ascontiguousarray(table[self.free], np.float64) for table in (start, *limits[1:])]
-                task, state, trial = programs.begin(level, *free, self._norms(width))
-                every = np.arange(positions.start, positions.stop)
-            return self._go_on(programs, turned, Block(every, start, level, task, state, trial))
+            return self._go_on(self.programs(width), *self.begin(slice(part.start + low, part.start + high), width))
 
         return self._in_pieces(fit, part.stop - part.start)
+
+    def begin(self, positions: slice, width: int) -> tuple[Samples, Block]:
+        """The samples of some fits on the device, and the fits where they start."""
+        programs, samples = self.programs(width), samples_of(self.problem, positions)
+        limits, turned = self._limits(samples, positions, width), self._turned(samples, width)
+        level, start = self._start(programs, samples, turned, positions, limits)
+        with computing(programs.double):
+            free = [np.ascontiguousarray(table[self.free], np.float64) for table in (start, *limits[1:])]
+            trees = programs.begin(level, *free, self._norms(width))
+        return turned, Block(np.arange(positions.start, positions.stop), start, level, *trees)
 
     def again(self, waiting: list[Leftover]) -> Outcome:
         """Fits that have waited."""
@@ -313,23 +314,32 @@ class _Work:
             on_device: Samples = jax.device_put(self._mapped(samples, turned), find_device(self.options.device))
         return on_device
 
+    def rows_of(self, block: Block) -> list[Any]:
+        """Where the trials of a block are, in the model's precision."""
+        rows: list[Any] = list(block.start.astype(self.dtype))
+        for k, i in enumerate(self.free):
+            rows[i] = np.asarray(block.trial.x[k]).astype(self.dtype)
+        return rows
+
+    def advance(self, programs: Programs, samples: Samples, block: Block, rows: list[Any]) -> tuple[Block, list[Any]]:
+        """One step of all fits, and where the next trials are."""
+        found = programs.sums(samples, tuple(rows))
+        sums = tuple(found[i] for i in programs.chosen)
+        state, trial, x = programs.step(block.task, self.tolerances, self.limit, block.state, block.trial, sums)
+        following = rows.copy()
+        for k, i in enumerate(self.free):
+            following[i] = (x or trial.x)[k]
+        return block._replace(state=state, trial=trial), following
+
     def _go_on(self, programs: Programs, samples: Samples, block: Block) -> Outcome:
         """Step until few fits still run; the last ones until they have ended."""
         width, count = programs.width, block.positions.size
         few = 0 if count <= width // 2 else width // FEW
-        rows: list[Any] = list(block.start.astype(self.dtype))
-        for k, i in enumerate(self.free):
-            rows[i] = np.asarray(block.trial.x[k]).astype(self.dtype)
+        rows = self.rows_of(block)
         with computing(programs.double):
             while True:
-                found = programs.sums(samples, tuple(rows))
-                sums = tuple(found[i] for i in programs.chosen)
-                _, _, _, task, state, trial = block
-                state, trial, x = programs.step(task, self.tolerances, self.limit, state, trial, sums)
-                block = block._replace(state=state, trial=trial)
-                for k, i in enumerate(self.free):
-                    rows[i] = (x or trial.x)[k]
-                unfinished = np.flatnonzero(np.asarray(state.status)[:count] >= RUNNING)
+                block, rows = self.advance(programs, samples, block, rows)
+                unfinished = np.flatnonzero(np.asarray(block.state.status)[:count] >= RUNNING)
                 if self.stopped or unfinished.size <= few:
                     break
             self._store(programs, samples, block)
