@@ -66,7 +66,7 @@ def problem(name: str, setting: str, **how: Any) -> Problem:
 def wide_programs(given: Problem) -> dict[str, Any]:
     """What is wanted for a wide batch, by its kind: function, shapes and options."""
     programs = Programs(given, wide.width_of(given))
-    return {name: (one.function, one.shapes, one.options) for name, one in programs.wanted().items()}
+    return {name: (one.function, one.shapes, one.options) for name, one in programs.wanted.items()}
 
 
 @pytest.mark.parametrize("name", COORDS)

@@ -55,11 +55,7 @@ def thinned(*arrays: Array) -> tuple[Array, ...]:
 
 
 def add_up(*terms: Array) -> tuple[Array, ...]:
-    """The sums over the samples of several ``(m, B)``, each ``(B,)``, in one pass.
-
-    Together they are one loop, in which what the terms have in common is computed once and nothing is written to
-    memory but the sums. In NumPy a term that is ``(m, 1)`` has a sum ``(1,)``.
-    """
+    """The sums over the samples of several ``(m, B)``, each ``(B,)``; in NumPy of a term ``(m, 1)`` it is ``(1,)``."""
     if not is_numpy(terms):
         terms = tuple(xp.broadcast_arrays(*terms))
     sums: tuple[Array, ...] = xp.reduce_sums(terms, 0)
@@ -67,7 +63,7 @@ def add_up(*terms: Array) -> tuple[Array, ...]:
 
 
 def add_each(*terms: Array) -> tuple[Array, ...]:
-    """As `add_up`, each in a loop of its own: over many fits XLA makes vectors of those, not of one over all terms."""
+    """As `add_up`, but of a term ``(m, 1)`` the sum is ``(1,)`` under JAX, too."""
     if is_numpy(terms):
         return add_up(*terms)
     return tuple(xp.sum(term, axis=0) for term in terms)

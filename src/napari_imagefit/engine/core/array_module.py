@@ -73,7 +73,7 @@ class _ArrayModule:
         return _jax("jax.numpy").einsum(subscripts, *operands, precision="highest")
 
     def reduce_sums(self, terms: tuple[Array, ...], axis: int) -> tuple[Array, ...]:
-        """Return the sums of several arrays of one shape along an axis, under JAX in one loop over all of them."""
+        """Return the sums of several arrays of one shape along an axis, under JAX along the last one in one loop."""
         if is_numpy(*terms):
             return tuple(_sum(term, axis) for term in terms)
         jax, jnp = _jax("jax"), _jax("jax.numpy")

@@ -60,19 +60,24 @@ def lengths_of(problem: Problem, positions: Positions) -> NDArray[np.int64]:
     return np.asarray(problem.lengths[positions], np.int64)
 
 
+def fill(target: NDArray[Any], array: NDArray[Any], pad: float | None) -> None:
+    """Copy samples ``(m, B)`` to a target that is larger, whose rest is `pad`, or the last sample and the first fit."""
+    m, fits = array.shape
+    with np.errstate(over="ignore"):
+        target[:m, :fits] = array
+    # guesses look at all coordinates, those of padding too
+    target[m:, :fits] = target[m - 1 : m, :fits] if pad is None else pad
+    target[:, fits:] = target[:, :1] if pad is None else pad
+
+
 def across(samples: Samples, rows: int, fits: int, dtype: DTypeLike) -> Samples:
     """Samples with one row for each fit, ``(fits, rows)``, of which those that are added do not count."""
 
     def turned(array: NDArray[Any] | None, pad: float | None, each: bool = False) -> NDArray[Any] | None:
         if array is None:
             return None
-        m, count = array.shape
-        target = np.empty((fits if each or count > 1 else 1, rows), dtype)
-        with np.errstate(over="ignore"):
-            target[:count, :m] = array.T
-        # where the last sample is, as guesses look at all coordinates
-        target[:, m:] = target[:, m - 1 : m] if pad is None else pad
-        target[count:] = target[0] if pad is None else pad
+        target = np.empty((fits if each or array.shape[1] > 1 else 1, rows), dtype)
+        fill(target.T, array, pad)
         return target
 
     return Samples(

@@ -31,7 +31,7 @@ from ..sums.residual_sums import Residuals
 from ..sums.samples import Samples
 from .collect import store
 from .level import Level
-from .loading import columns_of, lengths_of, samples_of
+from .loading import columns_of, fill, lengths_of, samples_of
 from .problem import Problem
 from .starting import find_starts
 from .wide_programs import Programs, pack, rows_of, tree_map, tree_of
@@ -142,7 +142,7 @@ class _Work:
 
     def prepare(self) -> list[Future[Any]]:
         """Have everything compiled at the same time."""
-        return [program.request() for program in self.programs(self.width).wanted().values()]
+        return [program.request() for program in self.programs(self.width).wanted.values()]
 
     def blocks(self) -> Iterator[slice]:
         # as wide as they are at first: pieces are cut from them where memory runs out
@@ -176,7 +176,7 @@ class _Work:
         level, start = self._start(programs, samples, turned, positions, limits)
         with computing(programs.double):
             free = [np.ascontiguousarray(table[self.free], np.float64) for table in (start, *limits[1:])]
-            trees = programs.begin(level, *free, self._norms(width))
+            trees = programs.call("begin", level, *free, self._norms(width))
         return turned, Block(np.arange(positions.start, positions.stop), start, level, *trees)
 
     def again(self, waiting: list[Leftover]) -> Outcome:
@@ -227,13 +227,11 @@ class _Work:
         start = found[0]
         if np.isnan(start).any() and not is_traceable(problem.model):
             count = samples.data.shape[1]
-            guessed = self._guess_on_host(samples, positions, *(limit[:, :count] for limit in found[1:]))
+            guessed = self._guess_on_host(samples, positions)
             start[:, :count] = np.where(np.isnan(start[:, :count]), guessed, start[:, :count])
         return tuple(found)
 
-    def _guess_on_host(
-        self, samples: Samples, positions: slice, lower: NDArray[Any], upper: NDArray[Any]
-    ) -> NDArray[Any]:
+    def _guess_on_host(self, samples: Samples, positions: slice) -> NDArray[Any]:
         """Guesses that are not written for JAX, inside the bounds."""
         model, criterion = self.problem.model, self.options.criterion
         lower, upper = (columns_of(a, positions) for a in (self.problem.lower, self.problem.upper))
@@ -260,20 +258,15 @@ class _Work:
         def filled(array: NDArray[Any] | None, each: bool, pad: float | None) -> NDArray[Any] | None:
             if array is None:
                 return None
-            m, fits = array.shape
             found = np.empty((rows, width if each else 1), self.dtype)
-            with np.errstate(over="ignore"):
-                found[:m, :fits] = array
-            # where the last sample is, as guesses look at all coordinates
-            found[m:, :fits] = array[-1:] if pad is None else pad
-            found[:, fits:] = found[:, :1] if pad is None else pad
+            fill(found, array, pad)
             return found
 
         with computing(self.options):
-            level, start = programs.level(turned, lengths), limits[0]
+            level, start = programs.call("level", turned, lengths), limits[0]
             if np.isnan(start[:, :count]).any() or self.options.noise == "poisson":
                 pieces = np.int32(-(-count // programs.started))
-                found = programs.start(self._mapped(samples, filled), level, np.concatenate(limits), pieces)
+                found = programs.call("start", self._mapped(samples, filled), level, np.concatenate(limits), pieces)
                 start = np.array(found)
                 # what has been added is like the first
                 start[:, count:] = start[:, :1]
@@ -302,12 +295,8 @@ class _Work:
         def turned(array: NDArray[Any] | None, each: bool, pad: float | None) -> NDArray[Any] | None:
             if array is None:
                 return None
-            m, count = array.shape
             found = np.empty((width if each else 1, rows), self.dtype)
-            with np.errstate(over="ignore"):
-                found[:count, :m] = array.T
-            found[:, m:] = found[:, m - 1 : m] if pad is None else pad
-            found[count:] = found[0] if pad is None else pad
+            fill(found.T, array, pad)
             return found
 
         with computing(self.options):
@@ -323,9 +312,9 @@ class _Work:
 
     def advance(self, programs: Programs, samples: Samples, block: Block, rows: list[Any]) -> tuple[Block, list[Any]]:
         """One step of all fits, and where the next trials are."""
-        found = programs.sums(samples, tuple(rows))
+        found = programs.call("sums", samples, tuple(rows))
         sums = tuple(found[i] for i in programs.chosen)
-        state, trial, x = programs.step(block.task, self.tolerances, self.limit, block.state, block.trial, sums)
+        state, trial, x = programs.call("step", block.task, self.tolerances, self.limit, block.state, block.trial, sums)
         following = rows.copy()
         for k, i in enumerate(self.free):
             following[i] = (x or trial.x)[k]
@@ -351,11 +340,11 @@ class _Work:
         ends, n, count = block.start.copy(), len(self.free), block.positions.size
         ends[self.free] = np.stack([np.asarray(row) for row in block.state.x])
         rows = tuple(ends.astype(self.dtype))
-        sums, plain = programs.ends(samples, rows), None
-        if programs.plain is not None:
-            every = programs.plain(samples, rows)
+        sums, plain = programs.call("ends", samples, rows), None
+        if "plain" in programs.wanted:
+            every = programs.call("plain", samples, rows)
             plain = tuple(every[i] for i in programs.chosen[1 + n :])
-        numbers, holds = programs.finish(block.task, block.state, sums, block.level[0], plain)
+        numbers, holds = programs.call("finish", block.task, block.state, sums, block.level[0], plain)
         residuals = Residuals(*np.asarray(sums, np.float64)[:, :count])
         known: State = tree_map(lambda row: np.asarray(row)[:count], block.state)
         level = Level(*block.level[:, :count])

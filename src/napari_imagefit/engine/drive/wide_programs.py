@@ -146,47 +146,20 @@ class Programs:
         self.chosen = free_sums(len(self.model.names), problem.free)
         self.layout = Layout.of(self.n, problem.is_bounded, problem.norms is not None)
         self.algebra = JaxAlgebra(self.options.dtype, AT_A_TIME if on_cpu else None)
+        self._obtained: dict[str, Callable[..., Any]] = {}
 
+    @cached_property
     def wanted(self) -> dict[str, Program]:
-        """All of them by name, that first which takes longest to compile."""
+        """All of them by name, that first which takes longest to compile; `plain` sums where the loss is robust."""
         found = {"step": self._step(), "finish": self._finish(), "start": self._start(), "ends": self._ends()}
         found |= {"sums": self._sums(self.options), "begin": self._begin(), "level": self._level()}
         return found | ({"plain": self._sums(self._linear)} if self._is_robust else {})
 
-    # compiled when first called
-
-    @cached_property
-    def level(self) -> Callable[..., Any]:
-        return self._level().obtain()
-
-    @cached_property
-    def start(self) -> Callable[..., Any]:
-        return self._start().obtain()
-
-    @cached_property
-    def begin(self) -> Callable[..., Any]:
-        return self._begin().obtain()
-
-    @cached_property
-    def sums(self) -> Callable[..., Any]:
-        return self._sums(self.options).obtain()
-
-    @cached_property
-    def step(self) -> Callable[..., Any]:
-        return self._step().obtain()
-
-    @cached_property
-    def ends(self) -> Callable[..., Any]:
-        return self._ends().obtain()
-
-    @cached_property
-    def plain(self) -> Callable[..., Any] | None:
-        """Sums without a robust loss, if there is one."""
-        return self._sums(self._linear).obtain() if self._is_robust else None
-
-    @cached_property
-    def finish(self) -> Callable[..., Any]:
-        return self._finish().obtain()
+    def call(self, name: str, *arguments: Any) -> Any:
+        """What one of them gives; compiled if need be."""
+        if name not in self._obtained:
+            self._obtained[name] = self.wanted[name].obtain()
+        return self._obtained[name](*arguments)
 
     @property
     def _is_robust(self) -> bool:
