@@ -6,7 +6,23 @@
 from __future__ import annotations
 
 import importlib
+import threading
 from types import ModuleType
+
+_importing = threading.RLock()
+_imported: dict[str, ModuleType] = {}
+
+
+def imported(name: str) -> ModuleType:
+    """Import a module, one thread at a time.
+
+    Where modules import each other, as those of JAX do, two threads that begin at different ones would meet halves of
+    them: Python lets one go on rather than have both wait for ever.
+    """
+    if name not in _imported:
+        with _importing:
+            _imported[name] = importlib.import_module(name)
+    return _imported[name]
 
 
 class LazyModule(ModuleType):
@@ -16,4 +32,4 @@ class LazyModule(ModuleType):
         if attribute.startswith("__"):
             # inspect and doctest ask every module for dunders; that must not load anything
             raise AttributeError(attribute)
-        return getattr(importlib.import_module(self.__name__), attribute)
+        return getattr(imported(self.__name__), attribute)

@@ -16,6 +16,7 @@ from napari.qt.threading import create_worker
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
+from .._lazy import imported
 from ..engine.core.progress import Progress
 from ..imaging.lazy_arrays import is_dask
 from ..layers.inputs import run_any
@@ -32,7 +33,8 @@ HEAD_START = 40  # ms in which the window draws the click before a worker starts
 
 
 def _load() -> None:
-    for name in ("jax.numpy", "napari_imagefit.engine.drive.wide", "napari_imagefit.imaging.voxels"):
+    imported("jax.numpy")
+    for name in ("napari_imagefit.engine.drive.wide", "napari_imagefit.imaging.voxels"):
         importlib.import_module(name)
 
 

@@ -11,11 +11,12 @@ array([1., 0.])
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
+from ..._lazy import imported
 
 Array = Any
 
@@ -140,7 +141,7 @@ def _by_arguments(name: str) -> Callable[..., Any]:
 
 
 def _jax(name: str) -> Any:
-    return importlib.import_module(name)
+    return imported(name)
 
 
 xp: Any = _ArrayModule()
