@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ..engine.core.array_module import xp
 from ..engine.models.model import Array, Model, Parameter
-from .estimate import Regression, add_each, best_of, extent, find_blob, ratio, thinned
+from .blob import find_blob
+from .estimate import Regression, add_each, best_of, extent, ratio, thinned
 from .surfaces import OFFSET, SIGMA_X, SIGMA_Y, Coords, X, Y
 
 CASTIN = "Y. Castin, R. Dum, Phys. Rev. Lett. 77, 5315 (1996)"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ..engine.core.array_module import xp
 from ..engine.models.model import Array, Model, Parameter
-from .estimate import Regression, find_blob, regress
+from .blob import find_blob
+from .estimate import Regression, regress
 from .separable import regress_pair
 from .special import J1_ZERO, jinc
 
