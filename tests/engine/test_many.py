@@ -132,7 +132,7 @@ def test_the_least_that_does_not_fit_is_told(data: np.ndarray, monkeypatch: pyte
 
     monkeypatch.setattr(Program, "obtain", lambda _: none_left)
     with pytest.raises(FitEngineError, match="RESOURCE_EXHAUSTED"):
-        fit(data[:, :600])
+        fit(data[:, :600], requested=data.shape[1])
 
 
 class _Gpu:

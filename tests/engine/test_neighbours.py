@@ -114,15 +114,15 @@ def test_the_bounds_of_others_do_not_matter(fit: Any, data: np.ndarray, what: st
     assert (together.status > 0).all()
 
 
-@pytest.mark.parametrize("count", [8, 300])
-def test_bounds_that_only_others_have_do_not_matter(fit: Any, data: np.ndarray, count: int) -> None:
+@pytest.mark.parametrize(("count", "requested"), [(8, 8), (300, run.WIDE_FROM)])
+def test_bounds_that_only_others_have_do_not_matter(fit: Any, data: np.ndarray, count: int, requested: int) -> None:
     """Of each second fit bounds are infinite: those alone have none at all."""
     free = Model("free", DECAY.function, [Parameter(name) for name in "akb"], 1, DECAY.guess)
     data = np.tile(data, count // FITS + 1)[:, :count]
     upper = np.where(np.arange(count) % 2, 0.8, np.inf)
     lower = np.where(np.arange(count) % 2, 0.1, -np.inf)
-    together = fit(free, (T,), data, bounds={"k": (lower, upper)}, requested=count)
-    even = fit(free, (T,), data[:, ::2], bounds={"k": (lower[::2], upper[::2])}, requested=count)
+    together = fit(free, (T,), data, bounds={"k": (lower, upper)}, requested=requested)
+    even = fit(free, (T,), data[:, ::2], bounds={"k": (lower[::2], upper[::2])}, requested=requested)
     same(together, even, np.arange(0, count, 2), np.arange((count + 1) // 2))
     assert (together.at_bound[1, 1::2] == 1).any()
 
@@ -233,7 +233,7 @@ def test_any_company_in_numpy(case: str) -> None:
 @pytest.mark.parametrize("case", some("curves"))
 @pytest.mark.parametrize("count", [257, 1000, pytest.param(5000, marks=pytest.mark.slow)])
 def test_any_company_in_a_compiled_batch(case: str, count: int) -> None:
-    whole = problem(case, count)
+    whole = replace(problem(case, count), requested=run.WIDE_FROM)
     assert run.is_wide(whole)
     every = np.arange(count)
     together = solve(whole, every)

@@ -20,7 +20,7 @@ from napari_imagefit.engine.core.device import computing
 from napari_imagefit.engine.core.options import Options
 from napari_imagefit.engine.core.programs import compiled_programs, kept_programs
 from napari_imagefit.engine.drive.problem import Problem
-from napari_imagefit.engine.drive.run import iter_fit
+from napari_imagefit.engine.drive.run import WIDE_FROM, iter_fit
 from napari_imagefit.engine.models.prediction import linearise
 from napari_imagefit.engine.models.ties import Ties
 from napari_imagefit.engine.shared.joint_fit import iter_fit_shared
@@ -110,12 +110,12 @@ def test_fixing_bounding_and_starting_compile_nothing(how: dict[str, Any]) -> No
 
 def test_a_wide_batch_compiles_nothing_of_the_model_for_another_number_of_free_parameters() -> None:
     """What does not belong to the model serves every model."""
-    data = stack(0, 600)
+    data = stack(0, WIDE_FROM)
     fit_voxels(data, "exponential_decay", x=T)
     known = set(programs._programs)
     fit_voxels(data[:, ::-1] + 1, "exponential_decay", x=T, fixed={"offset": 1.0})
     fit_voxels(data, "exponential_decay", x=T, bounds={"tau": (0.1, 9.0), "offset": (-1, 1)})
-    fit_voxels(data, "exponential_decay", x=T, init={"tau": np.linspace(1, 2, 600)})
+    fit_voxels(data, "exponential_decay", x=T, init={"tau": np.linspace(1, 2, WIDE_FROM)})
     assert {key[1] for key in set(programs._programs) - known} <= {"begin", "step", "finish"}
     known = set(programs._programs)
     other = Model.from_expression(

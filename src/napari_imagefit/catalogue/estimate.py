@@ -82,7 +82,7 @@ def quantile(data: Array, weights: Array, fraction: float) -> Array:
     return between(data, weights > 0, fraction, *extent(data, weights))
 
 
-def between(data: Array, used: Array, fraction: float, low: Array, high: Array) -> Array:
+def between(data: Array, used: Array, fraction: float, low: Array, high: Array, halvings: int = HALVINGS) -> Array:
     """The quantile, which lies between `low` and `high`, by halving: that counts often, but sorting is far slower."""
     kept = xp.where(used, data, xp.inf)
     (count,) = add_up(used.astype(data.dtype))
@@ -95,7 +95,7 @@ def between(data: Array, used: Array, fraction: float, low: Array, high: Array) 
         low, high = xp.where(enough, low, middle), xp.where(enough, middle, high)
         return low, 0.5 * low + 0.5 * high, high
 
-    middle: Array = xp.fori_loop(0, HALVINGS, halve, (low, 0.5 * low + 0.5 * high, high))[1]
+    middle: Array = xp.fori_loop(0, halvings, halve, (low, 0.5 * low + 0.5 * high, high))[1]
     return xp.where(count > 0, middle, 0)
 
 

@@ -64,8 +64,8 @@ def surface_cuts(result: FitResult, place: Place, sigma: ArrayLike | None = None
     >>> y, x = np.mgrid[0:32, 0:40]
     >>> image = 2 * np.exp(-((y - 15) ** 2 + (x - 21) ** 2) / (2 * 4**2)) + 1
     >>> cuts = surface_cuts(fit_image(image, "gaussian_2d"), ())
-    >>> [round(curve.centre, 6) for curve in cuts.along], bool(cuts.limit < 1e-6)
-    ([15.0, 21.0], True)
+    >>> [round(curve.centre, 6) for curve in cuts.along]
+    [15.0, 21.0]
     """
     image = _image_of(result)
     region, frame = _region(image, result, place)

@@ -18,7 +18,7 @@ from ..engine.core.errors import FitInputError
 from ..engine.core.validation import float_array
 
 # What is gathered at a time: so many values, and whole chunks of the engine where a chunk holds many fits.
-GATHERED = 1 << 22
+GATHERED = 1 << 23
 CHUNK = 2048
 
 

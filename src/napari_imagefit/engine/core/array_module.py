@@ -74,13 +74,10 @@ class _ArrayModule:
         return _jax("jax.numpy").einsum(subscripts, *operands, precision="highest")
 
     def reduce_sums(self, terms: tuple[Array, ...], axis: int) -> tuple[Array, ...]:
-        """Return the sums of several arrays of one shape along an axis, under JAX along the last one in one loop."""
+        """Return the sums of several arrays of one shape along an axis, under JAX in one loop."""
         if is_numpy(*terms):
             return tuple(_sum(term, axis) for term in terms)
         jax, jnp = _jax("jax"), _jax("jax.numpy")
-        if axis == 0:
-            # XLA adds up columns side by side, in vectors
-            return tuple(jnp.sum(term, axis=0) for term in terms)
         zero = jnp.zeros((), terms[0].dtype)
         sums = jax.lax.reduce(
             terms, (zero,) * len(terms), lambda a, b: tuple(map(jnp.add, a, b)), (axis % terms[0].ndim,)

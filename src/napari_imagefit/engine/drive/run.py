@@ -18,8 +18,8 @@ from .evaluators import is_large
 from .few import Run, fit_in_threads, fit_together
 from .problem import Problem
 
-# Fits of a request from which on they are worked on by a compiled step.
-WIDE_FROM = 257
+# Fits of a request from which on they are worked on by a compiled step: fewer are done long before it is compiled.
+WIDE_FROM = 4097
 # Fits that are worked on together in NumPy, and samples in all of them.
 MOST_TOGETHER = 2048
 MOST_VALUES = 1 << 18

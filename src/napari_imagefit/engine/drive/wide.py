@@ -42,7 +42,7 @@ else:
     jax = LazyModule("jax")
 
 # Samples in one block, and fits: with fewer, calls of programs cost more than the arithmetic.
-BLOCK_VALUES, FEWEST, MOST = 1 << 19, 512, 8192
+BLOCK_VALUES, FEWEST, MOST = 1 << 20, 512, 8192
 # The same on a GPU, which works on all of them at once.
 GPU_VALUES, MOST_ON_GPU = 1 << 22, 1 << 16
 # A block is left when fewer than this part of its fits still run.
@@ -251,22 +251,14 @@ class _Work:
         limits: tuple[NDArray[Any], ...],
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         """Level and starts of a block, in double precision; `turned` are the samples on the device."""
-        count, width, rows = samples.data.shape[1], programs.width, programs.rows
+        count, width = samples.data.shape[1], programs.width
         lengths = np.zeros(width, self.dtype)
         lengths[:count] = lengths_of(self.problem, positions)
-
-        def filled(array: NDArray[Any] | None, each: bool, pad: float | None) -> NDArray[Any] | None:
-            if array is None:
-                return None
-            found = np.empty((rows, width if each else 1), self.dtype)
-            fill(found, array, pad)
-            return found
-
         with computing(self.options):
             level, start = programs.call("level", turned, lengths), limits[0]
             if np.isnan(start[:, :count]).any() or self.options.noise == "poisson":
                 pieces = np.int32(-(-count // programs.started))
-                found = programs.call("start", self._mapped(samples, filled), level, np.concatenate(limits), pieces)
+                found = programs.call("start", turned, level, np.concatenate(limits), pieces)
                 start = np.array(found)
                 # what has been added is like the first
                 start[:, count:] = start[:, :1]

@@ -47,8 +47,8 @@ else:
 
 Tree = Any
 
-# How many fits are started at a time on a CPU: products of matrices depend on how many there are.
-STARTED = 512
+# How many fits are started at a time on a CPU: few enough for its cache.
+STARTED = 128
 # How many fits of a block are worked on together, at least, where few of them need something.
 AT_A_TIME = 64
 # Numbers of single precision that the shortest vectors in use hold twice.
@@ -227,7 +227,7 @@ class Programs:
         return Program((*key, self.width, *own), function, shapes, self.double, "loops")
 
     def _start(self) -> Program:
-        """From samples ``(m, B)`` and their level to starts, ``(n_params, B)``, always of as many at a time.
+        """From samples ``(B, m)`` and their level to starts, ``(n_params, B)``, always of as many at a time.
 
         `limits` are starts, NaN where they are to be guessed, lower and upper bounds, ``(3·n_params, B)``; `pieces` is
         how many times as many there are.
@@ -235,25 +235,38 @@ class Programs:
         model, options, width = self.model, self.options, self.width
         n, count = len(model.names), self.started
 
-        def one(samples: Samples, level: Array, limits: Array) -> Array:
-            start, lower, upper = limits[:n], limits[n : 2 * n], limits[2 * n : 3 * n]
-            return find_starts(model, options, samples, Level(*level), start, lower, upper)
+        def of_some(samples: Samples, level: Array, limits: Array) -> Array:
+            return find_starts(model, options, samples, Level(*level), limits[:n], limits[n : 2 * n], limits[2 * n :])
+
+        def of_one(samples: Samples, level: Array, limits: Array) -> Array:
+            samples = tree_map(lambda array: array[:, None] if array.ndim else array, samples)
+            return of_some(samples, level[:, None], limits[:, None])[:, 0]
 
         def function(samples: Samples, level: Array, limits: Array, pieces: Array) -> Array:
-            def piece(array: Array, i: Array) -> Array:
-                shared = array.ndim < 2 or array.shape[1] == 1
-                return array if shared else jax.lax.dynamic_slice_in_dim(array, i * count, count, axis=1)
+            own = tree_map(lambda array: array.ndim > 1 and len(array) > 1, samples)
+            axes = tree_map(lambda each: 0 if each else None, own)
+
+            def starts_of(i: Array) -> Array:
+                def some(array: Array, axis: int) -> Array:
+                    return jax.lax.dynamic_slice_in_dim(array, i * count, count, axis)
+
+                rows = tree_map(lambda array, each: some(array, 0) if each else array, samples, own)
+                if model.ndim == 1:
+                    # running sums are quickest for many fits side by side
+                    return of_some(tree_map(lambda array: array.T, rows), some(level, 1), some(limits, 1))
+                # and loops of sums where the samples of a fit follow each other
+                rows = tree_map(lambda array, each: array if each or not array.ndim else array[0], rows, own)
+                return jax.vmap(of_one, (axes, 1, 1), 1)(rows, some(level, 1), some(limits, 1))
 
             def go_on(i: Array, found: Array) -> Array:
-                own = one(tree_map(lambda a: piece(a, i), samples), piece(level, i), piece(limits, i))
-                return jax.lax.dynamic_update_slice_in_dim(found, own, i * count, axis=1)
+                return jax.lax.dynamic_update_slice_in_dim(found, starts_of(i), i * count, axis=1)
 
             # others are found on the host
             if not is_traceable(model):
                 return limits[:n]
             return jax.lax.fori_loop(0, pieces, go_on, jnp.zeros((n, width), self.dtype))
 
-        samples = self._samples(lambda fits: (self.rows, fits))
+        samples = self._samples(self._across)
         pieces = jax.ShapeDtypeStruct((), np.int32)
         level, limits = (self._table(rows, double=False) for rows in (len(Level._fields), 3 * n))
         return self._of_model("start", options, function, (samples, level, limits, pieces))
