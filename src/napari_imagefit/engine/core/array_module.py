@@ -11,6 +11,7 @@ array([1., 0.])
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -111,6 +112,10 @@ class _ArrayModule:
     def optimization_barrier(self, value: Array) -> Array:
         """Keep XLA from computing `value` again inside of what uses it; NumPy never does."""
         return value if is_numpy(value) else _jax("jax").lax.optimization_barrier(value)
+
+    def in_one_loop(self, value: Array) -> Array:
+        """Keep XLA from writing a costly value that is used more than once to memory, to be read by a second loop."""
+        return value if is_numpy(value) else _jax("jax").lax.clamp(-math.inf, value, math.inf)
 
 
 def _sum(term: Array, axis: int) -> Array:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from ..._lazy import LazyModule
+from ..core.array_module import xp
 from ..core.types import Array, DType
 
 if TYPE_CHECKING:
@@ -154,11 +155,11 @@ class JaxAlgebra(Algebra):
     def __init__(self, dtype: DType = "float64", at_a_time: int | None = None) -> None:
         super().__init__(jnp, dtype)
         self.at_a_time = at_a_time
-        self.sqrt = lambda x: _shared(jnp.sqrt(x))
+        self.sqrt = lambda x: xp.in_one_loop(jnp.sqrt(x))
         self._within = False
 
     def over(self, numerator: Array, denominator: Array) -> Array:
-        return _shared(numerator / denominator)
+        return xp.in_one_loop(numerator / denominator)
 
     def at_once(self, function: Callable[..., Any], *args: Any) -> Any:
         """One loop that keeps everything in registers.
@@ -234,11 +235,6 @@ class JaxAlgebra(Algebra):
         found = jax.lax.while_loop(lambda carry: carry[0] < order[-1], group, (np.int32(0), room))[1]
         pairs = zip(found, rows, strict=True)
         return tuple(jnp.where(some, jnp.take(new, order - 1, mode="clip"), old) for new, old in pairs)
-
-
-def _shared(value: Array) -> Array:
-    """The same numbers. What is costly to compute and used more than once, XLA would compute in a loop of its own."""
-    return jax.lax.clamp(-math.inf, value, math.inf)
 
 
 def _doubled(array: Array) -> Array:

@@ -59,11 +59,13 @@ def terms(criterion: Criterion, value: Array, samples: Samples, rho: Array | Non
     slope = samples.weighted(xp.ones_like(value))
     if not criterion.is_robust:
         return Terms(0.5 * residual * residual, residual, slope)
+    residual = xp.in_one_loop(residual)
     cost, first, curvature = _loss(criterion, residual, samples, rho)
     # a loss that is flat or curves down keeps some of its weight: with none, samples far off the model would tell
     # nothing of its parameters, and the trust region would let these go anywhere
     root = xp.sqrt(xp.maximum(xp.maximum(curvature, LEAST * first), xp.finfo(value.dtype).tiny))
-    return Terms(0.5 * cost, first * residual / root, root * slope)
+    root = xp.in_one_loop(root)
+    return Terms(0.5 * cost, xp.in_one_loop(first * residual / root), root * slope)
 
 
 def influence(criterion: Criterion, value: Array, samples: Samples, rho: Array | None = None) -> Influence:
@@ -87,7 +89,7 @@ def standardised(criterion: Criterion, value: Array, samples: Samples) -> Array:
 def _loss(criterion: Criterion, residual: Array, samples: Samples, rho: Array | None) -> tuple[Array, Array, Array]:
     """C²ρ, ρ' and ρ' + 2zρ'' at z = (r/C)²."""
     scale = 1.0 if samples.f_scale is None else samples.f_scale
-    z = (residual / scale) ** 2
+    z = xp.in_one_loop((residual / scale) ** 2)
     if callable(criterion.loss):
         cost, first, second = criterion.loss(z) if rho is None else rho
         return scale**2 * cost, first, first + 2 * z * second
@@ -96,24 +98,24 @@ def _loss(criterion: Criterion, residual: Array, samples: Samples, rho: Array | 
 
 
 def _soft_l1(z: Array) -> tuple[Array, Array, Array]:
-    root = xp.sqrt(1 + z)
+    root = xp.in_one_loop(xp.sqrt(1 + z))
     # 2(√(1 + z) − 1) without cancelling
-    return 2 * z / (1 + root), 1 / root, 1 / (root * (1 + z))
+    return 2 * z / (1 + root), xp.in_one_loop(1 / root), 1 / (root * (1 + z))
 
 
 def _huber(z: Array) -> tuple[Array, Array, Array]:
     inside = z <= 1
-    root = xp.sqrt(xp.where(inside, 1, z))
-    return xp.where(inside, z, 2 * root - 1), 1 / root, xp.where(inside, 1.0, 0.0)
+    root = xp.in_one_loop(xp.sqrt(xp.where(inside, 1, z)))
+    return xp.where(inside, z, 2 * root - 1), xp.in_one_loop(1 / root), xp.where(inside, 1.0, 0.0)
 
 
 def _cauchy(z: Array) -> tuple[Array, Array, Array]:
-    first = 1 / (1 + z)
+    first = xp.in_one_loop(1 / (1 + z))
     return xp.log1p(z), first, (2 * first - 1) * first
 
 
 def _arctan(z: Array) -> tuple[Array, Array, Array]:
-    first = 1 / (1 + z * z)
+    first = xp.in_one_loop(1 / (1 + z * z))
     return xp.arctan(z), first, (4 * first - 3) * first
 
 
@@ -130,22 +132,22 @@ def _poisson(rate: Array, count: Array, samples: Samples) -> Terms:
     positive = rate > 0
     impossible = (~positive & ~empty) | xp.isnan(rate)
     safe = xp.where(positive, rate, 1)
-    root = xp.sqrt(safe)
+    root = xp.in_one_loop(xp.sqrt(safe))
     # below no rate at all a sample without counts goes on with the slope it had, up a steep wall
     wall = steepness(rate.dtype)
     below = xp.where(rate < 0, rate, 0)
     cost = xp.where(positive, _half_deviance(safe, count), below + 0.5 * wall * below * below)
     # the expected curvature (Fisher's scoring), which is never negative
     residual = xp.where(positive, (rate - count) / root, (1 + wall * below) / wall**0.5)
-    slope = samples.weighted(xp.where(positive, 1 / root, wall**0.5))
+    slope = samples.weighted(xp.where(positive, xp.in_one_loop(1 / root), wall**0.5))
     return Terms(xp.where(impossible, xp.inf, cost), residual, slope)
 
 
 def _rician(signal: Array, datum: Array, samples: Samples) -> Terms:
-    m = xp.abs(signal)
+    m = xp.in_one_loop(xp.abs(signal))
     # the expected curvature, which is never negative; both have a factor m, so that nothing is divided by it
-    root = xp.sqrt(rician.information(m))
-    return Terms(rician.cost(m, datum), rician.score(m, datum) / root, samples.weighted(signal * root))
+    root = xp.in_one_loop(xp.sqrt(rician.information(m)))
+    return Terms(rician.cost(m, datum), xp.in_one_loop(rician.score(m, datum) / root), samples.weighted(signal * root))
 
 
 def steepness(dtype: DTypeLike) -> float:
@@ -161,9 +163,9 @@ def _half_deviance(rate: Array, count: Array) -> Array:
     """μ − d + d·ln(d/μ) for μ > 0 without cancelling where d is near μ."""
     empty = count == 0
     observed = xp.where(empty, 1, count)
-    u = (rate - observed) / observed
+    u = xp.in_one_loop((rate - observed) / observed)
     # u − ln(1 + u) by the series of artanh
-    s = u / (2 + u)
+    s = xp.in_one_loop(u / (2 + u))
     square = s * s
     series = xp.zeros_like(s)
     for k in range(9, 0, -1):
