@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import replace
 from typing import Any
@@ -263,25 +263,30 @@ def _doubled(values: Any) -> Any:
     return values
 
 
-def fit_in_threads(problem: Problem, fits: Fits, should_stop: Stop) -> Steps:
-    """Fit one after the other, on all cores at once: for fits that are large, but no larger than one tile."""
+def fit_in_threads(problem: Problem, parts: Sequence[slice], fits: Fits, should_stop: Stop) -> Steps:
+    """Fit parts of a problem, as many at once as there are cores; none of them larger than one tile."""
+    here = Progress(0, problem.n_fits)
+    # while that is compiled, whoever waits is told
+    if not (yield from wait_for(Run(problem, parts[0]).prepare(), here, should_stop)):
+        return
+    yield here
     stopped, done = False, 0
-    waiting, positions = set[Future[None]](), iter(range(problem.n_fits))
+    waiting, todo = set[Future[int]](), iter(parts)
 
-    def fit(position: int) -> None:
-        for _ in fit_together(problem, slice(position, position + 1), fits, lambda: stopped):
+    def fit(part: slice) -> int:
+        for _ in fit_together(problem, part, fits, lambda: stopped):
             pass
+        count: int = part.stop - part.start
+        return count
 
     try:
         while not stopped:
-            for position in itertools.islice(positions, 2 * cores() - len(waiting)):
-                waiting.add(pool().submit(fit, position))
+            for part in itertools.islice(todo, 2 * cores() - len(waiting)):
+                waiting.add(pool().submit(fit, part))
             if not waiting:
                 break
             ended, waiting = wait(waiting, PATIENCE_S, FIRST_COMPLETED)
-            for future in ended:
-                future.result()
-            done += len(ended)
+            done += sum(future.result() for future in ended)
             stopped = should_stop()
             yield Progress(done, problem.n_fits)
     finally:

@@ -18,8 +18,8 @@ from .evaluators import is_large
 from .few import Run, fit_in_threads, fit_together
 from .problem import Problem
 
-# Fits of a request from which on they are worked on by a compiled step: fewer are done long before it is compiled.
-WIDE_FROM = 4097
+# Fits of a request from which on they are worked on by a compiled step: fewer are done before it is compiled.
+WIDE_FROM = (1 << 13) + 1
 # Fits that are worked on together in NumPy, and samples in all of them.
 MOST_TOGETHER = 2048
 MOST_VALUES = 1 << 18
@@ -58,10 +58,12 @@ def iter_fit(problem: Problem, should_stop: Callable[[], bool] | None = None) ->
 
         yield from fit_wide(problem, fits, stop)
         return fits
-    if problem.n_fits > 1 and not is_large(problem) and fits_together(problem) == 1:
-        yield from fit_in_threads(problem, fits, stop)
+    parts = chunks(problem)
+    # what only NumPy can call waits for Python's lock: several threads would gain nothing
+    if len(parts) > 1 and not is_large(problem) and (needs_jax(problem) or fits_together(problem) == 1):
+        yield from fit_in_threads(problem, parts, fits, stop)
         return fits
-    for positions in chunks(problem):
+    for positions in parts:
         yield from fit_together(problem, positions, fits, stop)
         if stop():
             break
