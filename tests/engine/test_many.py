@@ -52,7 +52,7 @@ def same(a: Fits, b: Fits, which: Any = slice(None)) -> None:
 
 @pytest.fixture(scope="module")
 def data() -> np.ndarray:
-    return stack(3 * wide.MOST + 700)
+    return stack(4 * wide.MOST + 700)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def test_less_memory(data: np.ndarray, result: Fits, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Program, "obtain", little_memory)
     # blocks are shared out one by one, some of them once memory has run out
     monkeypatch.setattr(wide, "cores", lambda: 1)
-    few = slice(None) if most > wide.FEWEST else slice(3 * wide.MOST - 100, None)
+    few = slice(None) if most > wide.FEWEST else slice(4 * wide.MOST - 100, None)
     same(fit(data[:, few], requested=data.shape[1]), result, few)
     assert min(sizes) == most
     assert max(sizes) == wide.MOST
@@ -153,8 +153,8 @@ def test_the_width_of_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert on_cpu == sorted(on_cpu, reverse=True)
     assert all(m * w <= wide.BLOCK_VALUES for m, w in zip((32, 128, 512), on_cpu, strict=True))
     assert width(300) == 512
-    assert width(3000) == 4096
-    assert width(0, count=3000) == width(3000, count=300) == width(3000)
+    assert width(20_000) == 4096
+    assert width(0, count=20_000) == width(20_000, count=300) == width(20_000)
     monkeypatch.setattr(wide, "find_device", lambda _: _Gpu())
     assert width(1_000_000) == wide.MOST_ON_GPU
     assert all(width(1_000_000, m) > of_cpu for m, of_cpu in zip((20, 100, 400), on_cpu, strict=True))

@@ -90,7 +90,8 @@ def width_of(problem: Problem) -> int:
     values, most = (BLOCK_VALUES, MOST) if device.platform == "cpu" else (GPU_VALUES, MOST_ON_GPU)
     wanted = max(problem.requested, problem.n_fits)
     usual = min(most, max(FEWEST, 1 << int(np.log2(values // rows_of(problem)))))
-    return max(FEWEST, min(usual, 1 << (wanted - 1).bit_length()))
+    # at least four blocks, so that all cores have something to do to the end
+    return max(FEWEST, min(usual, 1 << max(wanted // 4, 1).bit_length() - 1))
 
 
 def fit_wide(problem: Problem, fits: Fits, should_stop: Callable[[], bool]) -> Generator[Progress, None, None]:
