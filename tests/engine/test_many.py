@@ -157,6 +157,7 @@ def test_the_width_of_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert width(0, count=20_000) == width(20_000, count=300) == width(20_000)
     monkeypatch.setattr(wide, "find_device", lambda _: _Gpu())
     assert width(1_000_000) == wide.MOST_ON_GPU
+    assert width(20_000) == 32_768
     assert all(width(1_000_000, m) > of_cpu for m, of_cpu in zip((20, 100, 400), on_cpu, strict=True))
 
 

@@ -86,12 +86,13 @@ Outcome = tuple[int, Leftover | None]
 
 def width_of(problem: Problem) -> int:
     """How many fits there are in one block."""
-    device = find_device(problem.options.device)
-    values, most = (BLOCK_VALUES, MOST) if device.platform == "cpu" else (GPU_VALUES, MOST_ON_GPU)
+    on_cpu = find_device(problem.options.device).platform == "cpu"
+    values, most = (BLOCK_VALUES, MOST) if on_cpu else (GPU_VALUES, MOST_ON_GPU)
     wanted = max(problem.requested, problem.n_fits)
     usual = min(most, max(FEWEST, 1 << int(np.log2(values // rows_of(problem)))))
-    # at least four blocks, so that all cores have something to do to the end
-    return max(FEWEST, min(usual, 1 << max(wanted // 4, 1).bit_length() - 1))
+    # at least four blocks, so that all cores have something to do to the end; a GPU does all of them at once
+    enough = 1 << (max(wanted // 4, 1).bit_length() - 1 if on_cpu else (wanted - 1).bit_length())
+    return max(FEWEST, min(usual, enough))
 
 
 def fit_wide(problem: Problem, fits: Fits, should_stop: Callable[[], bool]) -> Generator[Progress, None, None]:
