@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 
 import napari_imagefit as nif
+from napari_imagefit.engine.drive.run import WIDE_FROM
 from napari_imagefit.imaging.voxels import iter_fit_voxels
 
 T = np.linspace(0, 5, 32)
 RNG = np.random.default_rng(0)
-DATA = 3 * np.exp(-T[:, None] / RNG.uniform(0.5, 2, 8400)) + 0.3 + RNG.normal(0, 0.05, (32, 8400))
+DATA = 3 * np.exp(-T[:, None] / RNG.uniform(0.5, 2, WIDE_FROM)) + 0.3 + RNG.normal(0, 0.05, (32, WIDE_FROM))
 DATA[3, 5], DATA[:, 7], DATA[4, 9] = np.nan, np.nan, np.inf
 DATA[:, 11] = 1.0
 Y, X = np.mgrid[:270, :260].astype(float)

@@ -12,10 +12,11 @@ THREADS = """
 import threading
 import numpy as np
 import napari_imagefit as nif
+from napari_imagefit.engine.drive.run import WIDE_FROM
 
 t = np.linspace(0, 5, 32)
 rng = np.random.default_rng(0)
-stack = 2 * np.exp(-t[:, None] / rng.uniform(0.5, 2, 8400)) + 0.3 + rng.normal(0, 0.03, (32, 8400))
+stack = 2 * np.exp(-t[:, None] / rng.uniform(0.5, 2, WIDE_FROM)) + 0.3 + rng.normal(0, 0.03, (32, WIDE_FROM))
 stack[:, ::7] = 1.0
 y, x = np.mgrid[:300, :300].astype(float)
 image = 50 * np.exp(-0.5 * ((y - 140) ** 2 / 900 + (x - 160) ** 2 / 1600)) + rng.normal(0, 3, y.shape)

@@ -12,6 +12,7 @@ import pytest
 
 from napari_imagefit import Camera, FitResult, Model, Status, fit_image, fit_voxels
 from napari_imagefit.engine.core.errors import FitInputError
+from napari_imagefit.engine.drive import run
 from napari_imagefit.imaging.image import iter_fit_image
 from napari_imagefit.imaging.lazy_arrays import MOST_BYTES, iter_pieces, piece_shape
 from napari_imagefit.imaging.lazy_plan import VoxelPlan
@@ -34,6 +35,12 @@ LABELS[1:11, :8], LABELS[1:11, 8:] = 2, 5
 EACH = np.broadcast_to(LABELS, IMAGE.shape).copy()
 EACH[0, 0] = 0
 EACH[1, 2][EACH[1, 2] == 5] = 0  # a single region in its chunk
+
+
+@pytest.fixture(autouse=True)
+def few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pieces are to be fitted in the way of the whole request also where that is a wide batch."""
+    monkeypatch.setattr(run, "WIDE_FROM", 257)
 
 
 class Watch:

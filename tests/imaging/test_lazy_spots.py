@@ -13,6 +13,7 @@ import pytest
 
 from napari_imagefit import Camera, FitResult, Flag, Status, fit_spots
 from napari_imagefit.engine.core.errors import FitInputError
+from napari_imagefit.engine.drive import run
 from napari_imagefit.imaging.lazy_records import all_maps
 from napari_imagefit.imaging.lazy_result import LazyFitResult
 from napari_imagefit.imaging.lazy_spot_plan import SpotPlan
@@ -32,6 +33,12 @@ for frame, y, x in POINTS:
 COUNTS = RNG.poisson(STACK.clip(0)).astype(np.uint16)
 GAIN = RNG.uniform(1.8, 2.2, SHAPE[1:])
 EACH = np.linspace(0.5, 1, 40)
+
+
+@pytest.fixture(autouse=True)
+def few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pieces are to be fitted in the way of the whole request also where that is a wide batch."""
+    monkeypatch.setattr(run, "WIDE_FROM", 257)
 
 
 def same(lazy: FitResult, expected: FitResult) -> None:
