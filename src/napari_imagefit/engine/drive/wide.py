@@ -266,25 +266,9 @@ class _Work:
                 start[:, count:] = start[:, :1]
             return np.asarray(level).astype(np.float64), start.astype(np.float64)
 
-    def _mapped(self, samples: Samples, function: Callable[[Any, bool, float | None], Any]) -> Samples:
-        """Apply a function to the arrays of samples, with whether each fit has its own, and what is added to them."""
-        problem = self.problem
-
-        def each(array: NDArray[Any] | None) -> bool:
-            return array is not None and array.shape[1] > 1
-
-        coords = zip(samples.coords, problem.coords, strict=True)
-        return Samples(
-            tuple(function(own, c.ndim == 2, None) for own, c in coords),
-            function(samples.data, True, np.nan),
-            function(samples.weights, each(problem.weights), 0.0),
-            function(samples.shift, each(problem.shift), 1.0),
-            None if samples.f_scale is None else np.asarray(samples.f_scale, self.dtype),
-        )
-
     def _turned(self, samples: Samples, width: int) -> Samples:
-        """Samples of a block, on the device: one row for each fit, ``(width, m)``."""
-        rows = rows_of(self.problem)
+        """Samples of a block, on the device: one row for each fit, ``(width, m)``, or one that all have in common."""
+        problem, rows = self.problem, rows_of(self.problem)
 
         def turned(array: NDArray[Any] | None, each: bool, pad: float | None) -> NDArray[Any] | None:
             if array is None:
@@ -293,8 +277,20 @@ class _Work:
             fill(found.T, array, pad)
             return found
 
+        def each(array: NDArray[Any] | None) -> bool:
+            return array is not None and array.shape[1] > 1
+
+        # of a single fit left over it is the problem that tells what each has for itself
+        coords = zip(samples.coords, problem.coords, strict=True)
         with computing(self.options):
-            on_device: Samples = jax.device_put(self._mapped(samples, turned), find_device(self.options.device))
+            on_host = Samples(
+                tuple(turned(own, c.ndim == 2, None) for own, c in coords),
+                turned(samples.data, True, np.nan),
+                turned(samples.weights, each(problem.weights), 0.0),
+                turned(samples.shift, each(problem.shift), 1.0),
+                None if samples.f_scale is None else np.asarray(samples.f_scale, self.dtype),
+            )
+            on_device: Samples = jax.device_put(on_host, find_device(self.options.device))
         return on_device
 
     def rows_of(self, block: Block) -> list[Any]:
