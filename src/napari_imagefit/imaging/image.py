@@ -14,7 +14,7 @@ from ..engine.core.errors import FitInputError
 from ..engine.core.options import Options
 from ..engine.core.types import Bounds, DType, Loss, Noise, Values
 from ..engine.core.validation import real_array
-from ..engine.drive.problem import check_counts
+from ..engine.drive.problem import check_noise
 from ..engine.models.model import Model
 from ..engine.models.prediction import predict
 from ..engine.results.fit_result import FitResult, LayerTuple
@@ -136,7 +136,7 @@ def iter_fit_regions(
     weights, shifts = (None if a is None else a.reshape(n_frames, -1) for a in settings.noise(image.shape))
     if settings.options.noise == "poisson" and shifts is None:
         for region in regions:
-            check_counts(flat[region.frames[:, None], region.pixels])
+            check_noise("poisson", flat[region.frames[:, None], region.pixels], weights, shifts)
     source = ImageSource(image, full, regions, labels, settings.options, settings.recipe())
     together = bool(settings.shared)
     jobs = iter_jobs(regions, flat, weights, shifts, full, fitted, wishes, settings.options, together=together)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..engine.core.columns import Columns
 from ..engine.core.status import Flag
 from ..engine.drive.problem import Problem
 from ..engine.models.model import Model
@@ -40,36 +42,53 @@ def iter_jobs(
     together: bool,
     some: NDArray[np.intp] | None = None,
 ) -> Iterator[Job]:
-    """Problems for all windows, gathered when their turn comes; a single one with `together`.
+    """One problem for all windows, or for some spots, each gathered when its turn comes; none where there are none.
 
-    All have as many samples, so that one program fits them: pixels that the image does not have are NaN. With `some`
-    only those of these spots.
+    All have as many samples, so that one program fits them: pixels that the image does not have are NaN.
     """
     windows = source.windows
-    everything = [(np.arange(windows.count), bool(windows.is_cut.any()))]
-    for rows, padded in everything if together else windows.portions(some):
+    every = np.arange(windows.count) if some is None else np.sort(some)
+    if not every.size:
+        return
+    # whole ones are gathered more quickly, and want no NaN
+    places = every if together else every[np.argsort(windows.is_cut[every], kind="stable")]
+    if places.size == 1 and not together:
         # a column by itself would be taken for one that all fits share, in a program of its own: it is fitted twice
-        places = rows if rows.size > 1 or together else np.repeat(rows, 2)
+        places = np.repeat(places, 2)
 
-        def gather(array: Floats | None, places: NDArray[np.intp] = places, padded: bool = padded) -> Floats | None:
-            if array is None:
-                return None
-            if not any(array.strides):
-                return np.full((windows.n_samples, 1), array.flat[0])
+    def table(of_some: Callable[[NDArray[np.intp], bool], NDArray[Any]]) -> Columns:
+        def make(positions: NDArray[np.intp]) -> NDArray[Any]:
+            rows = places[positions]
+            return of_some(rows, bool(windows.is_cut[rows].any())).T
+
+        return Columns((windows.n_samples, places.size), make)
+
+    def coordinate(axis: int) -> Columns:
+        return table(lambda rows, _: source.coords(rows)[axis].T)
+
+    def gathered(array: Floats | None) -> Floats | Columns | None:
+        if array is None:
+            return None
+        if not any(array.strides):
+            return np.full((windows.n_samples, 1), array.flat[0])
+
+        def of_some(rows: NDArray[np.intp], padded: bool) -> Floats:
+            values = windows.gather(array, rows)
             # pixels outside are wanted, so that they count as left out, from which they are subtracted in the end
-            values = windows.gather(array, places)
-            return (np.where(windows.inside(places), values, 1.0) if padded else values).T
+            return np.where(windows.inside(rows), values, 1.0) if padded else values
 
-        problem = Problem.build(
-            model,
-            source.coords(places),
-            source.samples(places, padded=padded).T,
-            weights=gather(weights),
-            shift=gather(shifts),
-            options=source.options,
-            **wishes.at(places),
-        )
-        yield Job(problem, places)
+        return table(of_some)
+
+    problem = Problem.build(
+        model,
+        windows.offsets() if source.positions else tuple(map(coordinate, range(model.ndim))),
+        table(lambda rows, padded: source.samples(rows, padded=padded)),
+        weights=gathered(weights),
+        shift=gathered(shifts),
+        options=source.options,
+        **wishes.at(places),
+    )
+    yield Job(problem, places)
 
 
 def counted_once(steps: Run, total: int) -> Run:

@@ -13,7 +13,7 @@ from ..catalogue import models
 from ..engine.core.errors import FitInputError
 from ..engine.core.types import Bounds, DType, Loss, Noise, Values
 from ..engine.core.validation import real_array
-from ..engine.drive.problem import check_counts
+from ..engine.drive.problem import check_noise
 from ..engine.models.expression import term
 from ..engine.models.model import Model
 from ..engine.results.fit_result import FitResult
@@ -105,9 +105,9 @@ def iter_fit_windows(
         check_groupable(model, settings)
         source = replace(source, groups=find_groups(windows, most, usable_windows(source, len(model.names))))
     weights, shifts = settings.noise(data.shape)
-    if settings.options.noise == "poisson" and shifts is None and (source.image < 0).any():
+    if settings.options.noise != "gaussian" and (source.image < 0).any():
         for rows, is_cut in windows.portions():
-            check_counts(source.samples(rows, padded=is_cut))
+            check_noise(settings.options.noise, source.samples(rows, padded=is_cut), weights, shifts)
     moved = moved_to_windows(wishes, source)
     if source.groups is None:
         jobs = iter_jobs(source, fitted, moved, weights, shifts, together=bool(settings.shared))

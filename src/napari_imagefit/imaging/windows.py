@@ -17,9 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 from ..engine.core.errors import FitInputError
 from ..engine.core.validation import float_array
 
-# What is gathered at a time: so many values, and whole chunks of the engine where a chunk holds many fits.
+# How many values are gathered at a time.
 GATHERED = 1 << 23
-CHUNK = 2048
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +113,6 @@ class Windows:
     def portions(self, some: NDArray[np.intp] | None = None) -> Iterator[tuple[NDArray[np.intp], bool]]:
         """All windows, or some, in portions, whole ones first, each with whether they are cut."""
         most = max(1, GATHERED // self.n_samples)
-        most -= most % CHUNK if most > CHUNK else 0
         every = np.arange(self.count) if some is None else np.sort(some)
         cut = self.is_cut[every]
         for rows, is_cut in ((every[~cut], False), (every[cut], True)):

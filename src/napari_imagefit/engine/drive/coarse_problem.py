@@ -19,14 +19,16 @@ FEWEST, MOST = 4096, 16384
 def coarsen(problem: Problem) -> Problem:
     """The smaller problem; of a lattice the means of blocks of pixels, otherwise one sample out of every so many."""
     data = problem.data[:, 0]
+    # of a single fit these are no columns
+    coords: Any = problem.coords
     weights, shift = (
         None if a is None else np.broadcast_to(a[:, 0], data.shape) for a in (problem.weights, problem.shift)
     )
     if problem.plane is not None:
-        coords, data, weights, shift = _bin(problem.plane, problem.coords, data, weights, shift)
+        coords, data, weights, shift = _bin(problem.plane, coords, data, weights, shift)
     else:
         chosen = _some(data.size)
-        coords = tuple(c[chosen] for c in problem.coords)
+        coords = tuple(c[chosen] for c in coords)
         data = data[chosen]
         weights, shift = (None if a is None else a[chosen] for a in (weights, shift))
     return replace(

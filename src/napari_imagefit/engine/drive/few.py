@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.columns import Table
 from ..core.device import cores, pool
 from ..core.fits import Fits
 from ..core.programs import wait_for
@@ -89,7 +90,7 @@ def single(problem: Problem, position: int) -> Problem:
     """One fit of a problem."""
     own = slice(position, position + 1)
 
-    def column(array: NDArray[Any] | None) -> Any:
+    def column(array: Table | None) -> Any:
         return None if array is None else columns_of(array, own)
 
     return replace(

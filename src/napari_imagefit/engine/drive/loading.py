@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ..._lazy import LazyModule
+from ..core.columns import Table
 from ..core.device import computing, find_device, pool
 from ..core.grid_coordinates import LatticeCoordinate
 from ..core.types import Positions
@@ -24,9 +25,9 @@ LARGEST_INDEX = np.iinfo(np.uint16).max
 EXACT_IN_SINGLE = (np.float32, np.float16, np.uint8, np.int8, np.uint16, np.int16)
 
 
-def columns_of(array: NDArray[Any], positions: Positions) -> NDArray[Any]:
+def columns_of(array: Table, positions: Positions) -> NDArray[Any]:
     """The columns of an array ``(m, N)``, or the one ``(m, 1)`` that all fits have in common."""
-    return array if array.shape[1] == 1 else array[:, positions]
+    return array if isinstance(array, np.ndarray) and array.shape[1] == 1 else array[:, positions]
 
 
 def rounded_to(array: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
@@ -40,12 +41,12 @@ def samples_of(problem: Problem, positions: Positions) -> Samples:
     """The samples ``(m, B)`` of some fits in NumPy, in double precision, as they are."""
     dtype = problem.options.dtype
 
-    def own(array: NDArray[Any] | None) -> NDArray[Any] | None:
+    def own(array: Table | None) -> NDArray[Any] | None:
         return None if array is None else rounded_to(columns_of(array, positions), dtype)
 
     coords = tuple(
         rounded_to(c[:, None] if c.ndim == 1 else c[:, positions], dtype)
-        for c in (np.asarray(c) for c in problem.coords)
+        for c in problem.coords
     )
     data = rounded_to(problem.data[:, positions], dtype)
     f_scale = np.asarray(problem.options.f_scale) if problem.options.criterion.is_robust else None
@@ -102,7 +103,7 @@ def tiles_of(problem: Problem, position: int) -> tuple[list[Samples], list[int]]
     m = problem.n_samples if problem.lengths is None else int(problem.lengths[position])
     device = find_device(problem.options.device)
 
-    def column(array: NDArray[Any] | None) -> NDArray[Any] | None:
+    def column(array: Table | None) -> NDArray[Any] | None:
         if array is None:
             return None
         return np.broadcast_to(array[:, position if array.shape[1] > 1 else 0], problem.n_samples)

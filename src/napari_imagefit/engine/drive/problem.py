@@ -10,10 +10,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..core.columns import Columns, Table
 from ..core.errors import FitInputError
 from ..core.grid_coordinates import LatticeCoordinate
 from ..core.options import Options
-from ..core.types import Bounds, Values
+from ..core.types import Bounds, Noise, Values
 from ..core.validation import float_array, real_array
 from ..models.check_model import check_apart
 from ..models.model import Model
@@ -27,6 +28,7 @@ class Problem:
     Attributes
     ----------
     coords : tuple of `ndim` arrays, each ``(n_samples,)`` or ``(n_samples, n_fits)``, or of `LatticeCoordinate`
+        What has a value for each sample and fit may be `Columns`, here and below.
     data : array, ``(n_samples, n_fits)``
         Of any real dtype. Samples that are not finite are left out.
     weights : array or None, ``(n_samples, 1)`` or ``(n_samples, n_fits)``
@@ -62,16 +64,16 @@ class Problem:
     """
 
     model: Model
-    coords: tuple[NDArray[np.float64] | LatticeCoordinate, ...]
-    data: NDArray[Any]
-    weights: NDArray[np.float64] | None
+    coords: tuple[NDArray[np.float64] | LatticeCoordinate | Columns, ...]
+    data: Table
+    weights: Table | None
     start: NDArray[np.float64]
     lower: NDArray[np.float64]
     upper: NDArray[np.float64]
     options: Options = field(default_factory=Options)
     padded: bool = False
     lengths: NDArray[np.int32] | None = None
-    shift: NDArray[np.float64] | None = None
+    shift: Table | None = None
     norms: NDArray[np.float64] | None = None
     root: NDArray[np.float64] | None = None
     whole: bool = False
@@ -85,17 +87,17 @@ class Problem:
     def build(
         cls,
         model: Model,
-        coords: Sequence[ArrayLike | LatticeCoordinate],
-        data: NDArray[Any],
+        coords: Sequence[ArrayLike | LatticeCoordinate | Columns],
+        data: Table,
         *,
-        weights: NDArray[np.float64] | None = None,
+        weights: Table | None = None,
         init: Values | None = None,
         bounds: Bounds | None = None,
         fixed: Values | None = None,
         options: Options | None = None,
         padded: bool = False,
         lengths: NDArray[np.int32] | None = None,
-        shift: NDArray[np.float64] | None = None,
+        shift: Table | None = None,
         norms: NDArray[np.float64] | None = None,
         root: NDArray[np.float64] | None = None,
         whole: bool = False,
@@ -104,6 +106,8 @@ class Problem:
         plane: tuple[int, ...] | None = None,
     ) -> Self:
         """Check everything that can be wrong, and fill in what was not said.
+
+        Of `Columns` nothing is looked at but their shape: whoever gives them has checked what they hold.
 
         `init`, `bounds` and `fixed` hold numbers or arrays of ``n_fits`` values by parameter name.
 
@@ -117,8 +121,10 @@ class Problem:
             raise FitInputError(
                 f"the data of a batch of fits have shape {data.shape}; give (n_samples, n_fits), not empty"
             )
-        data = real_array(data, "the data")
-        grid = tuple(c if isinstance(c, LatticeCoordinate) else float_array(c, "a coordinate") for c in coords)
+        if not isinstance(data, Columns):
+            data = real_array(data, "the data")
+        made = LatticeCoordinate, Columns
+        grid = tuple(c if isinstance(c, made) else float_array(c, "a coordinate") for c in coords)
         if len(grid) != model.ndim:
             raise FitInputError(f"model {model.name!r} takes {model.ndim} coordinates, but {len(grid)} were given")
         for c in grid:
@@ -128,13 +134,11 @@ class Problem:
                     "give one value per sample, or one per sample and fit"
                 )
             # the samples of a single fit may be masked where their coordinates are no numbers
-            if not alone and not np.isfinite(c.values if isinstance(c, LatticeCoordinate) else c).all():
+            if not (alone or _is_finite(c)):
                 raise FitInputError("the coordinates hold NaN or infinity; give finite numbers")
         options = options or Options()
-        if options.noise == "poisson" and shift is None:
-            check_counts(data)
-        if options.noise == "rician":
-            check_magnitudes(data, weights)
+        if isinstance(data, np.ndarray):
+            check_noise(options.noise, data, weights, shift)
         start, lower, upper = _parameters(
             model, data.shape[1], init or {}, bounds or {}, fixed or {}, counts=options.noise == "poisson"
         )
@@ -197,6 +201,13 @@ class Problem:
         return tuple(i for i, name in enumerate(self.model.names) if name not in self.held)
 
 
+def _is_finite(coordinate: Table | LatticeCoordinate) -> bool:
+    """Whether all are numbers, as far as there are arrays to look at."""
+    if isinstance(coordinate, Columns):
+        return True
+    return bool(np.isfinite(coordinate.values if isinstance(coordinate, LatticeCoordinate) else coordinate).all())
+
+
 def _held(model: Model, bounds: Bounds, fixed: Values) -> frozenset[str]:
     """The parameters that were fixed, or have one pair of bounds for all fits, which coincide."""
     pairs = {p.name: bounds.get(p.name, (p.lower, p.upper)) for p in model.parameters}
@@ -204,14 +215,22 @@ def _held(model: Model, bounds: Bounds, fixed: Values) -> frozenset[str]:
     return frozenset(alike | set(fixed))
 
 
-def check_counts(data: NDArray[Any]) -> None:
-    """Counts are not negative, as a camera's data may be.
+def check_noise(noise: Noise, data: NDArray[Any], weights: Any, shift: Any) -> None:
+    """Refuse data that noise of a kind does not make.
 
     Raises
     ------
     FitInputError
-        If one is.
+        If there is a negative count, as a camera's data may be, or a negative magnitude, or magnitudes' noise is not
+        known.
     """
+    if noise == "poisson" and shift is None:
+        _check_counts(data)
+    if noise == "rician":
+        _check_magnitudes(data, weights)
+
+
+def _check_counts(data: NDArray[Any]) -> None:
     if (negative := data[np.isfinite(data) & (data < 0)]).size:
         raise FitInputError(
             f"the data hold {negative.flat[0]:g}, but noise='poisson' takes counts from 0 on; "
@@ -219,14 +238,7 @@ def check_counts(data: NDArray[Any]) -> None:
         )
 
 
-def check_magnitudes(data: NDArray[Any], weights: NDArray[np.float64] | None) -> None:
-    """Magnitudes are not negative, and their noise is known.
-
-    Raises
-    ------
-    FitInputError
-        If one is, or it is not.
-    """
+def _check_magnitudes(data: NDArray[Any], weights: Any) -> None:
     if weights is None:
         raise FitInputError(
             "noise='rician' needs sigma, the noise of one channel; give it (where there is no signal, the root of half "

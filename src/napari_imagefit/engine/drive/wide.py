@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..._lazy import LazyModule
+from ..core.columns import Table
 from ..core.device import computing, cores, find_device, pool
 from ..core.errors import FitEngineError
 from ..core.fits import Fits
@@ -277,7 +278,7 @@ class _Work:
             fill(found.T, array, pad)
             return found
 
-        def each(array: NDArray[Any] | None) -> bool:
+        def each(array: Table | None) -> bool:
             return array is not None and array.shape[1] > 1
 
         # of a single fit left over it is the problem that tells what each has for itself

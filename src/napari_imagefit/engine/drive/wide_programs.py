@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..._lazy import LazyModule
+from ..core.columns import Table
 from ..core.device import computing, find_device
 from ..core.options import Options, Tolerances
 from ..core.programs import Arithmetic, find, obtain, request
@@ -176,7 +177,7 @@ class Programs:
         def array(each: bool) -> Any:
             return jax.ShapeDtypeStruct(shape(width if each else 1), self.dtype)
 
-        def optional(given: NDArray[Any] | None) -> Any:
+        def optional(given: Table | None) -> Any:
             return None if given is None else array(given.shape[1] > 1)
 
         return Samples(

@@ -1,0 +1,53 @@
+"""Tables whose columns are made when they are asked for: windows of an image, say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# How many are made at a time where all are looked at.
+AT_A_TIME = 8192
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """A table ``(m, N)`` of which only ``table[:, positions]`` can be asked for, from several threads at once.
+
+    Attributes
+    ----------
+    shape : (int, int)
+    make : callable
+        From positions ``(n,)`` to columns ``(m, n)``.
+    """
+
+    shape: tuple[int, int]
+    make: Callable[[NDArray[np.intp]], NDArray[Any]]
+
+    ndim = 2
+
+    @property
+    def size(self) -> int:
+        return self.shape[0] * self.shape[1]
+
+    def __getitem__(self, index: tuple[slice, Any]) -> NDArray[Any]:
+        places = np.arange(self.shape[1])[index[1]]
+        return self.make(places) if places.ndim else self.make(places[None])[:, 0]
+
+    def min(self, axis: int) -> NDArray[Any]:
+        """The least of each column; `axis` is 0."""
+        return np.concatenate([part.min(axis=axis) for part in self._parts()])
+
+    def max(self, axis: int) -> NDArray[Any]:
+        """The largest of each column; `axis` is 0."""
+        return np.concatenate([part.max(axis=axis) for part in self._parts()])
+
+    def _parts(self) -> Iterator[NDArray[Any]]:
+        for first in range(0, self.shape[1], AT_A_TIME):
+            yield self[:, first : first + AT_A_TIME]
+
+
+Table = NDArray[Any] | Columns
