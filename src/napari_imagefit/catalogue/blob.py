@@ -129,9 +129,9 @@ def _runs(sight: Sight) -> Sight:
 
     def runs(a: Array) -> Array:
         padded = xp.pad(a, ((0, short), (0, 0)))
-        if a.shape[1] == 1:
-            # a product of matrices: sums along the last axis are slow
-            return xp.matmul(padded.reshape(-1, length), xp.ones((length, 1), a.dtype))
+        if a.shape[1] == 1 and is_numpy(a):
+            # sums along the last axis, which are slow otherwise
+            return np.einsum("ij->i", padded.reshape(-1, length))[:, None]
         return xp.sum(padded.reshape(-1, length, a.shape[1]), axis=1)
 
     total = runs(sight.squares)
@@ -147,14 +147,16 @@ def _blocks(sight: Sight, frame: Frame) -> tuple[Sight, Frame, Array, Array]:
     places = np.arange(BLOCKS)
 
     def within(coordinate: Array, low: Array, high: Array) -> Array:
-        place = xp.clip(BLOCKS * ratio(coordinate - low, high - low), 0, BLOCKS - 1).astype(np.int32)
-        return (place == places).astype(sight.data.dtype)
+        return xp.clip(BLOCKS * ratio(coordinate - low, high - low), 0, BLOCKS - 1).astype(np.int32)
 
     rows, columns = within(sight.y, frame.y_low, frame.y_high), within(sight.x, frame.x_low, frame.x_high)
 
-    # a product of matrices: adding to places one by one is far slower
     def gather(a: Array) -> Array:
-        return xp.matmul((a * rows).T, columns).reshape(BLOCKS * BLOCKS, 1)
+        if is_numpy(a, rows, columns):
+            return np.bincount((BLOCKS * rows + columns)[:, 0], a[:, 0], BLOCKS * BLOCKS)[:, None]
+        # a product of matrices: adding to places one by one is far slower there
+        by_row, by_column = ((place == places).astype(a.dtype) for place in (rows, columns))
+        return xp.matmul((a * by_row).T, by_column).reshape(BLOCKS * BLOCKS, 1)
 
     total, count = gather(sight.squares), gather(sight.count)
     data = ratio(gather(sight.squares * sight.data), total)

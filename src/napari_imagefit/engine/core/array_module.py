@@ -135,7 +135,10 @@ def _by_arguments(name: str) -> Callable[..., Any]:
         host, home = getattr(np, name), "jax.numpy"
 
     def call(*args: Any, **options: Any) -> Any:
-        if is_numpy(*args):
+        for arg in args:
+            if type(arg) is not np.ndarray and not is_numpy(arg):
+                break
+        else:
             return host(*args, **options)
         return getattr(_jax(home), name)(*args, **options)
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
+from ..._lazy import LazyModule
 from ..core.device import computing, in_precision, pool
 from ..core.errors import FitInputError
 from ..core.options import Criterion, Options
@@ -25,8 +26,15 @@ from .level import Level
 from .loading import across, columns_of, lengths_of, rounded_to, samples_of, tiles_of
 from .problem import Problem
 
+if TYPE_CHECKING:
+    import jax
+else:
+    jax = LazyModule("jax")
+
 # Fits whose sums are computed by one call of a program, if they are more than one: of few, and of more than so many.
 FITS_PER_CALL, MANY = 16, 512
+# Samples that are worked on together in NumPy: the pages of larger arrays are taken from the system at each operation.
+PIECE = 16384
 
 
 class Evaluator(Protocol):
@@ -164,29 +172,34 @@ class TileEvaluator:
             self.tiles, self.lengths = tiles_of(problem, position)
         self.chosen = free_sums(len(problem.model.names), problem.free)
         self.programs = NormalSums(problem.model, self.options, stacked=True)
-        self.level = Level.joined(list(pool().map(self._level, range(len(self.tiles)))))
-
-    def _wide(self, index: int) -> Samples:
-        """A tile in NumPy, ``(m, 1)``, in double precision, without padding."""
-        tile, length = self.tiles[index], self.lengths[index]
-
-        def column(array: Any) -> Any:
-            return None if array is None else rounded_to(np.asarray(array)[0, :length, None], self.dtype)
-
-        f_scale = None if tile.f_scale is None else np.asarray(tile.f_scale, np.float64)
-        return Samples(
-            tuple(column(c) for c in tile.coords), column(tile.data), column(tile.weights), column(tile.shift), f_scale
+        self.level = Level.joined(
+            [level for levels in pool().map(self._levels, range(len(self.tiles))) for level in levels]
         )
 
-    def _level(self, index: int) -> Level:
+    def _pieces(self, index: int, *, placed: bool = True) -> Iterator[Samples]:
+        """A tile in NumPy, ``(m, 1)`` by ``(m, 1)``, in double precision, without padding and perhaps coordinates."""
+        tile, length = self.tiles[index], self.lengths[index]
+        tile = tile._replace(coords=tile.coords if placed else (), f_scale=None)
+        # to look at an array of JAX takes longer than to cut a piece of NumPy's
+        columns = jax.tree.map(lambda array: np.asarray(array)[0, :length, None], tile)
+        f_scale = None if self.tiles[index].f_scale is None else np.asarray(self.tiles[index].f_scale, np.float64)
+        for first in range(0, length, PIECE):
+            part = slice(first, first + PIECE)
+            samples: Samples = jax.tree.map(lambda c, part=part: rounded_to(c[part], self.dtype), columns)
+            yield samples._replace(f_scale=f_scale)
+
+    def _levels(self, index: int) -> list[Level]:
         with np.errstate(all="ignore"):
-            return Level.of(self.options.criterion, self._wide(index), np.array([self.lengths[index]]))
+            return [
+                Level.of(self.options.criterion, samples, np.array([len(samples.data)]))
+                for samples in self._pieces(index, placed=False)
+            ]
 
     def prepare(self) -> list[Future[Any]]:
         params = tuple(np.ones((len(self.problem.model.names), 1), self.dtype))
         with computing(self.options):
             found = [self.programs.prepare(self.tiles[0], params)]
-        return found + prepare_values(self.problem.model, TILE, 1, self.options)
+        return found + prepare_values(self.problem.model, PIECE, 1, self.options)
 
     def sums(self, params: Floats, some: NDArray[np.intp] | None = None) -> Floats:
         del some
@@ -209,13 +222,15 @@ class TileEvaluator:
         return self._sums(NormalSums(self.problem.model, _plain(self.options), stacked=True), params)
 
     def residuals(self, params: Floats) -> Residuals:
-        def one(index: int) -> Residuals:
-            samples = self._wide(index)
-            value = values_of(self.problem.model, samples.coords, params, self.options).astype(np.float64)
-            with np.errstate(all="ignore"):
-                return residual_sums(self.options.criterion, samples, value)
+        def some(index: int) -> list[Residuals]:
+            found = []
+            for samples in self._pieces(index):
+                value = values_of(self.problem.model, samples.coords, params, self.options).astype(np.float64)
+                with np.errstate(all="ignore"):
+                    found.append(residual_sums(self.options.criterion, samples, value))
+            return found
 
-        parts = list(pool().map(one, range(len(self.tiles))))
+        parts = [part for parts in pool().map(some, range(len(self.tiles))) for part in parts]
         return Residuals(*(np.sum(values, axis=0) for values in zip(*parts, strict=True)))
 
 

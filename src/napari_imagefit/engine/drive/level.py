@@ -39,8 +39,13 @@ class Level(NamedTuple):
         used = samples.usable()
         one = used.astype(samples.data.dtype)
         data = xp.where(used, samples.data, 0)
-        square = one if samples.weights is None else xp.where(used, samples.weights * samples.weights, 0)
-        n_used, weight, moment, norm = add_up(one, square, square * data, square * data * data, axis=axis)
+        if samples.weights is None:
+            square = one
+            n_used, moment, norm = add_up(one, data, data * data, axis=axis)
+            weight = n_used
+        else:
+            square = xp.where(used, samples.weights * samples.weights, 0)
+            n_used, weight, moment, norm = add_up(one, square, square * data, square * data * data, axis=axis)
         mean = moment / xp.where(weight > 0, weight, 1)
         # integers, and terms that are constant, would keep XLA from making a vectorised loop of one pass
         (spread,) = add_up(square * (data - xp.expand_dims(mean, axis)) ** 2, axis=axis)

@@ -44,10 +44,7 @@ def samples_of(problem: Problem, positions: Positions) -> Samples:
     def own(array: Table | None) -> NDArray[Any] | None:
         return None if array is None else rounded_to(columns_of(array, positions), dtype)
 
-    coords = tuple(
-        rounded_to(c[:, None] if c.ndim == 1 else c[:, positions], dtype)
-        for c in problem.coords
-    )
+    coords = tuple(rounded_to(c[:, None] if c.ndim == 1 else c[:, positions], dtype) for c in problem.coords)
     data = rounded_to(problem.data[:, positions], dtype)
     f_scale = np.asarray(problem.options.f_scale) if problem.options.criterion.is_robust else None
     return Samples(coords, data, own(problem.weights), own(problem.shift), f_scale)

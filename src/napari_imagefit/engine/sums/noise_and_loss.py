@@ -132,14 +132,14 @@ def _poisson(rate: Array, count: Array, samples: Samples) -> Terms:
     positive = rate > 0
     impossible = (~positive & ~empty) | xp.isnan(rate)
     safe = xp.where(positive, rate, 1)
-    root = xp.in_one_loop(xp.sqrt(safe))
+    to_unit = xp.in_one_loop(1 / xp.sqrt(safe))
     # below no rate at all a sample without counts goes on with the slope it had, up a steep wall
     wall = steepness(rate.dtype)
     below = xp.where(rate < 0, rate, 0)
     cost = xp.where(positive, _half_deviance(safe, count), below + 0.5 * wall * below * below)
     # the expected curvature (Fisher's scoring), which is never negative
-    residual = xp.where(positive, (rate - count) / root, (1 + wall * below) / wall**0.5)
-    slope = samples.weighted(xp.where(positive, xp.in_one_loop(1 / root), wall**0.5))
+    residual = xp.where(positive, (rate - count) * to_unit, (1 + wall * below) / wall**0.5)
+    slope = samples.weighted(xp.where(positive, to_unit, wall**0.5))
     return Terms(xp.where(impossible, xp.inf, cost), residual, slope)
 
 
@@ -163,13 +163,14 @@ def _half_deviance(rate: Array, count: Array) -> Array:
     """μ − d + d·ln(d/μ) for μ > 0 without cancelling where d is near μ."""
     empty = count == 0
     observed = xp.where(empty, 1, count)
-    u = xp.in_one_loop((rate - observed) / observed)
+    inverse = xp.in_one_loop(1 / observed)
+    u = (rate - observed) * inverse
     # u − ln(1 + u) by the series of artanh
-    s = xp.in_one_loop(u / (2 + u))
+    s = xp.in_one_loop((rate - observed) / (rate + observed))
     square = s * s
     series = xp.zeros_like(s)
     for k in range(9, 0, -1):
         series = (series + 1 / (2 * k + 1)) * square
     near = s * u - 2 * s * series
-    far = u - xp.log(xp.where(xp.abs(s) < 0.1, 1, rate / observed))
+    far = u - xp.log(xp.where(xp.abs(s) < 0.1, 1, rate * inverse))
     return xp.where(empty, rate, observed * xp.where(xp.abs(s) < 0.1, near, far))

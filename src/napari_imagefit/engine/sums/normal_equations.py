@@ -92,6 +92,7 @@ class NormalSums:
 
     def __init__(self, model: Model, options: Options, *, stacked: bool) -> None:
         self.model, self.options, self.stacked = model, options, stacked
+        self._program: Any = None
 
     def _request(self, samples: Samples, params: tuple[Array, ...]) -> tuple[Any, ...]:
         model, criterion, stacked = self.model, self.options.criterion, self.stacked
@@ -123,6 +124,8 @@ class NormalSums:
         return request(key, function, shapes, self.options, self._arithmetic())
 
     def program(self, samples: Samples, params: tuple[Array, ...]) -> Any:
-        """The program, compiled if need be."""
-        key, function, shapes = self._request(samples, params)
-        return find(key) or obtain(key, function, shapes, self.options, self._arithmetic())
+        """The program, compiled if need be; all samples that it is asked for are of one shape."""
+        if self._program is None:
+            key, function, shapes = self._request(samples, params)
+            self._program = find(key) or obtain(key, function, shapes, self.options, self._arithmetic())
+        return self._program

@@ -39,13 +39,12 @@ def residual_sums(
     def of_used(values: Array) -> Array:
         return xp.where(used, values, 0)
 
-    nothing = xp.zeros_like(value)
-    bend = (nothing, nothing, nothing)
+    bend: tuple[Array, ...] = ()
     if criterion.is_robust:
         psi, slope = influence(criterion, value, samples, rho)
         bend = of_used(psi * psi), of_used(slope), of_used(slope * slope)
     e = of_used(standardised(criterion, value, samples))
-    variance, raw = 2 + nothing, e
+    variance, raw = xp.full_like(value, 2), None
     if criterion.noise == "poisson":
         rate, _ = samples.counts(value)
         variance = 2 + xp.where(rate > 0, 1 / xp.where(rate > 0, rate, 1), 0)
@@ -61,4 +60,9 @@ def residual_sums(
     else:
         following = xp.concatenate([e[:, 1:], xp.zeros_like(e[:, :1])], axis=1)
     pairs = e * following
-    return Residuals(*add_up(e * e, of_used(variance), raw * raw, pairs, pairs * pairs, *bend, axis=axis))
+    own = () if raw is None else (raw * raw,)
+    found = add_up(e * e, of_used(variance), pairs, pairs * pairs, *own, *bend, axis=axis)
+    chi2, rest = found[0], list(found[4:])
+    squares = chi2 if raw is None else rest.pop(0)
+    nothing = xp.zeros_like(chi2)
+    return Residuals(chi2, found[1], squares, *found[2:4], *(rest or (nothing, nothing, nothing)))
