@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from napari_imagefit.catalogue import models
+from napari_imagefit.engine.core.columns import Columns
 from napari_imagefit.engine.core.fits import Fits
 from napari_imagefit.engine.core.options import Options
 from napari_imagefit.engine.core.status import Status
@@ -205,7 +206,8 @@ def problem(case: str, count: int) -> Problem:
 
 
 def solve(whole: Problem, which: Any) -> Fits:
-    steps = run.iter_fit(replace(whole, data=whole.data[:, which]))
+    data = whole.data if which is None else whole.data[:, which]
+    steps = run.iter_fit(replace(whole, data=data))
     while True:
         try:
             next(steps)
@@ -259,3 +261,16 @@ def test_several_blocks_and_what_waits_between_them(case: str, monkeypatch: pyte
     order = np.random.default_rng(0).permutation(count)
     same(solve(whole, order), together, np.arange(count), order)
     same(solve(whole, order[:999]), together, np.arange(999), order[:999])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["curves", "curves in single precision"])
+@pytest.mark.parametrize("count", [65_536, 2_000_000])
+def test_as_many_as_a_stack_has(case: str, count: int) -> None:
+    """The same curves again and again, at every edge of a block, of a portion and of the batch."""
+    few = 997
+    whole = replace(problem(case, few), requested=count)
+    data = Columns((M, count), lambda places: whole.data[:, places % few])
+    together, once = solve(replace(whole, data=data), None), solve(whole, np.arange(few))
+    assert {int(s) > 0 for s in once.status} == {True, False}
+    same(together, once, np.arange(count), np.arange(count) % few)

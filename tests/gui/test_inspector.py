@@ -284,6 +284,7 @@ def test_only_the_latest_of_many_moves_counts(inspected: tuple[Any, Inspector, O
         before = len(told)
         inspector.parentWidget().hide()
         assert not inspector.isVisible()
+        until(lambda: not inspector.follower._timer.isActive(), "a move that came before is done with")
         arrivals.wait_for(pixels[0])
         assert not inspector.follower._timer.isActive()
         assert len(told) == before, "nothing is computed for a dock that nobody sees"

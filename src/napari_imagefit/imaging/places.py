@@ -14,7 +14,7 @@ from .image import ImageSource
 from .lazy_image_plan import ImagePlan
 from .lazy_plan import VoxelPlan
 from .lazy_result import LazySource
-from .regions import Region
+from .regions import EveryPixel, Region
 from .voxels import VoxelSource
 
 
@@ -154,6 +154,8 @@ class FitGrid:
         return None if best is None else best[1]
 
 
-def _find(ascending: NDArray[Any], value: int) -> int | None:
+def _find(ascending: NDArray[Any] | EveryPixel, value: int) -> int | None:
+    if isinstance(ascending, EveryPixel):
+        return value if 0 <= value < ascending.size else None
     at = int(np.searchsorted(ascending, value))
     return at if at < ascending.size and ascending[at] == value else None

@@ -23,6 +23,26 @@ from .run import Job, Wishes
 GATHERED = 1 << 22
 
 
+@dataclass(frozen=True)
+class EveryPixel:
+    """All flat places of a plane, as an array that is made when it is asked for."""
+
+    size: int
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        del copy
+        return np.arange(self.size, dtype=dtype)
+
+    def __getitem__(self, index: Any) -> NDArray[np.intp]:
+        if isinstance(index, slice):
+            return np.arange(*index.indices(self.size))
+        places = np.asarray(index)
+        return np.asarray(np.where(places < 0, self.size + places, places))
+
+
+Pixels = NDArray[np.intp] | EveryPixel
+
+
 @dataclass(frozen=True, eq=False)
 class Region:
     """Pixels that are fitted together.
@@ -30,7 +50,7 @@ class Region:
     Attributes
     ----------
     label : int
-    pixels : int array
+    pixels : int array, or `EveryPixel`
         Flat places in the image plane.
     places : int array, ``(n_frames,)``
         The flat place on the grid of fits for each of `frames`.
@@ -39,7 +59,7 @@ class Region:
     """
 
     label: int
-    pixels: NDArray[np.intp]
+    pixels: Pixels
     frames: NDArray[np.intp]
     places: NDArray[np.intp]
 
@@ -63,9 +83,7 @@ def find_regions(
     n_frames = int(np.prod(frames))
     every = np.arange(n_frames)
     if mask is None:
-        size = int(np.prod(plane))
-        whole = Region(1, np.arange(size, dtype=np.int32 if size < 1 << 31 else np.int64), every, every)
-        return [whole], frames, np.array([1])
+        return [Region(1, EveryPixel(int(np.prod(plane))), every, every)], frames, np.array([1])
     chosen = np.asarray(mask)
     if chosen.shape not in {plane, (*frames, *plane)}:
         raise FitInputError(
@@ -127,7 +145,7 @@ def flat_coordinates(coords: Sequence[ArrayLike] | None, plane: tuple[int, ...])
     return tuple(full)
 
 
-def take(coords: tuple[NDArray[np.float64], ...], pixels: NDArray[np.intp]) -> tuple[NDArray[np.float64], ...]:
+def take(coords: tuple[NDArray[np.float64], ...], pixels: Pixels) -> tuple[NDArray[np.float64], ...]:
     """Coordinates ``(n_pixels,)`` of flat places in the plane."""
     places = np.unravel_index(pixels, coords[0].shape)
     return tuple(c[places] for c in coords)
@@ -169,7 +187,7 @@ def iter_jobs(
             alike_pixels = group[0][0].pixels.size == coords[0].size or length >= ALONE
             rectangle = _lattice(group, coords[0].shape)
             own: Sequence[Any]
-            if rectangle is not None and rows > TILE and (axes := _axes(coords, rectangle, group[0][0].pixels[0])):
+            if rectangle is not None and rows > TILE and (axes := _axes(coords, rectangle, int(group[0][0].pixels[0]))):
                 own = lattice(axes)
             elif alike_pixels:
                 own = take(coords, group[0][0].pixels)
@@ -207,7 +225,9 @@ def _lattice(group: list[Portion], plane: tuple[int, ...]) -> tuple[int, ...] | 
     if pixels.size == np.prod(plane):
         return shape
     corner = np.ravel_multi_index(ends[:, 0], plane)
-    steps = np.ravel_multi_index(np.indices(shape).reshape(len(shape), -1), plane) if pixels.size > TILE else pixels
+    steps: Any = (
+        np.ravel_multi_index(np.indices(shape).reshape(len(shape), -1), plane) if pixels.size > TILE else pixels
+    )
     return shape if np.array_equal(pixels, corner + steps) else None
 
 

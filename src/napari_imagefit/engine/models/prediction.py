@@ -102,23 +102,28 @@ def prepare_values(model: Model, m: int, fits: int, options: Options) -> list[Fu
 
 
 def _values(model: Model, coords: tuple[Array, ...], params: Array) -> Array:
-    return evaluate(model.function, coords, params)
+    return evaluate(model.function, coords, params, across=True)
 
 
 def _linear(model: Model, coords: tuple[Array, ...], params: Array) -> Array:
-    value, slopes = jacobian(model, coords, params)
+    value, slopes = jacobian(model, coords, params, across=True)
     return jnp.stack([value, *slopes])
 
 
 def _padded(
     what: str, function: Any, model: Model, coords: Coords, params: NDArray[Any], options: Options
 ) -> NDArray[Any]:
-    """What a program returns, ``(..., m, B)``, for samples and fits padded to shapes that it is compiled for."""
+    """What a program returns, ``(..., m, B)``, for samples and fits padded to shapes that it is compiled for.
+
+    In the program samples are along the last axis, as they are in all sums: with fits there, a fit's last bits would
+    tell how many others there are.
+    """
     arguments = _fill(coords, params, options, model.exact)
     wanted = _program(what, function, model, arguments, options)
     program = find(wanted[0]) or obtain(*wanted)
     with computing(options):
-        return np.asarray(program(*arguments))[..., : coords[0].shape[0], : params.shape[1]]
+        found = np.asarray(program(*arguments))[..., : params.shape[1], : coords[0].shape[0]]
+    return np.ascontiguousarray(np.swapaxes(found, -1, -2))
 
 
 def _fill(coords: Coords, params: NDArray[Any], options: Options, exact: bool) -> tuple[Coords, NDArray[Any]]:
@@ -131,7 +136,7 @@ def _fill(coords: Coords, params: NDArray[Any], options: Options, exact: bool) -
         with np.errstate(over="ignore"):
             return np.pad(np.asarray(array, options.dtype), width, mode="edge")
 
-    return tuple(fill(c, rows) for c in coords), fill(params, params.shape[0])
+    return tuple(np.ascontiguousarray(fill(c, rows).T) for c in coords), fill(params, params.shape[0])
 
 
 def _program(
