@@ -86,6 +86,7 @@ def iter_jobs(
         weights=gathered(weights),
         shift=gathered(shifts),
         options=source.options,
+        plane=windows.size,
         **wishes.at(places),
     )
     yield Job(problem, places)

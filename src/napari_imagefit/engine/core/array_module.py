@@ -74,15 +74,14 @@ class _ArrayModule:
             return np.einsum(subscripts, *operands)
         return _jax("jax.numpy").einsum(subscripts, *operands, precision="highest")
 
-    def reduce_sums(self, terms: tuple[Array, ...], axis: int) -> tuple[Array, ...]:
-        """Return the sums of several arrays of one shape along an axis, under JAX in one loop."""
+    def reduce_sums(self, terms: tuple[Array, ...], axis: int | tuple[int, ...]) -> tuple[Array, ...]:
+        """Return the sums of several arrays of one shape along one axis or several, under JAX in one loop."""
         if is_numpy(*terms):
             return tuple(_sum(term, axis) for term in terms)
         jax, jnp = _jax("jax"), _jax("jax.numpy")
         zero = jnp.zeros((), terms[0].dtype)
-        sums = jax.lax.reduce(
-            terms, (zero,) * len(terms), lambda a, b: tuple(map(jnp.add, a, b)), (axis % terms[0].ndim,)
-        )
+        axes = (axis % terms[0].ndim,) if isinstance(axis, int) else axis
+        sums = jax.lax.reduce(terms, (zero,) * len(terms), lambda a, b: tuple(map(jnp.add, a, b)), axes)
         return tuple(sums)
 
     def fori_loop(self, lower: int, upper: int, body: Callable[[Any, Any], Any], state: Any) -> Any:
@@ -118,7 +117,7 @@ class _ArrayModule:
         return value if is_numpy(value) else _jax("jax").lax.clamp(-math.inf, value, math.inf)
 
 
-def _sum(term: Array, axis: int) -> Array:
+def _sum(term: Array, axis: int | tuple[int, ...]) -> Array:
     if axis == 0 and term.ndim == 2 and term.shape[1] == 1 and 0 < len(term) < ALONE:
         # in the order in which NumPy adds up several columns: a fit's bits do not tell whether there are others
         return np.cumsum(term[:, 0])[-1:]

@@ -55,7 +55,7 @@ class Problem:
     pad_to : int
         With `padded`, the length to pad shorter samples to.
     plane : tuple of int or None
-        The shape of the lattice whose pixels the samples are, row by row; None where they are not all of one.
+        The shape of the lattice whose pixels the samples of each fit are, row by row; None where they are of none.
     held : frozenset of str
         The parameters that were fixed for all fits. Those whose bounds, one pair for each fit, happen to coincide are
         not among them: what a program computes depends on what was said, never on the other fits.

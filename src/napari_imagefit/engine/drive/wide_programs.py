@@ -58,9 +58,22 @@ VECTOR = 8
 
 def rows_of(problem: Problem) -> int:
     """The samples of a fit, padded to what a vector holds: more would cost every fit of a batch."""
+    if plane_of(problem) is not None:
+        return problem.n_samples
     if problem.padded:
         return problem.padded_length
     return -(-problem.n_samples // VECTOR) * VECTOR
+
+
+def plane_of(problem: Problem) -> tuple[int, int] | None:
+    """The window ``(h, w)`` that a model sees as an open grid, if it gains from that."""
+    # in single precision, whose exponentials are quick, tables take as long
+    wanted = problem.model.open_grids and problem.options.dtype == "float64" and not problem.padded
+    if not wanted or problem.plane is None or any(c.ndim > 1 for c in problem.coords):
+        return None
+    height, width = problem.plane
+    y, x = (np.asarray(c).reshape(problem.plane) for c in problem.coords)
+    return (height, width) if (y == y[:, :1]).all() and (x == x[:1]).all() else None
 
 
 def tree_map(function: Callable[..., Any], *trees: Tree) -> Tree:
@@ -141,7 +154,7 @@ class Programs:
         self.model, self.options = problem.model, problem.options
         self.double = Options(dtype="float64", device=self.options.device)
         self.dtype = np.dtype(self.options.dtype)
-        self.rows, self.n = rows_of(problem), len(problem.free)
+        self.rows, self.plane, self.n = rows_of(problem), plane_of(problem), len(problem.free)
         on_cpu = find_device(self.options.device).platform == "cpu"
         self.started = min(width, STARTED) if on_cpu else width
         self.chosen = free_sums(len(self.model.names), problem.free)
@@ -298,12 +311,13 @@ class Programs:
 
     def _sums(self, options: Options) -> Program:
         """From samples ``(B, m)`` and parameters to cost, gradient and JᵀJ by the free ones."""
-        model = self.model
+        model, plane = self.model, self.plane
 
         def function(samples: Samples, params: tuple[Array, ...]) -> tuple[Array, ...]:
-            return normal_sums(model, options.criterion, samples, params)
+            return normal_sums(model, options.criterion, samples, params, plane)
 
-        return self._of_model("sums", options, function, (self._samples(self._across), self._params()))
+        what = "sums" if plane is None else f"sums of {plane}"
+        return self._of_model(what, options, function, (self._samples(self._across), self._params()))
 
     def _across(self, fits: int) -> tuple[int, int]:
         return fits, self.rows

@@ -29,6 +29,7 @@ def evaluate(
     Parameters
     ----------
     coords : tuple of arrays, each ``(m, 1)`` or ``(m, B)``
+        With `across` they may be an open grid, ``(1, h, 1)`` and ``(1, 1, w)``; values then are ``(B, h, w)``.
     params : array, ``(n_params, B)``, or as many arrays ``(B,)``
     across : bool
         Whether coordinates and values have the samples along their last axis instead.
@@ -47,7 +48,7 @@ def evaluate(
     own = coords[0].shape[fits_axis] != 1
     seen = coords if own else tuple(jnp.squeeze(c, fits_axis) for c in coords)
     values: Array = jax.vmap(
-        lambda c, p: jnp.broadcast_to(function(c, *p), c[0].shape),
+        lambda c, p: jnp.broadcast_to(function(c, *p), jnp.broadcast_shapes(*(one.shape for one in c))),
         in_axes=(fits_axis if own else None, -1),
         out_axes=fits_axis,
     )(seen, columns)

@@ -126,6 +126,8 @@ class Model:
     names: tuple[str, ...] = field(init=False)
     # what the model computes, equal for models that compute the same; None: it counts by identity
     value: Hashable = field(init=False, default=None)
+    # whether functions of one coordinate are worth a table of their values; see `on_open_grids`
+    open_grids: bool = field(init=False, default=False)
     # models of other people's code that it is made of
     foreign: tuple[Model, ...] = field(init=False, default=())
 
@@ -164,6 +166,14 @@ class Model:
         object.__setattr__(self, "value", value)
         object.__setattr__(self, "foreign", foreign)
         object.__setattr__(self, "reassociate", self.reassociate and all(part.reassociate for part in parts))
+        return self
+
+    def on_open_grids(self) -> Self:
+        """The model itself, which is to see windows of full rows and columns as coordinates ``(h, 1)`` and ``(1, w)``.
+
+        Its function keeps what it computes of one of them apart from the pixels by `xp.optimization_barrier`.
+        """
+        object.__setattr__(self, "open_grids", True)
         return self
 
     def index(self, name: str) -> int:

@@ -31,7 +31,16 @@ else:
     jax, jnp = LazyModule("jax"), LazyModule("jax.numpy")
 
 
-def normal_sums(model: Model, criterion: Criterion, samples: Samples, params: tuple[Array, ...]) -> tuple[Array, ...]:
+Axes = int | tuple[int, ...]
+
+
+def normal_sums(
+    model: Model,
+    criterion: Criterion,
+    samples: Samples,
+    params: tuple[Array, ...],
+    plane: tuple[int, int] | None = None,
+) -> tuple[Array, ...]:
     """Cost, gradient by all parameters, and the lower triangle of JᵀJ row by row, each ``(B,)``.
 
     Parameters
@@ -39,8 +48,13 @@ def normal_sums(model: Model, criterion: Criterion, samples: Samples, params: tu
     samples : Samples
         With the samples along the last axis; of any type of numbers, the parameters' is computed in.
     params : tuple of arrays, each ``(B,)``
+    plane : (int, int), optional
+        The shape of the lattice whose pixels the samples of each fit are, row by row, for a model `on_open_grids`.
     """
     samples = _widened(samples, params[0].dtype)
+    axes: Axes = 1
+    if plane is not None:
+        samples, axes = _on_open_grid(samples, plane), (1, 2)
     value, slopes = jacobian(model, samples.coords, params, across=True)
     found = terms(criterion, value, samples)
     used = samples.usable()
@@ -49,17 +63,28 @@ def normal_sums(model: Model, criterion: Criterion, samples: Samples, params: tu
         return xp.where(used, values, 0)
 
     rows = [of_used(found.slope * slope) for slope in slopes]
-    return sums_of(of_used(found.cost), of_used(found.residual), rows, axis=1)
+    return sums_of(of_used(found.cost), of_used(found.residual), rows, axes)
 
 
-def sums_of(cost: Array, residual: Array, slopes: Sequence[Array], axis: int) -> tuple[Array, ...]:
-    """Reduce costs, residuals and slopes of samples along an axis."""
+def _on_open_grid(samples: Samples, plane: tuple[int, int]) -> Samples:
+    """With data ``(B, h, w)``, and coordinates ``(1, h, 1)`` and ``(1, 1, w)``."""
+
+    def spread(array: Array | None) -> Any:
+        return array if array is None or not array.ndim else array.reshape(-1, *plane)
+
+    y, x = (spread(c) for c in samples.coords)
+    data, weights, shift, f_scale = (spread(array) for array in samples[1:])
+    return Samples((y[:, :, :1], x[:, :1]), data, weights, shift, f_scale)
+
+
+def sums_of(cost: Array, residual: Array, slopes: Sequence[Array], axis: Axes) -> tuple[Array, ...]:
+    """Reduce costs, residuals and slopes of samples along one axis or several."""
     gradient = [slope * residual for slope in slopes]
     products = [slopes[i] * slopes[j] for i in range(len(slopes)) for j in range(i + 1)]
     return add_up(cost, *gradient, *products, axis=axis)
 
 
-def add_up(*values: Array, axis: int = 0) -> tuple[Array, ...]:
+def add_up(*values: Array, axis: Axes = 0) -> tuple[Array, ...]:
     """The sums over the samples of several arrays, in one pass."""
     alike = tuple(xp.broadcast_arrays(*values))
     sums: tuple[Array, ...] = xp.reduce_sums(alike, axis)
