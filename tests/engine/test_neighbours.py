@@ -185,6 +185,7 @@ CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "robust curves": (curves, {"loss": "cauchy", "f_scale": 0.2}),
     "counted spots": (spots, {"noise": "poisson"}),
     "spots": (spots, {}),
+    "windows of spots": (spots, {"plane": (9, 9)}),
     "spots in single precision": (spots, {"dtype": "float32", "noise": "poisson"}),
     "a model of one's own": (own_model, {}),
 }
@@ -202,7 +203,8 @@ def problem(case: str, count: int) -> Problem:
     if (case, count) not in MODELS:
         MODELS[case, count] = make(count)
     model, coords, data = MODELS[case, count]
-    return replace(Problem.build(model, coords, data, options=Options(**how)), requested=count)
+    options = Options(**{name: value for name, value in how.items() if name != "plane"})
+    return replace(Problem.build(model, coords, data, options=options, plane=how.get("plane")), requested=count)
 
 
 def solve(whole: Problem, which: Any) -> Fits:
@@ -232,7 +234,7 @@ def test_any_company_in_numpy(case: str) -> None:
         same(solve(whole, np.array([i])), together, np.array([0]), np.array([i]))
 
 
-@pytest.mark.parametrize("case", some("curves"))
+@pytest.mark.parametrize("case", some("curves", "windows of spots"))
 @pytest.mark.parametrize("count", [257, 1000, pytest.param(5000, marks=pytest.mark.slow)])
 def test_any_company_in_a_compiled_batch(case: str, count: int) -> None:
     whole = replace(problem(case, count), requested=run.WIDE_FROM)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from napari_imagefit.catalogue import models
 from napari_imagefit.engine.core.device import computing
 from napari_imagefit.engine.core.options import Criterion, Options
 from napari_imagefit.engine.drive.evaluators import (
@@ -119,6 +120,26 @@ def test_narrow_samples_are_widened() -> None:
     params = np.array([[40000.0], [1e-3], [100.0]])
     narrow = Samples((t[None].astype(np.uint16),), data.T.astype(np.float32), weights.T.astype(np.float32))
     check(MODEL, narrow, params, by_numpy(t.astype(float), data.astype(float), weights.astype(float), params))
+
+
+@pytest.mark.parametrize("name", ["gaussian_2d", "gaussian_2d_elliptic"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_on_an_open_grid(name: str, weighted: bool) -> None:
+    """Exponentials along each axis give the sums that those of each pixel give."""
+    rng, plane, model = np.random.default_rng(0), (7, 9), models[name]
+    assert model.open_grids
+    coords = tuple(c.reshape(1, -1) for c in np.indices(plane, float))
+    data = rng.normal(20, 5, (5, 63))
+    data[1, 4], data[2] = np.nan, np.nan
+    weights = rng.uniform(0, 2, data.shape) * (rng.random(data.shape) > 0.1) if weighted else None
+    samples = Samples(coords, data, weights)
+    params = tuple(np.full(5, p) for p in (30.0, 3.2, 4.1, *(1.4, 1.9)[: len(model.names) - 4], 6.0))
+    params[1][3], params[3][4] = -40.0, 1e-3  # far outside, and far too narrow
+    pixel_by_pixel, along_axes = (
+        np.stack(jax.jit(lambda s, p, plane=plane: normal_sums(model, Criterion(), s, p, plane))(samples, params))
+        for plane in (None, plane)
+    )
+    np.testing.assert_allclose(along_axes, pixel_by_pixel, rtol=1e-12, atol=1e-12)
 
 
 def test_a_model_that_is_not_finite_on_unused_samples_does_no_harm() -> None:

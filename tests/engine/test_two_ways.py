@@ -15,6 +15,7 @@ from napari_imagefit.engine.core.options import Options
 from napari_imagefit.engine.core.status import Flag, Status
 from napari_imagefit.engine.drive import run
 from napari_imagefit.engine.drive.problem import Problem
+from napari_imagefit.engine.drive.wide_programs import plane_of
 
 COUNT = 200
 # of a standard error, by which results of the two ways may differ
@@ -186,6 +187,16 @@ def test_every_kind_of_model(name: str, setting: str) -> None:
 )  # fmt: skip
 def test_single_precision(name: str, setting: str) -> None:
     check(build(name, setting, "float32"))
+
+
+@pytest.mark.parametrize(
+    "setting", ["least squares", *(pytest.param(name, marks=SLOW) for name in ("counts", "huber", "known noise"))]
+)
+def test_windows_of_full_rows_and_columns(setting: str) -> None:
+    """In a batch they reach the model as an open grid."""
+    problem = build("spots", setting, plane=(9, 10))
+    assert plane_of(problem) == (9, 10)
+    check(problem)
 
 
 BOUNDS: dict[str, dict[str, Any]] = {

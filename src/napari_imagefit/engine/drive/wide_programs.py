@@ -67,8 +67,9 @@ def rows_of(problem: Problem) -> int:
 
 def plane_of(problem: Problem) -> tuple[int, int] | None:
     """The window ``(h, w)`` that a model sees as an open grid, if it gains from that."""
-    # in single precision, whose exponentials are quick, tables take as long
+    # in single precision, whose exponentials are quick, tables take as long; on a GPU nobody has measured it
     wanted = problem.model.open_grids and problem.options.dtype == "float64" and not problem.padded
+    wanted = wanted and find_device(problem.options.device).platform == "cpu"
     if not wanted or problem.plane is None or any(c.ndim > 1 for c in problem.coords):
         return None
     height, width = problem.plane
