@@ -189,9 +189,7 @@ def test_single_precision(name: str, setting: str) -> None:
     check(build(name, setting, "float32"))
 
 
-@pytest.mark.parametrize(
-    "setting", ["least squares", *(pytest.param(name, marks=SLOW) for name in ("counts", "huber", "known noise"))]
-)
+@pytest.mark.parametrize("setting", ["least squares", pytest.param("known noise", marks=SLOW)])
 def test_windows_of_full_rows_and_columns(setting: str) -> None:
     """In a batch they reach the model as an open grid."""
     problem = build("spots", setting, plane=(9, 10))

@@ -247,8 +247,14 @@ def run(
     `model` is the one that the result is about; with `ties` the jobs are about its parameters that are not tied.
     """
     begun = time.perf_counter()
-    fits = Fits.blank(len((ties.model if ties else model).names), int(np.prod(grid)), Status.NOT_FITTED)
-    fits.status[places] = Status.STOPPED
+    n_params, size = len((ties.model if ties else model).names), int(np.prod(grid))
+    fits: Fits | None = None
+
+    def blank() -> Fits:
+        found = Fits.blank(n_params, size, Status.NOT_FITTED)
+        found.status[places] = Status.STOPPED
+        return found
+
     done, total, told = 0, places.size, -SECONDS_BETWEEN
     for job in jobs:
         # a fit may be of several places
@@ -264,6 +270,11 @@ def run(
             except StopIteration as end:
                 flag_centres(job.problem, end.value)
                 for where, own in job.apart(end.value):
+                    if fits is None and where.size == size and (where == np.arange(size)).all():
+                        # most often it is all there is, which need not be copied
+                        fits = own
+                        continue
+                    fits = fits or blank()
                     fits.put(where, own)
                 break
             now = time.perf_counter()
@@ -274,6 +285,7 @@ def run(
         done += job.places.size
         if should_stop is not None and should_stop():
             break
+    fits = fits or blank()
     return FitResult.on_grid(
         ties.expand(fits) if ties else fits,
         grid,

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ..._lazy import LazyModule
 from ..core.columns import Table
 from ..core.device import computing, find_device
-from ..core.options import Options, Tolerances
+from ..core.options import Criterion, Options, Tolerances
 from ..core.programs import Arithmetic, find, obtain, request
 from ..core.types import Array
 from ..linalg.algebra import JaxAlgebra
@@ -69,6 +69,8 @@ def plane_of(problem: Problem) -> tuple[int, int] | None:
     """The window ``(h, w)`` that a model sees as an open grid, if it gains from that."""
     # in single precision, whose exponentials are quick, tables take as long; on a GPU nobody has measured it
     wanted = problem.model.open_grids and problem.options.dtype == "float64" and not problem.padded
+    # logarithms of pixels are quick in long loops only, and a row of a window is short
+    wanted = wanted and problem.options.criterion == Criterion()
     wanted = wanted and find_device(problem.options.device).platform == "cpu"
     if not wanted or problem.plane is None or any(c.ndim > 1 for c in problem.coords):
         return None
