@@ -22,6 +22,7 @@ from .problems import Key, problem
 ENVIRONMENT = {
     # compiling is shown apart, and nobody is to find it done by an earlier run
     "JAX_ENABLE_COMPILATION_CACHE": "false",
+    "NAPARI_IMAGEFIT_CACHE": "off",
     # several processes share one GPU
     "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
     "TF_CPP_MIN_LOG_LEVEL": "2",

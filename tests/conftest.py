@@ -10,6 +10,9 @@ import pytest
 
 from .cost_report import CostReport
 
+# What is compiled is compiled in each run: no test may pass because of what another run has left behind.
+os.environ["NAPARI_IMAGEFIT_CACHE"] = "off"
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Tell at the end what the run has cost."""

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..._lazy import LazyModule
+from . import lasting
 from .device import computing, cores, find_device
 from .options import Options
 from .progress import Progress
@@ -83,7 +84,12 @@ def find(key: Hashable) -> Program | None:
 
 
 def request(
-    key: Hashable, function: Callable[..., Any], shapes: Sequence[Any], options: Options, arithmetic: Arithmetic
+    key: Hashable,
+    function: Callable[..., Any],
+    shapes: Sequence[Any],
+    options: Options,
+    arithmetic: Arithmetic,
+    lasts: bool = False,
 ) -> Future[Program]:
     """Have ``function(*shapes)`` compiled in the background, unless it is there or under way.
 
@@ -92,6 +98,8 @@ def request(
     key : hashable
         Equal only for what computes the same.
     shapes : sequence of pytrees of arrays or `jax.ShapeDtypeStruct`
+    lasts : bool
+        Whether it is kept for other processes: the key then tells all by its ``repr``.
     """
     with _lock:
         if key in _programs:
@@ -101,7 +109,7 @@ def request(
             return done
         if key in _compiling:
             return _compiling[key]
-        future = _compilers().submit(_make, key, function, tuple(shapes), options, arithmetic)
+        future = _compilers().submit(_make, key, function, tuple(shapes), options, arithmetic, lasts)
         _compiling[key] = future
     # a job that has ended by now calls this at once
     future.add_done_callback(lambda _: _forget(key))
@@ -109,10 +117,15 @@ def request(
 
 
 def obtain(
-    key: Hashable, function: Callable[..., Any], shapes: Sequence[Any], options: Options, arithmetic: Arithmetic
+    key: Hashable,
+    function: Callable[..., Any],
+    shapes: Sequence[Any],
+    options: Options,
+    arithmetic: Arithmetic,
+    lasts: bool = False,
 ) -> Program:
     """Return the program, compiled if need be."""
-    return find(key) or request(key, function, shapes, options, arithmetic).result()
+    return find(key) or request(key, function, shapes, options, arithmetic, lasts).result()
 
 
 def wait_for(
@@ -149,16 +162,28 @@ def _forget(key: Hashable) -> None:
 
 
 def _make(
-    key: Hashable, function: Callable[..., Any], shapes: tuple[Any, ...], options: Options, arithmetic: Arithmetic
+    key: Hashable,
+    function: Callable[..., Any],
+    shapes: tuple[Any, ...],
+    options: Options,
+    arithmetic: Arithmetic,
+    lasts: bool,
 ) -> Program:
     global _compiled
     with computing(options):
-        # a function of its own: JAX keeps what it traced for as long as the function lives
-        lowered = jax.jit(lambda *args: function(*args)).lower(*shapes)
-        program: Program = compile_lowered(lowered, find_device(options.device).platform, arithmetic)
+        platform = find_device(options.device).platform
+        kept = lasting.load(key) if lasts and platform == "cpu" else None
+        if kept is None:
+            # a function of its own: JAX keeps what it traced for as long as the function lives
+            lowered = jax.jit(lambda *args: function(*args)).lower(*shapes)
+            program: Program = compile_lowered(lowered, platform, arithmetic)
+            if lasts and platform == "cpu":
+                lasting.keep(key, program)
+        else:
+            program = kept
     size = _size(program)
     with _lock:
-        _compiled += 1
+        _compiled += kept is None
         _programs[key] = program, size
         while len(_programs) > 1 and (
             len(_programs) > MOST_PROGRAMS or sum(s for _, s in _programs.values()) > MOST_BYTES

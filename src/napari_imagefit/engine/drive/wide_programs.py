@@ -137,6 +137,7 @@ class Program(NamedTuple):
     shapes: tuple[Any, ...]
     options: Options
     arithmetic: Arithmetic
+    lasts: bool = False
 
     def request(self) -> Future[Any]:
         """Have it compiled in the background."""
@@ -228,7 +229,7 @@ class Programs:
         shapes = (self._samples(self._across), self._row(double=False))
         own = jax.tree.structure(shapes), tuple((s.shape, s.dtype) for s in jax.tree.leaves(shapes))
         key = ("wide", "level", criterion.noise, criterion.is_robust, options.dtype, options.device, own)
-        return Program(key, function, shapes, options, "reassociated")
+        return Program(key, function, shapes, options, "reassociated", lasts=True)
 
     def _of_model(self, what: str, options: Options, function: Any, shapes: tuple[Any, ...]) -> Program:
         arithmetic: Arithmetic = "plain" if what == "start" else "reassociated"
@@ -241,7 +242,7 @@ class Programs:
     def _of_any(self, what: str, function: Any, shapes: tuple[Any, ...], *own: Any) -> Program:
         problem, options = self.problem, self.options
         key = ("wide", what, self.n, problem.is_bounded, problem.norms is None, options.dtype, options.device)
-        return Program((*key, self.width, *own), function, shapes, self.double, "loops")
+        return Program((*key, self.width, *own), function, shapes, self.double, "loops", lasts=True)
 
     def _start(self) -> Program:
         """From samples ``(B, m)`` and their level to starts, ``(n_params, B)``, always of as many at a time.

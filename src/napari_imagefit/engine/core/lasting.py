@@ -1,0 +1,135 @@
+"""Compiled programs that serve every model, kept on disk: a new process need not compile them again.
+
+What is compiled of a model is never kept: it is quick, and what a user's function computes cannot be told from outside.
+JAX's own cache is a setting of the whole process, which is the user's. A file that cannot be read, or that was made by
+another version, for another processor or by someone else, is not used, and nothing is said: it works without.
+
+``NAPARI_IMAGEFIT_CACHE`` names the folder; ``off`` does without.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import os
+import pickle
+import platform
+import sys
+import tempfile
+from collections.abc import Hashable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+VARIABLE = "NAPARI_IMAGEFIT_CACHE"
+# The files that were not used for longest are removed beyond this size of all.
+MOST_BYTES = 100 << 20
+DIGEST = hashlib.sha256().digest_size
+
+
+def load(key: Hashable) -> Any | None:
+    """Return the program of that key, or None."""
+    path = _path_of(key)
+    if path is None:
+        return None
+    try:
+        with path.open("rb") as file:
+            if hasattr(os, "getuid") and os.fstat(file.fileno()).st_uid != os.getuid():
+                return None
+            content = file.read()
+        # what was not written to its end, or was damaged, is no pickle to load
+        digest, content = content[:DIGEST], content[DIGEST:]
+        if hashlib.sha256(content).digest() != digest:
+            path.unlink()
+            return None
+        from jax.experimental.serialize_executable import deserialize_and_load
+
+        program = deserialize_and_load(*pickle.loads(content))
+        path.touch()
+    except FileNotFoundError:
+        return None
+    except Exception:  # noqa: BLE001 - whatever is wrong with the file, the program can be compiled
+        with contextlib.suppress(OSError):
+            path.unlink()
+        return None
+    return program
+
+
+def keep(key: Hashable, program: Any) -> None:
+    """Write a program, some time soon."""
+    if folder() is not None:
+        _writer().submit(_write, key, program)
+
+
+def wait() -> None:
+    """Wait until everything is written that is to be kept."""
+    _writer().submit(lambda: None).result()
+
+
+def folder() -> Path | None:
+    """Return where programs are kept, or None."""
+    wanted = os.environ.get(VARIABLE)
+    if wanted is not None:
+        return None if wanted.lower() in ("", "off", "0") else Path(wanted)
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("napari-imagefit", appauthor=False)) / "programs"
+
+
+@functools.cache
+def _writer() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, thread_name_prefix="imagefit-keep")
+
+
+def _path_of(key: Hashable) -> Path | None:
+    place = folder()
+    return None if place is None else place / hashlib.sha256(repr((_circumstances(), key)).encode()).hexdigest()
+
+
+def _write(key: Hashable, program: Any) -> None:
+    path = _path_of(key)
+    if path is None:
+        return
+    # a full disk, a folder that is not ours, a device that cannot
+    with contextlib.suppress(Exception):
+        from jax.experimental.serialize_executable import serialize
+
+        content = pickle.dumps(serialize(program))
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+            file.write(hashlib.sha256(content).digest() + content)
+        Path(file.name).replace(path)
+        _tidy(path.parent)
+
+
+def _tidy(place: Path) -> None:
+    files = sorted(((path.stat(), path) for path in place.iterdir()), key=lambda pair: pair[0].st_mtime, reverse=True)
+    total = 0
+    for status, path in files:
+        total += status.st_size
+        if total > MOST_BYTES:
+            path.unlink(missing_ok=True)
+
+
+@functools.cache
+def _circumstances() -> tuple[Any, ...]:
+    """Everything that a program depends on beside its key."""
+    from importlib.metadata import version
+
+    import jax
+
+    code = hashlib.sha256()
+    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
+        code.update(path.read_bytes())
+    versions = version("jax"), version("jaxlib"), version("numpy"), sys.version_info[:2]
+    return *versions, _processor(), os.environ.get("XLA_FLAGS", ""), len(jax.devices("cpu")), code.hexdigest()
+
+
+def _processor() -> str:
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(errors="ignore").splitlines()
+        wanted = {line for line in lines if line.startswith(("flags", "Features", "model name"))}
+        if wanted:
+            return str(sorted(wanted))
+    return f"{platform.machine()} {platform.processor()} {platform.node()}"
