@@ -168,8 +168,8 @@ def in_a_new_process(what: Callable[..., dict[str, float]], *arguments: Any) -> 
 # --- what they may take ---
 
 
-# in parts of the image; of one in single precision the list of its pixels alone is as large as itself
-MOST = {"float64": 3, "float32": 4}
+# in parts of the image
+MOST = {"float64": 3, "float32": 3}
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from ..core.fits import Fits
 from ..core.programs import wait_for
 from ..core.progress import Progress
 from ..core.types import Floats
-from ..linalg.algebra import NumberAlgebra, NumpyAlgebra
+from ..linalg.algebra import NumberAlgebra, NumpyAlgebra, as_arrays, as_numbers
 from ..linalg.normal_matrix import Dense
 from ..models.starts import prepare_guess
 from ..solver.covariance import answer
@@ -229,29 +229,10 @@ class Run:
             residuals = evaluator.residuals(ends)
             plain = Dense.of(tuple(evaluator.plain(ends)[1 + n :]), n) if self.options.criterion.is_robust else None
             task = Task(tuple(self.lower[list(problem.free)]), tuple(self.upper[list(problem.free)]), 0.0, 1.0)
-            found = answer(
-                NumpyAlgebra(self.options.dtype),
-                self.options.criterion,
-                task,
-                state,
-                residuals,
-                evaluator.level.n_used,
-                plain,
-            )
+            known = task, state, residuals, evaluator.level.n_used, plain
+            found = answer(self.algebra, self.options.criterion, *(as_numbers(known) if self.count == 1 else known))
             store(problem, self.positions, fits, start, state, evaluator.level, found, residuals)
         fits.n_iterations[self.positions] += steps_before
-
-
-def as_arrays(state: State) -> State:
-    """The state with rows ``(B,)`` where they were numbers or JAX's."""
-
-    def one(value: Any) -> Any:
-        if isinstance(value, tuple):
-            return type(value)(*map(one, value)) if hasattr(value, "_fields") else tuple(map(one, value))
-        return np.atleast_1d(np.asarray(value))
-
-    found: State = one(state)
-    return found
 
 
 def _doubled(values: Any) -> Any:

@@ -311,6 +311,23 @@ class NumberAlgebra(Algebra):
         return bool(mask)
 
 
+def as_arrays(tree: Any) -> Any:
+    """A tree of tuples with rows ``(B,)`` of NumPy where they were numbers or JAX's."""
+    return _mapped(lambda value: np.atleast_1d(np.asarray(value)), tree)
+
+
+def as_numbers(tree: Any) -> Any:
+    """A tree of tuples with numbers where there were rows ``(1,)``."""
+    return _mapped(lambda value: value[0] if isinstance(value, np.ndarray) else value, tree)
+
+
+def _mapped(function: Callable[[Any], Any], tree: Any) -> Any:
+    if isinstance(tree, tuple):
+        parts = [_mapped(function, part) for part in tree]
+        return type(tree)(*parts) if hasattr(tree, "_fields") else tuple(parts)
+    return None if tree is None else function(tree)
+
+
 class Joint(Algebra):
     """For one problem in the unknowns of many fits, in NumPy: what sums up rows sums up fits as well."""
 

@@ -344,7 +344,7 @@ class _Fit:
         length = np.sqrt(2 * joint.cost)
         rows_of_each = zip(x, lower, upper, joint.gradient, columns, layout.gather(norms, first), strict=True)
         found_edges = [
-            edges(criterion, v, low, high, g, column, norm, length, n_used)
+            edges(algebra, criterion, v, low, high, g, column, norm, length, n_used)
             for v, low, high, g, column, norm in rows_of_each
         ]
         at_lower, at_upper, gone = (tuple(which) for which in zip(*found_edges, strict=True))

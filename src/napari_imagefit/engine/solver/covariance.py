@@ -16,7 +16,7 @@ from ..core.array_module import xp
 from ..core.options import Criterion
 from ..core.types import Array, Booleans, Floats
 from ..linalg import batched_ldl
-from ..linalg.algebra import TINY, Algebra, Rows
+from ..linalg.algebra import TINY, Algebra, Rows, as_arrays
 from ..linalg.normal_matrix import Dense
 from ..sums.residual_sums import Residuals
 from .trust_region import State, Task
@@ -64,13 +64,15 @@ def answer(
     Parameters
     ----------
     task, state
-        Of NumPy arrays ``(B,)``.
+        Of NumPy arrays ``(B,)``, or of numbers where `algebra` is for a single fit.
     used : array, ``(B,)``
         How many samples each fit has.
     plain : Dense, optional
         JᵀJ of the residuals themselves, for a robust loss.
     """
-    found, matrices = invert(algebra, criterion, task, state, sums, used, plain)
+    found: Inverse
+    matrices: Matrices
+    found, matrices = as_arrays(invert(algebra, criterion, task, state, sums, used, plain))
     result, some = told(found), ~np.asarray(found.regular)
     if some.any():
         inverse, vague = _by_eigenvalues(matrices.scaled.full()[:, :, some], algebra.eps)
@@ -142,7 +144,7 @@ def invert(
     held = tuple(low == high for low, high in zip(lower, upper, strict=True))
     rows = zip(x, lower, upper, state.here.gradient, columns, state.column_norms, strict=True)
     found = [
-        edges(criterion, value, low, high, slope, column, norm, length, used)
+        edges(algebra, criterion, value, low, high, slope, column, norm, length, used)
         for value, low, high, slope, column, norm in rows
     ]
     at_lower, at_upper, gone = zip(*found, strict=True)
@@ -172,6 +174,7 @@ def invert(
 
 
 def edges(
+    algebra: Algebra,
     criterion: Criterion,
     x: Array,
     lower: Array,
@@ -184,11 +187,12 @@ def edges(
 ) -> tuple[Array, Array, Array]:
     """Where a parameter ``(B,)`` is at its lower bound, at its upper one, and no longer in the model."""
     held = lower == upper
-    pull = quotient(gradient, column * length)
-    near = nearness(criterion, length, xp.maximum(used, 1))
+    pull = algebra.divide(gradient, column * length)
+    # a hundredth of the noise: of a likelihood it is 1 by definition, otherwise as the residuals have it
+    near = 0.01 * (length / algebra.sqrt(algebra.maximum(used, 1)) if criterion.noise == "gaussian" else 1.0)
     gone = column <= VANISHED * norm
     # what the model no longer depends on is near to everything by that measure: then by what it was on the way
-    reach = xp.where(gone, norm, column)
+    reach = algebra.where(gone, norm, column)
     at_lower = ~held & (pull > PULL) & (reach * (x - lower) < near)
     at_upper = ~held & (pull < -PULL) & (reach * (upper - x) < near)
     return at_lower, at_upper, gone
@@ -207,11 +211,6 @@ def quotient(numerator: Array, denominator: Array) -> Array:
     """Quotient, 0 where the denominator is 0."""
     zero = denominator == 0
     return xp.where(zero, 0.0, numerator / xp.where(zero, 1.0, denominator))
-
-
-def nearness(criterion: Criterion, length: Array, used: Array) -> Array:
-    """A hundredth of the noise: of a likelihood it is 1 by definition, otherwise as the residuals have it."""
-    return 0.01 * (length / xp.sqrt(used) if criterion.noise == "gaussian" else xp.ones_like(length))
 
 
 def robust_factor(sums: Residuals, used: Array, free: Array) -> Array:
