@@ -18,6 +18,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "engine.osipy_api.fitter": ["TrustRegionFitter"],
         "engine.models.model": ["Model", "Parameter"],
         "engine.results.fit_result": ["FitResult"],
+        "engine.core.errors": ["FitEngineError", "FitInputError"],
         "engine.core.status": ["Flag", "Status"],
         "imaging.image": ["fit_image"],
         "imaging.selection": ["Selection"],

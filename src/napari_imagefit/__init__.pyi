@@ -1,4 +1,6 @@
 from .catalogue import Catalogue
+from .engine.core.errors import FitEngineError as FitEngineError
+from .engine.core.errors import FitInputError as FitInputError
 from .engine.core.status import Flag as Flag
 from .engine.core.status import Status as Status
 from .engine.models.model import Model as Model

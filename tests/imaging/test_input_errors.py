@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_imagefit import fit_image, fit_voxels
-from napari_imagefit.engine.core.errors import FitInputError
+from napari_imagefit import FitInputError, fit_image, fit_spots, fit_voxels
 from napari_imagefit.engine.core.programs import compiled_programs
 
 T = np.linspace(0, 5, 32)
@@ -24,6 +23,17 @@ def voxels(**kwargs: Any) -> Callable[[], object]:
 
 def image(**kwargs: Any) -> Callable[[], object]:
     return lambda: fit_image(IMAGE, "gaussian_2d", **kwargs)
+
+
+def spots(**kwargs: Any) -> Callable[[], object]:
+    return lambda: fit_spots(IMAGE, [[8, 9]], "gaussian_2d", **kwargs)
+
+
+class Tensor:
+    """What PyTorch does where a gradient is wanted."""
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        raise RuntimeError("Can't call numpy() on Tensor that requires grad.")
 
 
 CASES: dict[str, tuple[Callable[[], object], str]] = {
@@ -41,6 +51,25 @@ CASES: dict[str, tuple[Callable[[], object], str]] = {
     "x shape": (voxels(x=T[:5]), r"\(5,\)"),
     "x NaN": (voxels(x=np.where(T > 3, np.nan, T)), "NaN"),
     "x text": (voxels(x=["a"] * 32), "x"),
+    "axis of another kind": (voxels(axis=1.0), "axis must be a whole number, got 1.0"),
+    "axis as text": (voxels(axis="0"), "axis must be a whole number, got '0'"),
+    "axis in a list": (voxels(axis=[0]), "axis must be a whole number"),
+    "no selection": (voxels(select={}), "select must be a Selection, got {}"),
+    "a list for a model": (lambda: fit_voxels(STACK, []), "no model"),  # type: ignore[arg-type]
+    "a tensor": (lambda: fit_voxels(Tensor(), "exponential_decay"), "requires grad. Give one in the computer's memory"),
+    "progress": (voxels(progress=5), "progress must be a function"),
+    "progress without arguments": (image(progress=lambda: None), "progress must be .* got one with the arguments"),
+    "should_stop": (image(should_stop="x"), "should_stop must be a function"),
+    "should_stop with an argument": (voxels(should_stop=lambda _: True), r"called as should_stop\(\)"),
+    "should_stop of many minds": (voxels(should_stop=lambda: np.array([True, False])), "must return True or False"),
+    "loss without an argument": (voxels(loss=lambda: 1), r"called as loss\(z\)"),
+    "loss of one row": (voxels(loss=lambda z: z), "loss must return three rows"),
+    "loss in an array": (voxels(loss=np.array(["linear"])), "loss=array"),
+    "coordinates in an iterator": (image(coords=iter((T, T))), "coords must be a list"),
+    "coordinates": (image(coords=5), "coords must be a list of one array for each axis, got 5"),
+    "sigma too small": (voxels(sigma=5e-324), "too large a number"),
+    "window larger than memory": (spots(window=10**9 + 1), "1000000002000000001 pixels"),
+    "window larger than numbers": (spots(window=2**63 + 1), "pixels"),
     "mask shape": (voxels(mask=np.ones(4, bool)), r"\(4,\)"),
     "mask empty": (voxels(mask=np.zeros(3, bool)), "selects no voxel"),
     "mask of floats": (voxels(mask=np.array([np.nan, 1, 0])), "float"),

@@ -55,7 +55,7 @@ class Catalogue(Mapping[str, Model]):
         """
         if isinstance(model, Model):
             return model
-        if model in self._models:
+        if isinstance(model, str) and model in self._models:
             return self._models[model]
         raise FitInputError(self._unknown(model))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -25,6 +27,10 @@ def check_axis(
     (1, array([0., 1., 2.]), (2,))
     """
     count = len(shape)
+    try:
+        axis = operator.index(axis)
+    except TypeError:
+        raise FitInputError(f"axis must be a whole number, got {axis!r}; choose from 0 to {count - 1}") from None
     if not -count <= axis < count:
         raise FitInputError(f"axis {axis} does not exist in a stack of {count} axes; choose from 0 to {count - 1}")
     axis %= count

@@ -19,6 +19,7 @@ from ..engine.models.model import Model
 from ..engine.models.prediction import predict
 from ..engine.results.fit_result import FitResult, LayerTuple
 from ..engine.sums.camera import Camera
+from .callbacks import checked_progress, checked_stop
 from .lazy_arrays import is_dask
 from .maps import image_layers
 from .regions import Region, find_regions, flat_coordinates, iter_jobs, take
@@ -254,5 +255,6 @@ def fit_image(
         return lazy_fit_image(
             image, model, mask=mask, coords=coords, settings=settings, progress=progress, should_stop=should_stop
         )
+    progress, should_stop = checked_progress(progress), checked_stop(should_stop)
     steps = iter_fit_image(image, model, mask=mask, coords=coords, settings=settings, should_stop=should_stop)
     return drain(steps, progress)

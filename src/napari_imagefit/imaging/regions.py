@@ -129,6 +129,10 @@ def flat_coordinates(coords: Sequence[ArrayLike] | None, plane: tuple[int, ...])
     """
     if coords is None:
         coords = [np.arange(n, dtype=float) for n in plane]
+    if isinstance(coords, str) or not isinstance(coords, (Sequence, np.ndarray)):
+        raise FitInputError(
+            f"coords must be a list of one array for each axis, got {coords!r}; give {len(plane)} arrays"
+        )
     if len(coords) != len(plane):
         raise FitInputError(f"{len(coords)} coordinate arrays were given for {len(plane)} axes; give one per axis")
     full = []

@@ -220,8 +220,13 @@ def as_weights(sigma: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.fl
         raise FitInputError(
             f"sigma has the value {values[values <= 0].flat[0]:g}; standard deviations must be positive"
         )
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):
         weights = np.where(np.isfinite(values), 1 / values, 0.0)
+    if not np.isfinite(weights).all():
+        raise FitInputError(
+            f"sigma has the value {values[~np.isfinite(weights)].flat[0]:g}, and 1/σ is too large a number; "
+            "give data and sigma in another unit"
+        )
     try:
         return np.broadcast_to(weights, shape)
     except ValueError:

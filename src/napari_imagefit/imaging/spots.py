@@ -18,6 +18,7 @@ from ..engine.models.expression import term
 from ..engine.models.model import Model
 from ..engine.results.fit_result import FitResult
 from ..engine.sums.camera import Camera
+from .callbacks import checked_progress, checked_stop
 from .centres import find_positions
 from .group_jobs import iter_group_jobs, usable_windows
 from .lazy_arrays import is_dask
@@ -294,4 +295,5 @@ def fit_spots(
         from .lazy_spot_plan import SpotPlan
 
         return lazy_fit_spots(image, SpotPlan.of(image, points, model, **where), progress, should_stop)
+    progress, should_stop = checked_progress(progress), checked_stop(should_stop)
     return drain(iter_fit_spots(image, points, model, should_stop=should_stop, **where), progress)

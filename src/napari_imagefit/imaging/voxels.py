@@ -19,6 +19,7 @@ from ..engine.models.prediction import predict
 from ..engine.results.fit_result import FitResult, LayerTuple
 from ..engine.sums.camera import Camera
 from .along import check_axis
+from .callbacks import checked_progress, checked_stop
 from .lazy_arrays import is_dask
 from .maps import voxel_layers
 from .run import Run, Settings, drain
@@ -109,6 +110,8 @@ def prepare(
         One sentence about the first thing that is wrong.
     """
     model = models.find(model)
+    if select is not None and not isinstance(select, Selection):
+        raise FitInputError(f"select must be a Selection, got {select!r}; give nif.Selection(...), or leave it out")
     settings = settings or Settings()
     data = real_array(stack, "the stack")
     if model.ndim != 1:
@@ -240,6 +243,7 @@ def fit_voxels(
         from .lazy import lazy_fit_voxels
 
         return lazy_fit_voxels(stack, model, **where, settings=settings, progress=progress, should_stop=should_stop)
+    progress, should_stop = checked_progress(progress), checked_stop(should_stop)
     iterate = iter_fit_voxels
     if coarse_to_fine:
         from .progressive import iter_fit_voxels_progressively as iterate  # it imports this module

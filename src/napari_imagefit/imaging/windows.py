@@ -19,6 +19,8 @@ from ..engine.core.validation import float_array
 
 # How many values are gathered at a time.
 GATHERED = 1 << 23
+# Pixels that a window may have: more are no window.
+LARGEST = 1 << 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,7 +237,12 @@ def _window_size(window: int | Sequence[int], ndim: int) -> tuple[int, ...]:
         raise FitInputError(
             f"window={window!r} has {len(sizes)} sizes, but the model {ndim} axes; give one number, or one per axis"
         )
-    return tuple(int(size) for size in sizes)
+    whole = tuple(int(size) for size in sizes)
+    if prod(whole) > LARGEST:
+        raise FitInputError(
+            f"window={window!r} has {prod(whole)} pixels; give at most {LARGEST}, or use fit_image for a whole plane"
+        )
+    return whole
 
 
 def find_neighbours(frames: NDArray[np.intp], centres: NDArray[np.intp], reach: NDArray[np.intp]) -> NDArray[np.bool_]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from .errors import FitInputError
 from .types import LOSSES, NOISES, DType, Loss, LossFunction, Noise
+from .validation import check_callable
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,9 @@ class Options:
             raise FitInputError(f"dtype={self.dtype!r} is not a precision; give 'float64' or 'float32'")
         if self.noise not in NOISES:
             raise FitInputError(f"noise={self.noise!r} is not known; choose from {', '.join(NOISES)}")
-        if self.loss not in LOSSES and not callable(self.loss):
+        if callable(self.loss):
+            check_callable(self.loss, "loss", "loss(z)", 1)
+        elif not isinstance(self.loss, str) or self.loss not in LOSSES:
             raise FitInputError(f"loss={self.loss!r} is not known; choose from {', '.join(LOSSES)}")
         if not isinstance(self.f_scale, Real) or not 0 < float(self.f_scale) < math.inf:
             raise FitInputError(f"f_scale={self.f_scale} is no size of a residual; give a number above 0")

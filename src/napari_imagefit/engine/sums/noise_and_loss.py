@@ -22,8 +22,9 @@ from typing import NamedTuple
 from numpy.typing import DTypeLike
 
 from ..core.array_module import xp
+from ..core.errors import FitInputError
 from ..core.options import Criterion
-from ..core.types import Array, Loss
+from ..core.types import Array, Loss, LossFunction
 from . import rician
 from .samples import Samples
 
@@ -91,10 +92,31 @@ def _loss(criterion: Criterion, residual: Array, samples: Samples, rho: Array | 
     scale = 1.0 if samples.f_scale is None else samples.f_scale
     z = xp.in_one_loop((residual / scale) ** 2)
     if callable(criterion.loss):
-        cost, first, second = criterion.loss(z) if rho is None else rho
+        cost, first, second = rho_of(criterion.loss, z) if rho is None else rho
         return scale**2 * cost, first, first + 2 * z * second
     cost, first, curvature = LOSS_TERMS[criterion.loss](z)
     return scale**2 * cost, first, curvature
+
+
+def rho_of(loss: LossFunction, z: Array) -> tuple[Array, ...]:
+    """ρ, ρ' and ρ'' of a loss of the user's, as rows.
+
+    Raises
+    ------
+    FitInputError
+        If it returns something else.
+    """
+    found = loss(z)
+    try:
+        rows = tuple(found)
+    except TypeError:
+        rows = (found,)
+    if len(rows) != 3 or any(xp.shape(row) not in ((), xp.shape(z)) for row in rows):
+        raise FitInputError(
+            f"loss must return three rows, ρ, ρ' and ρ'' at each z, got {len(rows)} of shape {xp.shape(rows[0])} "
+            f"for z of shape {xp.shape(z)}; see scipy.optimize.least_squares"
+        )
+    return rows
 
 
 def _soft_l1(z: Array) -> tuple[Array, Array, Array]:
