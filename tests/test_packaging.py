@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+import tarfile
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -17,6 +18,26 @@ from npe2 import PluginManifest
 ROOT = Path(__file__).parents[1]
 
 
+# bytes, beyond which a file that is no picture of the documentation does not belong here
+LARGEST_FILE = 300_000
+
+
+def misfits(files: dict[str, bytes]) -> list[str]:
+    """Files that are too large, or binary, by name, and are no picture of the documentation."""
+    others = {name: content for name, content in files.items() if not re.search(r"docs/images/\w+\.png$", name)}
+    return sorted(name for name, content in others.items() if len(content) > LARGEST_FILE or b"\0" in content)
+
+
+def test_nothing_in_the_repository_that_does_not_belong() -> None:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode != 0:
+        pytest.skip("this is no checkout of the repository")
+    names = [name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
+    assert len(names) > 100
+    assert not misfits({name: (ROOT / name).read_bytes() for name in names})
+    assert misfits({"docs/images/a.png": b"\0", "a.whl": b"\0", "b.json": b"1" * 300_001}) == ["a.whl", "b.json"]
+
+
 # build makes an sdist and from it the wheel, unless it is asked for the wheel alone
 @pytest.mark.slow
 @pytest.mark.parametrize("options", [["--wheel"], []], ids=["from the repository", "from the sdist"])
@@ -25,6 +46,12 @@ def test_wheel_holds_the_manifest(options: list[str], tmp_path: Path) -> None:
     command = [sys.executable, "-m", "build", "--no-isolation", *options, "--outdir", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+    for made in tmp_path.glob("*.tar.gz"):
+        with tarfile.open(made) as archive:
+            files = {m.name: archive.extractfile(m).read() for m in archive.getmembers() if m.isfile()}  # type: ignore[union-attr]
+        assert len(files) > 100
+        assert not misfits(files)
 
     installed = tmp_path / "installed"
     (wheel,) = tmp_path.glob("*.whl")
