@@ -17,6 +17,7 @@ from ..core.device import cores, pool
 from ..core.fits import Fits
 from ..core.programs import wait_for
 from ..core.progress import Progress
+from ..core.trees import Tree, tree_map
 from ..core.types import Floats
 from ..linalg.algebra import NumberAlgebra, NumpyAlgebra, as_arrays, as_numbers
 from ..linalg.normal_matrix import Dense
@@ -235,14 +236,9 @@ class Run:
         fits.n_iterations[self.positions] += steps_before
 
 
-def _doubled(values: Any) -> Any:
+def _doubled(tree: Tree) -> Tree:
     """Arrays ``(..., 1)`` of a single fit as those of two alike."""
-    if isinstance(values, tuple):
-        found = [_doubled(value) for value in values]
-        return type(values)(*found) if hasattr(values, "_fields") else tuple(found)
-    if isinstance(values, np.ndarray) and values.ndim:
-        return np.repeat(values, 2, axis=-1)
-    return values
+    return tree_map(lambda a: np.repeat(a, 2, axis=-1) if isinstance(a, np.ndarray) and a.ndim else a, tree)
 
 
 def fit_in_threads(problem: Problem, parts: Sequence[slice], fits: Fits, should_stop: Stop) -> Steps:

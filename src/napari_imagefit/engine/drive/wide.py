@@ -22,6 +22,7 @@ from ..core.fits import Fits
 from ..core.options import Tolerances
 from ..core.programs import wait_for
 from ..core.progress import Progress
+from ..core.trees import tree_map
 from ..core.types import Positions
 from ..linalg.algebra import NumpyAlgebra
 from ..linalg.normal_matrix import Dense
@@ -35,7 +36,7 @@ from .level import Level
 from .loading import columns_of, fill, lengths_of, samples_of
 from .problem import Problem
 from .starting import find_starts
-from .wide_programs import Programs, pack, rows_of, tree_map, tree_of
+from .wide_programs import Programs, pack, rows_of, tree_of
 
 if TYPE_CHECKING:
     import jax

@@ -23,6 +23,7 @@ from ..core.columns import Table
 from ..core.device import computing, find_device
 from ..core.options import Criterion, Options, Tolerances
 from ..core.programs import Arithmetic, find, obtain, request
+from ..core.trees import Tree, tree_map
 from ..core.types import Array
 from ..linalg.algebra import JaxAlgebra
 from ..linalg.normal_matrix import Dense
@@ -45,8 +46,6 @@ if TYPE_CHECKING:
     import jax.numpy as jnp
 else:
     jax, jnp = LazyModule("jax"), LazyModule("jax.numpy")
-
-Tree = Any
 
 # How many fits are started at a time on a CPU: few enough for its cache.
 STARTED = 128
@@ -77,17 +76,6 @@ def plane_of(problem: Problem) -> tuple[int, int] | None:
     height, width = problem.plane
     y, x = (np.asarray(c).reshape(problem.plane) for c in problem.coords)
     return (height, width) if (y == y[:, :1]).all() and (x == x[:1]).all() else None
-
-
-def tree_map(function: Callable[..., Any], *trees: Tree) -> Tree:
-    """Apply a function to the arrays of trees of tuples; None stays."""
-    first = trees[0]
-    if first is None:
-        return None
-    if isinstance(first, tuple):
-        parts = [tree_map(function, *some) for some in zip(*trees, strict=True)]
-        return type(first)(*parts) if hasattr(first, "_fields") else tuple(parts)
-    return function(*trees)
 
 
 def leaves(tree: Tree) -> list[Any]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..._lazy import LazyModule
 from ..core.array_module import xp
+from ..core.trees import Tree, tree_map
 from ..core.types import Array, DType
 
 if TYPE_CHECKING:
@@ -311,21 +312,14 @@ class NumberAlgebra(Algebra):
         return bool(mask)
 
 
-def as_arrays(tree: Any) -> Any:
+def as_arrays(tree: Tree) -> Tree:
     """A tree of tuples with rows ``(B,)`` of NumPy where they were numbers or JAX's."""
-    return _mapped(lambda value: np.atleast_1d(np.asarray(value)), tree)
+    return tree_map(lambda value: np.atleast_1d(np.asarray(value)), tree)
 
 
-def as_numbers(tree: Any) -> Any:
+def as_numbers(tree: Tree) -> Tree:
     """A tree of tuples with numbers where there were rows ``(1,)``."""
-    return _mapped(lambda value: value[0] if isinstance(value, np.ndarray) else value, tree)
-
-
-def _mapped(function: Callable[[Any], Any], tree: Any) -> Any:
-    if isinstance(tree, tuple):
-        parts = [_mapped(function, part) for part in tree]
-        return type(tree)(*parts) if hasattr(tree, "_fields") else tuple(parts)
-    return None if tree is None else function(tree)
+    return tree_map(lambda value: value[0] if isinstance(value, np.ndarray) else value, tree)
 
 
 class Joint(Algebra):
