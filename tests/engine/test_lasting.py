@@ -85,13 +85,14 @@ def test_other_circumstances_have_programs_of_their_own(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 8
 
 
-def test_the_oldest_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for age in range(5):
-        (tmp_path / str(age)).write_bytes(b"x" * 100)
-        os.utime(tmp_path / str(age), (1e9 - age, 1e9 - age))
+def test_the_oldest_go_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    programs = [f"{age}.program" for age in range(5)]
+    for age, name in enumerate([*programs, "the user's own.tif"]):
+        (tmp_path / name).write_bytes(b"x" * 100)
+        os.utime(tmp_path / name, (1e9 - age, 1e9 - age))
     monkeypatch.setattr(lasting, "MOST_BYTES", 250)
     lasting._tidy(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [*programs[:2], "the user's own.tif"]
 
 
 def test_a_folder_of_the_system_or_the_user(monkeypatch: pytest.MonkeyPatch) -> None:

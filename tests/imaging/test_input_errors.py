@@ -68,6 +68,14 @@ CASES: dict[str, tuple[Callable[[], object], str]] = {
     "coordinates in an iterator": (image(coords=iter((T, T))), "coords must be a list"),
     "coordinates": (image(coords=5), "coords must be a list of one array for each axis, got 5"),
     "sigma too small": (voxels(sigma=5e-324), "too large a number"),
+    "negative counts of spots": (
+        lambda: fit_spots(-IMAGE, [[8, 9]], "gaussian_2d", noise="poisson"),
+        "the data hold -1",
+    ),
+    "negative magnitudes of spots": (
+        lambda: fit_spots(-IMAGE, [[8, 9]], "gaussian_2d", noise="rician", sigma=1.0),
+        "takes magnitudes from 0 on",
+    ),
     "window larger than memory": (spots(window=10**9 + 1), "1000000002000000001 pixels"),
     "window larger than numbers": (spots(window=2**63 + 1), "pixels"),
     "mask shape": (voxels(mask=np.ones(4, bool)), r"\(4,\)"),

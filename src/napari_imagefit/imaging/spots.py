@@ -106,9 +106,11 @@ def iter_fit_windows(
         check_groupable(model, settings)
         source = replace(source, groups=find_groups(windows, most, usable_windows(source, len(model.names))))
     weights, shifts = settings.noise(data.shape)
-    if settings.options.noise != "gaussian" and (source.image < 0).any():
+    noise = settings.options.noise
+    refuses_negative = noise == "rician" or (noise == "poisson" and shifts is None)
+    if refuses_negative and (source.image < 0).any():
         for rows, is_cut in windows.portions():
-            check_noise(settings.options.noise, source.samples(rows, padded=is_cut), weights, shifts)
+            check_noise(noise, source.samples(rows, padded=is_cut), weights, shifts)
     moved = moved_to_windows(wishes, source)
     if source.groups is None:
         jobs = iter_jobs(source, fitted, moved, weights, shifts, together=bool(settings.shared))

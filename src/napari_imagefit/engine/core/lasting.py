@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Any
 
 VARIABLE = "NAPARI_IMAGEFIT_CACHE"
+# A folder that a user names may hold files of the user's, too.
+ENDING = ".program"
 # The files that were not used for longest are removed beyond this size of all.
 MOST_BYTES = 100 << 20
 DIGEST = hashlib.sha256().digest_size
@@ -46,7 +48,8 @@ def load(key: Hashable) -> Any | None:
         from jax.experimental.serialize_executable import deserialize_and_load
 
         program = deserialize_and_load(*pickle.loads(content))
-        path.touch()
+        with contextlib.suppress(OSError):
+            path.touch()
     except FileNotFoundError:
         return None
     except Exception:  # noqa: BLE001 - whatever is wrong with the file, the program can be compiled
@@ -84,7 +87,9 @@ def _writer() -> ThreadPoolExecutor:
 
 def _path_of(key: Hashable) -> Path | None:
     place = folder()
-    return None if place is None else place / hashlib.sha256(repr((_circumstances(), key)).encode()).hexdigest()
+    if place is None:
+        return None
+    return place / (hashlib.sha256(repr((_circumstances(), key)).encode()).hexdigest() + ENDING)
 
 
 def _write(key: Hashable, program: Any) -> None:
@@ -97,14 +102,18 @@ def _write(key: Hashable, program: Any) -> None:
 
         content = pickle.dumps(serialize(program))
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(hashlib.sha256(content).digest() + content)
-        Path(file.name).replace(path)
+        # no other process may find half of it
+        with tempfile.TemporaryDirectory(dir=path.parent) as own:
+            begun = Path(own) / path.name
+            begun.write_bytes(hashlib.sha256(content).digest() + content)
+            begun.replace(path)
         _tidy(path.parent)
 
 
 def _tidy(place: Path) -> None:
-    files = sorted(((path.stat(), path) for path in place.iterdir()), key=lambda pair: pair[0].st_mtime, reverse=True)
+    """Remove the programs that were not used for longest, and nothing else."""
+    files = [(path.stat(), path) for path in place.glob(f"*{ENDING}")]
+    files.sort(key=lambda pair: pair[0].st_mtime, reverse=True)
     total = 0
     for status, path in files:
         total += status.st_size
