@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from osipy.common.fitting.least_squares import LevenbergMarquardtFitter
 
 import napari_imagefit as nif
-from napari_imagefit.imaging.phantom import BLOCKS, LEVELS, troubled_phantom
-from napari_imagefit.imaging.reasons import reason_labels, reasons
+from napari_imagefit.imaging.fitting.status_labels import reason_labels, reasons
+from napari_imagefit.imaging.simulation.phantom import BLOCKS, LEVELS, troubled_phantom
 
 PAGE = Path(__file__).parent / "osipy.md"
 NAMES = ("amplitude", "tau", "offset")
@@ -32,10 +32,10 @@ HEAD = """# Beside osipy
 Written by `docs/make_osipy_comparison.py`; change it there.
 
 osipy {osipy} fits maps by a Levenberg–Marquardt method over all voxels at once. Here it and `fit_voxels` fit the same
-phantom (`napari_imagefit.imaging.phantom`: {voxels} voxels, 32 echoes, `exponential_decay`) within the same bounds, in
-double precision, each with its default tolerance and at most 100 iterations. osipy gets an analytic Jacobian, and
-starts from a straight line through the logarithms; ours starts from its own estimate. An answer is a fit that
-converged: osipy's `fit_batch` says so, its `fit_image` drops it and calls every voxel of the mask valid.
+phantom (`napari_imagefit.imaging.simulation.phantom`: {voxels} voxels, 32 echoes, `exponential_decay`) within the same
+bounds, in double precision, each with its default tolerance and at most 100 iterations. osipy gets an analytic
+Jacobian, and starts from a straight line through the logarithms; ours starts from its own estimate. An answer is a fit
+that converged: osipy's `fit_batch` says so, its `fit_image` drops it and calls every voxel of the mask valid.
 
 """
 AGREE = f"""

@@ -18,7 +18,7 @@ from scipy.optimize import least_squares
 from spot_precision import Case, simulate
 
 from napari_imagefit import FitResult, Flag, Model, Parameter, fit_spots, models
-from napari_imagefit.imaging.detect import Detection, find_spots
+from napari_imagefit.imaging.spots.detection import Detection, find_spots
 
 PICASSO = """
 import sys, warnings

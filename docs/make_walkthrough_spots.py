@@ -19,7 +19,7 @@ from qtpy.QtCore import QPoint, Qt, QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QFileDialog, QLineEdit
 
-from napari_imagefit.gui.spot_docks import find_dock
+from napari_imagefit.gui.spots.docks import find_dock
 from napari_imagefit.gui.widget import ImageFitWidget
 
 PATIENCE = 300  # seconds

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from napari_imagefit import FitResult, fit_spots
-from napari_imagefit.imaging.growing_noise import with_growing_noise
+from napari_imagefit.imaging.spot_analysis.signal_dependent_noise import with_growing_noise
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from dask import array as da
 from distributed import Client
 
 from napari_imagefit import Model, fit_voxels
-from napari_imagefit.imaging.lazy_records import all_maps
+from napari_imagefit.imaging.fitting.records import all_maps
 
 pytestmark = pytest.mark.slow
 

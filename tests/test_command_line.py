@@ -19,8 +19,8 @@ from typer.testing import CliRunner, Result
 from napari_imagefit import FitResult, fit_image, fit_voxels
 from napari_imagefit.__main__ import app
 from napari_imagefit.engine.core.errors import FitInputError
-from napari_imagefit.imaging.lazy_records import all_maps
-from napari_imagefit.imaging.recipe import Recipe
+from napari_imagefit.imaging.files.recipe import Recipe
+from napari_imagefit.imaging.fitting.records import all_maps
 
 RNG = np.random.default_rng(0)
 T = np.linspace(0, 5, 16)

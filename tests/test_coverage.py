@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 import napari_imagefit as nif
-from napari_imagefit.imaging.simulate import cold_clouds, multi_echo_phantom, simulate
+from napari_imagefit.imaging.simulation.simulate import cold_clouds, multi_echo_phantom, simulate
 
 pytestmark = pytest.mark.slow
 

@@ -14,9 +14,9 @@ import pytest
 from scipy import stats
 
 import napari_imagefit as nif
-from napari_imagefit.imaging.phantom import BLOCKS, CEILING, LEVELS, troubled_phantom
-from napari_imagefit.imaging.reasons import REASONS, REMARKS, reason_labels, reasons
-from napari_imagefit.imaging.simulate import Simulated
+from napari_imagefit.imaging.fitting.status_labels import REASONS, REMARKS, reason_labels, reasons
+from napari_imagefit.imaging.simulation.phantom import BLOCKS, CEILING, LEVELS, troubled_phantom
+from napari_imagefit.imaging.simulation.simulate import Simulated
 
 NAMES = nif.models["exponential_decay"].names
 REMARK = {remark.flag: remark.label for remark in REMARKS}

@@ -12,7 +12,7 @@ import tifffile
 from scipy.optimize import least_squares
 
 from napari_imagefit import FitResult, Flag, Status, fit_spots
-from napari_imagefit.imaging.detect import Detection, Spots, find_spots
+from napari_imagefit.imaging.spots.detection import Detection, Spots, find_spots
 
 DATA = Path(os.environ.get("NAPARI_IMAGEFIT_DATA") or Path(__file__).parents[2] / "shared" / "data")
 FILE = DATA / "beads" / "bulk_water.tif"

@@ -15,10 +15,10 @@ from typer.testing import CliRunner, Result
 
 from napari_imagefit import FitResult, fit_spots
 from napari_imagefit.__main__ import app
-from napari_imagefit.imaging.lazy_records import all_maps
-from napari_imagefit.imaging.localisations import write_localisations
-from napari_imagefit.imaging.points_file import read_csv
-from napari_imagefit.imaging.store import ResultStore
+from napari_imagefit.imaging.files.localisations import write_localisations
+from napari_imagefit.imaging.files.points_file import read_csv
+from napari_imagefit.imaging.files.zarr_store import ResultStore
+from napari_imagefit.imaging.fitting.records import all_maps
 
 RNG = np.random.default_rng(0)
 POINTS = np.column_stack([RNG.integers(0, 4, 60), RNG.uniform(0, [39, 49], (60, 2))])

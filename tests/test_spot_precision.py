@@ -13,9 +13,9 @@ import pytest
 from scipy import stats
 
 from napari_imagefit import FitResult, Flag, Status, fit_spots
-from napari_imagefit.imaging.crlb import crlb
-from napari_imagefit.imaging.detect import Detection, find_spots
-from napari_imagefit.imaging.shared_width import find_shared_width
+from napari_imagefit.imaging.spot_analysis.crlb import crlb
+from napari_imagefit.imaging.spot_analysis.shared_width_bias import find_shared_width
+from napari_imagefit.imaging.spots.detection import Detection, find_spots
 
 SCRIPT = Path(__file__).parents[1] / "docs" / "spot_precision.py"
 COUNT = 4000

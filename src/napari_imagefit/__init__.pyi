@@ -10,9 +10,9 @@ from .engine.results.fit_result import FitResult as FitResult
 from .engine.scipy_api.curve_fit import CurveFit as CurveFit
 from .engine.scipy_api.curve_fit import curve_fit as curve_fit
 from .engine.sums.camera import Camera as Camera
-from .imaging.image import fit_image as fit_image
-from .imaging.selection import Selection as Selection
-from .imaging.spots import fit_spots as fit_spots
-from .imaging.voxels import fit_voxels as fit_voxels
+from .imaging.fitting.selection import Selection as Selection
+from .imaging.regions.region_fits import fit_image as fit_image
+from .imaging.spots.spot_fits import fit_spots as fit_spots
+from .imaging.voxels.voxel_fits import fit_voxels as fit_voxels
 
 models: Catalogue

@@ -21,7 +21,7 @@ from napari_imagefit.engine.core.options import Criterion
 from napari_imagefit.engine.sums import rician
 from napari_imagefit.engine.sums.noise_and_loss import terms
 from napari_imagefit.engine.sums.samples import Samples
-from napari_imagefit.imaging.recipe import Recipe
+from napari_imagefit.imaging.files.recipe import Recipe
 
 Floats = NDArray[np.float64]
 T = np.linspace(5, 160, 32)

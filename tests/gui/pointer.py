@@ -14,7 +14,7 @@ import numpy as np
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
-from napari_imagefit.gui.inspector import Inspector
+from napari_imagefit.gui.inspector.inspector import Inspector
 
 PATIENCE = 120  # s
 STEADY = 4  # rounds of events

@@ -8,8 +8,8 @@ import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox
 
-from napari_imagefit.gui.spot_docks import find_dock
-from napari_imagefit.gui.spots_dock import SpotsDock
+from napari_imagefit.gui.spots.dock import SpotsDock
+from napari_imagefit.gui.spots.docks import find_dock
 from napari_imagefit.gui.widget import ImageFitWidget
 
 LEFT = Qt.MouseButton.LeftButton

@@ -15,16 +15,16 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QMenu
 
 from napari_imagefit import models
-from napari_imagefit.gui.cursor import SHARE
-from napari_imagefit.gui.curve_plot import CURSOR, ON_SCREEN
-from napari_imagefit.gui.inspection import Inspection
-from napari_imagefit.gui.inspector import Inspector
-from napari_imagefit.gui.plotting import STYLES
-from napari_imagefit.layers.choices import Choices, Row
-from napari_imagefit.layers.inputs import freeze, run_any
-from napari_imagefit.layers.marks import CHOSEN, PINS, find_mark
-from napari_imagefit.layers.outputs import put, role_of
-from napari_imagefit.layers.request import Outcome
+from napari_imagefit.gui.inspector.inspector import Inspector
+from napari_imagefit.gui.inspector.inspector_dock import Inspection
+from napari_imagefit.gui.plots.curve_plot import CURSOR, ON_SCREEN
+from napari_imagefit.gui.plots.plotting import STYLES
+from napari_imagefit.gui.widgets.cursor import SHARE
+from napari_imagefit.layers.geometry.output_layers import put, role_of
+from napari_imagefit.layers.inspection.marks import CHOSEN, PINS, find_mark
+from napari_imagefit.layers.request.choices import Choices, Row
+from napari_imagefit.layers.request.fit_request import Outcome
+from napari_imagefit.layers.tasks.freeze import freeze, run_any
 
 from .pointer import Arrivals, canvas_of, click, drag, is_shown, move, move_once, pixel_of, until
 

@@ -9,7 +9,7 @@ from dask import array
 from qtpy.QtWidgets import QPushButton
 
 from napari_imagefit import fit_voxels
-from napari_imagefit.gui.results_section import NEEDS_MEMORY, NEEDS_NOTHING_SHARED, ResultsSection
+from napari_imagefit.gui.sections.results import NEEDS_MEMORY, NEEDS_NOTHING_SHARED, ResultsSection
 
 STACK = np.arange(6.0)[:, None] * np.arange(1.0, 5)
 

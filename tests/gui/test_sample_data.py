@@ -16,9 +16,9 @@ from scipy.spatial import cKDTree
 import napari_imagefit as nif
 from napari_imagefit.gui import sample_data
 from napari_imagefit.gui.sample_data import make_clouds, make_hubble, make_phantom, make_spots, make_trouble
-from napari_imagefit.imaging.detect import Detection, find_spots
-from napari_imagefit.imaging.photometry import photometry_table
-from napari_imagefit.imaging.simulate_spots import fluorescent_spots
+from napari_imagefit.imaging.simulation.simulate_spots import fluorescent_spots
+from napari_imagefit.imaging.spot_analysis.photometry import photometry_table
+from napari_imagefit.imaging.spots.detection import Detection, find_spots
 
 MAKERS = [make_clouds, make_phantom, make_trouble, make_spots, make_hubble]
 

@@ -12,9 +12,9 @@ from qtpy.QtCore import Qt
 from napari_imagefit import fit_spots
 from napari_imagefit.gui.sample_data import MOLECULES
 from napari_imagefit.gui.widget import ImageFitWidget
-from napari_imagefit.imaging.detect import Detection, find_spots
-from napari_imagefit.layers.outputs import is_output
-from napari_imagefit.layers.spot_detection import DETECTED, find_preview
+from napari_imagefit.imaging.spots.detection import Detection, find_spots
+from napari_imagefit.layers.geometry.output_layers import is_output
+from napari_imagefit.layers.tasks.spot_detection import DETECTED, find_preview
 
 from .spot_help import CENTRES, LEFT, choose, click_detect, click_fit, frames, preview_done, write
 

@@ -14,9 +14,9 @@ from qtpy.QtCore import QPoint
 from qtpy.QtWidgets import QFileDialog
 
 from napari_imagefit.gui.widget import ImageFitWidget
-from napari_imagefit.imaging.recipe import Recipe
-from napari_imagefit.imaging.spot_filters import SpotFilter
-from napari_imagefit.layers.spot_reader import napari_get_reader
+from napari_imagefit.imaging.files.recipe import Recipe
+from napari_imagefit.imaging.spots.filters import SpotFilter
+from napari_imagefit.layers.files.spot_reader import napari_get_reader
 
 from .spot_help import LEFT, PATIENCE, choose, click_detect, click_fit, dock_of, frames, write
 

@@ -11,12 +11,12 @@ import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication
 
-from napari_imagefit.gui.bead_view import BeadView
-from napari_imagefit.gui.spot_docks import bring_forward, find_dock
-from napari_imagefit.gui.spot_table import SpotTable, SpotTableModel
+from napari_imagefit.gui.spots.bead_view import BeadView
+from napari_imagefit.gui.spots.docks import bring_forward, find_dock
+from napari_imagefit.gui.spots.table import SpotTable, SpotTableModel
 from napari_imagefit.gui.widget import ImageFitWidget
-from napari_imagefit.imaging.spot_filters import SpotFilter
-from napari_imagefit.layers.marks import PINS, find_mark
+from napari_imagefit.imaging.spots.filters import SpotFilter
+from napari_imagefit.layers.inspection.marks import PINS, find_mark
 
 from .spot_help import LEFT, PATIENCE, choose, click_detect, click_fit, dock_of, frames, write
 

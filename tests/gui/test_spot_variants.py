@@ -10,9 +10,9 @@ import numpy as np
 from qtpy.QtCore import QPoint
 
 from napari_imagefit import fit_spots
-from napari_imagefit.gui.parameters import START
+from napari_imagefit.gui.sections.parameters import START
 from napari_imagefit.gui.widget import ImageFitWidget
-from napari_imagefit.layers.outputs import KEY
+from napari_imagefit.layers.geometry.output_layers import KEY
 
 from .spot_help import LEFT, choose, click_detect, click_fit, frames, write
 

@@ -12,9 +12,9 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QComboBox, QFileDialog, QLineEdit, QMenu, QWidget
 
 from napari_imagefit import Selection
-from napari_imagefit.gui.parameters import START, TIE
+from napari_imagefit.gui.sections.parameters import START, TIE
 from napari_imagefit.gui.widget import ImageFitWidget
-from napari_imagefit.layers.choices import Computing, Coordinates, NoiseChoice
+from napari_imagefit.layers.request.choices import Computing, Coordinates, NoiseChoice
 
 LEFT = Qt.MouseButton.LeftButton
 PATIENCE = 120_000  # ms

@@ -15,12 +15,12 @@ from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFileDialog
 
 from napari_imagefit import Status, fit_voxels
-from napari_imagefit.gui.curve_plot import MEAN
-from napari_imagefit.gui.parameters import VALUE
+from napari_imagefit.gui.plots.curve_plot import MEAN
+from napari_imagefit.gui.sections.parameters import VALUE
 from napari_imagefit.gui.widget import ImageFitWidget
-from napari_imagefit.imaging import voxel_maps
-from napari_imagefit.layers import request as requests
-from napari_imagefit.layers.outputs import is_output, role_of
+from napari_imagefit.imaging.layer_data import voxel_maps
+from napari_imagefit.layers.geometry.output_layers import is_output, role_of
+from napari_imagefit.layers.request import fit_request as requests
 
 LEFT = Qt.MouseButton.LeftButton
 PATIENCE = 120_000
@@ -151,8 +151,8 @@ def test_a_map_fills_in_is_stopped_and_goes_on(
     viewer, widget = opened
     monkeypatch.setattr(requests, "MANY_VALUES", 1000)
     for name, value in (("BETWEEN", 0.0), ("SHARE", 1e9), ("FEWEST", 4), ("BATCH_VALUES", 64)):
-        monkeypatch.setattr(f"napari_imagefit.imaging.progressive.{name}", value)
-    monkeypatch.setattr("napari_imagefit.layers.voxel_tasks.BETWEEN", 0.0)
+        monkeypatch.setattr(f"napari_imagefit.imaging.voxels.coarse_to_fine.{name}", value)
+    monkeypatch.setattr("napari_imagefit.layers.tasks.voxel_tasks.BETWEEN", 0.0)
     seen: list[int] = []
     clicked = Event()
     make = voxel_maps.unfinished_layers

@@ -12,7 +12,7 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_imagefit import Status, fit_image, fit_voxels
-from napari_imagefit.gui.parameters import FIX, LOWER, START, UPPER, VALUE
+from napari_imagefit.gui.sections.parameters import FIX, LOWER, START, UPPER, VALUE
 from napari_imagefit.gui.widget import ImageFitWidget
 
 # Compiling on a busy machine with two cores has taken 15 s.

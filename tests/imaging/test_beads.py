@@ -9,8 +9,8 @@ import pytest
 
 from napari_imagefit import FitResult, fit_spots
 from napari_imagefit.engine.core.errors import FitInputError
-from napari_imagefit.imaging import beads as module
-from napari_imagefit.imaging.beads import average_bead, bead_cuts, full_width, orthogonal_cuts
+from napari_imagefit.imaging.spot_analysis import beads as module
+from napari_imagefit.imaging.spot_analysis.beads import average_bead, bead_cuts, full_width, orthogonal_cuts
 
 TO_FWHM = 2 * np.sqrt(2 * np.log(2))
 SCALE = (0.2, 0.065, 0.065)  # µm

@@ -10,7 +10,7 @@ import pytest
 from napari_imagefit import FitResult, fit_voxels
 from napari_imagefit.engine.core.errors import FitInputError
 from napari_imagefit.engine.core.options import Criterion
-from napari_imagefit.imaging.compare import compare
+from napari_imagefit.imaging.fitting.model_comparison import compare
 
 T = np.linspace(0.1, 6, 40)
 NOISE = 0.01

@@ -9,8 +9,8 @@ import pytest
 
 from napari_imagefit import FitResult, fit_voxels
 from napari_imagefit.engine.core.errors import FitInputError
-from napari_imagefit.imaging.derived import derive
-from napari_imagefit.imaging.units import unit_of
+from napari_imagefit.imaging.fitting.derived_maps import derive
+from napari_imagefit.imaging.fitting.units import unit_of
 
 T = np.linspace(0, 5, 32)
 MANY = 3000

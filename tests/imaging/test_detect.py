@@ -10,8 +10,15 @@ import numpy as np
 import pytest
 
 from napari_imagefit.engine.core.errors import FitInputError
-from napari_imagefit.imaging.detect import Detection, find_in_frame, find_spots, iter_find_spots, pick, response
-from napari_imagefit.imaging.spot_response import keep_apart, laplacian
+from napari_imagefit.imaging.spots.detection import (
+    Detection,
+    find_in_frame,
+    find_spots,
+    iter_find_spots,
+    pick,
+    response,
+)
+from napari_imagefit.imaging.spots.log_filter import keep_apart, laplacian
 
 SHAPE = (90, 120)
 
@@ -242,7 +249,7 @@ def test_what_does_not_go_together() -> None:
 def test_the_example_runs() -> None:
     import doctest
 
-    import napari_imagefit.imaging.detect as module
+    import napari_imagefit.imaging.spots.detection as module
 
     assert doctest.testmod(module).failed == 0
     assert Path(module.__file__).name == "detect.py"

@@ -15,10 +15,10 @@ import pytest
 
 from napari_imagefit import FitResult, fit_image, fit_voxels
 from napari_imagefit.engine.core.errors import FitInputError
-from napari_imagefit.imaging import export
-from napari_imagefit.imaging.derived import DerivedMap, derive
-from napari_imagefit.imaging.export import write
-from napari_imagefit.imaging.recipe import Recipe
+from napari_imagefit.imaging.files import export
+from napari_imagefit.imaging.files.export import write
+from napari_imagefit.imaging.files.recipe import Recipe
+from napari_imagefit.imaging.fitting.derived_maps import DerivedMap, derive
 
 T = np.arange(8.0)
 GRID = (3, 4, 5)

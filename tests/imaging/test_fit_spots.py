@@ -15,9 +15,9 @@ from scipy.optimize import least_squares
 from napari_imagefit import Camera, FitResult, Flag, Model, Status, fit_spots, models
 from napari_imagefit.engine.core.errors import FitInputError
 from napari_imagefit.engine.core.programs import compiled_programs
-from napari_imagefit.imaging.run import Settings
-from napari_imagefit.imaging.spots import _can_be_moved
-from napari_imagefit.imaging.windows import find_neighbours
+from napari_imagefit.imaging.fitting.run import Settings
+from napari_imagefit.imaging.spots.spot_fits import _can_be_moved
+from napari_imagefit.imaging.spots.windows import find_neighbours
 
 NAMES = ("amplitude", "y", "x", "sigma", "offset")
 SHAPE = (84, 96)
@@ -306,7 +306,7 @@ def test_volumes(volume: FitResult) -> None:
 
 def test_every_model_with_positions_may_be_moved() -> None:
     """It takes other coordinates and other positions for the same."""
-    from napari_imagefit.imaging.centres import find_positions
+    from napari_imagefit.imaging.fitting.positions import find_positions
 
     moved = [model for model in models.values() if model.ndim > 1 and find_positions(model)]
     assert len(moved) == 10

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from napari_imagefit import Camera, FitResult, fit_spots
-from napari_imagefit.imaging.growing_noise import find_noise_line, with_growing_noise
-from napari_imagefit.imaging.localisations import write_localisations
-from napari_imagefit.imaging.photometry import photometry
+from napari_imagefit.imaging.files.localisations import write_localisations
+from napari_imagefit.imaging.spot_analysis.photometry import photometry
+from napari_imagefit.imaging.spot_analysis.signal_dependent_noise import find_noise_line, with_growing_noise
 
 RNG = np.random.default_rng(8)
 SIDE, WINDOW, SIGMA, COUNT = 21, 9, 1.3, 1500

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_imagefit import fit_voxels
-from napari_imagefit.imaging.histogram import histogram, map_names, map_values, within
+from napari_imagefit.imaging.inspection.histogram import histogram, map_names, map_values, within
 
 
 def test_counts_are_numpy_s() -> None:

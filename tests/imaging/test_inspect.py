@@ -10,10 +10,10 @@ import pytest
 from scipy.optimize import curve_fit
 
 from napari_imagefit import FitResult, Status, fit_image, fit_voxels
-from napari_imagefit.imaging.cuts import PATCH, surface_cuts
-from napari_imagefit.imaging.facts import covariance_at, facts
-from napari_imagefit.imaging.inspect import voxel_curve
-from napari_imagefit.imaging.places import FitGrid
+from napari_imagefit.imaging.fitting.fit_report import covariance_at, facts
+from napari_imagefit.imaging.inspection.curves import voxel_curve
+from napari_imagefit.imaging.inspection.fit_grid import FitGrid
+from napari_imagefit.imaging.inspection.surface_cuts import PATCH, surface_cuts
 
 T = np.linspace(8, 256, 32)
 
@@ -240,9 +240,9 @@ def test_grids_of_results_find_their_fits(clouds: FitResult, result: FitResult) 
 
 def test_of_regions_that_overlap_the_smaller_one_is_meant() -> None:
     from napari_imagefit import models
-    from napari_imagefit.imaging.image import iter_fit_regions
-    from napari_imagefit.imaging.regions import Region
-    from napari_imagefit.imaging.run import drain
+    from napari_imagefit.imaging.fitting.run import drain
+    from napari_imagefit.imaging.regions.region import Region
+    from napari_imagefit.imaging.regions.region_fits import iter_fit_regions
 
     frame = np.array([0])
     large = Region(1, np.arange(60 * 80), frame, np.array([0]))

@@ -13,13 +13,13 @@ import pytest
 from napari_imagefit import Camera, FitResult, Model, Status, fit_image, fit_voxels
 from napari_imagefit.engine.core.errors import FitInputError
 from napari_imagefit.engine.drive import run
-from napari_imagefit.imaging.image import iter_fit_image
-from napari_imagefit.imaging.lazy_arrays import MOST_BYTES, iter_pieces, piece_shape
-from napari_imagefit.imaging.lazy_plan import VoxelPlan
-from napari_imagefit.imaging.lazy_records import all_maps
-from napari_imagefit.imaging.lazy_result import LazyFitResult
-from napari_imagefit.imaging.run import Settings, drain
-from napari_imagefit.imaging.voxels import iter_fit_voxels
+from napari_imagefit.imaging.chunked.dask_result import LazyFitResult
+from napari_imagefit.imaging.chunked.plan import VoxelPlan
+from napari_imagefit.imaging.fitting.chunks import MOST_BYTES, iter_pieces, piece_shape
+from napari_imagefit.imaging.fitting.records import all_maps
+from napari_imagefit.imaging.fitting.run import Settings, drain
+from napari_imagefit.imaging.regions.region_fits import iter_fit_image
+from napari_imagefit.imaging.voxels.voxel_fits import iter_fit_voxels
 
 RNG = np.random.default_rng(0)
 T = np.linspace(0, 5, 16)
@@ -114,7 +114,7 @@ def test_voxels_are_the_same_to_the_last_bit(case: str) -> None:
 
 @pytest.mark.parametrize("case", ["nothing said", "wishes", "arrays"])
 def test_piece_by_piece_is_the_same(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("napari_imagefit.imaging.lazy_arrays.MOST_FITS", 6)
+    monkeypatch.setattr("napari_imagefit.imaging.fitting.chunks.MOST_FITS", 6)
     plain, lazy = VOXELS[case]
     mask, settings = lazy.get("mask"), Settings.of(**{k: v for k, v in lazy.items() if k != "mask"})
     steps = iter_fit_voxels(
@@ -190,7 +190,7 @@ def test_schedulers(scheduler: str) -> None:
 
 
 def test_stopping_keeps_what_was_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("napari_imagefit.imaging.lazy_arrays.MOST_FITS", 7)
+    monkeypatch.setattr("napari_imagefit.imaging.fitting.chunks.MOST_FITS", 7)
     watch = Watch()
     stack = chunked(STACK, 16, 1, 7).map_blocks(watch, dtype=STACK.dtype, meta=np.empty((0, 0, 0)))
     done = 0

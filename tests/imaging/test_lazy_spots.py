@@ -14,11 +14,11 @@ import pytest
 from napari_imagefit import Camera, FitResult, Flag, Status, fit_spots
 from napari_imagefit.engine.core.errors import FitInputError
 from napari_imagefit.engine.drive import run
-from napari_imagefit.imaging.lazy_records import all_maps
-from napari_imagefit.imaging.lazy_result import LazyFitResult
-from napari_imagefit.imaging.lazy_spot_plan import SpotPlan
-from napari_imagefit.imaging.run import Settings, drain
-from napari_imagefit.imaging.spots import iter_fit_spots
+from napari_imagefit.imaging.chunked.dask_result import LazyFitResult
+from napari_imagefit.imaging.chunked.spot_plan import SpotPlan
+from napari_imagefit.imaging.fitting.records import all_maps
+from napari_imagefit.imaging.fitting.run import Settings, drain
+from napari_imagefit.imaging.spots.spot_fits import iter_fit_spots
 
 RNG = np.random.default_rng(0)
 SHAPE = (3, 40, 50)
@@ -113,7 +113,7 @@ def test_counts(noise: str) -> None:
 
 
 def test_a_piece_for_few_spots(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("napari_imagefit.imaging.lazy_arrays.MOST_FITS", 7)
+    monkeypatch.setattr("napari_imagefit.imaging.fitting.chunks.MOST_FITS", 7)
     expected = fit_spots(STACK, POINTS, "gaussian_2d", window=WINDOW)
     result = fit_spots(chunked(STACK, 3, 40, 50), POINTS, "gaussian_2d", window=WINDOW)
     assert result.params["x"].chunks == ((7, 7, 7, 7, 7, 5),)
@@ -201,7 +201,7 @@ def test_memory_is_that_of_a_few_frames() -> None:
 
 
 def test_stopping_keeps_what_was_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("napari_imagefit.imaging.lazy_arrays.MOST_FITS", 5)
+    monkeypatch.setattr("napari_imagefit.imaging.fitting.chunks.MOST_FITS", 5)
     done = 0
 
     def note(n: int, _: int) -> None:

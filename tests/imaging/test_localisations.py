@@ -12,8 +12,8 @@ import pytest
 
 from napari_imagefit import FitResult, fit_spots
 from napari_imagefit.engine.core.errors import FitInputError
-from napari_imagefit.imaging import localisations as module
-from napari_imagefit.imaging.localisations import read_localisations, write_localisations
+from napari_imagefit.imaging.files import localisations as module
+from napari_imagefit.imaging.files.localisations import read_localisations, write_localisations
 
 SHAPE = (2, 40, 60)
 POINTS = np.array([(0, 10, 12), (0, 28, 30), (1, 11, 14), (1, 29, 46)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_imagefit.imaging.neighbours import any_around, around, lower_quartile_around, weighted_median
+from napari_imagefit.imaging.voxels.neighbours import any_around, around, lower_quartile_around, weighted_median
 
 
 @pytest.mark.parametrize(

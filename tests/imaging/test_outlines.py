@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from napari_imagefit import models
-from napari_imagefit.imaging.maps import COLOURS
-from napari_imagefit.imaging.outlines import find_ellipses
+from napari_imagefit.imaging.layer_data.maps import COLOURS
+from napari_imagefit.imaging.layer_data.outlines import find_ellipses
 
 
 def test_every_surface_with_a_width_has_an_outline_and_a_colour() -> None:

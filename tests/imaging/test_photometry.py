@@ -10,10 +10,10 @@ import pytest
 
 from napari_imagefit import Camera, FitResult, fit_spots
 from napari_imagefit.engine.core.errors import FitInputError
-from napari_imagefit.imaging import crlb as crlb_module
-from napari_imagefit.imaging import photometry as photometry_module
-from napari_imagefit.imaging.crlb import crlb
-from napari_imagefit.imaging.photometry import photometry, photometry_table
+from napari_imagefit.imaging.spot_analysis import crlb as crlb_module
+from napari_imagefit.imaging.spot_analysis import photometry as photometry_module
+from napari_imagefit.imaging.spot_analysis.crlb import crlb
+from napari_imagefit.imaging.spot_analysis.photometry import photometry, photometry_table
 
 SHAPE = (40, 60)
 POINTS = np.array([(10, 12), (11, 30), (28, 14), (29, 46)])

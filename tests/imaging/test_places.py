@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_imagefit.imaging.places import FitGrid
-from napari_imagefit.imaging.regions import find_regions
+from napari_imagefit.imaging.inspection.fit_grid import FitGrid
+from napari_imagefit.imaging.regions.region import find_regions
 
 
 def test_the_surface_nearest_to_a_sample() -> None:

@@ -10,9 +10,14 @@ import pytest
 from napari_imagefit import FitResult, Status, fit_voxels, models
 from napari_imagefit.engine.core.errors import FitInputError
 from napari_imagefit.engine.core.progress import Progress
-from napari_imagefit.imaging import progressive
-from napari_imagefit.imaging.progressive import coarse_steps, interpolate, iter_fit_voxels_progressively, on_grid
-from napari_imagefit.imaging.run import Run, Settings
+from napari_imagefit.imaging.fitting.run import Run, Settings
+from napari_imagefit.imaging.voxels import coarse_to_fine as progressive
+from napari_imagefit.imaging.voxels.coarse_to_fine import (
+    coarse_steps,
+    interpolate,
+    iter_fit_voxels_progressively,
+    on_grid,
+)
 
 T = np.linspace(0, 5, 32)
 GRID = (40, 44)

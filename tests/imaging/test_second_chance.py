@@ -10,10 +10,10 @@ import pytest
 
 from napari_imagefit import FitResult, Model, Status, fit_image, fit_voxels, models
 from napari_imagefit.engine.core.errors import FitInputError
-from napari_imagefit.imaging.better import copy, failed, is_better
-from napari_imagefit.imaging.neighbours import neighbour_starts
-from napari_imagefit.imaging.run import Settings
-from napari_imagefit.imaging.second_chance import iter_refit, places_to_refit, refit, wider_bounds
+from napari_imagefit.imaging.fitting.run import Settings
+from napari_imagefit.imaging.voxels.best_attempt import copy, failed, is_better
+from napari_imagefit.imaging.voxels.neighbours import neighbour_starts
+from napari_imagefit.imaging.voxels.refit import iter_refit, places_to_refit, refit, wider_bounds
 
 T = np.linspace(0, 5, 32)
 STATE = ("params", "stderr", "solution", "start", "at_bound")

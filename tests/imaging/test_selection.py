@@ -12,7 +12,7 @@ import pytest
 
 from napari_imagefit import FitResult, Flag, Selection, Status, fit_voxels
 from napari_imagefit.engine.core.errors import FitInputError
-from napari_imagefit.imaging.recipe import Recipe
+from napari_imagefit.imaging.files.recipe import Recipe
 
 T = np.linspace(0, 5, 32)
 EVERYTHING = Selection(1, 2, ((1.0, 1.3), (4.2, 4.5)), noise_floor=0.4, saturation=2.5, min_signal=0.9)

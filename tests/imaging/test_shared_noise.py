@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_imagefit.imaging.shared_noise import covariance_in_common
+from napari_imagefit.imaging.spot_analysis.shared_covariance import covariance_in_common
 
 RNG = np.random.default_rng(4)
 FITS, SAMPLES, OWN, SHARED = 6, 30, (0, 2, 3), (1, 4)

@@ -7,7 +7,7 @@ import pytest
 
 import napari_imagefit as nif
 from napari_imagefit.engine.core.errors import FitInputError
-from napari_imagefit.imaging.simulate import Simulated, cold_clouds, multi_echo_phantom, simulate
+from napari_imagefit.imaging.simulation.simulate import Simulated, cold_clouds, multi_echo_phantom, simulate
 
 Y, X = np.arange(12.0), 0.5 * np.arange(17.0)
 ROUND = {"amplitude": 2.0, "y": [5.0, 6.0, 7.0], "x": 4.0, "sigma": 1.5, "offset": 0.5}

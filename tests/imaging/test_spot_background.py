@@ -10,11 +10,11 @@ import pytest
 
 from napari_imagefit import FitResult, Flag, fit_spots, models
 from napari_imagefit.engine.core.errors import FitInputError
-from napari_imagefit.imaging.lazy_transport import receive, send
-from napari_imagefit.imaging.recipe import Recipe
-from napari_imagefit.imaging.run import Settings
-from napari_imagefit.imaging.spot_background import surface_of, with_background
-from napari_imagefit.imaging.spots import moved_positions
+from napari_imagefit.imaging.chunked.model_pickling import receive, send
+from napari_imagefit.imaging.files.recipe import Recipe
+from napari_imagefit.imaging.fitting.run import Settings
+from napari_imagefit.imaging.spots.background import surface_of, with_background
+from napari_imagefit.imaging.spots.spot_fits import moved_positions
 
 SHAPE = (60, 70)
 CENTRES = np.array([(12.3, 14.8), (30.6, 40.1), (45.2, 20.4), (2.1, 50.2)])

@@ -12,12 +12,12 @@ from scipy.optimize import least_squares
 
 from napari_imagefit import FitResult, Flag, Status, fit_spots
 from napari_imagefit.engine.core.errors import FitInputError
-from napari_imagefit.imaging.beads import average_bead, orthogonal_cuts
-from napari_imagefit.imaging.crlb import crlb
-from napari_imagefit.imaging.localisations import read_localisations, write_localisations
-from napari_imagefit.imaging.recipe import Recipe
-from napari_imagefit.imaging.spot_groups import find_groups
-from napari_imagefit.imaging.windows import find_windows
+from napari_imagefit.imaging.files.localisations import read_localisations, write_localisations
+from napari_imagefit.imaging.files.recipe import Recipe
+from napari_imagefit.imaging.spot_analysis.beads import average_bead, orthogonal_cuts
+from napari_imagefit.imaging.spot_analysis.crlb import crlb
+from napari_imagefit.imaging.spots.grouping import find_groups
+from napari_imagefit.imaging.spots.windows import find_windows
 
 SHAPE, WINDOW = (70, 80), 9
 Y, X = np.indices(SHAPE)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from napari_imagefit import fit_spots
 from napari_imagefit.engine.core.errors import FitInputError
 from napari_imagefit.engine.core.status import Flag
-from napari_imagefit.imaging.beads import average_bead, orthogonal_cuts
-from napari_imagefit.imaging.recipe import Recipe
-from napari_imagefit.imaging.spot_cuts import spot_picture
+from napari_imagefit.imaging.files.recipe import Recipe
+from napari_imagefit.imaging.inspection.spot_cuts import spot_picture
+from napari_imagefit.imaging.spot_analysis.beads import average_bead, orthogonal_cuts
 
 POINTS = np.array([[12.0, 14.0], [20.0, 31.0], [2.0, 45.0], [25.0, 7.0]])
 WINDOW = (9, 11)

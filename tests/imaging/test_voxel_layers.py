@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_imagefit import FitResult, fit_voxels
-from napari_imagefit.imaging.better import copy
+from napari_imagefit.imaging.voxels.best_attempt import copy
 
 T = np.arange(8.0)
 

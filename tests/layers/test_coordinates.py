@@ -9,8 +9,8 @@ import pytest
 from napari.layers import Image
 
 from napari_imagefit.engine.core.errors import FitInputError
-from napari_imagefit.layers.choices import Coordinates
-from napari_imagefit.layers.coordinates import parse_numbers, parse_ranges, read_columns, resolve
+from napari_imagefit.layers.request.choices import Coordinates
+from napari_imagefit.layers.request.coordinates import parse_numbers, parse_ranges, read_columns, resolve
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from napari.layers import Image, Shapes
 
 from napari_imagefit import Status, fit_image, fit_voxels, models
 from napari_imagefit.engine.core.progress import Progress
-from napari_imagefit.layers.choices import Choices, Coordinates, Row
-from napari_imagefit.layers.inputs import freeze, run_any
-from napari_imagefit.layers.request import Outcome, Request
+from napari_imagefit.layers.request.choices import Choices, Coordinates, Row
+from napari_imagefit.layers.request.fit_request import Outcome, Request
+from napari_imagefit.layers.tasks.freeze import freeze, run_any
 
 T = np.linspace(0, 5, 16)
 RNG = np.random.default_rng(0)
@@ -68,7 +68,7 @@ def by_role(outcome: Outcome) -> dict[str, Any]:
 
 
 def test_voxels_of_a_dask_layer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("napari_imagefit.imaging.lazy_arrays.MOST_FITS", 7)
+    monkeypatch.setattr("napari_imagefit.imaging.fitting.chunks.MOST_FITS", 7)
     stack, watch = watched(STACK, 16, 1, 7)
     layer = Image(stack, contrast_limits=(0, 4), cache=False)
     request = freeze(
@@ -94,7 +94,7 @@ def test_voxels_of_a_dask_layer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_frames_of_a_dask_layer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("napari_imagefit.imaging.lazy_arrays.MOST_FITS", 1)
+    monkeypatch.setattr("napari_imagefit.imaging.fitting.chunks.MOST_FITS", 1)
     frames, watch = watched(FRAMES, 1, 12, 16)
     layer = Image(frames, contrast_limits=(0, 4), cache=False)
     square = Shapes([[[2, 3], [2, 13], [10, 13], [10, 3]], [[0, 0], [0, 15], [11, 15], [11, 0]]], name="ROI")
@@ -116,7 +116,7 @@ def test_frames_of_a_dask_layer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_only_the_frame_on_screen_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("napari_imagefit.imaging.lazy_arrays.MOST_FITS", 1)
+    monkeypatch.setattr("napari_imagefit.imaging.fitting.chunks.MOST_FITS", 1)
     frames, watch = watched(FRAMES, 1, 12, 16)
     layer = Image(frames, contrast_limits=(0, 4), cache=False)
     request = freeze(choices(layer, "region", "gaussian_2d", frames="current", current=(3, 0, 0)))

@@ -11,7 +11,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Layer, Points, Shapes
 from napari.utils.transforms import Affine
 
-from napari_imagefit.layers.geometry import (
+from napari_imagefit.layers.geometry.transforms import (
     AxisCoordinates,
     axis_coordinates,
     coordinate_to_index,

@@ -11,9 +11,9 @@ from napari.layers import Image, Labels, Shapes
 
 from napari_imagefit import models
 from napari_imagefit.engine.core.errors import FitInputError
-from napari_imagefit.layers.choices import Choices, Coordinates, Row
-from napari_imagefit.layers.inputs import freeze, layer_units
-from napari_imagefit.layers.request import Request
+from napari_imagefit.layers.request.choices import Choices, Coordinates, Row
+from napari_imagefit.layers.request.fit_request import Request
+from napari_imagefit.layers.tasks.freeze import freeze, layer_units
 
 SQUARE = [[2, 3], [2, 17], [12, 17], [12, 3]]
 

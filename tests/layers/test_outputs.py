@@ -11,11 +11,19 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels, Shapes
 
 from napari_imagefit import FitResult, Status, fit_image, fit_voxels, models
-from napari_imagefit.layers.choices import Choices, Coordinates, Row
-from napari_imagefit.layers.geometry import data_to_world
-from napari_imagefit.layers.inputs import freeze, run_any
-from napari_imagefit.layers.outputs import Output, is_output, map_transform, put, remove_stale, role, shown_roles
-from napari_imagefit.layers.request import Outcome, Request
+from napari_imagefit.layers.geometry.output_layers import (
+    Output,
+    is_output,
+    map_transform,
+    put,
+    remove_stale,
+    role,
+    shown_roles,
+)
+from napari_imagefit.layers.geometry.transforms import data_to_world
+from napari_imagefit.layers.request.choices import Choices, Coordinates, Row
+from napari_imagefit.layers.request.fit_request import Outcome, Request
+from napari_imagefit.layers.tasks.freeze import freeze, run_any
 
 pytestmark = pytest.mark.filterwarnings("ignore:Non-orthogonal slicing:UserWarning")
 

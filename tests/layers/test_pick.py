@@ -15,15 +15,15 @@ from napari.components import ViewerModel
 from napari.layers import Image, Layer
 
 from napari_imagefit import FitResult, models
-from napari_imagefit.imaging.places import FitGrid
-from napari_imagefit.layers.choices import Choices, Row
-from napari_imagefit.layers.geometry import data_to_world
-from napari_imagefit.layers.inputs import freeze, run_any
-from napari_imagefit.layers.marks import CHOSEN, PINS, Pin, find_mark, show_chosen, show_pins
-from napari_imagefit.layers.naming import axis_titles, place_title
-from napari_imagefit.layers.outputs import put, role_of
-from napari_imagefit.layers.pick import Sight, pick, pick_in
-from napari_imagefit.layers.request import Outcome, Request
+from napari_imagefit.imaging.inspection.fit_grid import FitGrid
+from napari_imagefit.layers.geometry.output_layers import put, role_of
+from napari_imagefit.layers.geometry.transforms import data_to_world
+from napari_imagefit.layers.inspection.marks import CHOSEN, PINS, Pin, find_mark, show_chosen, show_pins
+from napari_imagefit.layers.inspection.pick import Sight, pick, pick_in
+from napari_imagefit.layers.request.choices import Choices, Row
+from napari_imagefit.layers.request.fit_request import Outcome, Request
+from napari_imagefit.layers.request.naming import axis_titles, place_title
+from napari_imagefit.layers.tasks.freeze import freeze, run_any
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Non-orthogonal slicing:UserWarning"),

@@ -9,13 +9,8 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer, Shapes
 
-from napari_imagefit.imaging.outlines import ellipse_vertices
-from napari_imagefit.layers.regions import (
-    RegionError,
-    labels_on_image,
-    shape_mask,
-    shapes_masks,
-)
+from napari_imagefit.imaging.layer_data.outlines import ellipse_vertices
+from napari_imagefit.layers.geometry.drawn_regions import RegionError, labels_on_image, shape_mask, shapes_masks
 
 pytestmark = pytest.mark.filterwarnings("ignore:Non-orthogonal slicing:UserWarning")
 

@@ -11,11 +11,11 @@ from napari.layers import Image, Labels
 
 from napari_imagefit import Selection, models
 from napari_imagefit.engine.core.errors import FitInputError
-from napari_imagefit.layers.choices import Choices, Computing, NoiseChoice, Row
-from napari_imagefit.layers.inputs import freeze
-from napari_imagefit.layers.paint import find_paint, paint_layer, painted
-from napari_imagefit.layers.per_voxel import values_on_grid
-from napari_imagefit.layers.request import Request
+from napari_imagefit.layers.geometry.per_voxel import values_on_grid
+from napari_imagefit.layers.request.choices import Choices, Computing, NoiseChoice, Row
+from napari_imagefit.layers.request.fit_request import Request
+from napari_imagefit.layers.request.paint import find_paint, paint_layer, painted
+from napari_imagefit.layers.tasks.freeze import freeze
 
 DECAY = "exponential_decay"
 RNG = np.random.default_rng(2)

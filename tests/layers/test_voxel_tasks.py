@@ -17,17 +17,17 @@ from napari.layers import Image
 
 from napari_imagefit import Selection, Status, fit_voxels, models
 from napari_imagefit.engine.core.errors import FitInputError
-from napari_imagefit.imaging.reasons import reason_labels
-from napari_imagefit.layers import request as requests
-from napari_imagefit.layers.choices import Choices, Row
-from napari_imagefit.layers.export import formats_for, write_outcome
-from napari_imagefit.layers.geometry import to_data
-from napari_imagefit.layers.inputs import freeze, run_any
-from napari_imagefit.layers.outputs import keep, put, remove_stale, role, role_of, shown_roles
-from napari_imagefit.layers.reasons import go_to, reasons_of
-from napari_imagefit.layers.request import Outcome, Request, Showing, Task, answer
-from napari_imagefit.layers.script import as_python
-from napari_imagefit.layers.voxel_tasks import (
+from napari_imagefit.imaging.fitting.status_labels import reason_labels
+from napari_imagefit.layers.files.export import formats_for, write_outcome
+from napari_imagefit.layers.files.script import as_python
+from napari_imagefit.layers.geometry.output_layers import keep, put, remove_stale, role, role_of, shown_roles
+from napari_imagefit.layers.geometry.transforms import to_data
+from napari_imagefit.layers.inspection.reasons import go_to, reasons_of
+from napari_imagefit.layers.request import fit_request as requests
+from napari_imagefit.layers.request.choices import Choices, Row
+from napari_imagefit.layers.request.fit_request import Outcome, Request, Showing, Task, answer
+from napari_imagefit.layers.tasks.freeze import freeze, run_any
+from napari_imagefit.layers.tasks.voxel_tasks import (
     add_map,
     check_expression,
     compare_with,
@@ -181,11 +181,11 @@ def test_a_comparison_of_two_models(fitted: Outcome) -> None:
 
 def test_a_large_map_fills_in_and_goes_on_where_it_was_stopped(image: Image, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(requests, "MANY_VALUES", 1000)
-    monkeypatch.setattr("napari_imagefit.layers.voxel_tasks.BETWEEN", 0.0)
-    monkeypatch.setattr("napari_imagefit.imaging.progressive.BETWEEN", 0.0)
-    monkeypatch.setattr("napari_imagefit.imaging.progressive.SHARE", 1e9)
-    monkeypatch.setattr("napari_imagefit.imaging.progressive.FEWEST", 4)
-    monkeypatch.setattr("napari_imagefit.imaging.progressive.BATCH_VALUES", 64)
+    monkeypatch.setattr("napari_imagefit.layers.tasks.voxel_tasks.BETWEEN", 0.0)
+    monkeypatch.setattr("napari_imagefit.imaging.voxels.coarse_to_fine.BETWEEN", 0.0)
+    monkeypatch.setattr("napari_imagefit.imaging.voxels.coarse_to_fine.SHARE", 1e9)
+    monkeypatch.setattr("napari_imagefit.imaging.voxels.coarse_to_fine.FEWEST", 4)
+    monkeypatch.setattr("napari_imagefit.imaging.voxels.coarse_to_fine.BATCH_VALUES", 64)
     request = request_for(image)
     assert request.coarse_to_fine
     viewer = ViewerModel()
@@ -335,7 +335,7 @@ def test_the_script_gives_the_same_numbers(
     background = Image(np.linspace(0.9, 1.1, 63).reshape(7, 9), name="background", scale=(2, 2), units=("um", "um"))
     from napari.layers import Labels
 
-    from napari_imagefit.layers.choices import Computing, NoiseChoice
+    from napari_imagefit.layers.request.choices import Computing, NoiseChoice
 
     region = np.zeros((7, 9), int)
     region[1:6, 2:8] = 1

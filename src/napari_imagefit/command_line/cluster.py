@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.core.errors import FitEngineError, FitInputError
-from ..imaging.lazy_arrays import Slices
-from ..imaging.lazy_blocks import fit_piece
-from ..imaging.lazy_plan import Cut, Plan
-from ..imaging.lazy_records import unpack
-from ..imaging.store import ResultStore
-from ..imaging.store_inputs import StoredArray, need
+from ..imaging.chunked.dask_tasks import fit_piece
+from ..imaging.chunked.plan import Cut, Plan
+from ..imaging.files.stored_arrays import StoredArray, need
+from ..imaging.files.zarr_store import ResultStore
+from ..imaging.fitting.chunks import Slices
+from ..imaging.fitting.records import unpack
 from .progress import show_progress
 
 # Pieces for each thread of the workers that are under way: one is fitted, the next is read.

@@ -10,11 +10,11 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ..engine.core.errors import FitInputError
-from ..imaging.lazy_arrays import Slices
-from ..imaging.lazy_plan import Plan
-from ..imaging.recipe import Recipe
-from ..imaging.store import ResultStore
-from ..imaging.store_inputs import StoredArray, need, open_stored
+from ..imaging.chunked.plan import Plan
+from ..imaging.files.recipe import Recipe
+from ..imaging.files.stored_arrays import StoredArray, need, open_stored
+from ..imaging.files.zarr_store import ResultStore
+from ..imaging.fitting.chunks import Slices
 from .progress import show_progress
 
 Say = Callable[[str], object]

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QFileDialog
 
-from ..imaging.formats import FORMATS
-from ..layers.export import formats_for, write_outcome
-from .spot_files import ask_for_spots
+from ..imaging.files.formats import FORMATS
+from ..layers.files.export import formats_for, write_outcome
+from .spots.files import ask_for_spots
 
 if TYPE_CHECKING:
     from napari.layers import Layer
     from qtpy.QtWidgets import QWidget
 
-    from ..layers.request import Outcome
+    from ..layers.request.fit_request import Outcome
 
 
 def ask_where(parent: QWidget, outcome: Outcome, layer: Layer | None) -> Callable[[], list[Path]] | None:

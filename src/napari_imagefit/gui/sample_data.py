@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..engine.results.fit_result import LayerTuple
-    from ..imaging.simulate import Axis
+    from ..imaging.simulation.simulate import Axis
 
 Corners = list[list[float]]
 # Some maxima of the noise are above 5.
@@ -37,7 +37,7 @@ def make_clouds() -> list[LayerTuple]:
     >>> kind, data.shape, options["scale"]
     ('image', (12, 192, 256), (1.0, 3.2, 3.2))
     """
-    from ..imaging.simulate import cold_clouds
+    from ..imaging.simulation.simulate import cold_clouds
 
     clouds = cold_clouds()
     options = {
@@ -64,7 +64,7 @@ def make_phantom() -> list[LayerTuple]:
     >>> kind, data.shape, options["scale"], options["translate"]
     ('image', (32, 128, 128), (8.0, 100.0, 100.0), (8.0, 0.0, 0.0))
     """
-    from ..imaging.simulate import multi_echo_phantom
+    from ..imaging.simulation.simulate import multi_echo_phantom
 
     phantom = multi_echo_phantom()
     image = {
@@ -97,7 +97,7 @@ def make_trouble() -> list[LayerTuple]:
     >>> kind, data.shape, options["units"]
     ('image', (32, 256, 256), ('ms', 'pixel', 'pixel'))
     """
-    from ..imaging.phantom import troubled_phantom
+    from ..imaging.simulation.phantom import troubled_phantom
 
     phantom = troubled_phantom()
     options = {
@@ -123,7 +123,7 @@ def make_spots() -> list[LayerTuple]:
     >>> kind, data.shape, options["scale"]
     ('image', (24, 128, 160), (1.0, 0.1, 0.1))
     """
-    from ..imaging.simulate_spots import fluorescent_spots
+    from ..imaging.simulation.simulate_spots import fluorescent_spots
 
     film = fluorescent_spots()
     camera = {name: float(getattr(film.camera, name)) for name in ("gain", "offset", "read_noise")}

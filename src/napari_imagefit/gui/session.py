@@ -18,10 +18,10 @@ from qtpy.QtCore import QTimer
 
 from .._lazy import imported
 from ..engine.core.progress import Progress
-from ..imaging.lazy_arrays import is_dask
-from ..layers.inputs import run_any
-from ..layers.outputs import Output, put, remove_stale, role, role_of
-from ..layers.request import Outcome, Request, Showing, Stop, Task, answer
+from ..imaging.fitting.chunks import is_dask
+from ..layers.geometry.output_layers import Output, put, remove_stale, role, role_of
+from ..layers.request.fit_request import Outcome, Request, Showing, Stop, Task, answer
+from ..layers.tasks.freeze import run_any
 
 if TYPE_CHECKING:
     from napari.components import LayerList
@@ -34,7 +34,7 @@ HEAD_START = 40  # ms in which the window draws the click before a worker starts
 
 def _load() -> None:
     imported("jax.numpy")
-    for name in ("napari_imagefit.engine.drive.wide", "napari_imagefit.imaging.voxels"):
+    for name in ("napari_imagefit.engine.drive.wide", "napari_imagefit.imaging.voxels.voxel_fits"):
         importlib.import_module(name)
 
 

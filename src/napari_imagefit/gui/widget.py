@@ -12,37 +12,37 @@ from qtpy.QtWidgets import QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidge
 from ..engine.core.errors import FitInputError
 from ..engine.core.progress import Progress
 from ..engine.results.fit_result import FitResult
-from ..layers.choices import Choices
-from ..layers.inputs import freeze
-from ..layers.outputs import shown_roles
-from ..layers.request import Outcome, Request
-from ..layers.voxel_tasks import run_mean
-from .column import Column
-from .data_section import DataSection
-from .docked import Docked
-from .drawing import show_plane
-from .fit_bar import FitBar
-from .follow_ups import FollowUps
-from .forms import Fold
-from .gathering import SAMPLE, begin_drawing, choices_of, index_on_screen, set_up, take_back, units_of
-from .inspection import Inspection
-from .model_section import ModelSection
-from .options_section import OptionsSection, options_fold
-from .parameters import ParameterTable
-from .region_section import RegionSection
-from .results_section import ResultsSection
-from .samples_section import SamplesSection, samples_fold
+from ..layers.geometry.output_layers import shown_roles
+from ..layers.request.choices import Choices
+from ..layers.request.fit_request import Outcome, Request
+from ..layers.tasks.freeze import freeze
+from ..layers.tasks.voxel_tasks import run_mean
+from .collect_choices import SAMPLE, begin_drawing, choices_of, index_on_screen, set_up, take_back, units_of
+from .inspector.inspector_dock import Inspection
+from .messages import describe_mean, describe_outcome
+from .result_actions import FollowUps
+from .sections.data import DataSection
+from .sections.fit_bar import FitBar
+from .sections.model import ModelSection
+from .sections.options import OptionsSection, options_fold
+from .sections.parameters import ParameterTable
+from .sections.region import RegionSection
+from .sections.results import ResultsSection
+from .sections.samples import SamplesSection, samples_fold
 from .session import Session
-from .spot_work import SpotWork
-from .values import values_shown
-from .words import describe_mean, describe_outcome
+from .shown_values import values_shown
+from .spots.controller import SpotWork
+from .widgets.dock_widget import Docked
+from .widgets.drawing import show_plane
+from .widgets.forms import Fold
+from .widgets.scroll_column import Column
 
 if TYPE_CHECKING:
     from napari.layers import Image
     from napari.viewer import Viewer
 
-    from ..imaging.detect import Detection
-    from ..layers.choices import NoiseChoice
+    from ..imaging.spots.detection import Detection
+    from ..layers.request.choices import NoiseChoice
 
 SETTLED = 400  # ms without another choice
 ROOM = 150  # ms in which a section that has just opened takes its place

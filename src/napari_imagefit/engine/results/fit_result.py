@@ -73,7 +73,7 @@ class FitResult:
         the latter each fit counts its share in the degrees of freedom.
     attempt : int array, ``(*grid,)``
         How each fit got its answer: 0 in the first try, 1 from its neighbours, 2 from global starts, 3 within wider
-        bounds; see `napari_imagefit.imaging.second_chance`.
+        bounds; see `napari_imagefit.imaging.voxels.refit`.
     model : Model
     seconds : float
     device : str

@@ -1,0 +1,210 @@
+"""What the buttons under a result do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from psygnal import Signal
+from qtpy.QtGui import QGuiApplication
+
+from ..catalogue import models
+from ..engine.core.errors import FitInputError
+from ..imaging.fitting.status_labels import CONVERGED_LABEL, Reason
+from ..layers.files.script import as_python
+from ..layers.geometry.output_layers import keep, role_of, shown_roles
+from ..layers.inspection.reasons import go_to
+from ..layers.request.fit_request import Outcome, Stop, Task
+from ..layers.request.paint import LEAVE_OUT, NAMES, REFIT, find_paint, paint_layer, painted
+from ..layers.tasks.voxel_tasks import add_map, check_expression, compare_with, refit, refit_painted, run_voxels
+from .export_dialog import ask_where
+from .sections.results import ResultsSection
+from .session import Session
+from .widgets.latest_worker import Latest
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+    from napari.viewer import Viewer
+
+GOLDEN = 0.381966  # of a whole: steps of it visit everything, no two next to each other
+
+
+class FollowUps:
+    """Between the section Results, the session, and the last outcome.
+
+    Parameters
+    ----------
+    viewer : Viewer
+    section : ResultsSection
+    session : Session
+    """
+
+    said = Signal(str, bool)  # a sentence, and whether it is a problem
+
+    def __init__(self, viewer: Viewer, section: ResultsSection, session: Session) -> None:
+        self._viewer, self._section, self._session = viewer, section, session
+        self._visited: dict[int, int] = {}
+        self.outcome: Outcome | None = None
+        # a large table takes seconds to write
+        self.exports = Latest(lambda write: write(), section)
+        self.exports.done.connect(lambda _, written: self._on_exported(written))
+        self.exports.refused.connect(self._on_not_exported)
+
+        section.refit.connect(lambda: self._start(lambda outcome: partial(refit, outcome)))
+        section.go_on.connect(lambda: self._start(_resume))
+        section.add_map.connect(self._on_map)
+        section.compare.connect(self._on_compare)
+        section.paint.connect(self._paint)
+        section.refit_painted.connect(self._on_painted)
+        section.keep.connect(self._keep)
+        section.export.connect(self._export)
+        section.copy_script.connect(self._copy)
+        section.reasons.chosen.connect(self._go_to)
+
+    def take(self, outcome: Outcome) -> None:
+        """The outcome that the buttons are about from now on."""
+        self.outcome = outcome
+        self._visited = {}
+        assert outcome.result is not None
+        self._section.show_result(outcome.result)
+        self._section.set_painting(find_paint(self._viewer.layers, outcome.request.group) is not None)
+
+    def forget(self) -> None:
+        """There is no outcome any more, or not of what is chosen."""
+        self.outcome = None
+
+    def stop(self) -> None:
+        """Say nothing any more; what is being written is written to its end."""
+        self.exports.forget()
+
+    def _start(self, task: Callable[[Outcome], Callable[[Stop], Task]], *, stoppable: bool = True) -> None:
+        """Run a task on the last outcome, whose layers may have come or gone since."""
+        if self.outcome is None:
+            return
+        shown = shown_roles(self._viewer.layers, self.outcome.request.group)
+        outcome = replace(self.outcome, request=replace(self.outcome.request, shown=shown))
+        try:
+            steps = task(outcome)
+        except FitInputError as error:
+            self.said.emit(str(error), True)
+            return
+        self._session.start(outcome.request, steps, stoppable=stoppable)
+
+    def _on_map(self, expression: str) -> None:
+        def task(outcome: Outcome) -> Callable[[Stop], Task]:
+            check_expression(outcome, expression)
+            return partial(add_map, outcome, expression)
+
+        self._start(task)
+
+    def _on_compare(self, name: str) -> None:
+        # half a comparison is none
+        self._start(lambda outcome: partial(compare_with, outcome, models.find(name)), stoppable=False)
+
+    def _on_painted(self) -> None:
+        def task(outcome: Outcome) -> Callable[[Stop], Task]:
+            layer = find_paint(self._viewer.layers, outcome.request.group)
+            assert outcome.result is not None
+            if layer is None:
+                raise FitInputError("There is no layer that was painted; click 'Paint voxels', and paint in it.")
+            labels = painted(layer, outcome.result.shape)
+            fitted = outcome.result.n_used > 0
+            again: NDArray[np.bool_] = (labels == REFIT) & fitted
+            left: NDArray[np.bool_] = (labels == LEAVE_OUT) & fitted
+            if not (again.any() or left.any()):
+                raise FitInputError(
+                    f"Nothing that was fitted is painted in {layer.name!r}; paint with 1 what is to be fitted again, "
+                    "with 2 what is to be left out."
+                )
+            return partial(refit_painted, outcome, again, left)
+
+        self._start(task)
+
+    def _paint(self) -> None:
+        if self.outcome is None or self.outcome.result is None:
+            return
+        request, layers = self.outcome.request, self._viewer.layers
+        layer = find_paint(layers, request.group)
+        if layer is None:
+            data, options, _ = paint_layer(request, self.outcome.result.shape)
+            layer = self._viewer.add_labels(data, **options)
+        layers.selection.active = layer
+        layer.mode, layer.selected_label = "paint", REFIT
+        layer.brush_size = max(1, round(min(self.outcome.result.shape[-2:]) / 40))
+        self._section.set_painting(True)
+        self.said.emit(
+            f"Paint with label {REFIT} what is to be fitted again, with {LEAVE_OUT} what is to be left out "
+            f"({NAMES[LEAVE_OUT]}); then click 'Refit painted'.",
+            False,
+        )
+
+    def _keep(self) -> None:
+        if self.outcome is None:
+            return
+        n = keep(self._viewer.layers, self.outcome.request.group)
+        self.said.emit(f"{n} layers kept as they are; the next fit makes new ones.", False)
+
+    def _export(self) -> None:
+        if self.outcome is None or self.outcome.result is None:
+            return
+        write = ask_where(self._section, self.outcome, self._fitted_layer())
+        if write is not None:
+            self._section.set_exporting(True)
+            self.exports.ask(write)
+
+    def _on_exported(self, written: list[Path]) -> None:
+        self._section.set_exporting(False)
+        others = f" and {len(written) - 1} more" if len(written) > 1 else ""
+        self.said.emit(f"Exported to {written[0]}{others}, the recipe beside.", False)
+
+    def _on_not_exported(self, why: str) -> None:
+        self._section.set_exporting(False)
+        self.said.emit(f"Nothing was exported: {why}", True)
+
+    def _copy(self) -> None:
+        if self.outcome is None:
+            return
+        try:
+            script = as_python(self.outcome, self._fitted_layer())
+        except FitInputError as error:
+            self.said.emit(str(error), True)
+            return
+        QGuiApplication.clipboard().setText(script)
+        self.said.emit("A script that gives these numbers without napari is in the clipboard.", False)
+
+    def _go_to(self, reason: Reason) -> None:
+        layer = self._status_layer()
+        if layer is None:
+            return
+        places = np.flatnonzero(np.asarray(layer.data) == reason.label)
+        if not places.size:
+            return
+        layer.selected_label = reason.label
+        layer.visible = layer.visible or reason.label != CONVERGED_LABEL
+        number = self._visited[reason.label] = self._visited.get(reason.label, -1) + 1
+        # far apart, so that each click tells something new
+        stride = max(1, round(places.size * GOLDEN))
+        place = places[number * stride % places.size]
+        go_to(self._viewer, layer, tuple(int(i) for i in np.unravel_index(place, layer.data.shape)))
+
+    def _fitted_layer(self) -> Layer | None:
+        """The layer that was fitted, if it is still there."""
+        if self.outcome is None:
+            return None
+        group = self.outcome.request.group
+        return next((layer for layer in self._viewer.layers if str(layer.unique_id) == group), None)
+
+    def _status_layer(self) -> Layer | None:
+        if self.outcome is None:
+            return None
+        group = self.outcome.request.group
+        return next((layer for layer in self._viewer.layers if role_of(layer, group) == "status"), None)
+
+
+def _resume(outcome: Outcome) -> Callable[[Stop], Task]:
+    return lambda stop: run_voxels(outcome.request, stop, outcome)

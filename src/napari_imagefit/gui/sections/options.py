@@ -1,0 +1,221 @@
+"""The section Options: the noise, outliers, and how the fit is computed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from psygnal import Signal
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSpinBox, QWidget
+
+from ...engine.core.errors import FitInputError
+from ...engine.core.types import LOSSES, DType, Loss
+from ...layers.request.choices import Computing, Job, NoiseChoice, NoiseKind
+from ..widgets.forms import Fold, NumberEdit, form, label
+from ..widgets.layer_combo import LayerCombo
+from .data import is_data
+
+if TYPE_CHECKING:
+    from napari.components import LayerList
+
+NOISES: dict[NoiseKind, tuple[str, str]] = {
+    "unknown": ("Gaussian, of unknown size", "Least squares; errors are scaled by what the residuals say of the noise"),
+    "sigma": ("Gaussian, known σ", "Least squares weighted by 1/σ²; errors are absolute, and χ² has a meaning"),
+    "poisson": ("Poisson counts", "Maximum likelihood of counts: photons, decays. The data must not be negative"),
+    "camera": ("Camera: gain, offset, read noise", "Maximum likelihood of photoelectrons that a camera has read out"),
+    "rician": ("Rician magnitude (MRI)", "Maximum likelihood of magnitudes; σ is the noise of one channel"),
+}
+LOSS_TIPS: dict[Loss, str] = {
+    "linear": "Every residual counts with its square",
+    "soft_l1": "Outliers count less: smooth, gentle",
+    "huber": "Residuals beyond the limit count linearly",
+    "cauchy": "Outliers count little",
+    "arctan": "Outliers count next to nothing",
+}
+DEVICES = {"automatic": None, "cpu": "cpu", "gpu": "gpu"}
+PRECISIONS: dict[str, DType] = {"double (float64)": "float64", "single (float32)": "float32"}
+
+
+class OptionsSection(QWidget):
+    """Noise, loss, iterations, tolerance, precision and device."""
+
+    changed = Signal()
+
+    def __init__(self, layers: LayerList, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.noise = QComboBox()
+        for kind, (text, tip) in NOISES.items():
+            self.noise.addItem(text, kind)
+            self.noise.setItemData(self.noise.count() - 1, tip, 3)  # Qt.ToolTipRole
+        self.sigma = NumberEdit("σ", "Standard deviation of the noise, in units of the data", "σ")
+        self.sigma_layer = LayerCombo(layers, is_data, none="one number")
+        self.sigma_layer.setToolTip("One σ for all, or a layer that holds it for each voxel or each sample")
+        self.sigma_layer.setAccessibleName("Layer of σ")
+        self.gain = NumberEdit("The gain", "Data units per photoelectron", "1")
+        self.offset = NumberEdit("The camera's offset", "The data without light, in data units", "0")
+        self.read_noise = NumberEdit("The read noise", "Standard deviation of the read noise, in electrons", "0")
+        self.loss = QComboBox()
+        self.loss.addItems(list(LOSSES))
+        self.f_scale = NumberEdit(
+            "The outlier limit",
+            "The residual from which on a sample is taken for an outlier: in units of σ where it is known, else of the "
+            "data",
+            "1",
+        )
+        self.iterations = QSpinBox()
+        self.iterations.setRange(1, 100_000)
+        self.iterations.setValue(100)
+        self.iterations.setToolTip("Trial steps after which a fit gives up")
+        self.tolerance = NumberEdit("The tolerance", "Relative change below which a fit has converged", "1e-8")
+        self.precision, self.device = QComboBox(), QComboBox()
+        self.precision.addItems(list(PRECISIONS))
+        self.precision.setToolTip("Single precision is faster, and good for about 6 digits")
+        self.device.addItems(list(DEVICES))
+        self.device.setToolTip("Where is computed; automatic takes a GPU if JAX finds one")
+
+        sigma = QHBoxLayout()
+        sigma.addWidget(self.sigma, 1)
+        sigma.addWidget(self.sigma_layer, 2)
+        self._sigma = _row(sigma)
+        camera = QHBoxLayout()
+        for text, edit in (("gain", self.gain), ("offset", self.offset), ("read", self.read_noise)):
+            words = QLabel(text)
+            words.setBuddy(edit)
+            camera.addWidget(words)
+            camera.addWidget(edit, 1)
+        self._camera = _row(camera)
+        loss = QHBoxLayout()
+        limit = QLabel("limit")
+        limit.setBuddy(self.f_scale)
+        self._limit = limit
+        loss.addWidget(self.loss, 1)
+        loss.addWidget(limit)
+        loss.addWidget(self.f_scale)
+        steps = QHBoxLayout()
+        tolerance = QLabel("tolerance")
+        tolerance.setBuddy(self.tolerance)
+        steps.addWidget(self.iterations, 1)
+        steps.addWidget(tolerance)
+        steps.addWidget(self.tolerance, 1)
+        where = QHBoxLayout()
+        device = QLabel("device")
+        device.setBuddy(self.device)
+        where.addWidget(self.precision, 1)
+        where.addWidget(device)
+        where.addWidget(self.device, 1)
+        rows = form(self)
+        rows.addRow(label("Noise", self.noise), self.noise)
+        rows.addRow(label("σ", self.sigma), self._sigma)
+        rows.addRow(label("Camera", self.gain), self._camera)
+        rows.addRow(label("Outliers", self.loss), loss)
+        rows.addRow(label("Iterations", self.iterations), steps)
+        rows.addRow(label("Precision", self.precision), where)
+        self._form = rows
+
+        for combo in (self.noise, self.loss, self.precision, self.device):
+            combo.currentIndexChanged.connect(self._on_choice)
+        self.sigma_layer.chosen.connect(self._on_choice)
+        self.iterations.valueChanged.connect(lambda _: self.changed.emit())
+        for edit in (self.sigma, self.gain, self.offset, self.read_noise, self.f_scale, self.tolerance):
+            edit.editingFinished.connect(self.changed.emit)
+        self._job: Job = "region"
+        self._on_choice()
+
+    @property
+    def kind(self) -> NoiseKind:
+        """What is known of the noise."""
+        return cast("NoiseKind", self.noise.currentData())
+
+    def set_job(self, job: Job) -> None:
+        """Magnitudes with Rician noise are curves."""
+        self._job = job
+        row = self.noise.findData("rician")
+        self.noise.model().item(row).setEnabled(job == "voxels")
+        if job != "voxels" and self.kind == "rician":
+            self.noise.setCurrentIndex(0)
+
+    def noise_choice(self) -> NoiseChoice:
+        """What is known of the noise, with its numbers.
+
+        Raises
+        ------
+        FitInputError
+            If something typed is no number.
+        """
+        if self.kind in ("sigma", "rician"):
+            layer = self.sigma_layer.layer()
+            return NoiseChoice(self.kind, sigma=self.sigma.number() if layer is None else layer)
+        if self.kind == "camera":
+            gain, offset, read = (edit.number() for edit in (self.gain, self.offset, self.read_noise))
+            return NoiseChoice("camera", None, 1.0 if gain is None else gain, offset or 0.0, read or 0.0)
+        return NoiseChoice(self.kind)
+
+    def set_noise(self, choice: NoiseChoice) -> None:
+        """Show what is known of the noise, where its σ is a number."""
+        self.noise.setCurrentIndex(self.noise.findData(choice.kind))
+        gain = choice.gain if choice.kind == "camera" else None
+        numbers = choice.sigma, gain, choice.offset or None, choice.read_noise or None
+        for edit, value in zip((self.sigma, self.gain, self.offset, self.read_noise), numbers, strict=True):
+            edit.setText("" if value is None else f"{value:g}")
+        self.changed.emit()
+
+    def computing(self) -> Computing:
+        """How the fit is computed.
+
+        Raises
+        ------
+        FitInputError
+            If something typed is no number.
+        """
+        limit, tolerance = self.f_scale.number(), self.tolerance.number()
+        return Computing(
+            loss=cast("Loss", self.loss.currentText()),
+            f_scale=1.0 if limit is None else limit,
+            max_iterations=self.iterations.value(),
+            tolerance=1e-8 if tolerance is None else tolerance,
+            dtype=PRECISIONS[self.precision.currentText()],
+            device=DEVICES[self.device.currentText()],
+        )
+
+    def summary(self) -> str:
+        """What is chosen in a few words, for the title of a part that is folded."""
+        words = [self.noise.currentText()]
+        words += [self.loss.currentText()] if self.loss.currentText() != "linear" else []
+        try:
+            computing = self.computing()
+            self.noise_choice()
+        except FitInputError as error:
+            return f"⚠ {error}"
+        words += ["float32"] if computing.dtype == "float32" else []
+        words += [computing.device] if computing.device else []
+        return ", ".join(words)
+
+    def _on_choice(self, _index: object = None) -> None:
+        kind = self.kind
+        self.noise.setToolTip(NOISES[kind][1])
+        self._form.setRowVisible(self._sigma, kind in ("sigma", "rician"))
+        self._form.setRowVisible(self._camera, kind == "camera")
+        self.sigma.setVisible(self.sigma_layer.layer() is None)
+        robust = kind in ("unknown", "sigma")
+        if not robust:
+            self.loss.setCurrentIndex(0)
+        self.loss.setEnabled(robust)
+        loss = cast("Loss", self.loss.currentText())
+        self.loss.setToolTip(LOSS_TIPS[loss] if robust else "Outliers count in full where the noise has a likelihood")
+        for widget in (self._limit, self.f_scale):
+            widget.setVisible(loss != "linear")
+        self.changed.emit()
+
+
+def _row(layout: QHBoxLayout) -> QWidget:
+    layout.setContentsMargins(0, 0, 0, 0)
+    widget = QWidget()
+    widget.setLayout(layout)
+    return widget
+
+
+def options_fold(section: OptionsSection) -> Fold:
+    """The section under a title that says what is set in it."""
+    fold = Fold("Options", section, "Noise, outliers, iterations, tolerance, precision and device")
+    section.changed.connect(lambda: fold.set_summary(section.summary()))
+    fold.set_summary(section.summary())
+    return fold

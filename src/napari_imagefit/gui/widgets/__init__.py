@@ -1,0 +1,4 @@
+"""Small widgets and helpers that know nothing of fits: forms, combo boxes of layers, numbers, docks, workers.
+
+They import nothing else of `gui`.
+"""

@@ -1,0 +1,113 @@
+"""Where the pointer is over the canvas, and where it clicked: never more than the latest, so that nothing queues up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from psygnal import Signal
+from qtpy.QtCore import QTimer
+
+from ...layers.inspection.pick import Sight
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+    from qtpy.QtCore import QObject
+
+SOONEST = 0.015  # s from a move to what it shows
+SHARE = 0.4  # of the window's time that following the pointer may take
+STILL = 4  # pixels within which a press and its release are a click
+
+
+class CursorFollower:
+    """Tells of moves and clicks over the canvas, whatever layer is active.
+
+    Parameters
+    ----------
+    viewer : Viewer
+    parent : QObject
+        Owner of the timer.
+    """
+
+    moved = Signal(object)  # Sight
+    clicked = Signal(object)  # Sight
+
+    def __init__(self, viewer: Viewer, parent: QObject) -> None:
+        self._viewer = viewer
+        self._latest: Sight | None = None
+        self._timer = QTimer(parent)
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self._tell)
+        self._took = 0.0
+        self.enabled: Callable[[], bool] = lambda: True
+        viewer.mouse_move_callbacks.append(self._on_move)
+        viewer.mouse_drag_callbacks.append(self._on_press)
+        viewer.dims.events.current_step.connect(self._on_step)
+        viewer.dims.events.order.connect(self._on_turned)
+        viewer.dims.events.ndisplay.connect(self._on_turned)
+
+    def stop(self) -> None:
+        """Let go of the viewer."""
+        self._timer.stop()
+        self._latest = None
+        for callbacks, own in (
+            (self._viewer.mouse_move_callbacks, self._on_move),
+            (self._viewer.mouse_drag_callbacks, self._on_press),
+        ):
+            if own in callbacks:
+                callbacks.remove(own)
+        self._viewer.dims.events.current_step.disconnect(self._on_step)
+        self._viewer.dims.events.order.disconnect(self._on_turned)
+        self._viewer.dims.events.ndisplay.disconnect(self._on_turned)
+
+    def _on_move(self, _viewer: object, event: Any) -> None:
+        if self.enabled():
+            self._latest = Sight.of(event, self._viewer.dims.units)
+            self._soon()
+
+    def _on_press(self, _viewer: object, event: Any) -> Iterator[None]:
+        if event.button != 1 or event.modifiers or not self._may_click():
+            return
+        first, sight, still = event.pos, Sight.of(event, self._viewer.dims.units), True
+        yield
+        while event.type == "mouse_move":
+            still &= abs(event.pos[0] - first[0]) <= STILL and abs(event.pos[1] - first[1]) <= STILL
+            yield
+        if still:
+            self.clicked.emit(sight)
+
+    def _may_click(self) -> bool:
+        """Not while the user draws, paints or selects in a layer."""
+        active = self._viewer.layers.selection.active
+        return self.enabled() and (active is None or str(getattr(active, "mode", "pan_zoom")) == "pan_zoom")
+
+    def _on_step(self, _event: object = None) -> None:
+        """A slider moved: the pointer is over another slice."""
+        if self._latest is None or not self.enabled():
+            return
+        point = self._viewer.dims.point
+        if len(point) != len(self._latest.position):
+            self._latest = None
+            return
+        position = [
+            p if axis in self._latest.displayed else point[axis] for axis, p in enumerate(self._latest.position)
+        ]
+        self._latest = replace(self._latest, position=tuple(float(p) for p in position))
+        self._soon()
+
+    def _on_turned(self, _event: object = None) -> None:
+        """Other axes are displayed: where the pointer is becomes known when it moves."""
+        self._latest = None
+
+    def _soon(self) -> None:
+        if not self._timer.isActive():
+            wait = max(SOONEST, self._took * (1 - SHARE) / SHARE)
+            self._timer.start(int(1000 * wait))
+
+    def _tell(self) -> None:
+        if self._latest is not None and self.enabled():
+            begun = time.perf_counter()
+            self.moved.emit(self._latest)
+            self._took = time.perf_counter() - begun

@@ -1,0 +1,96 @@
+"""Work that follows settings: one worker at a time, what is asked meanwhile replaces what waits, and nothing queues."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from napari.qt.threading import create_worker
+from psygnal import Signal
+from qtpy.QtCore import QObject, QTimer
+
+from ...engine.core.errors import FitEngineError, FitInputError
+
+SETTLE = 60  # ms from a change to its work, so that a drag begins it once
+
+
+class Latest:
+    """Runs a function in a worker for the latest thing it was asked.
+
+    Parameters
+    ----------
+    work : callable
+        Gets what was asked; runs in a worker, never twice at a time.
+    parent : QObject
+        Owner of the timer.
+    """
+
+    done = Signal(object, object)  # what was asked, what came of it
+    refused = Signal(str)  # why nothing came of it
+
+    def __init__(self, work: Callable[[Any], Any], parent: QObject) -> None:
+        self._work = work
+        self._asked: Any = None
+        self._generation = 0
+        self._worker: Any = None
+        self._timer = QTimer(parent)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(SETTLE)
+        self._timer.timeout.connect(self._begin)
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is asked, or under way."""
+        return self._worker is not None or self._timer.isActive()
+
+    def ask(self, asked: Any) -> None:
+        """Do it for this, and no more for anything asked before."""
+        self._asked = asked
+        self._generation += 1
+        if self._worker is None:
+            self._timer.start()
+
+    def forget(self) -> None:
+        """Nothing is asked any more; what is under way ends unheard."""
+        self._timer.stop()
+        self._asked = None
+        self._generation += 1
+
+    def _begin(self) -> None:
+        if self._asked is None:
+            return
+        asked, generation = self._asked, self._generation
+        self._asked = None
+        self._worker = create_worker(_guarded, self._work, asked, _start_thread=False, _ignore_errors=True)
+        self._worker.returned.connect(lambda answer: self._on_answer(generation, asked, answer))
+        self._worker.errored.connect(lambda error: self._on_error(generation, error))
+        self._worker.start()
+
+    def _on_answer(self, generation: int, asked: Any, answer: Any) -> None:
+        self._worker = None
+        if generation == self._generation:
+            if isinstance(answer, FitInputError):
+                self.refused.emit(str(answer))
+            else:
+                self.done.emit(asked, answer)
+        self._next()
+
+    def _on_error(self, generation: int, error: Exception) -> None:
+        self._worker = None
+        if generation == self._generation:
+            self.refused.emit(f"It failed: {error}")
+        self._next()
+
+    def _next(self) -> None:
+        if self._asked is not None:
+            self._timer.start()
+
+
+def _guarded(work: Callable[[Any], Any], asked: Any) -> Any:
+    """A mistake is an answer; a ``RuntimeError`` would vanish in napari's worker."""
+    try:
+        return work(asked)
+    except FitInputError as error:
+        return error
+    except RuntimeError as error:
+        raise FitEngineError(f"{type(error).__name__}: {error}") from error

@@ -1,0 +1,109 @@
+"""Dask arrays in, lazy Dask arrays out: each chunk is fitted by a task of its own, in the ordinary way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from ...engine.core.errors import FitInputError
+from ...engine.models.model import Model
+from ...engine.results.fit_result import FitResult
+from ..fitting.chunks import Argument
+from ..fitting.records import record_type, unpack
+from ..fitting.run import Settings
+from ..fitting.selection import Selection
+from .dask_result import LazyFitResult, LazySource
+from .dask_spots import LazySpotSource
+from .dask_tasks import FitBlock, blockwise
+from .plan import Plan, VoxelPlan
+from .region_plan import ImagePlan
+from .spot_plan import SpotPlan
+
+
+def lazy_fit_voxels(
+    stack: Any,
+    model: str | Model,
+    *,
+    x: ArrayLike | None,
+    axis: int,
+    mask: Any,
+    select: Selection | None,
+    settings: Settings,
+    progress: object = None,
+    should_stop: object = None,
+) -> FitResult:
+    """`fit_voxels` of a Dask array."""
+    _refuse_calls(progress, should_stop)
+    return _lazy(VoxelPlan.of(stack, model, x=x, axis=axis, mask=mask, select=select, settings=settings), stack)
+
+
+def lazy_fit_image(
+    image: Any,
+    model: str | Model,
+    *,
+    mask: Any,
+    coords: Sequence[ArrayLike] | None,
+    settings: Settings,
+    progress: object = None,
+    should_stop: object = None,
+) -> FitResult:
+    """`fit_image` of a Dask array."""
+    _refuse_calls(progress, should_stop)
+    return _lazy(ImagePlan.of(image, model, mask=mask, coords=coords, settings=settings), image)
+
+
+def lazy_fit_spots(image: Any, plan: SpotPlan, progress: object = None, should_stop: object = None) -> FitResult:
+    """`fit_spots` of a Dask array."""
+    _refuse_calls(progress, should_stop)
+    source = LazySpotSource(in_chunks(image, plan), plan)
+    return _unpacked(source.records(), source)
+
+
+def _refuse_calls(progress: object, should_stop: object) -> None:
+    if progress is not None or should_stop is not None:
+        raise FitInputError(
+            "progress and should_stop have nothing to do where a Dask array is given, for nothing is computed yet; "
+            "leave them out, and watch Dask's own progress (dask.diagnostics.ProgressBar) when you compute the result"
+        )
+
+
+def _lazy(plan: Plan, data: Any) -> FitResult:
+    data = in_chunks(data, plan)
+    source = LazySource(data, plan)
+    axes = tuple(range(data.ndim))
+    records = blockwise(
+        FitBlock(plan.bare(), tuple(plan.arguments)),
+        source.chunks,
+        plan.grid_axes,
+        [Argument(data, axes), *plan.arguments.values()],
+        record_type(len(plan.model.names)),
+        new={axis: plan.grid[-1] for axis in plan.grid_axes if axis == data.ndim},
+    )
+    return _unpacked(records, source)
+
+
+def _unpacked(records: Any, source: LazySource | LazySpotSource) -> FitResult:
+    plan = source.plan
+    options = plan.settings.options
+    return unpack(
+        records,
+        plan.model,
+        source,
+        known_sigma=plan.knows_noise,
+        criterion=options.criterion,
+        device=options.device or "dask",
+        kind=LazyFitResult,
+        records=records,
+    )
+
+
+def in_chunks(data: Any, plan: Plan) -> Any:
+    """One chunk along the axes that are never cut; along the others the chunks that there are, or smaller ones."""
+    most = plan.piece_shape(data)
+    wanted = {
+        axis: -1 if axis in plan.whole else own if max(own) <= most[axis] else most[axis]
+        for axis, own in enumerate(data.chunks)
+    }
+    return data.rechunk(wanted)

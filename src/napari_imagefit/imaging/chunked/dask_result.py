@@ -1,0 +1,156 @@
+"""A result of which nothing has been computed, and what it knows of the data."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...engine.core.status import Status
+from ...engine.results.fit_result import FitResult, LayerTuple
+from ..fitting.chunks import Argument
+from ..fitting.records import unpack
+from .dask_tasks import DeriveBlock, FittedBlock, PaintedBlock, ResidualBlock, blockwise
+from .plan import FRAMES, MASK, Plan
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, eq=False)
+class LazySource:
+    """How the fits lie in data that are not in memory; see `napari_imagefit.engine.results.fit_result.Source`."""
+
+    data: Any  # Dask
+    plan: Plan
+
+    def fitted(self, result: FitResult) -> Any:
+        return self._of_data(FittedBlock, self._on_grid(result), np.float64)
+
+    def residual(self, result: FitResult) -> Any:
+        data = Argument.along(self.data, range(self.data.ndim))
+        return self._of_data(ResidualBlock, [data, *self._on_grid(result)], np.float64)
+
+    def painted(self, result: FitResult) -> Any:
+        """The label of each region's status on its pixels."""
+        return self._of_data(PaintedBlock, [Argument.along(result.status, self.plan.grid_axes)], np.uint8)
+
+    def _on_grid(self, result: FitResult) -> list[Argument]:
+        return [Argument.along(result.solution[name], self.plan.grid_axes) for name in self.plan.model.names]
+
+    def _of_data(self, kind: Callable[..., Any], inputs: list[Argument], dtype: Any) -> Any:
+        plan = self.plan
+        own = {key: a for key, a in plan.arguments.items() if key in (MASK, FRAMES) or key[0] == "camera"}
+        axes = tuple(range(len(plan.shape)))
+        have = {axis for argument in (*inputs, *own.values()) for axis in argument.axes}
+        return blockwise(
+            kind(plan.bare(), tuple(own)),
+            self.chunks,
+            axes,
+            [*inputs, *own.values()],
+            np.dtype(dtype),
+            new={axis: plan.shape[axis] for axis in axes if axis not in have},
+        )
+
+    @property
+    def chunks(self) -> tuple[tuple[int, ...], ...]:
+        """Of the data, and of labels."""
+        return (*self.data.chunks, self.plan.grid[-1:])
+
+    def index_columns(self) -> dict[str, NDArray[Any]]:
+        return self.plan.index_columns()
+
+    def layers(self, result: FitResult) -> list[LayerTuple]:
+        from .layers import lazy_layers
+
+        return lazy_layers(result, self)
+
+    def recipe(self) -> dict[str, Any]:
+        return self.plan.recipe()
+
+
+@dataclass(frozen=True, eq=False)
+class LazyFitResult(FitResult):
+    """A `FitResult` of Dask arrays, of which nothing has been computed yet.
+
+    All maps of a chunk come from one task, which fits it. Each call of Dask's ``compute`` runs the tasks anew: take
+    several maps with one ``dask.compute(result.params, result.stderr)``, all of them with `compute`, or keep them in
+    the cluster with `persist`.
+    """
+
+    records: Any = field(repr=False)  # one per fit, see `record_type`
+
+    @property
+    def reduced_chi2(self) -> Any:
+        return self._derived("reduced_chi2")
+
+    @property
+    def r2(self) -> Any:
+        return self._derived("r2")
+
+    @property
+    def aicc(self) -> Any:
+        return self._derived("aicc")
+
+    @property
+    def bic(self) -> Any:
+        return self._derived("bic")
+
+    def _derived(self, name: str) -> Any:
+        block = DeriveBlock(cast(LazySource, self.source).plan.bare(), name, self.known_sigma, self.criterion)
+        axes = tuple(range(self.records.ndim))
+        return blockwise(block, self.records.chunks, axes, [Argument(self.records, axes)], np.dtype(np.float64))
+
+    def compute(self, **options: Any) -> FitResult:
+        """The same with NumPy arrays; `options` go to Dask, such as ``scheduler``.
+
+        `fitted` and `residual`, which are as large as the data, stay lazy.
+        """
+        begun = time.perf_counter()
+        records = self.records.compute(**options)
+        loaded = self._with(records, FitResult, seconds=time.perf_counter() - begun)
+
+        def own(value: Any) -> Any:
+            if isinstance(value, dict):
+                return {name: own(v) for name, v in value.items()}
+            return np.ascontiguousarray(value).reshape(value.shape) if isinstance(value, np.ndarray) else value
+
+        return replace(loaded, **{name: own(value) for name, value in vars(loaded).items()})
+
+    def persist(self, **options: Any) -> LazyFitResult:
+        """The same with everything being computed and kept where Dask keeps it."""
+        records = self.records.persist(**options)
+        return cast(LazyFitResult, self._with(records, LazyFitResult, seconds=self.seconds, records=records))
+
+    def _with(self, rows: Any, kind: type[FitResult], seconds: float, **more: Any) -> FitResult:
+        return unpack(
+            rows,
+            self.model,
+            self.source,
+            known_sigma=self.known_sigma,
+            criterion=self.criterion,
+            seconds=seconds,
+            device=self.device,
+            kind=kind,
+            **more,
+        )
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """`FitResult.to_dataframe` of everything, computed now."""
+        return self.compute().to_dataframe()
+
+    def to_layers(self) -> list[LayerTuple]:
+        """`FitResult.to_layers` of everything: maps computed now, fitted and residual lazy."""
+        return self.compute().to_layers()
+
+    def counts(self) -> dict[Status, int]:
+        """`FitResult.counts`, computed now."""
+        return self.compute().counts()
+
+    def summary(self) -> str:
+        """`FitResult.summary`, computed now."""
+        return self.compute().summary()

@@ -1,0 +1,161 @@
+"""What Dask's tasks do with one chunk, and how they are put together."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...engine.core.options import Criterion
+from ...engine.models.model import Model
+from ..fitting.chunks import Argument, is_dask
+from ..fitting.records import pack, unpack
+from ..fitting.run import drain
+from ..fitting.status_labels import status_labels
+from ..regions.region_fits import ImageSource
+from ..voxels.voxel_fits import VoxelSource
+from .plan import Plan
+from .split_settings import Key
+
+Chunks = tuple[tuple[int, ...], ...]
+
+# One fit uses all cores of its process; other tasks of the process read their data meanwhile.
+ONE_AT_A_TIME = threading.Lock()
+
+
+def fit_piece(plan: Plan, data: NDArray[Any], cut: Mapping[Key, NDArray[Any]]) -> NDArray[Any]:
+    """Fit a piece and pack it into records."""
+    with ONE_AT_A_TIME:
+        return pack(drain(plan.steps(np.asarray(data), cut)))
+
+
+@dataclass(frozen=True, eq=False)
+class FitBlock:
+    """From a chunk of the data, and of each argument, to records."""
+
+    plan: Plan
+    keys: tuple[Key, ...]
+
+    def __call__(self, data: Any, *arguments: Any) -> NDArray[Any]:
+        return fit_piece(self.plan, _alone(data), self._cut(arguments))
+
+    def _cut(self, arguments: Sequence[Any]) -> dict[Key, NDArray[Any]]:
+        return {key: np.asarray(_alone(values)) for key, values in zip(self.keys, arguments, strict=True)}
+
+
+@dataclass(frozen=True, eq=False)
+class FittedBlock(FitBlock):
+    """From each parameter's values in a chunk to the model's."""
+
+    def __call__(self, data: Any, *arguments: Any) -> NDArray[Any]:
+        return self._values(np.asarray(_alone(data)), arguments)
+
+    def _values(self, first: NDArray[Any], rest: Sequence[Any]) -> NDArray[Any]:
+        n = len(self.plan.model.names) - 1
+        solution = [first, *(np.asarray(_alone(a)) for a in rest[:n])]
+        source = self.plan.source(self.plan.nothing(self.plan.data_shape(first.shape)), self._cut(rest[n:]))
+        with ONE_AT_A_TIME:
+            return source.fitted(Solved(self.plan.model, solution))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, eq=False)
+class ResidualBlock(FittedBlock):
+    """The same with the data first, to data − fitted."""
+
+    def __call__(self, data: Any, *arguments: Any) -> NDArray[Any]:
+        n = len(self.plan.model.names)
+        own = np.asarray(_alone(data))
+        source = self.plan.source(own, self._cut(arguments[n:]))
+        data = source.stack if isinstance(source, VoxelSource) else source.image
+        residual: NDArray[Any] = data - self._values(np.asarray(_alone(arguments[0])), arguments[1:])
+        residual[~np.isfinite(residual)] = np.nan
+        return residual
+
+
+@dataclass(frozen=True, eq=False)
+class PaintedBlock(FitBlock):
+    """From the status of each fit in a chunk to labels of its pixels."""
+
+    def __call__(self, data: Any, *arguments: Any) -> NDArray[Any]:
+        status = np.asarray(_alone(data))
+        source = self.plan.source(self.plan.nothing(self.plan.data_shape(status.shape)), self._cut(arguments))
+        assert isinstance(source, ImageSource)
+        labels = status_labels(status).ravel()
+        canvas = np.zeros((int(np.prod(source.frames)), source.coords[0].size), np.uint8)
+        for region in source.regions:
+            canvas[region.frames[:, None], region.pixels] = labels[region.places][:, None]
+        return canvas.reshape(source.image.shape)
+
+
+class Solved:
+    """As much of a result as `fitted` asks for."""
+
+    def __init__(self, model: Model, solution: Sequence[NDArray[np.float64]]) -> None:
+        self.model = model
+        self.solution = dict(zip(model.names, solution, strict=True))
+        self.shape = solution[0].shape
+
+
+@dataclass(frozen=True, eq=False)
+class DeriveBlock:
+    """From records to what a `FitResult` computes of them."""
+
+    plan: Plan
+    name: str
+    known_sigma: bool
+    criterion: Criterion
+
+    def __call__(self, records: NDArray[Any]) -> NDArray[np.float64]:
+        nowhere: Any = None
+        result = unpack(records, self.plan.model, nowhere, known_sigma=self.known_sigma, criterion=self.criterion)
+        return np.asarray(getattr(result, self.name))
+
+
+def blockwise(
+    block: Callable[..., NDArray[Any]],
+    chunks: Chunks,
+    axes: Sequence[int],
+    arguments: Sequence[Argument],
+    dtype: np.dtype[Any],
+    new: Mapping[int, int] | None = None,
+) -> Any:
+    """A Dask array with these axes, of a task per chunk; `chunks` are those of the data, and of labels."""
+    from dask import array
+
+    da: Any = array
+    pairs: list[Any] = []
+    for argument in arguments:
+        pairs += [_as_dask(argument, chunks), argument.axes]
+    return da.blockwise(
+        block,
+        tuple(axes),
+        *pairs,
+        name=f"{type(block).__name__.lower()}-{uuid.uuid4().hex}",
+        new_axes=dict(new or {}),
+        dtype=dtype,
+        meta=np.empty((0,) * len(axes), dtype),
+        align_arrays=False,
+    )
+
+
+def _as_dask(argument: Argument, chunks: Chunks) -> Any:
+    from dask import array
+
+    da: Any = array
+    values = argument.values
+    wanted = tuple((n,) if n == 1 else chunks[axis] for n, axis in zip(values.shape, argument.axes, strict=True))
+    if is_dask(values):
+        return values if values.chunks == wanted else values.rechunk(wanted)
+    return da.from_array(values, chunks=wanted, name=f"argument-{uuid.uuid4().hex}")
+
+
+def _alone(block: Any) -> Any:
+    """The only block along the axes that a task takes whole."""
+    while isinstance(block, list):
+        (block,) = block
+    return block

@@ -1,0 +1,332 @@
+"""A fit that is done piece by piece: everything that was said, and how one piece is fitted by the ordinary way."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ...catalogue import models
+from ...engine.core.errors import FitInputError
+from ...engine.core.fits import Fits
+from ...engine.core.status import Status
+from ...engine.core.validation import float_array
+from ...engine.models.model import Model
+from ...engine.results.fit_result import FitResult, Source
+from ..fitting.chunks import Argument, Sliceable, Slices, is_dask, iter_pieces, piece_shape
+from ..fitting.run import Run, Settings, Wishes, as_weights, run
+from ..fitting.selection import Selection
+from ..regions.region_fits import ImageSource
+from ..spots.source import SpotSource
+from ..voxels.voxel_fits import VoxelSource, iter_fit_voxels
+from .model_pickling import receive, send
+from .split_settings import Key, join, split, without_dask
+
+MASK: Key = ("mask",)
+FRAMES: Key = ("frames",)
+Cut = Mapping[Key, NDArray[Any]]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Plan(ABC):
+    """What is fitted in each piece of the data. It can be sent to another process.
+
+    Attributes
+    ----------
+    shape, dtype
+        Of the data.
+    grid_axes : tuple of int
+        The axis of the data for each axis of the grid of fits; ``len(shape)`` for labels.
+    whole : tuple of int
+        The axes that are never cut.
+    said : Settings
+        All that was said, as it was said.
+    knows_noise : bool
+        Whether standard errors are absolute.
+    settings : Settings
+        The part of it that is the same in every piece.
+    arguments : dict
+        The part that is cut: arrays.
+    """
+
+    model: Model
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    grid_axes: tuple[int, ...]
+    whole: tuple[int, ...]
+    said: Settings = field(default_factory=Settings)
+    knows_noise: bool = False
+    settings: Settings = field(default_factory=Settings)
+    arguments: dict[Key, Argument] = field(default_factory=dict)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"model": send(self.model)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, model=receive(state["model"]))
+
+    @property
+    @abstractmethod
+    def grid(self) -> tuple[int, ...]:
+        """The shape of the grid of fits."""
+
+    def piece_shape(self, data: Sliceable, most_fits: int | None = None) -> tuple[int, ...]:
+        """The shape of pieces of these data that are neither large nor tiny."""
+        return piece_shape(data, self.whole, most_fits)
+
+    def pieces(self, piece: tuple[int, ...]) -> tuple[Slices, ...]:
+        """All pieces of this shape."""
+        return tuple(iter_pieces(self.shape, piece))
+
+    def map_chunks(self, piece: tuple[int, ...]) -> tuple[int, ...]:
+        """In which chunks maps are well stored that are written piece by piece."""
+        return tuple(piece[axis] if axis < len(piece) else self.grid[-1] for axis in self.grid_axes)
+
+    def on_data(self, where: Slices) -> Slices:
+        """What is read of the data for a piece."""
+        return where[: len(self.shape)]
+
+    def on_grid(self, where: Slices) -> Slices:
+        """From a piece of the data to its place on the grid."""
+        return tuple(where[axis] if axis < len(where) else slice(None) for axis in self.grid_axes)
+
+    def cut(self, where: Slices) -> dict[Key, NDArray[Any]]:
+        """The parts of all arguments for a piece."""
+        return {key: argument.cut(where) for key, argument in self.arguments.items()}
+
+    def places(self, where: Slices) -> dict[Key, NDArray[Any]]:
+        """The same for those that say where there is a fit."""
+        return {key: self.arguments[key].cut(where) for key in (MASK, FRAMES) if key in self.arguments}
+
+    def bare(self) -> Self:
+        """The plan without what is not the same in every piece."""
+        return replace(self, arguments={}, said=Settings())
+
+    def with_settings(self, settings: Settings, others: Mapping[Key, Argument]) -> Self:
+        """Take the settings apart, and add other arguments.
+
+        Raises
+        ------
+        FitInputError
+            If an array has a shape that does not broadcast, or a value makes no sense.
+        """
+        if settings.shared:
+            raise FitInputError(
+                "shared parameters make one problem of all fits, which cannot be done chunk by chunk; "
+                "leave shared out, or load the array into memory (array.compute()) where it fits"
+            )
+        same, arguments = split(settings, tuple(range(len(self.shape))), self.grid_axes)
+        plan = replace(
+            self, said=settings, knows_noise=settings.knows_noise, settings=same, arguments=arguments | dict(others)
+        )
+        plan.check_shapes()
+        return replace(plan, settings=replace(same, requested=plan.n_requested()))
+
+    def n_requested(self) -> int:
+        """How many fits there are in all; as many as there may be where a mask is not in memory."""
+        if any(is_dask(self.arguments[key].values) for key in (MASK, FRAMES) if key in self.arguments):
+            return int(np.prod(self.grid))
+        return self.n_fits(tuple(slice(0, n) for n in self.shape))
+
+    def check_shapes(self) -> None:
+        """Refuse arrays that do not broadcast, and whatever else NumPy arrays show to be wrong."""
+        whole = {"sigma": (self.shape, "data's"), "camera": (self.shape, "data's")}
+        for key, argument in self.arguments.items():
+            against, what = whole.get(key[0], (self.grid, "grid of fits"))
+            shape = argument.values.shape
+            if key in (MASK, FRAMES):
+                continue
+            try:
+                fits = np.broadcast_shapes(shape, against) == against
+            except ValueError:
+                fits = False
+            if not fits:
+                name = "sigma" if key[0] == "sigma" else f"what was given for {key[1]!r}"
+                raise FitInputError(
+                    f"{name} has shape {shape}, which does not broadcast to the {what} {against}; "
+                    "give one number, or one for each"
+                )
+        for key in self.arguments:
+            if key[0] in ("init", "bounds", "fixed"):
+                self.said.model(self.model)[0].index(key[1])
+        sigma = self.arguments.get(("sigma",))
+        if sigma is not None and not is_dask(sigma.values):
+            as_weights(sigma.values, self.shape)
+        known = without_dask(self.said)
+        if any(key[0] in ("init", "bounds", "fixed") and not is_dask(a.values) for key, a in self.arguments.items()):
+            mask = self.arguments.get(MASK)
+            chosen = None if mask is None or is_dask(mask.values) else np.asarray(mask.values)
+            size = int(np.prod(self.grid))
+            flat = chosen is not None and chosen.shape == self.grid
+            places = np.flatnonzero(chosen) if flat else np.arange(size)  # type: ignore[arg-type]
+            Wishes.of(self.said.model(self.model)[0], self.grid, places, known)
+
+    @abstractmethod
+    def n_fits(self, where: Slices) -> int:
+        """How many fits a piece has, without its data."""
+
+    @abstractmethod
+    def steps(self, data: NDArray[Any], cut: Cut, should_stop: Callable[[], bool] | None = None) -> Run:
+        """Fit a piece."""
+
+    @abstractmethod
+    def source(self, data: NDArray[Any], cut: Cut) -> VoxelSource | ImageSource | SpotSource:
+        """How the fits of a piece lie in it."""
+
+    @abstractmethod
+    def index_columns(self) -> dict[str, NDArray[Any]]:
+        """Which fit is which; see `Source`."""
+
+    @abstractmethod
+    def data_shape(self, grid: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of the data of a piece, by that of its grid."""
+
+    @abstractmethod
+    def recipe(self) -> dict[str, Any]:
+        """What was asked for beyond the model, as JSON."""
+
+    def nothing(self, shape: tuple[int, ...]) -> NDArray[Any]:
+        """Data of which only shape and type matter."""
+        return np.broadcast_to(np.zeros((), self.dtype), shape)
+
+    def blank(self, grid: tuple[int, ...], source: Source, status: Status) -> FitResult:
+        """No answers, all for the same reason."""
+        return FitResult.on_grid(
+            Fits.blank(len(self.model.names), int(np.prod(grid)), status),
+            grid,
+            self.model,
+            source,
+            known_sigma=self.knows_noise,
+            criterion=self.settings.options.criterion,
+            seconds=0.0,
+            device="",
+        )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class VoxelPlan(Plan):
+    """`fit_voxels` piece by piece."""
+
+    axis: int
+    x: NDArray[np.float64]
+    select: Selection | None = None
+
+    @classmethod
+    def of(
+        cls,
+        stack: Sliceable,
+        model: str | Model,
+        *,
+        x: ArrayLike | None = None,
+        axis: int = 0,
+        mask: Any = None,
+        select: Selection | None = None,
+        settings: Settings | None = None,
+    ) -> VoxelPlan:
+        """Check everything that can be checked without the data.
+
+        Raises
+        ------
+        FitInputError
+            As `fit_voxels` does.
+        """
+        model, settings = models.find(model), settings or Settings()
+        check_lengths(stack)
+        ndim = len(stack.shape)
+        inside = -ndim <= axis < ndim
+        one = tuple(n if inside and a == axis % ndim else min(n, 1) for a, n in enumerate(stack.shape))
+        # a stack of one voxel goes through all checks, whatever the values of samples must be
+        places = None if select is None else replace(select, noise_floor=None, saturation=None, min_signal=None)
+        nothing = np.broadcast_to(np.zeros((), stack.dtype), one)
+        iter_fit_voxels(nothing, model, x=x, axis=axis, select=places, settings=split(settings, (), ())[0])
+        axis %= ndim
+        plan = cls(
+            model=model,
+            shape=tuple(stack.shape),
+            dtype=stack.dtype,
+            grid_axes=tuple(a for a in range(ndim) if a != axis),
+            whole=(axis,),
+            axis=axis,
+            x=np.arange(stack.shape[axis], dtype=float) if x is None else float_array(x, "x"),
+            select=select,
+        )
+        return plan.with_settings(settings, {} if mask is None else {MASK: plan._mask(mask)})
+
+    def _mask(self, mask: Any) -> Argument:
+        chosen = mask if is_dask(mask) else np.asarray(mask)
+        if chosen.dtype.kind not in "bui":
+            raise FitInputError(f"the mask has type {chosen.dtype}; give a boolean one, True for each voxel to fit")
+        if chosen.shape != self.grid:
+            raise FitInputError(
+                f"the mask has shape {chosen.shape}; give one of the stack's shape without the axis, {self.grid}"
+            )
+        if not is_dask(chosen) and not chosen.any():
+            raise FitInputError("the mask selects no voxel; set at least one")
+        return Argument.along(chosen, self.grid_axes)
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        return tuple(self.shape[a] for a in self.grid_axes)
+
+    def n_fits(self, where: Slices) -> int:
+        if (mask := self.places(where).get(MASK)) is not None:
+            return int(np.count_nonzero(mask))
+        return int(np.prod([where[a].stop - where[a].start for a in self.grid_axes]))
+
+    def steps(self, data: NDArray[Any], cut: Cut, should_stop: Callable[[], bool] | None = None) -> Run:
+        settings, mask = join(self.settings, cut), cut.get(MASK)
+        if mask is not None and not mask.any():
+            return no_fits(self, mask.shape, self.source(data, cut), settings)
+        return iter_fit_voxels(
+            data,
+            self.model,
+            x=self.x,
+            axis=self.axis,
+            mask=mask,
+            select=self.select,
+            settings=settings,
+            should_stop=should_stop,
+        )
+
+    def source(self, data: NDArray[Any], cut: Cut) -> VoxelSource:
+        settings = join(self.settings, cut)
+        return VoxelSource(settings.level(data), self.axis, self.x, settings.options, {}, self.select)
+
+    def index_columns(self) -> dict[str, NDArray[Any]]:
+        return VoxelSource(self.nothing(self.shape), self.axis, self.x, self.settings.options, {}).index_columns()
+
+    def data_shape(self, grid: tuple[int, ...]) -> tuple[int, ...]:
+        return (*grid[: self.axis], self.x.size, *grid[self.axis :])
+
+    def recipe(self) -> dict[str, Any]:
+        selected = {} if self.select is None else {"select": self.select.recipe()}
+        return {"verb": "fit_voxels", "axis": self.axis, "x": self.x.tolist(), **selected, **wishes_recipe(self.said)}
+
+
+def check_lengths(data: Sliceable) -> None:
+    if np.isnan(data.shape).any():
+        raise FitInputError(
+            f"the Dask array has an unknown length (shape {data.shape}); call its compute_chunk_sizes() first"
+        )
+
+
+def no_fits(plan: Plan, grid: tuple[int, ...], source: Source, settings: Settings) -> Run:
+    _, ties = settings.model(plan.model)
+    return run([], grid, np.zeros(0, np.intp), plan.model, source, settings, ties)
+
+
+def wishes_recipe(settings: Settings) -> dict[str, Any]:
+    def loaded(value: Any) -> Any:
+        if isinstance(value, (tuple, list)):
+            return [loaded(v) for v in value]
+        return np.asarray(value).tolist() if is_dask(value) else value
+
+    wishes = {
+        name: {key: loaded(value) for key, value in (getattr(settings, name) or {}).items()}
+        for name in ("init", "bounds", "fixed")
+    }
+    return replace(settings, **wishes).recipe()  # type: ignore[arg-type]

@@ -1,0 +1,228 @@
+"""`fit_image` piece by piece."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ...catalogue import models
+from ...engine.core.errors import FitInputError
+from ...engine.models.model import Model
+from ..fitting.chunks import Argument, Sliceable, Slices, is_dask, iter_pieces
+from ..fitting.run import Run, Settings
+from ..regions.region import Region, find_regions, flat_coordinates
+from ..regions.region_fits import ImageSource, iter_fit_image, iter_fit_regions
+from .plan import FRAMES, MASK, Cut, Plan, check_lengths, no_fits, wishes_recipe
+from .split_settings import join, split
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ImagePlan(Plan):
+    """`fit_image` piece by piece: some of the frames at a time.
+
+    Attributes
+    ----------
+    mask : array or None
+        One for the plane of all frames; one for each frame is an argument.
+    regions : list of Region or None
+        Instead of a mask.
+    labels : int array or None
+        Of the last axis of the grid.
+    several : bool
+        Whether there is more than one region in all: its last bit may tell how a fit was put together with others.
+    """
+
+    coords: tuple[NDArray[np.float64], ...]
+    mask: NDArray[Any] | None = None
+    regions: list[Region] | None = None
+    labels: NDArray[np.int64] | None = None
+    several: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        image: Sliceable,
+        model: str | Model,
+        *,
+        mask: Any = None,
+        coords: Sequence[ArrayLike] | None = None,
+        settings: Settings | None = None,
+    ) -> ImagePlan:
+        """Check everything that can be checked without the data; labels of all frames are looked through.
+
+        Raises
+        ------
+        FitInputError
+            As `fit_image` does.
+        """
+        model, settings = models.find(model), settings or Settings()
+        _check_image(image, model, coords, settings)
+        frames, plane = _apart(image, model)
+        labels, several = None, False
+        flat, each = None, None
+        if mask is not None:
+            chosen = mask if is_dask(mask) else np.asarray(mask)
+            if tuple(chosen.shape) == (*frames, *plane) and frames and chosen.dtype.kind in "bui":
+                found, several = _survey(chosen, len(frames))
+                labels, each = (None if chosen.dtype == bool else found), chosen
+            else:
+                flat = np.asarray(chosen)
+                _, grid, found = find_regions(flat, (1,), plane)
+                labels = found if len(grid) > 1 else None
+        plan = cls(
+            model=model,
+            shape=tuple(image.shape),
+            dtype=image.dtype,
+            grid_axes=(*range(len(frames)), *(() if labels is None else (len(image.shape),))),
+            whole=tuple(range(len(frames), len(image.shape))),
+            coords=flat_coordinates(coords, plane),
+            mask=flat,
+            labels=labels,
+            several=several,
+        )
+        return plan.with_settings(
+            settings, {} if each is None else {MASK: Argument.along(each, range(len(image.shape)))}
+        )
+
+    @classmethod
+    def of_regions(
+        cls,
+        image: Sliceable,
+        model: Model,
+        regions: list[Region],
+        *,
+        labels: NDArray[np.int64],
+        coords: Sequence[ArrayLike] | None = None,
+        settings: Settings | None = None,
+    ) -> ImagePlan:
+        """The same for regions on a grid of fits ``(*frames, labels)``."""
+        settings = settings or Settings()
+        _check_image(image, model, coords, settings)
+        frames, plane = _apart(image, model)
+        plan = cls(
+            model=model,
+            shape=tuple(image.shape),
+            dtype=image.dtype,
+            grid_axes=(*range(len(frames)), len(image.shape)),
+            whole=tuple(range(len(frames), len(image.shape))),
+            coords=flat_coordinates(coords, plane),
+            regions=regions,
+            labels=labels,
+            several=len(regions) > 1,
+        )
+        numbers = np.arange(int(np.prod(frames))).reshape(frames)
+        return plan.with_settings(settings, {FRAMES: Argument(numbers, tuple(range(len(frames))))})
+
+    @property
+    def frames(self) -> tuple[int, ...]:
+        """The shape of the frames."""
+        return self.shape[: len(self.shape) - self.model.ndim]
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        return self._grid(self.frames)
+
+    def _grid(self, frames: tuple[int, ...]) -> tuple[int, ...]:
+        return frames if self.labels is None else (*frames, len(self.labels))
+
+    def _regions(self, frames: tuple[int, ...], cut: Cut) -> list[Region]:
+        """Those of a piece, on its own grid."""
+        if self.regions is not None:
+            found = _some_frames(self.regions, cut[FRAMES].ravel(), 1 if self.labels is None else len(self.labels))
+        else:
+            mask = cut.get(MASK, self.mask)
+            if mask is not None and not mask.any():
+                return []
+            found, _, own = find_regions(mask, frames, self.shape[len(self.frames) :])
+            if self.labels is not None and not np.array_equal(own, self.labels):
+                found = [_among(region, len(own), self.labels) for region in found]
+        if self.several and len(found) == 1:
+            nowhere = np.zeros(0, np.intp)
+            found = [*found, Region(0, found[0].pixels[:1], nowhere, nowhere)]
+        return found
+
+    def n_fits(self, where: Slices) -> int:
+        frames = tuple(part.stop - part.start for part in where[: len(self.frames)])
+        return sum(region.frames.size for region in self._regions(frames, self.places(where)))
+
+    def steps(self, data: NDArray[Any], cut: Cut, should_stop: Callable[[], bool] | None = None) -> Run:
+        frames = data.shape[: len(self.frames)]
+        settings, regions = join(self.settings, cut), self._regions(frames, cut)
+        if not regions:
+            return no_fits(self, self._grid(frames), self.source(data, cut), settings)
+        return iter_fit_regions(
+            data,
+            self.model,
+            regions,
+            self._grid(frames),
+            labels=self.labels,
+            coords=self.coords,
+            settings=settings,
+            should_stop=should_stop,
+        )
+
+    def source(self, data: NDArray[Any], cut: Cut) -> ImageSource:
+        settings = join(self.settings, cut)
+        regions = self._regions(data.shape[: len(self.frames)], cut)
+        return ImageSource(settings.level(data), self.coords, regions, self.labels, settings.options, {})
+
+    def index_columns(self) -> dict[str, NDArray[Any]]:
+        nothing = self.nothing(self.shape)
+        return ImageSource(nothing, self.coords, [], self.labels, self.settings.options, {}).index_columns()
+
+    def data_shape(self, grid: tuple[int, ...]) -> tuple[int, ...]:
+        return (*grid[: len(self.frames)], *self.shape[len(self.frames) :])
+
+    def recipe(self) -> dict[str, Any]:
+        return {"verb": "fit_image", **wishes_recipe(self.said)}
+
+
+def _apart(image: Sliceable, model: Model) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The shapes of frames and plane."""
+    first = len(image.shape) - model.ndim
+    return tuple(image.shape[:first]), tuple(image.shape[first:])
+
+
+def _check_image(image: Sliceable, model: Model, coords: Sequence[ArrayLike] | None, settings: Settings) -> None:
+    """An image of one frame goes through all checks."""
+    check_lengths(image)
+    frames, plane = _apart(image, model) if len(image.shape) >= model.ndim else ((), tuple(image.shape))
+    one = np.broadcast_to(np.zeros((), image.dtype), (*(min(n, 1) for n in frames), *plane))
+    iter_fit_image(one, model, coords=coords, settings=split(settings, (), ())[0])
+
+
+def _survey(mask: Any, n_frame_axes: int) -> tuple[NDArray[np.int64], bool]:
+    """The labels in all frames, and whether there is more than one region; the mask is looked at frame by frame."""
+    labels: set[int] = set()
+    regions = 0
+    one = (*(1,) * n_frame_axes, *mask.shape[n_frame_axes:])
+    for where in iter_pieces(mask.shape, one):
+        own = np.unique(np.asarray(mask[where]))
+        own = own[own > 0]
+        labels.update(int(label) for label in own)
+        regions += own.size
+    if not labels:
+        raise FitInputError("the mask selects no pixel; set at least one, or give a label above 0")
+    return np.array(sorted(labels), dtype=mask.dtype if mask.dtype.kind in "ui" else np.int64), regions > 1
+
+
+def _among(region: Region, n_own: int, labels: NDArray[np.int64]) -> Region:
+    """A region on the grid of all labels, from the one of the labels in its piece."""
+    column = int(np.searchsorted(labels, region.label))
+    return replace(region, places=region.places // n_own * len(labels) + column)
+
+
+def _some_frames(regions: Sequence[Region], frames: NDArray[np.intp], n_labels: int) -> list[Region]:
+    """The regions in these frames, with frames and places counted among them."""
+    found = []
+    for region in regions:
+        own = np.searchsorted(frames, region.frames)
+        kept = np.isin(region.frames, frames)
+        if kept.any():
+            places = own[kept] * n_labels + region.places[kept] % n_labels
+            found.append(replace(region, frames=own[kept], places=places))
+    return found

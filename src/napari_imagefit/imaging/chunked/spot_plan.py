@@ -1,0 +1,248 @@
+"""`fit_spots` piece by piece: the spots whose middle lies in a piece, with the pixels of all their windows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ...catalogue import models
+from ...engine.core.errors import FitInputError
+from ...engine.core.validation import real_array
+from ...engine.models.model import Model
+from ..fitting.chunks import Argument, Sliceable, Slices, is_dask, piece_shape
+from ..fitting.run import Run, Settings, Wishes, as_weights
+from ..spots.background import Background, with_background
+from ..spots.grouping import check_groups
+from ..spots.masks import as_mask, check_saturation, unsaturated, with_mask
+from ..spots.source import SpotSource
+from ..spots.spot_fits import asked_of, check_surface, iter_fit_windows, moved_positions
+from ..spots.windows import Windows, find_windows, nearest_pixels, split_pixels
+from .plan import MASK, Cut, Plan, check_lengths, wishes_recipe
+from .split_settings import Key, join
+
+POINTS: Key = ("points",)
+BEGIN: Key = ("begin",)
+CROWDED: Key = ("crowded",)
+ALLOWED: Key = ("allowed",)
+SIGMA: Key = ("sigma",)
+READ_NOISE: Key = ("camera", "read_noise")
+
+# Spots in a chunk of a stored map: those of a piece are seldom next to each other in the list.
+STORED_TOGETHER = 1 << 14
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SpotPlan(Plan):
+    """`fit_spots` piece by piece.
+
+    A piece is what is read of the image, a slice for each axis, and the rows of its points behind them. Pieces overlap
+    where windows do: nothing has to be known of the neighbours, save whether there is one, which the points tell.
+
+    Attributes
+    ----------
+    windows : Windows
+        Of all points.
+    varied : frozenset
+        Which arguments hold more than one value: such a one is of the pixels' own where it has one value in a piece,
+        too, for the last bit of an answer may tell whether it is.
+    """
+
+    windows: Windows
+    saturation: float | None = None
+    varied: frozenset[Key] = frozenset()
+
+    @classmethod
+    def of(
+        cls,
+        image: Sliceable,
+        points: ArrayLike,
+        model: str | Model,
+        *,
+        window: int | Sequence[int] = 11,
+        background: Background = "constant",
+        groups: int | None = None,
+        mask: Any = None,
+        saturation: float | None = None,
+        settings: Settings | None = None,
+    ) -> SpotPlan:
+        """Check everything that can be checked without the data. Points and values for each of them are loaded.
+
+        Raises
+        ------
+        FitInputError
+            As `fit_spots` does.
+        """
+        model, settings = with_background(models.find(model), background), _loaded(settings or Settings())
+        if check_groups(groups) > 1:
+            raise FitInputError(
+                "spots that are fitted together may lie in several chunks, which are fitted one by one; leave groups "
+                "out, or load the array into memory (array.compute()) where it fits"
+            )
+        check_lengths(image)
+        shape = tuple(int(n) for n in image.shape)
+        real_array(np.zeros([min(n, 1) for n in shape], image.dtype), "the image")
+        check_surface(model, len(shape))
+        windows = find_windows(points, shape, model.ndim, window)
+        plan = cls(
+            model=model,
+            shape=shape,
+            dtype=image.dtype,
+            grid_axes=(len(shape),),
+            whole=(),
+            windows=replace(windows, crowded=windows.have_neighbours()),
+            saturation=check_saturation(saturation),
+        )
+        if mask is not None and not is_dask(mask):
+            windows, of_image = with_mask(windows, mask)
+            plan = replace(plan, windows=replace(plan.windows, allowed=windows.allowed))
+            mask = None if of_image is None else np.asarray(mask)
+        plan = plan.with_settings(settings, {} if mask is None else {MASK: plan._mask(mask)})
+        varied = frozenset(key for key, argument in plan.arguments.items() if argument.values.size > 1)
+        plan = replace(plan, varied=varied)
+        Wishes.of(settings.model(model)[0], plan.grid, np.arange(windows.count), settings)
+        if settings.sigma is not None and np.ndim(settings.sigma) == 0:
+            as_weights(settings.sigma, shape)
+        return plan
+
+    def _mask(self, mask: Any) -> Argument:
+        if is_dask(mask):  # its type and shape are checked, and it need not be in memory to have a pixel
+            if mask.shape not in {self.windows.plane, self.shape}:
+                raise FitInputError(
+                    f"the mask is a Dask array of shape {mask.shape}, the image has {self.shape}; give a mask of the "
+                    f"image's plane {self.windows.plane}, or one of its full shape, or load it (mask.compute())"
+                )
+            as_mask(np.ones((1,) * mask.ndim, mask.dtype), self.shape)
+        return Argument.along(mask, range(len(self.shape)))
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        return (self.windows.count,)
+
+    def piece_shape(self, data: Sliceable, most_fits: int | None = None) -> tuple[int, ...]:
+        return piece_shape(data, (), most_fits, prod(self.shape) / self.windows.count)
+
+    def pieces(self, piece: tuple[int, ...]) -> tuple[Slices, ...]:
+        return self.groups([np.arange(0, n, size) for n, size in zip(self.shape, piece, strict=True)])
+
+    def groups(self, firsts: Sequence[NDArray[np.intp]]) -> tuple[Slices, ...]:
+        """The pieces of chunks that begin at these pixels along each axis, in C order; those without points are not."""
+        windows = self.windows
+        pixels = np.concatenate([windows.frames, windows.centres], axis=1).T
+        places = [np.searchsorted(first, own, "right") - 1 for first, own in zip(firsts, pixels, strict=True)]
+        chunk = np.ravel_multi_index(places, [len(first) for first in firsts])
+        order = np.argsort(chunk, kind="stable")
+        _, starts = np.unique(chunk[order], return_index=True)
+        low = np.concatenate([windows.frames, windows.limits[0]], axis=1)
+        high = np.concatenate([windows.frames, windows.limits[1]], axis=1)
+        found = []
+        for rows in np.split(order, starts[1:]):
+            ends = zip(low[rows].min(axis=0), high[rows].max(axis=0), strict=True)
+            found.append((*(slice(int(a), int(b) + 1) for a, b in ends), rows))
+        return tuple(found)
+
+    def map_chunks(self, piece: tuple[int, ...]) -> tuple[int, ...]:
+        del piece
+        return (min(self.windows.count, STORED_TOGETHER),)
+
+    def bare(self) -> Self:
+        return replace(super().bare(), windows=self.windows.some(slice(0)))
+
+    def parts(self, where: Slices) -> dict[Key, Any]:
+        """What a piece is fitted with; of Dask arrays the parts are Dask arrays."""
+        rows, begin = where[-1], [part.start for part in self.on_data(where)]
+        assert self.windows.crowded is not None
+        allowed = self.windows.allowed
+        return {
+            **{key: argument.part(where) for key, argument in self.arguments.items()},
+            POINTS: self.windows.points[rows],
+            BEGIN: np.array(begin, np.intp),
+            CROWDED: self.windows.crowded[rows],
+            **({} if allowed is None else {ALLOWED: allowed[rows]}),
+        }
+
+    def cut(self, where: Slices) -> dict[Key, NDArray[Any]]:
+        return {key: np.asarray(values) for key, values in self.parts(where).items()}
+
+    def n_fits(self, where: Slices) -> int:
+        return len(where[-1])
+
+    def n_requested(self) -> int:
+        return int(np.prod(self.grid))
+
+    def steps(self, data: NDArray[Any], cut: Cut, should_stop: Callable[[], bool] | None = None) -> Run:
+        return iter_fit_windows(
+            data,
+            self._windows(cut),
+            self.model,
+            mask=_among(cut, data.shape),
+            saturation=self.saturation,
+            settings=join(self.settings, self._of_pixels(cut, data.shape)),
+            should_stop=should_stop,
+        )
+
+    def _of_pixels(self, cut: Cut, shape: tuple[int, ...]) -> Cut:
+        """With σ and read noise for each pixel where they vary in the image."""
+        alike = [key for key in (SIGMA, READ_NOISE) if key in self.varied and cut[key].size == 1]
+        return {**cut, **{key: np.full(shape, cut[key].item()) for key in alike}}
+
+    def source(self, data: NDArray[Any], cut: Cut) -> SpotSource:
+        return replace(
+            self.source_of(self._windows(cut)),
+            image=join(self.settings, cut).level(data),
+            mask=unsaturated(data, self.saturation, _among(cut, data.shape)),
+        )
+
+    def source_of(self, windows: Windows) -> SpotSource:
+        """How the fits of some windows lie, without an image and a mask."""
+        positions = moved_positions(self.model, self.settings)
+        return SpotSource(self.nothing(self.shape), None, windows, positions, self.settings.options, {})
+
+    def _windows(self, cut: Cut) -> Windows:
+        """Those of a piece, in pixel indices of the whole image."""
+        points = cut[POINTS]
+        frames, centres = split_pixels(nearest_pixels(points).astype(np.intp), self.model.ndim)
+        return Windows(
+            self.shape, points, frames, centres, self.windows.size, cut[BEGIN], cut[CROWDED], cut.get(ALLOWED)
+        )
+
+    def index_columns(self) -> dict[str, NDArray[Any]]:
+        return self.source_of(self.windows).index_columns()
+
+    def data_shape(self, grid: tuple[int, ...]) -> tuple[int, ...]:
+        return (*grid, *self.windows.size)
+
+    def recipe(self) -> dict[str, Any]:
+        window = list(self.windows.size)
+        return {
+            "verb": "fit_spots",
+            "window": window,
+            **asked_of(self.model, saturation=self.saturation),
+            **wishes_recipe(self.said),
+        }
+
+
+def _among(cut: Cut, shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
+    """The mask of a piece."""
+    mask = cut.get(MASK)
+    return None if mask is None else np.broadcast_to(mask, shape)
+
+
+def _loaded(settings: Settings) -> Settings:
+    """With what was given for each point in memory, as the points are."""
+
+    def load(value: Any) -> Any:
+        if isinstance(value, (tuple, list)):
+            return type(value)(load(v) for v in value)
+        return np.asarray(value) if is_dask(value) else value
+
+    wishes: dict[str, Any] = {
+        what: {name: load(value) for name, value in said.items()}
+        for what in ("init", "bounds", "fixed")
+        if isinstance(said := getattr(settings, what), dict)
+    }
+    return replace(settings, **wishes)

@@ -1,0 +1,249 @@
+"""Results as files that other programs read, with scale, units and the recipe."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import ArrayLike
+
+from ...engine.core.errors import FitInputError
+from ...engine.core.status import Status
+from ...engine.results.fit_result import FitResult
+from ..fitting.chunks import is_dask
+from ..fitting.derived_maps import DerivedMap
+from ..layer_data.maps import ATTEMPTS
+from .export_images import check_affine, write_nifti, write_ome_tiff, write_zarr
+from .export_maps import Map, axes_of, iter_maps
+from .formats import FORMATS, Format
+from .zarr_store import KEY
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Job = tuple[Path, Callable[[Path], None]]
+
+
+def write(
+    result: FitResult,
+    path: str | os.PathLike[str],
+    *,
+    format: Format | None = None,
+    transform: Mapping[str, Any] | None = None,
+    units: Mapping[str, str] | None = None,
+    affine: ArrayLike | None = None,
+    derived: Sequence[DerivedMap] = (),
+    overwrite: bool = False,
+) -> list[Path]:
+    """Write a result, and its recipe as JSON beside it.
+
+    Images hold the maps of parameters, ``<name>_stderr``, expressions, ``reduced_chi2``, ``r2``, ``n_used``, ``status``
+    and ``attempt``, as float32 with NaN where there is no answer; tables hold a row per fit, as `to_dataframe`.
+
+    Parameters
+    ----------
+    result : FitResult
+    path : path
+        A file, or a folder in which files are named after the model. NIfTI files get the name of their map added.
+    format : {"ome-tiff", "nifti", "zarr", "csv", "parquet"}, optional
+        What the end of `path` says if not given.
+    transform : dict, optional
+        ``scale``, ``translate`` and ``units`` of the axes of the grid (or of the stack, whose fitted axis is left out),
+        as napari's layers have them; rotations are not written.
+    units : dict, optional
+        The unit of each parameter by name.
+    affine : array, ``(4, 4)``, optional
+        For NIfTI: from indices of the grid, in the order of its axes, to millimetres. It is kept, and so is that order.
+        Without it the axes are reversed, so that the last one of the grid is x.
+    derived : sequence of DerivedMap
+        Expressions to write too; see `derive`.
+    overwrite : bool
+        Whether files that exist are replaced.
+
+    Returns
+    -------
+    list of Path
+        What was written, the recipe last. Where writing fails nothing is left half written.
+
+    Raises
+    ------
+    FitInputError
+        For a format that is not known or cannot hold the result, a file that exists, a place that cannot be written to,
+        a package that is missing, and a result that is not computed yet.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from napari_imagefit import fit_voxels
+    >>> t = np.arange(8.0)
+    >>> result = fit_voxels(3 * np.exp(-t[:, None] / [2.0, 4.0]), "exponential_decay", x=t)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     [path.name for path in write(result, folder, format="csv", units={"tau": "ms"})]
+    ['exponential_decay.csv', 'exponential_decay.recipe.json']
+    """
+    if is_dask(result.status):
+        raise FitInputError("the result is not computed yet; call its compute() first")
+    place = Path(path)
+    kind, stem, suffix = _place(place, format, result)
+    FORMATS[kind].check()
+    units = dict(units or {})
+    if not FORMATS[kind].of_maps:
+        jobs = [_table(stem.with_name(stem.name + suffix), kind, result, units, derived)]
+    else:
+        jobs = _images(stem, suffix, kind, result, transform, units, affine, derived)
+    recipe = json.dumps(result.recipe(), indent=1)
+    jobs.append((stem.with_name(f"{stem.name}.recipe.json"), lambda to: _write_text(to, recipe)))
+    _write_all(jobs, overwrite=overwrite)
+    return [target for target, _ in jobs]
+
+
+def _place(place: Path, said: Format | None, result: FitResult) -> tuple[Format, Path, str]:
+    """The format, the path without its end, and its end."""
+    if said is not None and said not in FORMATS:
+        raise FitInputError(f"the format {said!r} is not known; choose from {', '.join(FORMATS)}")
+    for kind in FORMATS if said is None else [said]:
+        for suffix in FORMATS[kind].suffixes:
+            if place.name.lower().endswith(suffix) and len(place.name) > len(suffix):
+                if not place.parent.is_dir():
+                    raise FitInputError(f"the folder {str(place.parent)!r} does not exist; make it, or choose another")
+                return kind, place.with_name(place.name[: -len(suffix)]), place.name[-len(suffix) :]
+    if said is None:
+        ends = ", ".join(known.suffixes[0] for known in FORMATS.values())
+        raise FitInputError(f"the name {place.name!r} does not tell a format; give one, or a name that ends in {ends}")
+    if place.exists() and not place.is_dir():
+        raise FitInputError(
+            f"{str(place)!r} is a file that does not end in {FORMATS[said].suffixes[0]}; give another name"
+        )
+    return said, place / _as_file_name(result.model.name), FORMATS[said].suffixes[0]
+
+
+def _as_file_name(text: str) -> str:
+    return re.sub(r"[^\w.+-]+", "_", text).strip("_.")[:80] or "map"
+
+
+def _images(
+    stem: Path,
+    suffix: str,
+    kind: Format,
+    result: FitResult,
+    transform: Mapping[str, Any] | None,
+    units: Mapping[str, str],
+    affine: ArrayLike | None,
+    derived: Sequence[DerivedMap],
+) -> list[Job]:
+    axes = axes_of(result, transform)
+    matrix = check_affine(affine)
+    maps = list(iter_maps(result, units, derived))
+    target = stem.with_name(stem.name + suffix)
+    if kind == "nifti":
+        files = _unique([_as_file_name(one.name) for one in maps])
+        targets = [stem.with_name(f"{stem.name}_{name}{suffix}") for name in files]
+        return [
+            (path, partial(write_nifti, one=one, axes=axes, affine=matrix))
+            for path, one in zip(targets, maps, strict=True)
+        ]
+    if kind == "ome-tiff":
+        said = "; ".join([result.model.name, *(f"{one.name} in {one.unit}" for one in maps if one.unit)])
+        return [(target, lambda to: write_ome_tiff(to, maps, axes, said))]
+    attributes = {KEY: _about(result, maps)}
+    return [(target, lambda to: write_zarr(to, maps, axes, result.model.name, attributes))]
+
+
+def _about(result: FitResult, maps: Sequence[Map]) -> dict[str, Any]:
+    """What a reader needs to know of the numbers."""
+    return {
+        "recipe": result.recipe(),
+        "program": version("napari-imagefit"),
+        "model": {"name": result.model.name, "formula": result.model.formula},
+        "maps": [{"name": one.name, "unit": one.unit} for one in maps],
+        "status": {str(int(status)): status.message for status in Status},
+        "attempt": {"0": "first try", **{str(number): words for number, (words, _) in ATTEMPTS.items()}},
+    }
+
+
+def _unique(names: Sequence[str]) -> list[str]:
+    """The same, numbered where two are alike but for what a file name cannot hold."""
+    found: list[str] = []
+    for name in names:
+        own, number = name, 2
+        while own.lower() in (other.lower() for other in found):
+            own, number = f"{name}_{number}", number + 1
+        found.append(own)
+    return found
+
+
+def _table(
+    target: Path, kind: Format, result: FitResult, units: Mapping[str, str], derived: Sequence[DerivedMap]
+) -> Job:
+    def save(to: Path) -> None:
+        table = _with_units(result.to_dataframe(), units, derived)
+        if kind == "parquet":
+            table.to_parquet(to, index=False)
+        else:
+            table.to_csv(to, index=False, encoding="utf-8")
+
+    return target, save
+
+
+def _with_units(table: pd.DataFrame, units: Mapping[str, str], derived: Sequence[DerivedMap]) -> pd.DataFrame:
+    """Columns with their unit in the header, and those of expressions."""
+    named = {name: f" [{unit}]" for name, unit in units.items() if unit}
+    header = {f"{name}{end}": f"{name}{end}{unit}" for name, unit in named.items() for end in ("", "_stderr")}
+    table = table.rename(columns=header)
+    for one in derived:
+        unit = f" [{one.unit}]" if one.unit else ""
+        table[f"{one.expression}{unit}"] = one.values.ravel()
+        table[f"{one.expression}_stderr{unit}"] = one.stderr.ravel()
+    return table
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def _write_all(jobs: Sequence[Job], *, overwrite: bool) -> None:
+    """Write everything under other names, and rename it when all is there."""
+    for target, _ in jobs:
+        if target.exists() and not overwrite:
+            raise FitInputError(f"{str(target)!r} exists; choose another name, or allow that it is overwritten")
+    written: list[tuple[Path, Path]] = []
+    try:
+        for target, save in jobs:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            # the end of the name stays, by which libraries know the format
+            part = target.with_name(f".part-{os.getpid()}-{target.name}")
+            written.append((part, target))
+            save(part)
+        for part, target in written:
+            _replace(part, target)
+    except OSError as error:
+        raise FitInputError(f"{str(jobs[0][0])!r} cannot be written: {error.strerror or error}") from None
+    finally:
+        for part, _ in written:
+            _remove(part)
+
+
+def _replace(part: Path, target: Path) -> None:
+    if not target.is_dir():
+        part.replace(target)
+        return
+    # a folder is not replaced in one step
+    old = target.with_name(f".old-{os.getpid()}-{target.name}")
+    target.rename(old)
+    part.replace(target)
+    _remove(old)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

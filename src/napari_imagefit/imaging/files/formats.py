@@ -1,0 +1,61 @@
+"""The formats that results are written in: how their files end, and what they need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from .stored_arrays import need
+
+Format = Literal["ome-tiff", "nifti", "zarr", "csv", "parquet"]
+
+
+@dataclass(frozen=True)
+class FileFormat:
+    """What is to be known of a format.
+
+    Attributes
+    ----------
+    name : str
+        As its users call it.
+    holds : str
+        What is in its files, for a person who chooses.
+    suffixes : tuple of str
+        How its files end; the first is given to those that have no name yet.
+    of_maps : bool
+        Whether it holds maps of voxels; otherwise a table of any fits.
+    module : str
+        What must be installed; empty if pandas is enough.
+    """
+
+    name: str
+    holds: str
+    suffixes: tuple[str, ...]
+    of_maps: bool
+    module: str = ""
+
+    @property
+    def title(self) -> str:
+        return f"{self.name}: {self.holds}"
+
+    def check(self) -> None:
+        """Look whether what it needs is installed.
+
+        Raises
+        ------
+        FitInputError
+            If not; it names the command that installs it.
+        """
+        if self.module:
+            need(self.module, f"writing {self.name}", instead="choose another format")
+
+
+FORMATS: dict[Format, FileFormat] = {
+    "ome-tiff": FileFormat(
+        "OME-TIFF", "all maps in one file", (".ome.tif", ".ome.tiff", ".tif", ".tiff"), True, "tifffile"
+    ),
+    "nifti": FileFormat("NIfTI", "one file for each map", (".nii.gz", ".nii"), True, "nibabel"),
+    "zarr": FileFormat("OME-Zarr", "all maps in one folder", (".ome.zarr", ".zarr"), True, "zarr"),
+    "csv": FileFormat("CSV table", "a row for each fit", (".csv",), False),
+    "parquet": FileFormat("Parquet table", "a row for each fit", (".parquet",), False, "pyarrow"),
+}

@@ -1,0 +1,276 @@
+"""Recipes: what was asked of a fit, as JSON. They are checked, and nothing in them is ever run."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...catalogue import models
+from ...engine.core.errors import FitInputError
+from ...engine.core.options import Options
+from ...engine.models.model import Model
+from ...engine.sums.camera import Camera
+from ..chunked.plan import Plan, VoxelPlan
+from ..chunked.region_plan import ImagePlan
+from ..chunked.spot_plan import SpotPlan
+from ..fitting.chunks import Sliceable
+from ..fitting.run import Settings, plain
+from ..fitting.selection import Selection
+from ..spots.filters import SpotFilter
+from ..spots.grouping import check_groups
+from ..spots.spot_fits import check_surface
+from .points_file import read_points
+
+VERBS = {
+    "fit_voxels": {"axis", "x", "select"},
+    "fit_image": {"coords"},
+    "fit_spots": {"window", "background", "groups", "saturation", "filters"},
+}
+COMMON = {"verb", "model", "init", "bounds", "fixed", "tied", "shared", "camera", "options", "sigma"}
+NOT_HERE = {
+    "mask": "masks are arrays and do not stand in a recipe; mask the data (NaN is left out), or use a script",
+    "points": "points are given beside it: --points FILE",
+}
+EXPRESSION = {"expression", "coords", "name", "bounds", "init"}
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """A recipe that has been checked.
+
+    Attributes
+    ----------
+    verb : {"fit_voxels", "fit_image", "fit_spots"}
+    model : Model
+    settings : Settings
+    places : dict
+        The arguments of the verb that say where the samples are: `axis`, `x` and `select`, `coords`, or `window`,
+        `background`, `groups` and `saturation`.
+    text : str
+        The recipe in one spelling, to be compared with others.
+    filters : tuple of SpotFilter
+        Which spots count; for whoever reads the table, the fit is the same.
+    """
+
+    verb: str
+    model: Model
+    settings: Settings
+    places: dict[str, Any]
+    text: str
+    filters: tuple[SpotFilter, ...] = ()
+
+    @classmethod
+    def read(cls, path: Path) -> Recipe:
+        """From a file.
+
+        Raises
+        ------
+        FitInputError
+            If it cannot be read, or says what makes no sense.
+        """
+        try:
+            said = json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise FitInputError(f"the recipe {path} cannot be read: {error.strerror}") from None
+        except ValueError as error:
+            raise FitInputError(f"the recipe {path} is not JSON: {error}") from None
+        return cls.of(said)
+
+    @classmethod
+    def of(cls, said: Any) -> Recipe:
+        """From what `FitResult.recipe` gives.
+
+        Beyond that ``model`` may be ``{"expression": "a*exp(-t/tau)", "coords": ["t"]}`` with ``bounds`` and ``init``,
+        ``sigma`` a number, and ``coords`` a list of values along each axis of the plane.
+
+        Raises
+        ------
+        FitInputError
+            One sentence about the first thing that is wrong.
+        """
+        if not isinstance(said, dict):
+            raise FitInputError(
+                "a recipe is a JSON object with 'verb' and 'model'; export one, or see docs/large-data.md"
+            )
+        verb = said.get("verb")
+        if verb not in VERBS:
+            raise FitInputError(f"the recipe's verb is {verb!r}; choose one of {', '.join(VERBS)}")
+        _refuse_unknown(said, COMMON | VERBS[verb], "the recipe")
+        camera = said.get("camera")
+        if camera is not None:
+            _refuse_unknown(_object(camera, "camera"), {"gain", "offset", "read_noise"}, "the recipe's camera")
+            camera = Camera(**{name: _numbers(value, f"the camera's {name}") for name, value in camera.items()})
+        sigma = said.get("sigma")
+        settings = Settings(
+            init={name: _numbers(v, f"init of {name!r}") for name, v in _object(said.get("init"), "init").items()},
+            bounds={name: _pair(v, name) for name, v in _object(said.get("bounds"), "bounds").items()},
+            fixed={name: _numbers(v, f"fixed of {name!r}") for name, v in _object(said.get("fixed"), "fixed").items()},
+            tied=_texts(said.get("tied")),
+            shared=_names(said.get("shared", []), "shared"),
+            sigma=None if sigma is None else _number(sigma, "sigma"),
+            camera=camera,
+            options=_options(_object(said.get("options"), "options")),
+        )
+        if camera is not None and settings.options.noise != "poisson":
+            raise FitInputError("the recipe has a camera, which makes noise 'poisson'; say so in its options")
+        if settings.sigma is not None and settings.knows_noise and settings.options.noise == "poisson":
+            raise FitInputError("the recipe has sigma and counts, and both say how large the noise is; leave one out")
+        places: dict[str, Any] = {}
+        if verb == "fit_voxels":
+            axis = said.get("axis", 0)
+            if not isinstance(axis, int) or isinstance(axis, bool):
+                raise FitInputError(f"the recipe's axis is {axis!r}; give a whole number")
+            places = {"axis": axis, "x": None if said.get("x") is None else _numbers(said["x"], "x")}
+            if said.get("select") is not None:
+                places["select"] = Selection.of_recipe(said["select"])
+        elif verb == "fit_spots":
+            places = {"window": _window(said.get("window", 11)), "background": said.get("background", "constant")}
+            if said.get("groups") is not None:
+                places["groups"] = check_groups(said["groups"])
+            if said.get("saturation") is not None:
+                places["saturation"] = _number(said["saturation"], "saturation")
+        elif (coords := said.get("coords")) is not None:
+            if not isinstance(coords, list):
+                raise FitInputError(f"the recipe's coords are {coords!r}; give a list of values for each axis")
+            places = {"coords": [_numbers(c, "coords") for c in coords]}
+        filters = said.get("filters", [])
+        if not isinstance(filters, list):
+            raise FitInputError(f"the recipe's filters are {filters!r}; give a list of them")
+        return cls(
+            verb,
+            _model(said.get("model")),
+            settings,
+            places,
+            json.dumps(plain(said), sort_keys=True),
+            tuple(SpotFilter.of_recipe(one) for one in filters),
+        )
+
+    def plan(self, data: Sliceable, points: Path | None = None) -> Plan:
+        """What it makes of these data, and of the points in a file for spots.
+
+        Raises
+        ------
+        FitInputError
+            If it does not go with them.
+        """
+        if self.verb == "fit_spots":
+            if points is None:
+                raise FitInputError("the recipe fits spots, and nothing says where they are; give --points FILE")
+            check_surface(self.model, len(data.shape))
+            rows = read_points(points, len(data.shape), len(data.shape) - self.model.ndim)
+            return SpotPlan.of(data, rows, self.model, settings=self.settings, **self.places)
+        if points is not None:
+            raise FitInputError(f"the recipe's verb is {self.verb}, which takes no points; leave --points out")
+        if self.verb == "fit_voxels":
+            return VoxelPlan.of(data, self.model, settings=self.settings, **self.places)
+        return ImagePlan.of(data, self.model, settings=self.settings, **self.places)
+
+
+def _refuse_unknown(said: Mapping[str, Any], known: set[str], what: str) -> None:
+    for name in said:
+        if name not in known:
+            why = NOT_HERE.get(name, f"it may have {', '.join(sorted(known))}")
+            raise FitInputError(f"{what} has {name!r}, which is not known here; {why}")
+
+
+def _object(value: Any, what: str) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise FitInputError(f'{what} in the recipe is {value!r}; give an object, such as {{"tau": 1}}')
+    return value
+
+
+def _window(value: Any) -> int | list[int]:
+    sizes = value if isinstance(value, list) else [value]
+    if not sizes or any(isinstance(size, bool) or not isinstance(size, int) for size in sizes):
+        raise FitInputError(f"window in the recipe is {value!r}; give an odd number of pixels, or one for each axis")
+    return value  # type: ignore[no-any-return]
+
+
+def _number(value: Any, what: str) -> float:
+    if isinstance(value, str) and value in ("inf", "-inf", "nan"):
+        return float(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise FitInputError(f"{what} in the recipe is {value!r}; give a number" + _arrays(what))
+    return float(value)
+
+
+def _arrays(what: str) -> str:
+    return " (sigma as an array is for scripts)" if what == "sigma" else ""
+
+
+def _numbers(value: Any, what: str) -> Any:
+    """A number, or lists of them as an array."""
+
+    def check(v: Any) -> Any:
+        return [check(one) for one in v] if isinstance(v, list) else _number(v, what)
+
+    found = check(value)
+    if not isinstance(found, list):
+        return found
+    try:
+        return np.array(found, dtype=float)
+    except ValueError:
+        raise FitInputError(f"{what} in the recipe has rows of different lengths; give a regular array") from None
+
+
+def _pair(value: Any, name: str) -> tuple[Any, Any]:
+    if not isinstance(value, list) or len(value) != 2:
+        raise FitInputError(f"bounds of {name!r} in the recipe are {value!r}; give [lower, upper]")
+    lower, upper = (_numbers(v, f"a bound of {name!r}") for v in value)
+    return lower, upper
+
+
+def _texts(value: Any) -> dict[str, str] | None:
+    tied = _object(value, "tied")
+    for name, text in tied.items():
+        if not isinstance(text, str):
+            raise FitInputError(f"{name!r} is tied to {text!r} in the recipe; give an expression of other parameters")
+    return tied or None
+
+
+def _names(value: Any, what: str) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise FitInputError(f"{what} in the recipe is {value!r}; give a list of names")
+    return value
+
+
+def _options(said: dict[str, Any]) -> Options:
+    _refuse_unknown(said, {f.name for f in fields(Options)}, "the recipe's options")
+    for name, value in said.items():
+        if isinstance(value, (dict, list)) or (name == "loss" and not isinstance(value, str)):
+            raise FitInputError(f"{name} in the recipe's options is {value!r}; give a number or a name")
+    return Options(**said)
+
+
+def _model(said: Any) -> Model:
+    if isinstance(said, str):
+        try:
+            return models.find(said)
+        except FitInputError as error:
+            if said.isidentifier():
+                raise
+            raise FitInputError(
+                f"{error}; of an expression give also its coordinates: "
+                f'"model": {{"expression": "{said}", "coords": ["t"]}}'
+            ) from None
+    if not isinstance(said, dict) or not isinstance(said.get("expression"), str):
+        raise FitInputError(f"the recipe's model is {said!r}; give the name of one, or an expression and its coords")
+    _refuse_unknown(said, EXPRESSION, "the recipe's model")
+    name = said.get("name")
+    if name is not None and not isinstance(name, str):
+        raise FitInputError(f"the name of the recipe's model is {name!r}; give a text")
+    bounds = {name: _pair(v, name) for name, v in _object(said.get("bounds"), "bounds of the model").items()}
+    init = {name: _number(v, f"init of {name!r}") for name, v in _object(said.get("init"), "init of the model").items()}
+    if any(np.ndim(end) for pair in bounds.values() for end in pair) or any(math.isnan(v) for v in init.values()):
+        raise FitInputError("bounds and init of the recipe's model are numbers; give arrays beside the model instead")
+    return Model.from_expression(
+        said["expression"], _names(said.get("coords"), "coords of the model"), name=name, bounds=bounds, init=init
+    )

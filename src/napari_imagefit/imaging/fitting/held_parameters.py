@@ -1,0 +1,48 @@
+"""Which parameters of a result have no error because they were not free, rather than because none is known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...engine.models.expression import term
+from ...engine.results.fit_result import FitResult
+
+Booleans = NDArray[np.bool_]
+
+
+def certain(result: FitResult) -> dict[str, Booleans]:
+    """Where each parameter was fixed, is at a bound, or follows from such ones only, ``(*grid,)`` by name."""
+    said = result.recipe()
+    fixed, bounds, tied = (said.get(name) or {} for name in ("fixed", "bounds", "tied"))
+    found: dict[str, Booleans] = {}
+    for name in result.model.names:
+        if name in tied:
+            continue
+        held = np.asarray(result.at_bound[name]) != 0
+        if name in fixed:
+            held = np.ones(result.shape, bool)
+        elif name in bounds:
+            lower, upper = (np.asarray(_numbers(end), float) for end in bounds[name])
+            held = held | np.broadcast_to(lower == upper, result.shape)
+        found[name] = held
+    _follow(found, tied, result)
+    return found
+
+
+def _numbers(said: Any) -> Any:
+    """As a recipe spells them: infinities are texts."""
+    return [_numbers(one) for one in said] if isinstance(said, list) else float(said)
+
+
+def _follow(found: dict[str, Booleans], tied: Mapping[str, str], result: FitResult) -> None:
+    waiting = dict(tied)
+    while waiting:
+        for name, text in list(waiting.items()):
+            others = term(text)[0]
+            if all(other in found for other in others):
+                found[name] = np.logical_and.reduce([np.ones(result.shape, bool), *(found[o] for o in others)])
+                del waiting[name]

@@ -1,0 +1,338 @@
+"""What the verbs share: a list of problems, run one after the other into one result."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ...engine.core.device import device_name
+from ...engine.core.errors import FitInputError
+from ...engine.core.fits import Fits
+from ...engine.core.options import Options
+from ...engine.core.progress import Progress
+from ...engine.core.status import Status
+from ...engine.core.types import Bounds, DType, Noise, Values
+from ...engine.core.validation import float_array
+from ...engine.drive.problem import Problem, check_parameters
+from ...engine.drive.run import iter_fit
+from ...engine.models.model import Model
+from ...engine.models.ties import Ties
+from ...engine.results.fit_result import FitResult, Source
+from ...engine.shared.joint_fit import iter_fit_shared
+from ...engine.sums.camera import Camera
+from .positions import flag_centres
+
+Run = Generator[Progress, None, FitResult]
+
+# Progress is told so often, and a fit in a worker thread can be cancelled.
+SECONDS_BETWEEN = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class Settings:
+    """What may be said beside data and model; see `fit_image`."""
+
+    init: Values | None = None
+    bounds: Bounds | None = None
+    fixed: Values | None = None
+    tied: Mapping[str, str] | None = None
+    shared: Sequence[str] = ()
+    sigma: ArrayLike | None = None
+    camera: Camera | None = None
+    options: Options = field(default_factory=Options)
+    # how many fits the request has of which these are a piece; 0: these are all
+    requested: int = 0
+
+    @classmethod
+    def of(cls, *, noise: Noise | Camera = "gaussian", dtype: DType | None = None, **said: Any) -> Settings:
+        """From the keyword arguments of a verb.
+
+        Raises
+        ------
+        FitInputError
+            If they make no sense, alone or together.
+        """
+        camera = noise if isinstance(noise, Camera) else None
+        names = {f.name for f in fields(Options)}
+        options = Options(
+            noise="poisson" if camera is not None else noise,  # type: ignore[arg-type]
+            dtype=dtype or "float64",
+            **{name: said.pop(name) for name in names & said.keys()},
+        )
+        settings = cls(camera=camera, options=options, **said)
+        if settings.sigma is not None and options.noise == "poisson":
+            raise FitInputError(
+                "sigma and noise='poisson' (or a camera) both say how large the noise is; leave one of them out"
+            )
+        if options.noise == "rician" and settings.sigma is None:
+            raise FitInputError(
+                "noise='rician' needs sigma, the noise of one channel; give it (where there is no signal, the root of "
+                "half the mean of the squared data)"
+            )
+        return settings
+
+    def __post_init__(self) -> None:
+        if isinstance(self.shared, str) or not isinstance(self.shared, Sequence):
+            raise FitInputError(f"shared is {self.shared!r}; give a list of parameter names")
+
+    def model(self, model: Model) -> tuple[Model, Ties | None]:
+        """The model to fit, and what makes the whole one of it where parameters are tied.
+
+        Raises
+        ------
+        FitInputError
+            If a tied parameter also has a start, bounds or a value, or an expression cannot be used.
+        """
+        if not self.tied:
+            return model, None
+        if not isinstance(self.tied, Mapping):
+            raise FitInputError(f"tied is {self.tied!r}; give a dict of expressions by parameter name")
+        for what, given in (("a start", self.init), ("bounds", self.bounds), ("a fixed value", self.fixed)):
+            for name in set(given or ()) & set(self.tied):
+                raise FitInputError(f"{name!r} is tied and also has {what}; give one or the other")
+        for name in set(self.shared) & set(self.tied):
+            raise FitInputError(f"{name!r} is tied and also shared; give one or the other")
+        ties = Ties.of(model, self.tied)
+        return ties.model, ties
+
+    def level(self, data: NDArray[Any]) -> NDArray[Any]:
+        """Data with the differences between a camera's pixels taken out."""
+        return data if self.camera is None else self.camera.level(data)
+
+    def noise(self, shape: tuple[int, ...]) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
+        """Weights and shifts in the data's shape; see `Problem`."""
+        if self.camera is not None:
+            return self.camera.counts(shape)
+        return as_weights(self.sigma, shape), None
+
+    @property
+    def knows_noise(self) -> bool:
+        """Whether standard errors are absolute."""
+        return self.sigma is not None or self.options.noise == "poisson"
+
+    def recipe(self) -> dict[str, Any]:
+        """As JSON."""
+        said: dict[str, Any] = {name: getattr(self, name) or {} for name in ("init", "bounds", "fixed")}
+        if self.tied:
+            said["tied"] = dict(self.tied)
+        if self.shared:
+            said["shared"] = list(self.shared)
+        if self.camera is not None:
+            said["camera"] = self.camera.recipe()
+        if self.sigma is not None and np.ndim(self.sigma) == 0:
+            # an array is not written down
+            said["sigma"] = float(np.asarray(self.sigma))
+        return plain(said | {"options": vars(self.options)})
+
+
+@dataclass(frozen=True)
+class Job:
+    """A problem, and the flat places of its fits on the grid."""
+
+    problem: Problem
+    places: NDArray[np.intp]
+
+    def apart(self, fits: Fits) -> Iterable[tuple[NDArray[np.intp], Fits]]:
+        """What goes where on the grid."""
+        return [(self.places, fits)]
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the caller said of the parameters: by name, a number or an array that broadcasts to the grid of fits."""
+
+    init: Values
+    bounds: Bounds
+    fixed: Values
+
+    @classmethod
+    def of(cls, model: Model, grid: tuple[int, ...], places: NDArray[np.intp], settings: Settings) -> Wishes:
+        """Broadcast everything to the grid, flat; numbers stay numbers. It is checked for the fits at `places`.
+
+        Raises
+        ------
+        FitInputError
+            As `Problem.build` does, and if an array does not broadcast.
+        """
+
+        def flat(name: str, value: ArrayLike) -> ArrayLike:
+            array = float_array(value, f"what was given for {name!r}, {value!r},")
+            if array.ndim == 0:
+                return float(array)
+            try:
+                return np.broadcast_to(array, grid).reshape(-1)
+            except ValueError:
+                raise FitInputError(
+                    f"the values given for {name!r} have shape {array.shape}, which does not broadcast to the "
+                    f"grid of fits {grid}; give one number or one value per fit"
+                ) from None
+
+        def pair(name: str, value: Any) -> tuple[ArrayLike, ArrayLike]:
+            if not isinstance(value, Sequence) or len(value) != 2:
+                raise FitInputError(f"bounds of {name!r} are {value!r}; give (lower, upper)")
+            return flat(name, value[0]), flat(name, value[1])
+
+        init, bounds, fixed = settings.init, settings.bounds, settings.fixed
+        for what, wishes in (("init", init), ("bounds", bounds), ("fixed", fixed)):
+            if wishes is not None and not isinstance(wishes, Mapping):
+                raise FitInputError(f"{what} is {wishes!r}; give a dict by parameter name")
+        wanted = cls(
+            {name: flat(name, value) for name, value in (init or {}).items()},
+            {name: pair(name, value) for name, value in (bounds or {}).items()},
+            {name: flat(name, value) for name, value in (fixed or {}).items()},
+        )
+        counts = settings.options.noise == "poisson"
+        check_parameters(model, **wanted.at(places), n_fits=places.size, counts=counts)
+        return wanted
+
+    def at(self, places: NDArray[np.intp]) -> dict[str, Any]:
+        """The wishes for these places on the grid, as arguments of `Problem.build`."""
+
+        def pick(value: ArrayLike) -> ArrayLike:
+            return value if np.ndim(value) == 0 else np.asarray(value)[places]
+
+        return {
+            "init": {name: pick(value) for name, value in self.init.items()},
+            "bounds": {name: (pick(low), pick(high)) for name, (low, high) in self.bounds.items()},
+            "fixed": {name: pick(value) for name, value in self.fixed.items()},
+        }
+
+
+def as_weights(sigma: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.float64] | None:
+    """1/σ in the data's shape (a view where it can be); 0, which leaves a sample out, where σ is not finite.
+
+    Raises
+    ------
+    FitInputError
+        If σ does not broadcast, or a σ is not positive.
+    """
+    if sigma is None:
+        return None
+    values = float_array(sigma, "sigma")
+    if values.size == 1 and not np.isfinite(values).all():
+        raise FitInputError(f"sigma is {values.item()}, which leaves no sample to fit; give a number, or leave it out")
+    if (values <= 0).any():
+        raise FitInputError(
+            f"sigma has the value {values[values <= 0].flat[0]:g}; standard deviations must be positive"
+        )
+    with np.errstate(divide="ignore", over="ignore"):
+        weights = np.where(np.isfinite(values), 1 / values, 0.0)
+    if not np.isfinite(weights).all():
+        raise FitInputError(
+            f"sigma has the value {values[~np.isfinite(weights)].flat[0]:g}, and 1/σ is too large a number; "
+            "give data and sigma in another unit"
+        )
+    try:
+        return np.broadcast_to(weights, shape)
+    except ValueError:
+        raise FitInputError(
+            f"sigma has shape {values.shape}, which does not broadcast to the data's {shape}; "
+            "give one number or one per sample"
+        ) from None
+
+
+def run(
+    jobs: Iterable[Job],
+    grid: tuple[int, ...],
+    places: NDArray[np.intp],
+    model: Model,
+    source: Source,
+    settings: Settings,
+    ties: Ties | None = None,
+    *,
+    should_stop: Callable[[], bool] | None = None,
+) -> Run:
+    """Run all jobs, which fill these places of the grid; yields the progress of all and returns the result.
+
+    `model` is the one that the result is about; with `ties` the jobs are about its parameters that are not tied.
+    """
+    begun = time.perf_counter()
+    n_params, size = len((ties.model if ties else model).names), int(np.prod(grid))
+    fits: Fits | None = None
+
+    def blank() -> Fits:
+        found = Fits.blank(n_params, size, Status.NOT_FITTED)
+        found.status[places] = Status.STOPPED
+        return found
+
+    done, total, told = 0, places.size, -SECONDS_BETWEEN
+    for job in jobs:
+        # a fit may be of several places
+        of_each = job.places.size // job.problem.n_fits
+        problem = replace(job.problem, requested=settings.requested or total)
+        if settings.shared:
+            steps = iter_fit_shared(problem, settings.shared, should_stop)
+        else:
+            steps = iter_fit(problem, should_stop)
+        while True:
+            try:
+                progress = next(steps)
+            except StopIteration as end:
+                flag_centres(job.problem, end.value)
+                for where, own in job.apart(end.value):
+                    if fits is None and where.size == size and (where == np.arange(size)).all():
+                        # most often it is all there is, which need not be copied
+                        fits = own
+                        continue
+                    fits = fits or blank()
+                    fits.put(where, own)
+                break
+            now = time.perf_counter()
+            # each yield to a window costs it, and the fit, some 20 ms
+            if progress.compiling or progress.done == job.problem.n_fits or now - told > SECONDS_BETWEEN:
+                told = now
+                yield Progress(done + progress.done * of_each, total, progress.compiling)
+        done += job.places.size
+        if should_stop is not None and should_stop():
+            break
+    fits = fits or blank()
+    return FitResult.on_grid(
+        ties.expand(fits) if ties else fits,
+        grid,
+        model,
+        source,
+        known_sigma=settings.knows_noise,
+        criterion=settings.options.criterion,
+        seconds=time.perf_counter() - begun,
+        device=device_name(settings.options),
+    )
+
+
+def drain(steps: Run, progress: Callable[[int, int], object] | None = None) -> FitResult:
+    """Run a generator to its end and return its result."""
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as end:
+            result: FitResult = end.value
+            return result
+        if progress is not None:
+            progress(step.done, step.total)
+
+
+def plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A mapping as JSON: arrays become lists, infinities the strings ``"inf"`` and ``"-inf"``."""
+
+    def convert(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: convert(v) for key, v in value.items()}
+        if isinstance(value, np.ndarray):
+            # one start for each of a million fits is a long list
+            if value.dtype.kind in "biu" or (value.dtype.kind == "f" and np.isfinite(value).all()):
+                return value.tolist()
+            value = value.tolist()
+        if isinstance(value, (tuple, list)):
+            return [convert(v) for v in value]
+        if isinstance(value, np.generic):
+            value = value.item()
+        if isinstance(value, float) and not np.isfinite(value):
+            return str(value)
+        return value
+
+    result: dict[str, Any] = convert(values)
+    return result

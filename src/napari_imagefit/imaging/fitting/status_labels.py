@@ -1,0 +1,103 @@
+"""Why a fit has no answer, or one to be looked at twice: labels, words and colours for the status layer."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...engine.core.status import Flag, Status
+from ...engine.results.fit_result import FitResult
+
+# Label and colour of every reason in a status layer. Converged is there, but lets what is below shine through; colours
+# from Okabe and Ito's palette, told apart by the colour blind too.
+REASONS: dict[Status, tuple[int, str]] = {
+    Status.ITERATION_LIMIT: (2, "#E69F00"),
+    Status.TOO_FEW_SAMPLES: (3, "#999999"),
+    Status.NON_FINITE_MODEL: (4, "#D55E00"),
+    Status.SINGULAR: (5, "#CC79A7"),
+    Status.STOPPED: (6, "#56B4E9"),
+}
+CONVERGED_LABEL = 1
+
+
+class Remark(NamedTuple):
+    """What makes an answer suspicious."""
+
+    flag: Flag
+    label: int
+    colour: str
+    words: str
+
+
+# The first of them that holds is shown. The last colour is from Tol's palette: Okabe and Ito's has no more.
+REMARKS = (
+    Remark(Flag.LARGE_CHI2, 7, "#F0E442", "converged, but the residuals are larger than the noise"),
+    Remark(Flag.STRUCTURED_RESIDUAL, 8, "#0072B2", "converged, but the residuals have structure"),
+    Remark(Flag.AT_LOWER | Flag.AT_UPPER, 9, "#009E73", "converged, with a parameter at a bound"),
+    Remark(Flag.POORLY_DETERMINED, 10, "#882255", "converged, but the data hardly determine every parameter"),
+)
+# One fit in a thousand has a remark by chance, for each of two kinds of it: a part above which a map is worth a look.
+BY_CHANCE = 0.005
+
+
+class Reason(NamedTuple):
+    """A label of a status layer, and how many fits have it."""
+
+    label: int
+    words: str
+    colour: str
+    fits: int
+
+
+def status_labels(status: NDArray[np.int8]) -> NDArray[np.uint8]:
+    """Status codes as labels: 0 not fitted, 1 converged, from 2 on the reasons in `REASONS`."""
+    labels = np.where(status > 0, CONVERGED_LABEL, 0).astype(np.uint8)
+    for reason, (label, _) in REASONS.items():
+        labels[status == reason] = label
+    return labels
+
+
+def reason_labels(result: FitResult) -> NDArray[np.uint8]:
+    """The same with a label of `REMARKS` for fits that converged and are suspicious, ``(*grid,)``."""
+    labels = status_labels(result.status)
+    for remark in reversed(REMARKS):
+        labels[result.converged & ((result.flags & np.uint16(remark.flag)) > 0)] = remark.label
+    return labels
+
+
+def reasons(result: FitResult, *, remarks: bool = True) -> list[Reason]:
+    """All labels of a status layer; the numbers of fits add up to all of them.
+
+    Parameters
+    ----------
+    remarks : bool
+        Whether suspicious fits have labels of their own (`reason_labels`) or count as converged (`status_labels`).
+
+    Examples
+    --------
+    >>> from napari_imagefit import fit_voxels
+    >>> t = np.arange(16.0)[:, None]
+    >>> stack = np.exp(-t / np.array([2.0, 3.0]))
+    >>> stack[1:, 1] = np.nan
+    >>> for reason in reasons(fit_voxels(stack, "linear", sigma=0.01)):
+    ...     if reason.fits:
+    ...         print(reason.fits, reason.words)
+    1 not fitted: fewer usable samples than free parameters
+    1 converged, but the residuals are larger than the noise
+    """
+    labels = reason_labels(result) if remarks else status_labels(result.status)
+    counts = np.bincount(labels.ravel(), minlength=REMARKS[-1].label + 1)
+    words = [(0, Status.NOT_FITTED.message, "transparent"), (CONVERGED_LABEL, "converged", "transparent")]
+    words += [(label, status.message, colour) for status, (label, colour) in REASONS.items()]
+    if remarks:
+        words += [(remark.label, remark.words, remark.colour) for remark in REMARKS]
+    return [Reason(label, text, colour, int(counts[label])) for label, text, colour in words]
+
+
+def worth_a_look(found: list[Reason]) -> bool:
+    """Whether a fit failed, or more are suspicious than chance has it."""
+    failed = sum(reason.fits for reason in found if reason.label in {label for label, _ in REASONS.values()})
+    suspicious = sum(reason.fits for reason in found if reason.label >= REMARKS[0].label)
+    return failed > 0 or suspicious > BY_CHANCE * max(1, sum(reason.fits for reason in found if reason.label))

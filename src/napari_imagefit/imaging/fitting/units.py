@@ -1,0 +1,129 @@
+"""The unit of an expression of numbers with units, found by going through its parts; nothing is guessed."""
+
+from __future__ import annotations
+
+import ast
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+from ...engine.models.expression import CONSTANTS, parse
+
+# Functions of pure numbers, and those whose value has the unit of their arguments.
+PURE = {"exp", "log", "log10", "erf", "sin", "cos", "tan", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh"}
+ALIKE = {"abs", "minimum", "maximum", "where"}
+
+
+class _Underivable(Exception):
+    """Why does not matter: the unit is then not said."""
+
+
+@functools.cache
+def _registry() -> Any:
+    import pint
+
+    return pint.get_application_registry()  # type: ignore[no-untyped-call]
+
+
+def unit_of(expression: str, units: Mapping[str, str]) -> str:
+    """The unit of an expression, ``""`` where it has none or it does not follow from those of its names.
+
+    Parameters
+    ----------
+    expression : str
+        As `napari_imagefit.engine.models.expression` takes it.
+    units : dict
+        A unit for each name, such as ``"ms"``; ``""`` for a pure number.
+
+    Examples
+    --------
+    >>> unit_of("1/tau", {"tau": "ms"}), unit_of("2*pi*amplitude*tau", {"tau": "ms", "amplitude": ""})
+    ('1/ms', 'ms')
+    >>> unit_of("tau + amplitude", {"tau": "ms", "amplitude": ""})
+    ''
+    """
+    import pint
+
+    try:
+        unit = _visit(parse(expression), units)
+    except (_Underivable, pint.PintError, ValueError, AttributeError, TypeError, AssertionError):
+        return ""
+    return symbol(unit)
+
+
+def symbol(unit: Any) -> str:
+    """The short form of a unit of pint: ``"µm"``, ``"1/ms"``, ``"px"`` for pixel, ``""`` for none."""
+    # versions of pint differ in which of Unicode's two µ they write
+    return "px" if str(unit) == "pixel" else f"{unit:~P}".replace("\u03bc", "\u00b5")
+
+
+def parse_unit(text: str) -> Any:
+    """A unit of pint.
+
+    Raises
+    ------
+    ValueError
+        If there is no such unit.
+    """
+    import pint
+
+    try:
+        return _registry().Unit("pixel" if text == "px" else text)
+    except (pint.PintError, ValueError, AttributeError, TypeError, AssertionError):
+        raise ValueError(f"{text!r} is no unit") from None
+
+
+def _visit(node: ast.expr, units: Mapping[str, str]) -> Any:
+    pure = _registry().Unit("")
+    match node:
+        case ast.Constant():
+            return pure
+        case ast.Name(id=name):
+            if name in CONSTANTS:
+                return pure
+            if name not in units:
+                raise _Underivable
+            return parse_unit(units[name])
+        case ast.UnaryOp(operand=operand):
+            return _visit(operand, units)
+        case ast.BinOp(op=ast.Mult(), left=left, right=right):
+            return _visit(left, units) * _visit(right, units)
+        case ast.BinOp(op=ast.Div(), left=left, right=right):
+            return _visit(left, units) / _visit(right, units)
+        case ast.BinOp(op=ast.Pow(), left=left, right=right):
+            return _power(_visit(left, units), right, units)
+        case ast.BinOp(left=left, right=right):
+            return _same([left, right], units)
+        case ast.Call(func=ast.Name(id="sqrt"), args=args):
+            return _visit(args[0], units) ** 0.5
+        case ast.Call(func=ast.Name(id="arctan2"), args=args):
+            _same(args, units)
+            return pure
+        case ast.Call(func=ast.Name(id=name), args=args) if name in ALIKE:
+            return _same(args[1:] if name == "where" else args, units)
+        case ast.Call(func=ast.Name(id=name), args=args) if name in PURE:
+            if not _is_pure(_visit(args[0], units)):
+                raise _Underivable
+            return pure
+    raise _Underivable
+
+
+def _is_pure(unit: Any) -> bool:
+    return bool(unit == _registry().Unit("")) or str(unit) == "radian"
+
+
+def _same(nodes: list[ast.expr], units: Mapping[str, str]) -> Any:
+    """The unit of all of them; numbers in different units, even of one kind, do not add up."""
+    found = [_visit(node, units) for node in nodes]
+    if any(str(unit) != str(found[0]) for unit in found):
+        raise _Underivable
+    return found[0]
+
+
+def _power(base: Any, exponent: ast.expr, units: Mapping[str, str]) -> Any:
+    number = getattr(exponent, "folded", None)  # by the check of the expression, where it holds no names
+    if number is not None:
+        return base**number
+    if _is_pure(base) and _is_pure(_visit(exponent, units)):
+        return base
+    raise _Underivable

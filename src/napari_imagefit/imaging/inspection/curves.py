@@ -1,0 +1,126 @@
+"""One curve of a stack beside its fit: all that a plot of it needs, computed from the result when it is asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ...engine.core.options import Options
+from ...engine.models.prediction_error import predict_with_error
+from ...engine.results.fit_result import FitResult
+from ..chunked.dask_result import LazySource
+from ..chunked.plan import VoxelPlan
+from ..fitting.fit_report import Place, covariance_at, solution_at
+from ..fitting.selection import Selection
+from ..voxels.voxel_fits import VoxelSource
+
+# Points of a drawn curve.
+FINE = 200
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """The samples along one line and the model there.
+
+    Attributes
+    ----------
+    x, data : array, ``(n,)``
+        Coordinates and samples, those that were left out included.
+    used : bool array, ``(n,)``
+        Which samples count.
+    sigma : array, ``(n,)``, or None
+        Their standard deviations, where they are known.
+    residual : array, ``(n,)``
+        Data − model; NaN where a sample was left out or there is no answer.
+    fine_x, fine, error : array, ``(FINE,)``
+        The model on a fine grid, and its standard error. NaN where there is no answer; the error also where the
+        covariance is not known.
+    centre : float or None
+        Of a cut: the coordinate of the fitted centre.
+    """
+
+    x: FloatArray
+    data: FloatArray
+    used: NDArray[np.bool_]
+    sigma: FloatArray | None
+    residual: FloatArray
+    fine_x: FloatArray
+    fine: FloatArray
+    error: FloatArray
+    centre: float | None = None
+
+    @property
+    def has_fit(self) -> bool:
+        """Whether there is a model to be drawn."""
+        return bool(np.isfinite(self.fine).any())
+
+
+def voxel_curve(result: FitResult, place: Place, raw: Any = None, sigma: ArrayLike | None = None) -> Curve:
+    """The curve of one voxel.
+
+    Parameters
+    ----------
+    result : FitResult
+        Of `fit_voxels`.
+    place : tuple of int
+        On the grid of fits.
+    raw : array, optional
+        The stack before samples were excluded from it, so that these are shown as well.
+    sigma : array, optional
+        Standard deviations, broadcastable to the stack.
+
+    Examples
+    --------
+    >>> from napari_imagefit import fit_voxels
+    >>> t = np.arange(8.0)
+    >>> result = fit_voxels((3 * t + 1)[:, None], "linear", x=t)
+    >>> curve = voxel_curve(result, (0,))
+    >>> curve.used.all(), curve.fine[[0, -1]].round(6)
+    (np.True_, array([ 1., 22.]))
+    """
+    stack, axis, x, options, select = _stack_of(result)
+    line: Any = (*place[:axis], slice(None), *place[axis:])
+    samples = np.asarray(stack[line], dtype=float)
+    used = (select or Selection()).usable(samples, x)
+    data = samples
+    if raw is not None and raw is not stack and raw.shape == stack.shape:
+        data = np.where(used, samples, np.asarray(raw[line], dtype=float))
+    spread = None if sigma is None else np.broadcast_to(np.asarray(sigma, dtype=float), stack.shape)[line]
+    if spread is not None:
+        used = used & np.isfinite(spread)
+    fine_x = np.linspace(x.min(), x.max(), FINE)
+    fitted, fine, error = line_through(result, place, ((x,), (fine_x,)), options)
+    if spread is None and result.criterion.noise == "poisson" and "camera" not in result.recipe():
+        spread = np.sqrt(np.maximum(fitted, 0))
+    return Curve(x, data, used, spread, np.where(used, data - fitted, np.nan), fine_x, fine, error)
+
+
+def line_through(
+    result: FitResult,
+    place: Place,
+    coords: tuple[tuple[FloatArray, ...], tuple[FloatArray, ...]],
+    options: Options,
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """The model at the samples' coordinates, on the fine grid, and its error there; NaN where there is no answer."""
+    samples, fine = coords
+    n, m = samples[0].size, fine[0].size
+    params = solution_at(result, place)
+    if params is None:
+        return np.full(n, np.nan), np.full(m, np.nan), np.full(m, np.nan)
+    both = tuple(np.concatenate(pair) for pair in zip(samples, fine, strict=True))
+    values, error = predict_with_error(result.model, both, params, covariance_at(result, place), options)
+    return values[:n], values[n:], error[n:]
+
+
+def _stack_of(result: FitResult) -> tuple[Any, int, FloatArray, Options, Selection | None]:
+    source = result.source
+    if isinstance(source, VoxelSource):
+        return source.stack, source.axis, source.x, source.options, source.select
+    plan = source.plan if isinstance(source, LazySource) else None
+    if isinstance(source, LazySource) and isinstance(plan, VoxelPlan):
+        return source.data, plan.axis, plan.x, plan.settings.options, plan.select
+    raise TypeError(f"a result of {type(source).__name__} has no curves")

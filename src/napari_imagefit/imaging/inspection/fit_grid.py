@@ -1,0 +1,161 @@
+"""Which fit a sample of the data belongs to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ...engine.results.fit_result import FitResult
+from ..chunked.dask_result import LazySource
+from ..chunked.plan import VoxelPlan
+from ..chunked.region_plan import ImagePlan
+from ..fitting.fit_report import Place
+from ..regions.region import EveryPixel, Region
+from ..regions.region_fits import ImageSource
+from ..voxels.voxel_fits import VoxelSource
+
+
+@dataclass(frozen=True, eq=False)
+class FitGrid:
+    """How a result's grid of fits lies in its data.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Of the data.
+    grid : tuple of int
+        Of the fits.
+    axis : int or None
+        The axis of the data along which curves run; None for surfaces.
+    regions : list of Region
+        For surfaces.
+    """
+
+    shape: tuple[int, ...]
+    grid: tuple[int, ...]
+    axis: int | None = None
+    regions: tuple[Region, ...] = ()
+
+    @classmethod
+    def of(cls, result: FitResult) -> FitGrid:
+        """The grid of a result of `fit_voxels`, `fit_image` or `fit_spots`.
+
+        Raises
+        ------
+        TypeError
+            For results of another kind.
+        """
+        source = result.source
+        if isinstance(source, VoxelSource):
+            return cls(source.stack.shape, result.shape, source.axis)
+        if isinstance(source, ImageSource):
+            return cls(source.image.shape, result.shape, None, tuple(source.regions))
+        windows = getattr(source, "windows", None)
+        if windows is not None:
+            from .spot_grid import SpotGrid
+
+            return SpotGrid.of_spots(result, windows, windows.shape)
+        plan = source.plan if isinstance(source, LazySource) else None
+        if isinstance(plan, VoxelPlan):
+            return cls(plan.shape, result.shape, plan.axis)
+        if isinstance(plan, ImagePlan) and plan.regions is not None:
+            return cls(plan.shape, result.shape, None, tuple(plan.regions))
+        raise TypeError(f"a result of {type(source).__name__} has no grid in its data")
+
+    def places(self, samples: NDArray[np.intp]) -> list[Place]:
+        """The fits to which samples belong, without repetitions, in their order.
+
+        Parameters
+        ----------
+        samples : int array, ``(n, len(shape))``
+            Indices within the data.
+
+        Examples
+        --------
+        >>> grid = FitGrid((32, 4, 5), (4, 5), axis=0)
+        >>> grid.places(np.array([[3, 1, 2], [4, 1, 2], [4, 1, 3]]))
+        [(1, 2), (1, 3)]
+        """
+        if self.axis is not None:
+            rows = np.delete(samples, self.axis, axis=1)
+            return list(dict.fromkeys(tuple(int(i) for i in row) for row in rows))
+        found: dict[Place, None] = {}
+        for sample in samples:
+            flat = self._place(tuple(int(i) for i in sample))
+            if flat is not None:
+                found[tuple(int(i) for i in np.unravel_index(flat, self.grid))] = None
+        return list(found)
+
+    def sample_of(self, place: Place, inside: tuple[float, ...] | None = None) -> tuple[float, ...]:
+        """A sample of a fit, as an index into the data: of a curve the first, of a region the one nearest `inside`."""
+        if self.axis is not None:
+            before, after = place[: self.axis], place[self.axis :]
+            return (*before, 0, *after)
+        flat = int(np.ravel_multi_index(place, self.grid))
+        region = next(r for r in self.regions if flat in r.places)
+        frame = int(region.frames[int(np.flatnonzero(region.places == flat)[0])])
+        pixels = np.stack(np.unravel_index(region.pixels, self.shape[-2:]), axis=1)
+        target = pixels.mean(axis=0) if inside is None or not np.isfinite(inside).all() else np.asarray(inside)
+        nearest = pixels[int(np.argmin(((pixels - target) ** 2).sum(axis=1)))]
+        leading = tuple(int(i) for i in np.unravel_index(frame, self.shape[:-2])) if len(self.shape) > 2 else ()
+        return (*leading, int(nearest[0]), int(nearest[1]))
+
+    def nearest(self, sample: ArrayLike) -> Place | None:
+        """The surface that lies nearest to a sample, of those in its frame if there is one.
+
+        Parameters
+        ----------
+        sample : array_like, ``(len(shape),)``
+            An index into the data, which may lie between pixels or outside.
+
+        Returns
+        -------
+        tuple of int or None
+            None for curves, and where there are no regions.
+        """
+        index = np.asarray(sample, dtype=float)
+        last = np.array(self.shape) - 1
+        leading = np.clip(np.rint(index), 0, last).astype(np.intp)[:-2]
+        frame = int(np.ravel_multi_index(tuple(leading), self.shape[:-2])) if leading.size else 0
+        best: tuple[int, float, int] | None = None
+        for region in self.regions if self.axis is None else ():
+            when = int(np.argmin(np.abs(region.frames - frame)))
+            middle = np.stack(np.unravel_index(region.pixels, self.shape[-2:])).mean(axis=1)
+            far = abs(int(region.frames[when]) - frame), float(((middle - index[-2:]) ** 2).sum())
+            if best is None or far < best[:2]:
+                best = *far, int(region.places[when])
+        return None if best is None else tuple(int(i) for i in np.unravel_index(best[2], self.grid))
+
+    def paint(self, chosen: NDArray[np.bool_]) -> NDArray[np.uint8]:
+        """1 where a chosen fit lies: of the grid's shape for curves, of the data's for surfaces."""
+        if self.axis is not None:
+            return chosen.astype(np.uint8)
+        n_frames, plane = int(np.prod(self.shape[:-2])), self.shape[-2:]
+        canvas = np.zeros((n_frames, int(np.prod(plane))), np.uint8)
+        flat = chosen.ravel()
+        for region in self.regions:
+            for frame in region.frames[flat[region.places]]:
+                canvas[frame, region.pixels] = 1
+        return canvas.reshape(self.shape)
+
+    def _place(self, sample: tuple[int, ...]) -> int | None:
+        """Of several regions that hold the pixel, the smallest one's."""
+        frame = int(np.ravel_multi_index(sample[:-2], self.shape[:-2])) if len(self.shape) > 2 else 0
+        pixel = int(np.ravel_multi_index(sample[-2:], self.shape[-2:]))
+        best: tuple[int, int] | None = None
+        for region in self.regions:
+            at = _find(region.pixels, pixel)
+            when = _find(region.frames, frame) if at is not None else None
+            if when is not None and (best is None or region.pixels.size < best[0]):
+                best = region.pixels.size, int(region.places[when])
+        return None if best is None else best[1]
+
+
+def _find(ascending: NDArray[Any] | EveryPixel, value: int) -> int | None:
+    if isinstance(ascending, EveryPixel):
+        return value if 0 <= value < ascending.size else None
+    at = int(np.searchsorted(ascending, value))
+    return at if at < ascending.size and ascending[at] == value else None

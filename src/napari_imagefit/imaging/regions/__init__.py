@@ -1,0 +1,4 @@
+"""Region fits: one surface over the pixels of each region and frame.
+
+It may import `fitting` and `layer_data`.
+"""

@@ -1,0 +1,186 @@
+"""A checked call of `fit_voxels`, of which any voxels can be fitted at any time, from any starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...engine.core.errors import FitInputError
+from ...engine.drive.problem import Problem
+from ...engine.models.model import Model
+from ...engine.models.ties import Ties
+from ...engine.results.fit_result import FitResult, Source
+from ..fitting.run import Job, Run, Settings, Wishes, run
+from ..fitting.selection import Selection
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False)
+class VoxelCall:
+    """What `fit_voxels` was asked for, after every check.
+
+    Attributes
+    ----------
+    data : array
+        With a camera's differences taken out.
+    stack : array
+        The same, with NaN where a sample does not count.
+    axis : int
+    x : array, ``(n,)``
+        Of the samples that count somewhere.
+    kept : bool array
+        Which samples along the axis these are.
+    model : Model
+        The one that the result is about.
+    fitted : Model
+        The one that is fitted: without the parameters that are tied.
+    settings : Settings
+    ties : Ties or None
+    wishes : Wishes
+        Starts, bounds and fixed values on the flat grid.
+    places : int array
+        The flat places of the voxels to fit.
+    weights, shifts : arrays or None
+        Of the stack's shape; see `Problem`.
+    """
+
+    data: NDArray[Any]
+    stack: NDArray[Any]
+    axis: int
+    x: Floats
+    kept: NDArray[np.bool_]
+    model: Model
+    fitted: Model
+    settings: Settings
+    ties: Ties | None
+    wishes: Wishes
+    places: Indices
+    weights: Floats | None
+    shifts: Floats | None
+
+    @classmethod
+    def of(
+        cls,
+        stack: NDArray[Any],
+        axis: int,
+        x: Floats,
+        model: Model,
+        places: Indices,
+        settings: Settings,
+        select: Selection | None = None,
+    ) -> Self:
+        """Check the settings, and take out what does not count.
+
+        Raises
+        ------
+        FitInputError
+            If they do not go with the model or the stack.
+        """
+        fitted, ties = settings.model(model)
+        grid = tuple(n for a, n in enumerate(stack.shape) if a != axis)
+        wishes = Wishes.of(fitted, grid, places, settings)
+        data = selected = settings.level(stack)
+        weights, shifts = settings.noise(data.shape)
+        kept = np.ones(x.size, bool)
+        if select is not None:
+            kept = select.samples(x)
+            selected, strong = select.apply(data, x, axis)
+            places = places[strong.ravel()[places]]
+        # samples that count in no voxel are not there at all: nothing was left out of these fits
+        return cls(data, selected, axis, x[kept], kept, model, fitted, settings, ties, wishes, places, weights, shifts)
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """The shape of the grid of fits."""
+        return tuple(n for a, n in enumerate(self.stack.shape) if a != self.axis)
+
+    def with_settings(self, settings: Settings) -> VoxelCall:
+        """The same with other starts, bounds or options; what is fixed, tied or said of the noise is the same."""
+        wishes = Wishes.of(self.fitted, self.grid, self.places, settings)
+        return replace(self, settings=settings, wishes=wishes)
+
+    def curves(self, values: NDArray[Any], places: Indices) -> NDArray[Any]:
+        """The samples ``(n, n_places)`` of some voxels."""
+        along = np.moveaxis(values, self.axis, 0)
+        along = along if self.kept.all() else along[self.kept]
+        size = int(np.prod(self.grid))
+        if places.size == size:
+            return along.reshape(len(along), size)
+        where: tuple[Any, ...] = (slice(None), *np.unravel_index(places, self.grid))
+        chosen: NDArray[Any] = along[where]
+        return chosen
+
+    def problem(self, places: Indices, starts: Floats | None = None) -> Problem:
+        """The problem of some voxels.
+
+        Parameters
+        ----------
+        starts : array, ``(n_params, n_places)``, optional
+            Of all parameters of `model`, where the caller of `fit_voxels` gave none; NaN where they are to be guessed.
+            They are moved inside the bounds.
+
+        Raises
+        ------
+        FitInputError
+            If too few samples are selected.
+        """
+        problem = Problem.build(
+            self.fitted,
+            (self.x,),
+            self.curves(self.stack, places),
+            weights=None if self.weights is None else self.curves(self.weights, places),
+            shift=None if self.shifts is None else self.curves(self.shifts, places),
+            options=self.settings.options,
+            **self.wishes.at(places),
+        )
+        length = self.kept.size
+        if problem.n_samples < min(length, len(problem.free)):
+            raise FitInputError(
+                f"{problem.n_samples} of {length} samples are selected, which is too few for the {len(problem.free)} "
+                f"free parameters of {self.model.name!r}; leave more samples, or fix a parameter"
+            )
+        if starts is None:
+            return problem
+        rows = [self.model.index(name) for name in self.fitted.names]
+        wanted = np.clip(starts[rows], problem.lower, problem.upper)
+        return replace(problem, start=np.where(np.isnan(problem.start), wanted, problem.start))
+
+    def steps(
+        self,
+        places: Indices,
+        source: Source,
+        starts: Floats | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> Run:
+        """Fit some voxels; the result is on the grid ``(n_places,)``, in their order."""
+        every = np.arange(places.size)
+        job = Job(self.problem(places, starts), every)
+        return self._run([job], every, (places.size,), source, should_stop)
+
+    def all_steps(self, source: Source, should_stop: Callable[[], bool] | None = None) -> Run:
+        """Fit all voxels; the result is on the grid."""
+        jobs = [Job(self.problem(self.places), self.places)] if self.places.size else []
+        return self._run(jobs, self.places, self.grid, source, should_stop)
+
+    def _run(
+        self,
+        jobs: list[Job],
+        places: Indices,
+        grid: tuple[int, ...],
+        source: Source,
+        should_stop: Callable[[], bool] | None,
+    ) -> Run:
+        # some of the voxels, as a first look or another try, are a piece of the whole
+        settings = replace(self.settings, requested=self.settings.requested or self.places.size)
+        return run(jobs, grid, places, self.model, source, settings, self.ties, should_stop=should_stop)
+
+
+def solution_rows(result: FitResult) -> Floats:
+    """Where each fit ended, ``(n_params, n_fits)``."""
+    return np.stack([np.asarray(result.solution[name]).ravel() for name in result.model.names])

@@ -1,0 +1,78 @@
+"""Spots as files: localisations in three styles, with the recipe and its filters beside them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ...engine.core.errors import FitInputError
+from ...imaging.files.localisation_columns import Style
+from ...imaging.files.localisations import write_localisations
+from ..inspection.spot_table import facts_of, with_filters
+from ..request.fit_request import Outcome
+
+
+@dataclass(frozen=True)
+class SpotFormat:
+    """One way to write spots."""
+
+    title: str
+    suffix: str
+    style: Style
+    all_spots: bool  # or only those that count
+
+
+FORMATS = (
+    SpotFormat("Localisations: every spot, with its reason", ".spots.csv", "imagefit", True),
+    SpotFormat("Localisations, Parquet: every spot, with its reason", ".spots.parquet", "imagefit", True),
+    SpotFormat("Picasso: the spots that count", "_locs.csv", "picasso", False),
+    SpotFormat("ThunderSTORM: the spots that count", ".thunderstorm.csv", "thunderstorm", False),
+)
+
+
+def write_spots(outcome: Outcome, path: str, kind: SpotFormat) -> list[Path]:
+    """Write the spots of an outcome; what exists is replaced.
+
+    Returns
+    -------
+    list of Path
+        What was written, the recipe last.
+
+    Raises
+    ------
+    FitInputError
+        If it cannot be written, or the style asks for what layer or model do not have.
+    """
+    request, result = outcome.request, outcome.result
+    assert result is not None
+    if kind.style == "thunderstorm" and request.pixel_unit == "px":
+        raise FitInputError(
+            f"ThunderSTORM's positions are in nm, but layer {request.layer_name!r} does not say how large a pixel is; "
+            "set its scale and units, or export in another style."
+        )
+    ending = "." + kind.suffix.rpartition(".")[2]
+    target = Path(path if path.lower().endswith(ending) else path + kind.suffix)
+    reasons = np.asarray(facts_of(outcome)["reason"], object)
+    if not kind.all_spots and not (reasons == "").any():
+        raise FitInputError(
+            f"none of the {len(reasons)} spots counts, so the table would be empty; change the filters, or export "
+            "every spot"
+        )
+    write_localisations(
+        result,
+        target,
+        kind.style,
+        pixel_size=request.pixel_size,
+        units=request.pixel_unit,
+        keep=None if kind.all_spots else reasons == "",
+        reasons=reasons if kind.all_spots else None,
+    )
+    recipe = target.with_name(target.name.removesuffix(ending) + ".recipe.json")
+    try:
+        recipe.write_text(json.dumps(with_filters(result.recipe(), request.filters), indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise FitInputError(f"{str(recipe)!r} cannot be written: {error.strerror or error}") from None
+    return [target, recipe]

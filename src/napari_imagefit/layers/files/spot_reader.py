@@ -1,0 +1,146 @@
+"""Tables of localisations as Points layers: for napari's File → Open, and over an image in the widget."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...engine.core.errors import FitInputError
+from ...engine.results.fit_result import LayerTuple
+from ...imaging.files.localisations import Localisations, read_localisations
+from ..geometry.transforms import layer_transform
+from ..request.spot_inputs import pixel_sizes_of
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+
+RING, DIAMETER = "#2EE6A6", 7.0
+# Sets of columns by which each kind of table is known.
+KNOWN: tuple[tuple[set[str], set[str]], ...] = (
+    ({"y [px]", "x [px]"}, {"y_stderr [px]", "message", "status"}),
+    ({"frame", "x [nm]", "y [nm]"}, {"id", "sigma [nm]", "sigma1 [nm]", "intensity [photon]", "uncertainty [nm]"}),
+    ({"frame", "x", "y"}, {"photons", "lpx", "sx"}),
+)
+
+
+def napari_get_reader(path: str | list[str]) -> Callable[[str], list[LayerTuple]] | None:
+    """napari's hook: a reader for tables of localisations, None for every other file.
+
+    Parameters
+    ----------
+    path : str or list of str
+
+    Returns
+    -------
+    callable or None
+    """
+    if not isinstance(path, str) or not is_localisations(path):
+        return None
+    return read_points_layer
+
+
+def is_localisations(path: str | Path) -> bool:
+    """Whether a CSV file has the columns of a table of localisations; only its first line is read."""
+    if Path(path).suffix.lower() != ".csv":
+        return False
+    try:
+        with Path(path).open(newline="", encoding="utf-8-sig") as file:
+            names = set(next(csv.reader(file), []))
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return False
+    return any(required <= names and names & hints for required, hints in KNOWN)
+
+
+def read_points_layer(path: str) -> list[LayerTuple]:
+    """A Points layer of a table, where no image says how large a pixel is.
+
+    Positions are in pixels, or where the table says how large they are in its unit; ThunderSTORM's are in nm, from the
+    corner of the first pixel.
+    """
+    name = Path(path).name
+    with Path(path).open(newline="", encoding="utf-8-sig") as file:
+        names = next(csv.reader(file), [])
+    in_nm = "x [nm]" in names and "x [px]" not in names
+    found = read_localisations(path, pixel_size=1.0 if in_nm else None)
+    points, n_axes = found.points.copy(), _plane_axes(found)
+    options: dict[str, Any] = {}
+    frames = points.shape[1] - n_axes
+    if in_nm:
+        points[:, -2:] += 0.5  # back to the corner: there are no pixels
+        options = {"units": ("pixel",) * frames + ("nm",) * n_axes, "size": 300.0}
+    elif found.pixel_size is not None and (unit := _unit_of(names)):
+        options = {
+            "scale": (1.0,) * frames + found.pixel_size,
+            "units": ("pixel",) * frames + (unit,) * n_axes,
+        }
+    return [(points, {**_look(found, name), **options}, "points")]
+
+
+def points_over(image: Image, path: str) -> LayerTuple:
+    """A Points layer of a table over an image, which says how large its pixels are.
+
+    Raises
+    ------
+    FitInputError
+        If the file is no table of localisations, or does not go with the image.
+    """
+    # the axis before the plane may be depth, or something else, whose unit is no length then
+    each = (pixel_sizes_of(image, n_axes) for n_axes in (3, 2) if n_axes <= image.ndim)
+    sizes, unit = next(((sizes, unit) for sizes, unit in each if unit not in ("px", "")), ((), ""))
+    length = bool(sizes)
+    try:
+        found = read_localisations(path, pixel_size=sizes if length else None, units=unit if length else "nm")
+    except FitInputError as error:
+        if length or "give pixel_size" not in str(error):
+            raise
+        raise FitInputError(
+            f"The positions in {Path(path).name!r} are in nm, but layer {image.name!r} does not say how large a pixel "
+            "is; set its scale and units first."
+        ) from None
+    points: NDArray[np.float64] = found.points
+    extra = points.shape[1] - image.ndim
+    if extra > 0:
+        # a picture without frames may have the points of a table of one frame
+        if (points[:, :extra] != points[:1, :extra]).any():
+            raise FitInputError(
+                f"{Path(path).name!r} holds points of several frames, but layer {image.name!r} has none; choose the "
+                "layer that they are of."
+            )
+        points = points[:, extra:]
+    drop = range(image.ndim - points.shape[1])
+    look = {**_look(found, Path(path).name), "ndim": points.shape[1]}
+    try:
+        transform = layer_transform(image, drop=drop)
+    except ValueError as error:
+        raise FitInputError(f"{Path(path).name!r} does not go with layer {image.name!r}: {error}") from None
+    return points, {**look, **transform}, "points"
+
+
+def _look(found: Localisations, name: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "features": found.features,
+        "size": DIAMETER,
+        "face_color": "transparent",
+        "border_color": RING,
+        "border_width": 0.1,
+        "canvas_size_limits": (5, 10000),
+        "ndim": found.points.shape[1],
+    }
+
+
+def _plane_axes(found: Localisations) -> int:
+    if found.pixel_size is not None:
+        return len(found.pixel_size)
+    return 3 if {"z [px]", "z [nm]"} & set(found.features.columns) else 2
+
+
+def _unit_of(names: list[str]) -> str:
+    """The unit of the size of a pixel, as ``pixel_y [µm]`` says it."""
+    column = next((name for name in names if name.startswith("pixel_y [")), "")
+    return column.partition("[")[2].rstrip("]")

@@ -1,0 +1,239 @@
+"""From a result's layers to the viewer: in place over their input, and updated by the next fit instead of piling up."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...engine.results.fit_result import LayerTuple
+from .transforms import data_to_world, grid_shape, layer_transform
+
+if TYPE_CHECKING:
+    from napari.components import LayerList
+    from napari.layers import Image, Layer, Points, Shapes
+
+KEY = "napari_imagefit"
+PAINT = "paint"  # the role of a layer that a person paints in, and no fit updates
+TRANSFORM = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+
+
+def map_transform(image: Image, axis: int) -> dict[str, Any]:
+    """The transform of a map without the fitted axis.
+
+    napari aligns the last axes of layers. Where the fitted axis comes first, the map has one axis less. Elsewhere, or
+    where the map would have a single axis, it keeps the fitted one with one sample as long as the whole axis.
+    """
+    shape = grid_shape(image)
+    if axis == 0 and len(shape) > 2:
+        try:
+            return layer_transform(image, drop=[0])
+        except ValueError:
+            # rotated out of its slices: it cannot lose the axis
+            pass
+    transform = layer_transform(image)
+    matrix, _ = data_to_world(image)
+    affine = np.asarray(transform["affine"])[:-1, :-1]
+    along = np.linalg.solve(affine, matrix[:, axis])
+    length = shape[axis]
+    transform["translate"] = transform["translate"] + along * (length - 1) / 2
+    transform["scale"][axis] *= length
+    return transform
+
+
+def place_maps(
+    layers: Sequence[LayerTuple],
+    group: str,
+    transform: Mapping[str, Any],
+    map_transform: Mapping[str, Any],
+    axis: int,
+) -> tuple[LayerTuple, ...]:
+    """Add transforms and the group to layer tuples, and the axis that maps keep."""
+    placed = []
+    for data, options, kind in layers:
+        role = options["metadata"][KEY]["role"]
+        whole = role in ("fitted", "residual", "outlines") or map_transform is transform
+        where = transform if whole else map_transform
+        if kind not in ("shapes", "points") and np.ndim(data) < len(where["scale"]):
+            data = np.expand_dims(data, axis)
+        metadata = {KEY: {**options["metadata"][KEY], "group": group}}
+        placed.append((data, {**options, **where, "metadata": metadata}, kind))
+    return tuple(placed)
+
+
+@dataclass(frozen=True, eq=False)
+class Output:
+    """A layer tuple, and the layer itself where it has been made already."""
+
+    data: LayerTuple
+    layer: Layer | None
+
+    @classmethod
+    def of(cls, data: LayerTuple, *, make: bool) -> Output:
+        """Make the layer now, invisible, if it is to be added rather than updated."""
+        values, options, kind = data
+        return cls(data, _make((values, {**options, "visible": False}, kind)) if make else None)
+
+    @property
+    def visible(self) -> bool:
+        """Whether the layer is to be seen at first."""
+        return bool(self.data[1].get("visible", True))
+
+
+def _make(new: LayerTuple) -> Layer:
+    from napari.layers import Layer
+
+    data, options, kind = new
+    return Layer.create(data, dict(options), kind)
+
+
+def role(new: LayerTuple) -> str:
+    """What a layer tuple shows."""
+    return str(new[1]["metadata"][KEY]["role"])
+
+
+def is_output(layer: Layer) -> bool:
+    """Whether the layer was made by a fit."""
+    return KEY in layer.metadata
+
+
+def role_of(layer: Layer, group: str) -> str | None:
+    """What the layer shows of the fits of that group; None if it is not one of theirs."""
+    made: Mapping[str, Any] = layer.metadata.get(KEY, {})
+    return made.get("role") if made.get("group") == group else None
+
+
+def shown_roles(layers: LayerList, group: str) -> frozenset[str]:
+    """The roles of the group's layers."""
+    return frozenset(found for layer in layers if (found := role_of(layer, group)) is not None)
+
+
+def put(layers: LayerList, new: Output) -> Layer:
+    """Show an output: update the layer of its group and role if there is one, otherwise add it.
+
+    What is selected stays selected, and an updated layer keeps its place and what the user set of its looks.
+    """
+    data, options, kind = new.data
+    made = options["metadata"][KEY]
+    for layer in layers:
+        if role_of(layer, made["group"]) == made["role"] and layer._type_string == kind:
+            if _update(layer, data, options):
+                return layer
+            layers.remove(layer)
+            break
+    selected = layers.selection.active
+    layer = new.layer or _make(new.data)
+    layers.append(layer)
+    if kind == "points":
+        draw_nothing_when_empty(layer)
+    if selected is not None:
+        layers.selection.active = selected
+    return layer
+
+
+def draw_nothing_when_empty(layer: Points) -> None:
+    """Of points that are kept large on screen, where none is in the plane that is shown.
+
+    napari draws one of size 0 at the origin then, which is kept as large as the others.
+    """
+    low, high = layer.canvas_size_limits
+
+    def follow(_event: object = None) -> None:
+        wanted = (low if len(layer._view_indices) else 0, high)
+        if tuple(layer.canvas_size_limits) != wanted:
+            layer.canvas_size_limits = wanted
+
+    layer.events.set_data.connect(follow)
+    follow()
+
+
+def remove_stale(layers: LayerList, group: str, roles: Collection[str]) -> None:
+    """Remove what earlier fits of the group showed and the last one does not, such as another model's parameters."""
+    for layer in [layer for layer in layers if role_of(layer, group) not in (None, PAINT, *roles)]:
+        layers.remove(layer)
+
+
+def keep(layers: LayerList, group: str) -> int:
+    """Take the group's layers out of it, so that the next fit makes new ones; returns how many they were."""
+    found = [layer for layer in layers if role_of(layer, group) not in (None, PAINT)]
+    kept = sum(1 for layer in layers if layer.metadata.get(KEY, {}).get("kept_from") == group)
+    for layer in found:
+        made = layer.metadata[KEY]
+        layer.metadata = {
+            **layer.metadata,
+            KEY: {**made, "group": f"{group} kept {kept}", "kept_from": group},
+        }
+        layer.name = f"{layer.name} (kept)"
+    return len(found)
+
+
+def _update(layer: Layer, data: Any, options: Mapping[str, Any]) -> bool:
+    """Give a layer new data and whatever depends on them; False if it cannot hold them."""
+    if layer.ndim != len(options["scale"]):
+        return False
+    if layer._type_string == "shapes":
+        _update_shapes(layer, data, options)
+    elif layer._type_string == "points":
+        _update_points(layer, data, options)
+    else:
+        layer.data = data
+    if layer._type_string == "image":
+        low, high = options["contrast_limits"]
+        layer.contrast_limits_range = _range(data, low, high)
+        layer.contrast_limits = (low, high)
+    elif layer._type_string == "labels":
+        layer.features = options["features"]
+        # failures are not to be overlooked, even after a fit without any
+        layer.visible = layer.visible or options["visible"]
+    layer.name = options["name"]
+    layer.metadata = {**layer.metadata, **options["metadata"]}
+    for name in TRANSFORM:
+        # each of them, once set, makes the whole viewer look at its extent again
+        if not is_same(getattr(layer, name), options[name]):
+            setattr(layer, name, options[name])
+    return True
+
+
+def is_same(old: Any, new: Any) -> bool:
+    """Whether a part of a transform is what it was: arrays, tuples of units or labels, or napari's affines."""
+    old, new = (getattr(value, "affine_matrix", value) for value in (old, new))
+    if isinstance(old, np.ndarray) or isinstance(new, np.ndarray):
+        return np.shape(old) == np.shape(new) and bool(np.array_equal(old, new))
+    return bool(old == new)
+
+
+def _range(data: Any, low: float, high: float) -> tuple[float, float]:
+    # both pass over NaN, and need no copy of what is finite: this is done in the window's thread
+    least, most = float(np.fmin.reduce(data, axis=None)), float(np.fmax.reduce(data, axis=None))
+    if np.isinf(least) or np.isinf(most):
+        finite = data[np.isfinite(data)]
+        least, most = (float(finite.min()), float(finite.max())) if finite.size else (np.nan, np.nan)
+    return (low, high) if np.isnan(least) else (min(low, least), max(high, most))
+
+
+def _update_shapes(layer: Shapes, vertices: Sequence[Any], options: Mapping[str, Any]) -> None:
+    layer.selected_data = set(range(layer.nshapes))
+    layer.remove_selected()
+    if not len(vertices):
+        return
+    # napari asks the table of features for a row per shape as it adds them, so that the table comes after
+    layer.add(
+        list(vertices),
+        shape_type=options["shape_type"],
+        edge_width=options["edge_width"],
+        edge_color=options["edge_color"],
+        face_color=options["face_color"],
+    )
+    layer.features = options["features"]
+    layer.selected_data = set()
+
+
+def _update_points(layer: Points, data: Any, options: Mapping[str, Any]) -> None:
+    layer.selected_data = set()
+    layer.data = data
+    # each of them in one go: napari looks through all points for every one that is set
+    layer.features = options["features"]
+    for name in ("size", "symbol", "border_color"):
+        setattr(layer, name, options[name])

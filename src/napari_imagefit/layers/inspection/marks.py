@@ -1,0 +1,154 @@
+"""What the inspector marks in the viewer: pinned fits as points, chosen fits as labels; one layer each, in place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...imaging.inspection.fit_grid import FitGrid
+from ..geometry.output_layers import TRANSFORM, draw_nothing_when_empty
+from ..request.fit_request import Request
+
+if TYPE_CHECKING:
+    from napari.components import LayerList
+    from napari.layers import Labels, Layer, Points
+
+# Not the key of a fit's own layers: these outlive the next fit, and chosen voxels may be a region to fit.
+MARK = "napari_imagefit_mark"
+PINS, CHOSEN = "pins", "chosen"
+COLOUR = "#F0E442"
+
+
+@dataclass(frozen=True)
+class Pin:
+    """A fit that is held: told from others by letter, symbol and colour.
+
+    Attributes
+    ----------
+    sample : tuple of int
+        An index into the data; by it the pin stays where it is when a new result comes.
+    """
+
+    letter: str
+    colour: str
+    symbol: str  # napari's name of it
+    place: tuple[int, ...]
+    sample: tuple[int, ...]
+
+
+def find_mark(layers: LayerList, what: str) -> Any:
+    """The layer of pins, or of chosen fits; None if there is none."""
+    return next((layer for layer in layers if layer.metadata.get(MARK, {}).get("what") == what), None)
+
+
+def show_pins(layers: LayerList, request: Request, grid: FitGrid, pins: Sequence[Pin]) -> Points | None:
+    """Make or update the layer of pins; without pins there is none."""
+    layer = find_mark(layers, PINS)
+    if not pins:
+        if layer is not None:
+            layers.remove(layer)
+        return None
+    where = _transform(request, grid)
+    points = np.array([_point(pin, grid, len(where["scale"])) for pin in pins], dtype=float)
+    if layer is not None and layer.ndim != points.shape[1]:
+        layers.remove(layer)
+        layer = None
+    if layer is None:
+        from napari.layers import Points
+
+        layer = Points(
+            points,
+            name=f"pins · {request.layer_name}",
+            size=1,
+            border_width=0,
+            # as large on screen at every zoom, to hold the letter
+            canvas_size_limits=(20, 20),
+            features={"pin": [pin.letter for pin in pins]},
+            text={"string": "{pin}", "size": 9, "color": "black", "anchor": "center"},
+            metadata={MARK: {"what": PINS, "group": request.group}},
+            **where,
+        )
+        _add(layers, layer)
+        draw_nothing_when_empty(layer)
+    else:
+        layer.data = points
+        layer.features = {"pin": [pin.letter for pin in pins]}
+        layer.name = f"pins · {request.layer_name}"
+        layer.metadata = {**layer.metadata, MARK: {"what": PINS, "group": request.group}}
+        _place(layer, where)
+        # maps that have come since lie over it
+        layers.move(layers.index(layer), len(layers))
+    layer.selected_data = set()
+    # napari draws a border of no width as well where a point is kept large on screen
+    layer.face_color = layer.border_color = [pin.colour for pin in pins]
+    layer.symbol = [pin.symbol for pin in pins]
+    return layer
+
+
+def show_chosen(
+    layers: LayerList, request: Request, grid: FitGrid, chosen: NDArray[np.bool_] | None, name: str
+) -> Labels | None:
+    """Make or update the layer that highlights fits; None for `chosen` removes it."""
+    layer = find_mark(layers, CHOSEN)
+    if chosen is None:
+        if layer is not None:
+            layers.remove(layer)
+        return None
+    where = _transform(request, grid)
+    painted = grid.paint(chosen)
+    if painted.ndim < len(where["scale"]):
+        painted = np.expand_dims(painted, request.axis)
+    if layer is not None and layer.ndim != painted.ndim:
+        layers.remove(layer)
+        layer = None
+    made = {MARK: {"what": CHOSEN, "group": request.group}}
+    if layer is None:
+        from napari.layers import Labels
+
+        colours: dict[int | None, str] = {None: "transparent", 0: "transparent", 1: COLOUR}
+        layer = Labels(painted, name=f"selected · {name}", colormap=colours, opacity=0.6, metadata=made, **where)
+        _add(layers, layer)
+    else:
+        if layer.data.shape == painted.shape:
+            # new data are looked through for their range, which takes as long as drawing a million of them
+            layer.data[...] = painted
+            layer.refresh(extent=False)
+        else:
+            layer.data = painted
+        layer.name = f"selected · {name}"
+        layer.metadata = {**layer.metadata, **made}
+        _place(layer, where)
+    return layer
+
+
+def _transform(request: Request, grid: FitGrid) -> Any:
+    return request.transform if grid.axis is None else request.map_transform
+
+
+def _point(pin: Pin, grid: FitGrid, ndim: int) -> tuple[float, ...]:
+    if grid.axis is None:
+        return pin.sample
+    if ndim == len(pin.place):
+        return pin.place
+    return (*pin.place[: grid.axis], 0, *pin.place[grid.axis :])
+
+
+def _place(layer: Layer, where: Any) -> None:
+    for name in TRANSFORM:
+        now = layer.affine.affine_matrix if name == "affine" else getattr(layer, name)
+        # each draws the layer anew
+        if np.shape(now) != np.shape(where[name]) or not np.all(np.asarray(now) == np.asarray(where[name])):
+            setattr(layer, name, where[name])
+
+
+def _add(layers: LayerList, layer: Layer) -> None:
+    """On top, but for pins; what is selected stays so."""
+    selected = layers.selection.active
+    pins = find_mark(layers, PINS)
+    layers.insert(len(layers) if pins is None else layers.index(pins), layer)
+    if selected is not None:
+        layers.selection.active = selected

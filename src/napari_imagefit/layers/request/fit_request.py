@@ -1,0 +1,233 @@
+"""A fit that has been asked for: plain arrays, so that a worker thread need not look at a layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...engine.core.errors import FitEngineError, FitInputError
+from ...engine.core.options import Options
+from ...engine.core.progress import Progress
+from ...engine.models.model import Model
+from ...engine.results.fit_result import FitResult
+from ...imaging.fitting.run import Run, Settings
+from ...imaging.fitting.selection import Selection
+from ...imaging.inspection.curves import Curve, voxel_curve
+from ...imaging.layer_data.maps import image_layers
+from ...imaging.regions.region import Region
+from ...imaging.regions.region_fits import ImageSource, iter_fit_regions
+from ...imaging.spots.filters import SpotFilter
+from ..geometry.output_layers import Output, place_maps, role
+from .choices import Job, MeanUse
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Stop = Callable[[], bool]
+MANY_VALUES = 1 << 20  # samples from which on a map is shown while it is fitted
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """What is fitted, and where its results go.
+
+    Attributes
+    ----------
+    data : array-like
+        The layer's data; read in the worker, so that a lazy array is loaded there.
+    group : str
+        By which a later fit of the same layer finds the layers of this one.
+    wishes : dict
+        The arguments of `Settings`.
+    regions, region_names, grid
+        For surfaces: the regions, a name for each place along the grid's last axis, and the grid of fits.
+    axis, mask, select
+        For curves, as in `fit_voxels`.
+    x_unit : str
+        For curves: the unit of their coordinate.
+    mean, factor
+        For curves: whether the region's mean curve is fitted first, and what is made of it; see `Choices`.
+    derived : tuple of str
+        For curves: expressions of parameters to make maps of.
+    points, window, spot_wishes
+        For spots: pixel indices ``(N, data.ndim)``, and the arguments of `iter_fit_spots` that only spots have.
+    filters : tuple of SpotFilter
+        For spots: which of them count.
+    pixel_size, pixel_unit
+        For spots: the size of a pixel along each axis of the model, in the unit of the layer.
+    transform : dict
+        The layer's scale, translate, … for outputs of its own shape.
+    map_transform : dict
+        The same for maps without the fitted axis.
+    units : dict
+        The unit of every parameter, by name.
+    shown : frozenset of str
+        The roles of the group's layers that are in the viewer, and will be updated.
+    """
+
+    job: Job
+    data: Any
+    layer_name: str
+    group: str
+    model: Model
+    coords: tuple[NDArray[np.float64], ...]
+    transform: Mapping[str, Any]
+    map_transform: Mapping[str, Any]
+    units: Mapping[str, str]
+    wishes: Mapping[str, Any]
+    regions: list[Region] = field(default_factory=list)
+    region_names: tuple[str, ...] = ()
+    grid: tuple[int, ...] = ()
+    axis: int = 0
+    x_unit: str = ""
+    mask: NDArray[np.bool_] | None = None
+    select: Selection | None = None
+    mean: MeanUse = "no"
+    factor: float = 3.0
+    derived: tuple[str, ...] = ()
+    points: NDArray[np.float64] | None = None
+    window: tuple[int, ...] = ()
+    spot_wishes: Mapping[str, Any] = field(default_factory=dict)
+    filters: tuple[SpotFilter, ...] = ()
+    pixel_size: tuple[float, ...] = ()
+    pixel_unit: str = "px"
+    shown: frozenset[str] = frozenset()
+
+    @property
+    def settings(self) -> Settings:
+        """As the verbs take them."""
+        return Settings(**self.wishes)
+
+    @property
+    def coarse_to_fine(self) -> bool:
+        """Whether the maps of curves are to appear from a sparse grid on: not where they are there at once anyway."""
+        fits = np.count_nonzero(self.mask) if self.mask is not None else np.prod(self.data.shape) // self.coords[0].size
+        return self.job == "voxels" and int(fits) * self.coords[0].size >= MANY_VALUES
+
+    @property
+    def options(self) -> Options:
+        """How it is computed."""
+        return self.settings.options
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a worker hands back: the result and its layers, or one sentence that says why there is none.
+
+    Attributes
+    ----------
+    complete : bool
+        Whether `outputs` are all layers of the group, so that any other is of an earlier fit.
+    note : str
+        A sentence on what was found beyond the result.
+    mean : MeanFit or None
+        For curves: the fit of the region's mean curve, where there was one.
+    history : tuple
+        For curves: what made this result of the first fit, see `layers.script`.
+    facts : DataFrame or None
+        For spots: the table of their layer.
+    """
+
+    request: Request
+    result: FitResult | None = None
+    outputs: tuple[Output, ...] = ()
+    refusal: str = ""
+    complete: bool = True
+    note: str = ""
+    mean: MeanFit | None = None
+    history: tuple[Any, ...] = ()
+    facts: pd.DataFrame | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class MeanFit:
+    """The mean curve of a region, and its fit.
+
+    Attributes
+    ----------
+    x, values, errors, n : array, ``(n,)``
+        The samples' coordinates, their mean over the region, its standard error, and the voxels that made it.
+    result : FitResult
+        Of a single fit.
+    """
+
+    x: NDArray[np.float64]
+    values: NDArray[np.float64]
+    errors: NDArray[np.float64]
+    n: NDArray[np.int64]
+    result: FitResult
+
+
+def mean_as_curve(mean: MeanFit) -> Curve:
+    """As the inspector draws it: errors are standard errors of the mean, where they are known of every sample."""
+    used = np.isfinite(mean.values)
+    known = bool(np.isfinite(mean.errors[used]).all())
+    return voxel_curve(mean.result, (), None, np.where(used, mean.errors, np.inf) if known else None)
+
+
+@dataclass(frozen=True)
+class Showing(Progress):
+    """Progress with layers of what is known so far."""
+
+    outputs: tuple[Output, ...] = ()
+
+
+Task = Generator[Progress, None, Outcome]
+
+
+def answer(request: Request, steps: Task) -> Task:
+    """Turn mistakes into refusals, and failures into errors that a Qt worker does not swallow.
+
+    Raises
+    ------
+    FitEngineError
+        If the program fails; never a ``RuntimeError``, which would vanish in a Qt worker.
+    """
+    try:
+        return (yield from steps)
+    except FitInputError as error:
+        return Outcome(request, refusal=str(error))
+    except RuntimeError as error:
+        raise FitEngineError(f"{type(error).__name__}: {error}") from error
+
+
+def run_regions(request: Request, should_stop: Stop | None = None) -> Task:
+    """Fit surfaces, and make the layers ready; a generator for a worker thread, see `answer`."""
+    result = yield from _region_steps(request, should_stop)
+    source = result.source
+    assert isinstance(source, ImageSource)
+    layers = image_layers(result, source, request.units, request.region_names)
+    placed = place_maps(layers, request.group, request.transform, request.map_transform, request.axis)
+    # making a layer takes longer than showing it, and needs no window
+    outputs = tuple(Output.of(new, make=role(new) not in request.shown) for new in placed)
+    return Outcome(request, result, outputs)
+
+
+def _region_steps(request: Request, should_stop: Stop | None) -> Run:
+    data = np.asarray(request.data)
+    for region in request.regions:
+        planes = data.reshape(-1, *data.shape[-2:])
+        finite = any(np.isfinite(planes[frame].ravel()[region.pixels]).any() for frame in region.frames)
+        if not finite:
+            raise FitInputError(
+                f"All pixels of {_name(request, region)} in {request.layer_name!r} are NaN or infinite; "
+                "choose another region or layer."
+            )
+    return iter_fit_regions(
+        data,
+        request.model,
+        request.regions,
+        request.grid,
+        labels=np.arange(1, len(request.region_names) + 1),
+        coords=request.coords,
+        settings=request.settings,
+        should_stop=should_stop,
+    )
+
+
+def _name(request: Request, region: Region) -> str:
+    return f"region {request.region_names[int(region.places[0]) % len(request.region_names)]!r}"

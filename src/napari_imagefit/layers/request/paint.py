@@ -1,0 +1,61 @@
+"""Voxels that a person paints: to be fitted again, or to be left out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...engine.core.errors import FitInputError
+from ...engine.results.fit_result import LayerTuple
+from ..geometry.output_layers import KEY, PAINT, role_of
+
+if TYPE_CHECKING:
+    from napari.components import LayerList
+    from napari.layers import Labels
+
+    from .fit_request import Request
+
+REFIT, LEAVE_OUT = 1, 2
+NAMES = {REFIT: "refit", LEAVE_OUT: "leave out"}
+# Okabe and Ito's: told apart by the colour blind too, and from the reasons of failure
+COLOURS = {None: "transparent", 0: "transparent", REFIT: "#F0E442", LEAVE_OUT: "#0072B2"}
+
+
+def paint_layer(request: Request, grid: tuple[int, ...]) -> LayerTuple:
+    """An empty Labels layer over the maps, whose labels have names and colours."""
+    where = request.map_transform
+    data = np.zeros(grid, np.uint8)
+    if data.ndim < len(where["scale"]):
+        data = np.expand_dims(data, request.axis)
+    options: dict[str, Any] = {
+        "name": f"paint: 1 = {NAMES[REFIT]}, 2 = {NAMES[LEAVE_OUT]}",
+        "features": {"index": [0, *NAMES], "painted to": ["", *NAMES.values()]},
+        "colormap": COLOURS,
+        "opacity": 0.6,
+        "metadata": {KEY: {"role": PAINT, "group": request.group}},
+        **where,
+    }
+    return data, options, "labels"
+
+
+def find_paint(layers: LayerList, group: str) -> Labels | None:
+    """The paint layer of that group, None if there is none."""
+    return next((layer for layer in layers if role_of(layer, group) == PAINT), None)
+
+
+def painted(layer: Labels, grid: tuple[int, ...]) -> NDArray[np.integer[Any]]:
+    """What was painted, on the grid of fits.
+
+    Raises
+    ------
+    FitInputError
+        If the layer belongs to maps of another shape.
+    """
+    data = np.asarray(layer.data)
+    if data.size != int(np.prod(grid)):
+        raise FitInputError(
+            f"Layer {layer.name!r} has shape {data.shape}, but {grid} voxels are fitted; remove it and paint anew."
+        )
+    return data.reshape(grid)

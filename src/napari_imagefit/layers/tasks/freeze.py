@@ -1,0 +1,222 @@
+"""From choices to a request: everything is checked here, and every mistake is one sentence with its remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...catalogue import models
+from ...engine.core.errors import FitInputError
+from ...engine.models.model import Model
+from ...imaging.fitting.chunks import is_dask
+from ...imaging.fitting.run import Run
+from ...imaging.regions.region import Region, find_regions
+from ..geometry.drawn_regions import RegionError, labels_on_image, shapes_masks
+from ..geometry.output_layers import Output, place_maps, role
+from ..geometry.transforms import AxisCoordinates, axis_coordinates, grid_shape, layer_transform, unit_factors
+from ..request.choices import Choices
+from ..request.fit_request import Outcome, Request, Stop, Task, answer, run_regions
+from ..request.noise import noise_wishes
+from ..request.parameters import parameter_units, parameter_wishes
+from ..request.spot_inputs import freeze_spots
+from ..request.voxel_inputs import freeze_voxels
+from .spot_tasks import run_spots
+from .voxel_tasks import run_voxels
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+
+
+def freeze(choices: Choices, shown: frozenset[str] = frozenset()) -> Request:
+    """Check the choices against their layers and turn them into arrays.
+
+    `shown` are the roles of the outputs of earlier fits that are in the viewer, see `shown_roles`.
+
+    Raises
+    ------
+    FitInputError
+        One sentence that names what is wrong and what to do.
+    """
+    image = choices.image
+    if image is None:
+        raise FitInputError("There is no image to fit; open one, or a sample from File → Open Sample.")
+    if image.rgb:
+        raise FitInputError(
+            f"Layer {image.name!r} is an RGB image; "
+            "split it into channels (right click on the layer) and fit one of them."
+        )
+    data = image.data[0] if image.multiscale else image.data
+    model = models.find(choices.model)
+    common = {
+        "data": data,
+        "layer_name": image.name,
+        "group": str(image.unique_id),
+        "model": model,
+        "transform": layer_transform(image),
+        "shown": shown,
+    }
+    if choices.job == "voxels":
+        return freeze_voxels(choices, model, common)
+    if choices.job == "spots":
+        return freeze_spots(choices, model, common)
+    return _freeze_region(choices, model, common)
+
+
+def _freeze_region(choices: Choices, model: Model, common: dict[str, Any]) -> Request:
+    image = choices.image
+    assert image is not None
+    shape = grid_shape(image)
+    if len(shape) < model.ndim:
+        raise FitInputError(
+            f"Layer {image.name!r} has {len(shape)} axes, but {model.name!r} is a surface over {model.ndim}; "
+            "choose an image with at least that many."
+        )
+    wishes = parameter_wishes(model, choices.rows)
+    free = len(model.names) - len(wishes["fixed"]) - len(wishes["tied"])
+    frames, plane = shape[:-2], shape[-2:]
+    regions, grid, names = _find_regions(choices, frames, plane)
+    for region in regions:
+        if region.pixels.size < free:
+            name = names[int(region.places[0]) % len(names)]
+            raise FitInputError(
+                f"Region {name!r} has {region.pixels.size} pixels, fewer than the {free} free parameters of "
+                f"{model.name!r}; enlarge it or fix some parameters."
+            )
+    axes = _in_one_unit(axis_coordinates(image, (-2, -1)))
+    return Request(
+        **common,
+        wishes={**wishes, **noise_wishes(choices)},
+        job="region",
+        coords=tuple(axis.values for axis in axes),
+        map_transform=common["transform"],
+        units=parameter_units(model, [axis.unit for axis in axes]),
+        regions=regions,
+        region_names=names,
+        grid=grid,
+    )
+
+
+def _find_regions(
+    choices: Choices, frames: tuple[int, ...], plane: tuple[int, ...]
+) -> tuple[list[Region], tuple[int, ...], tuple[str, ...]]:
+    """Regions, grid of fits (frames × regions), and the regions' names."""
+    image, layer = choices.image, choices.region
+    assert image is not None
+    every = np.arange(int(np.prod(frames)))
+    chosen = every
+    if choices.frames == "current" and frames:
+        chosen = np.atleast_1d(np.ravel_multi_index(choices.current[: len(frames)], frames, mode="clip"))
+    if layer is None:
+        return [Region(1, np.arange(int(np.prod(plane))), chosen, chosen)], (*frames, 1), (image.name,)
+    if layer._type_string == "labels":
+        on_image = labels_on_image(layer, image)
+        regions, _, labels = find_regions(on_image, frames, plane)
+        if choices.frames == "current":
+            regions = [_only(region, chosen) for region in regions]
+            regions = [region for region in regions if region.frames.size]
+            if not regions:
+                raise RegionError(f"Labels layer {layer.name!r} has no label in the frame on screen; paint one there.")
+        return regions, (*frames, len(labels)), tuple(f"{layer.name} {label}" for label in labels)
+    masks = shapes_masks(layer, image)
+    regions = []
+    for column, drawn in enumerate(masks):
+        where = chosen
+        if choices.frames == "drawn" and drawn.frame is not None:
+            index = tuple(slice(None) if i is None else i for i in drawn.frame)
+            where = np.atleast_1d(every.reshape(frames)[index]).ravel()
+        pixels = np.flatnonzero(drawn.mask)
+        regions.append(Region(drawn.label, pixels, where, where * len(masks) + column))
+    return regions, (*frames, len(masks)), tuple(drawn.name for drawn in masks)
+
+
+def _only(region: Region, frames: NDArray[np.intp]) -> Region:
+    kept = np.isin(region.frames, frames)
+    return Region(region.label, region.pixels, region.frames[kept], region.places[kept])
+
+
+def _in_one_unit(axes: Sequence[AxisCoordinates]) -> list[AxisCoordinates]:
+    """Coordinates in the first axis's unit where they can be converted: a width along a rotated axis needs one unit."""
+    first = axes[0]
+    found = []
+    for axis in axes:
+        factor = (
+            1.0 if axis.unit == first.unit else float(unit_factors([_spelled(axis.unit)], [_spelled(first.unit)])[0])
+        )
+        unit = first.unit if factor != 1.0 else axis.unit
+        found.append(AxisCoordinates(axis.values * factor, unit, axis.step * factor, axis.origin * factor))
+    return found
+
+
+def _spelled(unit: str) -> str:
+    return "pixel" if unit == "px" else unit or "dimensionless"
+
+
+def layer_units(image: Image, model: Model, axes: Sequence[int]) -> dict[str, str]:
+    """The unit of every parameter of a fit along these axes of a layer; empty where the layer lacks the axes."""
+    if image.ndim < len(axes) or max(axes) >= image.ndim:
+        return {}
+    return parameter_units(model, [axis.unit for axis in _in_one_unit(axis_coordinates(image, axes))])
+
+
+def run_any(request: Request, should_stop: Stop | None = None) -> Task:
+    """Fit whatever was asked for: regions, spots or voxels, in memory or, where the layer's data are a Dask array, not.
+
+    Raises
+    ------
+    FitEngineError
+        If the program fails.
+    """
+    if request.job == "spots":
+        return answer(request, run_spots(request, should_stop))
+    if is_dask(request.data):
+        return answer(request, _run_lazily(request, should_stop))
+    if request.job == "voxels":
+        return answer(request, run_voxels(request, should_stop))
+    return answer(request, run_regions(request, should_stop))
+
+
+def _run_lazily(request: Request, should_stop: Stop | None) -> Task:
+    # only now: its modules are not needed otherwise
+    from ...imaging.chunked.dask_result import LazySource
+    from ...imaging.chunked.layers import lazy_layers
+
+    result = yield from _lazy_steps(request, should_stop)
+    source = result.source
+    assert isinstance(source, LazySource)
+    layers = lazy_layers(result, source, request.units, request.region_names)
+    placed = place_maps(layers, request.group, request.transform, request.map_transform, request.axis)
+    outputs = tuple(Output.of(new, make=is_dask(new[0]) or role(new) not in request.shown) for new in placed)
+    return Outcome(request, result, outputs)
+
+
+def _lazy_steps(request: Request, should_stop: Stop | None) -> Run:
+    from ...imaging.chunked.iterate import iter_fit_regions_lazily, iter_fit_voxels_lazily
+
+    if request.mean != "no":
+        raise FitInputError(
+            f"Layer {request.layer_name!r} is not in memory, where no mean curve is fitted first; choose 'from each "
+            "voxel' for the starts, or load the layer."
+        )
+    if request.job == "voxels":
+        return iter_fit_voxels_lazily(
+            request.data,
+            request.model,
+            x=request.coords[0],
+            axis=request.axis,
+            mask=request.mask,
+            select=request.select,
+            settings=request.settings,
+            should_stop=should_stop,
+        )
+    return iter_fit_regions_lazily(
+        request.data,
+        request.model,
+        request.regions,
+        labels=np.arange(1, len(request.region_names) + 1),
+        coords=request.coords,
+        settings=request.settings,
+        should_stop=should_stop,
+    )

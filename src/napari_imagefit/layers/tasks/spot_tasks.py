@@ -1,0 +1,66 @@
+"""What a worker does with spots: fit them, and make their layer ready."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...engine.results.fit_result import FitResult
+from ...imaging.spot_analysis.noise_check import find_noise_growth
+from ...imaging.spot_analysis.shared_width_bias import find_shared_width
+from ...imaging.spot_analysis.signal_dependent_noise import is_unaware
+from ...imaging.spots.source import SpotSource
+from ...imaging.spots.spot_fits import iter_fit_spots
+from ..geometry.output_layers import KEY, Output, place_maps, role
+from ..inspection.spot_table import Look, appearance, spot_table, with_filters
+from ..request.fit_request import Outcome, Request, Stop, Task
+
+UNSEEN = (
+    "All errors suppose the same noise everywhere: whether it grows with the light, as that of counts does, is not "
+    "looked up in a Dask array. For counts choose the noise Poisson or Camera."
+)
+
+
+def run_spots(request: Request, should_stop: Stop | None = None) -> Task:
+    """Fit spots; a generator for a worker thread, see `answer`."""
+    data, points = request.data, request.points
+    assert points is not None
+    result = yield from iter_fit_spots(
+        data if hasattr(data, "dask") else np.asarray(data),
+        points,
+        request.model,
+        window=request.window,
+        settings=request.settings,
+        should_stop=should_stop,
+        **request.spot_wishes,
+    )
+    table = spot_table(result, request, request.filters)
+    ((places, options, kind),) = result.to_layers()
+    diameters = np.asarray(options["size"], dtype=float)
+    made: dict[str, Any] = {
+        **options,
+        **appearance(table, Look(), diameters),
+        "features": table,
+        "border_width": 0.1,
+        "canvas_size_limits": (5, 10000),
+        "name": f"spots · {request.model.name}",
+        "metadata": {
+            KEY: {
+                **options["metadata"][KEY],
+                "recipe": with_filters(result.recipe(), request.filters),
+                "diameters": diameters,
+            }
+        },
+    }
+    placed = place_maps([(places, made, kind)], request.group, request.transform, request.map_transform, request.axis)
+    outputs = tuple(Output.of(new, make=role(new) not in request.shown) for new in placed)
+    return Outcome(request, result, outputs, note=_note(result), facts=table)
+
+
+def _note(result: FitResult) -> str:
+    """Where errors suppose a noise that is not there, or may not be, and where a number is not what it seems."""
+    if is_unaware(result) and not isinstance(result.source, SpotSource):
+        return UNSEEN
+    found = find_noise_growth(result), find_shared_width(result)
+    return " ".join(f"⚠ {one.sentence()}." for one in found if one is not None)

@@ -1,0 +1,260 @@
+"""What workers do with voxels: a fit that shows its maps as they come, and all that may be done with its result."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...engine.core.errors import FitInputError
+from ...engine.core.status import Status
+from ...engine.models.model import Model
+from ...engine.results.fit_result import FitResult, LayerTuple
+from ...imaging.fitting.exclude import without
+from ...imaging.fitting.run import Run, Settings
+from ...imaging.voxels.voxel_fits import VoxelSource, iter_fit_voxels
+from ..geometry.output_layers import Output, place_maps, role
+from ..request.fit_request import MeanFit, Outcome, Request, Showing, Stop, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from ...engine.core.progress import Progress
+
+BETWEEN = 0.6  # s between two showings of a map that fills in
+
+
+def run_voxels(request: Request, should_stop: Stop | None = None, resume: Outcome | None = None) -> Task:
+    """Fit curves, and make the layers ready; a generator for a worker thread, see `answer`.
+
+    With `resume` only the voxels that it left are fitted.
+    """
+    from ...imaging.voxels.coarse_to_fine import iter_fit_voxels_progressively
+
+    data = np.asarray(request.data)
+    if not np.isfinite(data).any():
+        raise FitInputError(f"All values of {request.layer_name!r} are NaN or infinite; choose another layer.")
+    mean = None if resume is None else resume.mean
+    settings = request.settings
+    if request.mean != "no":
+        if mean is None:
+            mean = yield from _mean_steps(request, data, settings)
+        settings = _seeded(request, mean, settings)
+    arguments: dict[str, Any] = {
+        "x": request.coords[0],
+        "axis": request.axis,
+        "mask": request.mask,
+        "select": request.select,
+        "settings": settings,
+        "should_stop": should_stop,
+    }
+    if resume is not None:
+        steps = iter_fit_voxels_progressively(data, request.model, **arguments, resume=resume.result)
+    elif request.coarse_to_fine:
+        steps = iter_fit_voxels_progressively(data, request.model, **arguments)
+    else:
+        steps = iter_fit_voxels(data, request.model, **arguments)
+    result, shown = yield from _showing(request, steps)
+    history = () if resume is None else (*resume.history, ("resume",))
+    outputs = outputs_of(request, result, shown)
+    return Outcome(request, result, outputs, mean=mean, history=history)
+
+
+def run_mean(request: Request, should_stop: Stop | None = None) -> Task:
+    """Fit the mean curve of the region alone."""
+    del should_stop  # it is over at once
+    mean = yield from _mean_steps(request, np.asarray(request.data), request.settings)
+    return Outcome(request, mean=mean, complete=False)
+
+
+def refit(outcome: Outcome, should_stop: Stop | None = None) -> Task:
+    """Fit again what failed, with help from neighbours."""
+    return _refit(outcome, _result(outcome), None, outcome.history, should_stop)
+
+
+def refit_painted(
+    outcome: Outcome, again: NDArray[np.bool_], left: NDArray[np.bool_], should_stop: Stop | None = None
+) -> Task:
+    """Leave out what was painted so, and fit again what was painted so."""
+    result, history = _result(outcome), outcome.history
+    if left.any():
+        result, history = without(result, left), (*history, ("leave_out", left))
+    if again.any():
+        return (yield from _refit(outcome, result, again, history, should_stop))
+    outputs = outputs_of(outcome.request, result, outcome.request.shown)
+    note = f"{int(np.count_nonzero(left))} voxels left out."
+    return replace(outcome, result=result, outputs=outputs, note=note, history=history, complete=True)
+
+
+def _refit(
+    outcome: Outcome,
+    before: FitResult,
+    places: NDArray[np.bool_] | None,
+    history: tuple[Any, ...],
+    should_stop: Stop | None,
+) -> Task:
+    from ...imaging.voxels.refit import iter_refit, places_to_refit
+
+    steps = iter_refit(before, places=places, should_stop=should_stop)
+    result, shown = yield from _showing(outcome.request, steps)
+    tried = np.count_nonzero(places_to_refit(before) if places is None else places)
+    solved = np.count_nonzero(result.converged & ~before.converged)
+    note = f"{tried} voxels fitted again: {solved} more converged."
+    outputs = outputs_of(outcome.request, result, shown)
+    history = (*history, ("refit", places))
+    return replace(outcome, result=result, outputs=outputs, note=note, history=history, complete=True)
+
+
+def add_map(outcome: Outcome, expression: str, should_stop: Stop | None = None) -> Task:
+    """The map of an expression of the parameters, and of its error."""
+    del should_stop
+    yield from ()
+    request, result = outcome.request, _result(outcome)
+    if expression not in request.derived:
+        request = replace(request, derived=(*request.derived, expression))
+    layers = _derived(request, result, (expression,))
+    outputs = _outputs(request, layers, request.shown)
+    return replace(outcome, request=request, outputs=outputs, complete=False, note="")
+
+
+def compare_with(outcome: Outcome, model: Model, should_stop: Stop | None = None) -> Task:
+    """Fit another model to the same samples of the same voxels, and map which of the two explains them better."""
+    from ...imaging.fitting.model_comparison import compare
+    from ...imaging.layer_data.voxel_maps import comparison_layers
+    from ...imaging.voxels.refit import FEWEST_ITERATIONS
+
+    request, result = outcome.request, _result(outcome)
+    wishes = dict(request.wishes)
+    # what is fixed in both is the same in both; all else is the other model's own
+    wishes["fixed"] = {name: value for name, value in wishes["fixed"].items() if name in model.names}
+    wishes["init"], wishes["bounds"], wishes["tied"], wishes["shared"] = {}, {}, {}, ()
+    # not to lose for want of steps
+    options = wishes["options"]
+    wishes["options"] = replace(options, max_iterations=max(options.max_iterations, FEWEST_ITERATIONS))
+    other = yield from iter_fit_voxels(
+        np.asarray(request.data),
+        model,
+        x=request.coords[0],
+        axis=request.axis,
+        mask=request.mask,
+        select=request.select,
+        settings=Settings(**wishes),
+        should_stop=should_stop,
+    )
+    found = compare(result, other)
+    outputs = _outputs(request, comparison_layers(result, other, found), request.shown)
+    counts = [int(np.count_nonzero(found.winner == label)) for label in (1, 2)]
+    compared = int(np.count_nonzero(result.status != Status.NOT_FITTED))
+    note = (
+        f"{found.names[0]} is better in {counts[0]}, {found.names[1]} in {counts[1]} of {compared} voxels; "
+        f"undecided in {compared - sum(counts)}."
+    )
+    return replace(outcome, outputs=outputs, note=note, complete=False)
+
+
+def outputs_of(request: Request, result: FitResult, shown: frozenset[str]) -> tuple[Output, ...]:
+    """All layers of a result."""
+    from ...imaging.layer_data.maps import voxel_layers
+
+    source = result.source
+    assert isinstance(source, VoxelSource)
+    layers = voxel_layers(result, source, request.units)
+    fitting = [text for text in request.derived if _goes_with(text, result)]
+    # below what is shown first
+    return _outputs(request, [*_derived(request, result, fitting), *layers], shown)
+
+
+def _goes_with(expression: str, result: FitResult) -> bool:
+    from ...engine.models.expression import term
+
+    names, _ = term(expression)
+    return set(names) <= set(result.model.names)
+
+
+def _derived(request: Request, result: FitResult, expressions: Sequence[str]) -> list[LayerTuple]:
+    if not expressions:
+        return []
+    from ...imaging.fitting.derived_maps import derive
+    from ...imaging.layer_data.voxel_maps import derived_layers
+
+    return [
+        layer for text in expressions for layer in derived_layers(result, derive(result, text, dict(request.units)))
+    ]
+
+
+def _outputs(request: Request, layers: Sequence[LayerTuple], shown: frozenset[str]) -> tuple[Output, ...]:
+    placed = place_maps(layers, request.group, request.transform, request.map_transform, request.axis)
+    # making a layer takes longer than showing it, and needs no window
+    return tuple(Output.of(new, make=role(new) not in shown) for new in placed)
+
+
+def _showing(request: Request, steps: Run) -> Generator[Progress, None, tuple[FitResult, frozenset[str]]]:
+    """Pass progress on, with layers of what is known so far; returns the result and the roles that were shown."""
+    from ...imaging.layer_data.voxel_maps import unfinished_layers
+
+    told, shown = -BETWEEN, request.shown
+    while True:
+        try:
+            progress = next(steps)
+        except StopIteration as end:
+            return end.value, shown
+        now = time.perf_counter()
+        if progress.partial is None or now - told < BETWEEN:
+            yield replace(progress, partial=None)
+            continue
+        told = now
+        outputs = _outputs(
+            request, unfinished_layers(progress.partial, request.units, status="status" in request.shown), shown
+        )
+        shown |= {role(output.data) for output in outputs}
+        yield Showing(progress.done, progress.total, progress.compiling, outputs=outputs)
+
+
+def _mean_steps(request: Request, data: NDArray[Any], settings: Settings) -> Generator[Progress, None, MeanFit]:
+    from ...engine.core.progress import Progress
+    from ...imaging.voxels.mean_curve import fit_mean_curve, mean_curve
+
+    yield Progress(0, 1)
+    where: dict[str, Any] = {"axis": request.axis, "mask": request.mask, "select": request.select}
+    curve = mean_curve(data, request.coords[0], **where)
+    result = fit_mean_curve(data, request.model, x=request.coords[0], **where, settings=settings)
+    return MeanFit(curve.x, curve.mean, curve.sem, curve.n, result)
+
+
+def _seeded(request: Request, mean: MeanFit, settings: Settings) -> Settings:
+    from ...imaging.voxels.mean_curve import seed
+
+    if not mean.result.converged.all():
+        status = Status(int(mean.result.status.flat[0]))
+        raise FitInputError(
+            f"The region's mean curve gives no start for the map ({status.message}); choose another region, or start "
+            "from each voxel."
+        )
+    return seed(settings, mean.result, bounds_factor=request.factor if request.mean == "bounds" else None)
+
+
+def _result(outcome: Outcome) -> FitResult:
+    assert outcome.result is not None
+    return outcome.result
+
+
+def check_expression(outcome: Outcome, expression: str) -> None:
+    """Refuse an expression that no map can be made of.
+
+    Raises
+    ------
+    FitInputError
+    """
+    from ...engine.models.expression import term
+
+    names = _result(outcome).model.names
+    if not expression:
+        raise FitInputError(f"Type an expression of the parameters {', '.join(names)}, such as 1/{names[-1]}.")
+    used, _ = term(expression)
+    for name in used:
+        if name not in names:
+            raise FitInputError(f"{expression!r} has {name!r}, which is no parameter; use {', '.join(names)}.")
