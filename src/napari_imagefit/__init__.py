@@ -20,9 +20,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "engine.results.fit_result": ["FitResult"],
         "engine.core.errors": ["FitEngineError", "FitInputError"],
         "engine.core.status": ["Flag", "Status"],
-        "imaging.regions.region_fits": ["fit_image"],
+        "imaging.verbs.image": ["fit_image"],
         "imaging.fitting.selection": ["Selection"],
-        "imaging.spots.spot_fits": ["fit_spots"],
-        "imaging.voxels.voxel_fits": ["fit_voxels"],
+        "imaging.verbs.spots": ["fit_spots"],
+        "imaging.verbs.voxels": ["fit_voxels"],
     },
 )

@@ -11,8 +11,8 @@ from .engine.scipy_api.curve_fit import CurveFit as CurveFit
 from .engine.scipy_api.curve_fit import curve_fit as curve_fit
 from .engine.sums.camera import Camera as Camera
 from .imaging.fitting.selection import Selection as Selection
-from .imaging.regions.region_fits import fit_image as fit_image
-from .imaging.spots.spot_fits import fit_spots as fit_spots
-from .imaging.voxels.voxel_fits import fit_voxels as fit_voxels
+from .imaging.verbs.image import fit_image as fit_image
+from .imaging.verbs.spots import fit_spots as fit_spots
+from .imaging.verbs.voxels import fit_voxels as fit_voxels
 
 models: Catalogue

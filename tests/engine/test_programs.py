@@ -26,7 +26,7 @@ from napari_imagefit.engine.models.ties import Ties
 from napari_imagefit.engine.shared.joint_fit import iter_fit_shared
 from napari_imagefit.engine.sums.normal_equations import NormalSums
 from napari_imagefit.engine.sums.samples import Samples, bucket
-from napari_imagefit.imaging.voxels.voxel_fits import iter_fit_voxels
+from napari_imagefit.imaging.verbs.voxels import iter_fit_voxels
 
 T = np.linspace(0, 5, 32)
 

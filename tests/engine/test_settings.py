@@ -14,7 +14,7 @@ import pytest
 
 import napari_imagefit as nif
 from napari_imagefit.engine.drive.run import WIDE_FROM
-from napari_imagefit.imaging.voxels.voxel_fits import iter_fit_voxels
+from napari_imagefit.imaging.verbs.voxels import iter_fit_voxels
 
 T = np.linspace(0, 5, 32)
 RNG = np.random.default_rng(0)

@@ -18,8 +18,8 @@ from napari_imagefit.imaging.chunked.plan import VoxelPlan
 from napari_imagefit.imaging.fitting.chunks import MOST_BYTES, iter_pieces, piece_shape
 from napari_imagefit.imaging.fitting.records import all_maps
 from napari_imagefit.imaging.fitting.run import Settings, drain
-from napari_imagefit.imaging.regions.region_fits import iter_fit_image
-from napari_imagefit.imaging.voxels.voxel_fits import iter_fit_voxels
+from napari_imagefit.imaging.verbs.image import iter_fit_image
+from napari_imagefit.imaging.verbs.voxels import iter_fit_voxels
 
 RNG = np.random.default_rng(0)
 T = np.linspace(0, 5, 16)

@@ -18,7 +18,7 @@ from napari_imagefit.imaging.chunked.dask_result import LazyFitResult
 from napari_imagefit.imaging.chunked.spot_plan import SpotPlan
 from napari_imagefit.imaging.fitting.records import all_maps
 from napari_imagefit.imaging.fitting.run import Settings, drain
-from napari_imagefit.imaging.spots.spot_fits import iter_fit_spots
+from napari_imagefit.imaging.verbs.spots import iter_fit_spots
 
 RNG = np.random.default_rng(0)
 SHAPE = (3, 40, 50)

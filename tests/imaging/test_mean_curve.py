@@ -11,8 +11,8 @@ import pytest
 from napari_imagefit import Selection, fit_voxels
 from napari_imagefit.engine.core.errors import FitInputError
 from napari_imagefit.imaging.fitting.run import Settings, drain
+from napari_imagefit.imaging.verbs.voxels import iter_fit_voxels
 from napari_imagefit.imaging.voxels.mean_curve import fit_mean_curve, mean_curve, seed
-from napari_imagefit.imaging.voxels.voxel_fits import iter_fit_voxels
 
 T = np.linspace(0, 5, 24)
 SELECT = Selection(skip_first=2, exclude=[(4, 4.3)], noise_floor=0.6, saturation=3.0, min_signal=1.2)

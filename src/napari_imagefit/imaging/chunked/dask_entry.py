@@ -2,63 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from numpy.typing import ArrayLike
-
 from ...engine.core.errors import FitInputError
-from ...engine.models.model import Model
 from ...engine.results.fit_result import FitResult
 from ..fitting.chunks import Argument
 from ..fitting.records import record_type, unpack
-from ..fitting.run import Settings
-from ..fitting.selection import Selection
 from .dask_result import LazyFitResult, LazySource
 from .dask_spots import LazySpotSource
 from .dask_tasks import FitBlock, blockwise
-from .plan import Plan, VoxelPlan
-from .region_plan import ImagePlan
+from .plan import Plan
 from .spot_plan import SpotPlan
 
 
-def lazy_fit_voxels(
-    stack: Any,
-    model: str | Model,
-    *,
-    x: ArrayLike | None,
-    axis: int,
-    mask: Any,
-    select: Selection | None,
-    settings: Settings,
-    progress: object = None,
-    should_stop: object = None,
-) -> FitResult:
-    """`fit_voxels` of a Dask array."""
+def lazy_fit(data: Any, plan: Plan, progress: object = None, should_stop: object = None) -> FitResult:
+    """Return the lazy result of a plan on a Dask array; its arrays are Dask arrays."""
     _refuse_calls(progress, should_stop)
-    return _lazy(VoxelPlan.of(stack, model, x=x, axis=axis, mask=mask, select=select, settings=settings), stack)
-
-
-def lazy_fit_image(
-    image: Any,
-    model: str | Model,
-    *,
-    mask: Any,
-    coords: Sequence[ArrayLike] | None,
-    settings: Settings,
-    progress: object = None,
-    should_stop: object = None,
-) -> FitResult:
-    """`fit_image` of a Dask array."""
-    _refuse_calls(progress, should_stop)
-    return _lazy(ImagePlan.of(image, model, mask=mask, coords=coords, settings=settings), image)
-
-
-def lazy_fit_spots(image: Any, plan: SpotPlan, progress: object = None, should_stop: object = None) -> FitResult:
-    """`fit_spots` of a Dask array."""
-    _refuse_calls(progress, should_stop)
-    source = LazySpotSource(in_chunks(image, plan), plan)
-    return _unpacked(source.records(), source)
+    data = in_chunks(data, plan)
+    if isinstance(plan, SpotPlan):
+        source = LazySpotSource(data, plan)
+        return _unpacked(source.records(), source)
+    return _lazy(plan, data)
 
 
 def _refuse_calls(progress: object, should_stop: object) -> None:
@@ -70,7 +34,6 @@ def _refuse_calls(progress: object, should_stop: object) -> None:
 
 
 def _lazy(plan: Plan, data: Any) -> FitResult:
-    data = in_chunks(data, plan)
     source = LazySource(data, plan)
     axes = tuple(range(data.ndim))
     records = blockwise(

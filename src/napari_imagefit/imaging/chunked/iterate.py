@@ -3,74 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from ...engine.core.device import device_name
 from ...engine.core.progress import Progress
 from ...engine.core.status import Status
-from ...engine.models.model import Model
 from ..fitting.chunks import is_dask
 from ..fitting.records import fill
-from ..fitting.run import Run, Settings
-from ..fitting.selection import Selection
-from ..regions.region import Region
+from ..fitting.run import Run
 from .dask_result import LazySource
 from .dask_spots import LazySpotSource
-from .plan import MASK, Plan, VoxelPlan
-from .region_plan import ImagePlan
+from .plan import MASK, Plan
 from .spot_plan import SpotPlan
 
 Stop = Callable[[], bool]
-
-
-def iter_fit_voxels_lazily(
-    stack: Any,
-    model: str | Model,
-    *,
-    x: ArrayLike | None,
-    axis: int,
-    mask: Any,
-    select: Selection | None,
-    settings: Settings | None,
-    should_stop: Stop | None,
-) -> Run:
-    """`iter_fit_voxels` of a Dask array."""
-    plan = VoxelPlan.of(stack, model, x=x, axis=axis, mask=mask, select=select, settings=settings)
-    return iter_fit_lazily(stack, plan, should_stop)
-
-
-def iter_fit_image_lazily(
-    image: Any,
-    model: str | Model,
-    *,
-    mask: Any,
-    coords: Sequence[ArrayLike] | None,
-    settings: Settings | None,
-    should_stop: Stop | None,
-) -> Run:
-    """`iter_fit_image` of a Dask array."""
-    plan = ImagePlan.of(image, model, mask=mask, coords=coords, settings=settings)
-    return iter_fit_lazily(image, plan, should_stop)
-
-
-def iter_fit_regions_lazily(
-    image: Any,
-    model: Model,
-    regions: list[Region],
-    *,
-    labels: NDArray[np.int64],
-    coords: Sequence[ArrayLike] | None = None,
-    settings: Settings | None = None,
-    should_stop: Stop | None = None,
-) -> Run:
-    """`iter_fit_regions` of a Dask array, on a grid of fits ``(*frames, labels)``."""
-    plan = ImagePlan.of_regions(image, model, regions, labels=labels, coords=coords, settings=settings)
-    return iter_fit_lazily(image, plan, should_stop)
 
 
 def iter_fit_lazily(data: Any, plan: Plan, should_stop: Stop | None = None) -> Run:

@@ -1,8 +1,8 @@
-"""`fit_image`: one surface over the pixels of each region and frame."""
+"""Fit one surface over the pixels of each region and frame of an image in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,16 +12,12 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from ...catalogue import models
 from ...engine.core.errors import FitInputError
 from ...engine.core.options import Options
-from ...engine.core.types import Bounds, DType, Loss, Noise, Values
 from ...engine.core.validation import real_array
 from ...engine.drive.problem import check_noise
 from ...engine.models.model import Model
 from ...engine.models.prediction import predict
 from ...engine.results.fit_result import FitResult, LayerTuple
-from ...engine.sums.camera import Camera
-from ..fitting.callbacks import checked_progress, checked_stop
-from ..fitting.chunks import is_dask
-from ..fitting.run import Run, Settings, Wishes, drain, run
+from ..fitting.run import Run, Settings, Wishes, run
 from ..layer_data.maps import image_layers
 from .region import Region, find_regions, flat_coordinates, iter_jobs, take
 
@@ -86,11 +82,7 @@ def iter_fit_image(
     settings: Settings | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Run:
-    """`fit_image` as a generator: it yields `Progress` several times a second and returns the `FitResult`."""
-    if is_dask(image):
-        from ..chunked.iterate import iter_fit_image_lazily
-
-        return iter_fit_image_lazily(image, model, mask=mask, coords=coords, settings=settings, should_stop=should_stop)
+    """Fit an array in memory; the generator yields `Progress` and returns the `FitResult`. See `fit_image`."""
     model = models.find(model)
     data = real_array(image, "the image")
     if model.ndim < 2:
@@ -142,119 +134,3 @@ def iter_fit_regions(
     together = bool(settings.shared)
     jobs = iter_jobs(regions, flat, weights, shifts, full, fitted, wishes, settings.options, together=together)
     return run(jobs, grid, places, model, source, settings, ties, should_stop=should_stop)
-
-
-def fit_image(
-    image: ArrayLike,
-    model: str | Model,
-    *,
-    mask: ArrayLike | None = None,
-    coords: Sequence[ArrayLike] | None = None,
-    init: Values | None = None,
-    bounds: Bounds | None = None,
-    fixed: Values | None = None,
-    tied: Mapping[str, str] | None = None,
-    sigma: ArrayLike | None = None,
-    noise: Noise | Camera = "gaussian",
-    loss: Loss = "linear",
-    f_scale: float = 1.0,
-    shared: Sequence[str] = (),
-    ftol: float = 1e-8,
-    xtol: float = 1e-8,
-    gtol: float = 1e-8,
-    max_iterations: int = 100,
-    device: str | None = None,
-    dtype: DType | None = None,
-    progress: Callable[[int, int], object] | None = None,
-    should_stop: Callable[[], bool] | None = None,
-) -> FitResult:
-    """Fit one surface to the pixels of each region and frame.
-
-    Minimises ½Σ((data − model)/σ)² within the bounds by a trust-region method, or a robust loss of the residuals, or
-    the deviance of counts or magnitudes.
-
-    Parameters
-    ----------
-    image : array, ``(*frames, Y, X)``, or ``(*frames, Z, Y, X)`` for a 3-D model
-        Any real dtype. Pixels that are NaN or infinite are left out, and counted in ``n_left_out``. Of a Dask array the
-        result is lazy: Dask arrays, and each chunk of frames is fitted when Dask computes it.
-    model : str or Model
-        Such as ``"gaussian_2d_rotated"``; see `napari_imagefit.models`.
-    mask : array, optional
-        Boolean: the pixels to use. Integer: one fit for each label above 0. Of the plane's or the image's shape.
-    coords : sequence of arrays, optional
-        Coordinates along each axis of the plane, ``(y, x)``: values along the axis, or arrays of the plane's shape.
-        Pixel indices if not given. Positions and widths come back in their unit.
-    init, fixed : dict, optional
-        Starts, and values to hold, by parameter name: a number, or an array that broadcasts to the grid of fits.
-    bounds : dict, optional
-        ``(lower, upper)`` by parameter name, likewise; equal bounds hold the parameter.
-    tied : dict, optional
-        Expressions by parameter name: ``{"sigma_y": "1.5*sigma_x"}``. A tied parameter is computed from others.
-    sigma : array, optional
-        Standard deviations of the data, broadcastable to the image. Standard errors are then absolute, otherwise scaled
-        by √(reduced χ²).
-    noise : {"gaussian", "poisson", "rician"} or Camera
-        ``"poisson"`` takes the data for counts and finds the maximum of their likelihood, a `Camera` turns them into
-        counts. Rates cannot be negative: parameters in the data's unit are then kept from 0 on unless `bounds` say
-        otherwise. ``"rician"`` takes the data for magnitudes of a complex signal, as MRI has them; `sigma` is then the
-        noise of one channel, and the model the signal without noise, by its magnitude where it is negative.
-    loss : {"linear", "soft_l1", "huber", "cauchy", "arctan"}
-        How much outliers count, as in `scipy.optimize.least_squares`; for Gaussian noise only.
-    f_scale : float
-        The residual at which a robust loss begins to bend: in units of σ where it is given, otherwise of the data.
-    shared : sequence of str
-        Parameters that all fits of the call have in common: they are fitted as one problem. Fits that come to no answer
-        have no say in it.
-    ftol, xtol, gtol, max_iterations, dtype, device
-        See `Options`.
-    progress : callable, optional
-        Called with fits done and fits in all, several times a second.
-    should_stop : callable, optional
-        Asked several times a second; once true, what is fitted so far is returned.
-
-    Returns
-    -------
-    FitResult
-        On the grid ``(*frames,)``, or ``(*frames, n_labels)`` with labels in ascending order.
-
-    Raises
-    ------
-    FitInputError
-        For input that cannot work, before anything is computed.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> y, x = np.mgrid[0:32, 0:40]
-    >>> image = 2 * np.exp(-((y - 15) ** 2 + (x - 21) ** 2) / (2 * 4**2)) + 1
-    >>> result = fit_image(image, "gaussian_2d")
-    >>> round(float(result.params["x"]), 6), round(float(result.params["sigma"]), 6)
-    (21.0, 4.0)
-    """
-    settings = Settings.of(
-        init=init,
-        bounds=bounds,
-        fixed=fixed,
-        tied=tied,
-        shared=shared,
-        sigma=sigma,
-        noise=noise,
-        loss=loss,
-        f_scale=f_scale,
-        ftol=ftol,
-        xtol=xtol,
-        gtol=gtol,
-        max_iterations=max_iterations,
-        device=device,
-        dtype=dtype,
-    )
-    if is_dask(image):
-        from ..chunked.dask_entry import lazy_fit_image
-
-        return lazy_fit_image(
-            image, model, mask=mask, coords=coords, settings=settings, progress=progress, should_stop=should_stop
-        )
-    progress, should_stop = checked_progress(progress), checked_stop(should_stop)
-    steps = iter_fit_image(image, model, mask=mask, coords=coords, settings=settings, should_stop=should_stop)
-    return drain(steps, progress)

@@ -18,7 +18,6 @@ from ...engine.core.progress import Progress
 from ...engine.core.status import Flag, Status
 from ...engine.models.model import Model
 from ...engine.results.fit_result import FitResult
-from ..fitting.chunks import is_dask
 from ..fitting.run import Run, Settings
 from ..fitting.selection import Selection
 from .best_attempt import copy, failed, is_better, put, suspect
@@ -63,7 +62,7 @@ def iter_fit_voxels_progressively(
     counts. Some are in any case: where the guess proves better, all are. So the minima are those that `fit_voxels`
     finds, but for data that leave two of almost the same cost.
 
-    A stack that Dask holds, or fits that share parameters, are fitted as by `iter_fit_voxels`.
+    Fits that share parameters are fitted as by `iter_fit_voxels`.
 
     Parameters
     ----------
@@ -104,9 +103,9 @@ def iter_fit_voxels_progressively(
     >>> bool(result.converged.all()), any(step.partial is not None for step in shown)
     (True, True)
     """
-    if is_dask(stack) or (settings is not None and settings.shared):
+    if settings is not None and settings.shared:
         if resume is not None:
-            raise FitInputError("only fits of a stack in memory that share no parameter can go on; leave resume out")
+            raise FitInputError("only fits that share no parameter can go on; leave resume out")
         return iter_fit_voxels(
             stack, model, x=x, axis=axis, mask=mask, select=select, settings=settings, should_stop=should_stop
         )

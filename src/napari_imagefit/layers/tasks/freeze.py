@@ -14,6 +14,7 @@ from ...engine.models.model import Model
 from ...imaging.fitting.chunks import is_dask
 from ...imaging.fitting.run import Run
 from ...imaging.regions.region import Region, find_regions
+from ...imaging.verbs.voxels import iter_fit_voxels
 from ..geometry.drawn_regions import RegionError, labels_on_image, shapes_masks
 from ..geometry.output_layers import Output, place_maps, role
 from ..geometry.transforms import AxisCoordinates, axis_coordinates, grid_shape, layer_transform, unit_factors
@@ -193,7 +194,8 @@ def _run_lazily(request: Request, should_stop: Stop | None) -> Task:
 
 
 def _lazy_steps(request: Request, should_stop: Stop | None) -> Run:
-    from ...imaging.chunked.iterate import iter_fit_regions_lazily, iter_fit_voxels_lazily
+    from ...imaging.chunked.iterate import iter_fit_lazily
+    from ...imaging.chunked.region_plan import ImagePlan
 
     if request.mean != "no":
         raise FitInputError(
@@ -201,7 +203,7 @@ def _lazy_steps(request: Request, should_stop: Stop | None) -> Run:
             "voxel' for the starts, or load the layer."
         )
     if request.job == "voxels":
-        return iter_fit_voxels_lazily(
+        return iter_fit_voxels(
             request.data,
             request.model,
             x=request.coords[0],
@@ -211,12 +213,12 @@ def _lazy_steps(request: Request, should_stop: Stop | None) -> Run:
             settings=request.settings,
             should_stop=should_stop,
         )
-    return iter_fit_regions_lazily(
+    plan = ImagePlan.of_regions(
         request.data,
         request.model,
         request.regions,
         labels=np.arange(1, len(request.region_names) + 1),
         coords=request.coords,
         settings=request.settings,
-        should_stop=should_stop,
     )
+    return iter_fit_lazily(request.data, plan, should_stop)

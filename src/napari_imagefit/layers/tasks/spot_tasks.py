@@ -11,7 +11,7 @@ from ...imaging.spot_analysis.noise_check import find_noise_growth
 from ...imaging.spot_analysis.shared_width_bias import find_shared_width
 from ...imaging.spot_analysis.signal_dependent_noise import is_unaware
 from ...imaging.spots.source import SpotSource
-from ...imaging.spots.spot_fits import iter_fit_spots
+from ...imaging.verbs.spots import iter_fit_spots
 from ..geometry.output_layers import KEY, Output, place_maps, role
 from ..inspection.spot_table import Look, appearance, spot_table, with_filters
 from ..request.fit_request import Outcome, Request, Stop, Task
