@@ -129,7 +129,7 @@ INTERRUPTED = """
 import os
 import signal
 from napari_imagefit.__main__ import main
-from napari_imagefit.imaging.store import ResultStore
+from napari_imagefit.imaging.files.zarr_store import ResultStore
 
 write = ResultStore.write
 

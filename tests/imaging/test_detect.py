@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -252,4 +251,3 @@ def test_the_example_runs() -> None:
     import napari_imagefit.imaging.spots.detection as module
 
     assert doctest.testmod(module).failed == 0
-    assert Path(module.__file__).name == "detect.py"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..engine.core.errors import FitInputError
-from ..layers.geometry.transforms import to_data
+from ..layers.geometry.transforms import index_on_screen
 from ..layers.request.choices import Choices, NoiseChoice, Row
 from ..layers.request.coordinates import resolve
 from ..layers.request.paint import find_paint
@@ -78,12 +78,6 @@ def units_of(widget: ImageFitWidget) -> dict[str, str]:
             _, unit = resolve(widget.data.coordinates.coordinates(), image, widget.data.chosen_axis)
             return parameter_units(model, [unit])
     return {}
-
-
-def index_on_screen(viewer: Viewer, image: Image) -> tuple[int, ...]:
-    """The index of a layer that the sliders show, along all its axes."""
-    dims = viewer.dims
-    return tuple(int(i) for i in np.rint(to_data(image, dims.point, dims.units)))
 
 
 def set_up(widget: ImageFitWidget, viewer: Viewer, image: Image) -> None:

@@ -13,11 +13,12 @@ from ..engine.core.errors import FitInputError
 from ..engine.core.progress import Progress
 from ..engine.results.fit_result import FitResult
 from ..layers.geometry.output_layers import shown_roles
+from ..layers.geometry.transforms import index_on_screen
 from ..layers.request.choices import Choices
 from ..layers.request.fit_request import Outcome, Request
 from ..layers.tasks.freeze import freeze
 from ..layers.tasks.voxel_tasks import run_mean
-from .collect_choices import SAMPLE, begin_drawing, choices_of, index_on_screen, set_up, take_back, units_of
+from .collect_choices import SAMPLE, begin_drawing, choices_of, set_up, take_back, units_of
 from .inspector.inspector_dock import Inspection
 from .messages import describe_mean, describe_outcome
 from .result_actions import FollowUps

@@ -12,6 +12,7 @@ from ...engine.core.errors import FitEngineError, FitInputError
 from ...engine.core.progress import Progress
 from ...imaging.spots.detection import Spots
 from ...layers.files.spot_reader import points_over
+from ...layers.geometry.transforms import index_on_screen
 from ...layers.request.choices import SpotChoice
 from ...layers.tasks.spot_beads import picture_average, picture_spot
 from ...layers.tasks.spot_detection import (
@@ -26,7 +27,6 @@ from ...layers.tasks.spot_detection import (
     search_of,
     show_preview,
 )
-from ..collect_choices import index_on_screen
 from ..sections.detect import DetectSection, detect_fold
 from ..sections.spots import SpotsSection
 from ..widgets.latest_worker import Latest

@@ -17,9 +17,9 @@ from numpy.typing import ArrayLike
 from ...engine.core.errors import FitInputError
 from ...engine.core.status import Status
 from ...engine.results.fit_result import FitResult
+from ..fitting.attempts import ATTEMPTS
 from ..fitting.chunks import is_dask
 from ..fitting.derived_maps import DerivedMap
-from ..layer_data.maps import ATTEMPTS
 from .export_images import check_affine, write_nifti, write_ome_tiff, write_zarr
 from .export_maps import Map, axes_of, iter_maps
 from .formats import FORMATS, Format
@@ -165,7 +165,7 @@ def _about(result: FitResult, maps: Sequence[Map]) -> dict[str, Any]:
         "model": {"name": result.model.name, "formula": result.model.formula},
         "maps": [{"name": one.name, "unit": one.unit} for one in maps],
         "status": {str(int(status)): status.message for status in Status},
-        "attempt": {"0": "first try", **{str(number): words for number, (words, _) in ATTEMPTS.items()}},
+        "attempt": {str(number): attempt.label for number, attempt in ATTEMPTS.items()},
     }
 
 

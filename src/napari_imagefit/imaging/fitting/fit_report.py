@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,16 +10,9 @@ from numpy.typing import NDArray
 
 from ...engine.core.status import Flag, Status
 from ...engine.results.fit_result import FitResult
+from .attempts import ATTEMPTS
 
 Place = tuple[int, ...]
-
-# How a fit got its answer, by the numbers of ``FitResult.attempt``.
-ATTEMPTS: Mapping[int, str] = {
-    0: "first try",
-    1: "second chance: started from its neighbours",
-    2: "second chance: started from several places",
-    3: "second chance: within wider bounds",
-}
 
 
 @dataclass(frozen=True)
@@ -150,4 +142,4 @@ def _how(result: FitResult, place: Place, status: Status) -> str:
     if attempt is None or status in (Status.NOT_FITTED, Status.TOO_FEW_SAMPLES):
         return ""
     number = int(np.asarray(attempt)[place])
-    return ATTEMPTS.get(number, f"attempt {number}")
+    return ATTEMPTS[number].report if number in ATTEMPTS else f"attempt {number}"

@@ -6,38 +6,30 @@ Every tuple carries its role in ``metadata["napari_imagefit"]["role"]``, by whic
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...engine.core.status import Status
 from ...engine.results.fit_result import FitResult, LayerTuple
+from ..fitting.attempts import ATTEMPTS
 from ..fitting.status_labels import CONVERGED_LABEL as CONVERGED_LABEL
 from ..fitting.status_labels import REASONS as REASONS
 from ..fitting.status_labels import reason_labels, reasons, worth_a_look
 from ..fitting.status_labels import status_labels as status_labels
 from .outlines import ellipse_vertices, find_ellipses
-
-if TYPE_CHECKING:
-    from ..regions.region_fits import ImageSource
-    from ..voxels.voxel_fits import VoxelSource
+from .sources import CurveSource, RegionSource
 
 Units = Mapping[str, str]
 
-# Colours of how a fit got its answer; the first try, 0, lets what is below shine through.
-ATTEMPTS: dict[int, tuple[str, str]] = {
-    1: ("from its neighbours", "#009E73"),
-    2: ("from global starts", "#0072B2"),
-    3: ("within wider bounds", "#F0E442"),
-}
 # Outlines: the σ of a Gaussian, the edge of a Thomas–Fermi profile, and any of a fit that did not converge.
 COLOURS = {"sigma": "#56B4E9", "gamma": "#56B4E9", "radius": "#2EE6A6"}
 FAILED = "#E69F00"
 
 
 def image_layers(
-    result: FitResult, source: ImageSource, units: Units | None = None, names: Sequence[str] = ()
+    result: FitResult, source: RegionSource, units: Units | None = None, names: Sequence[str] = ()
 ) -> list[LayerTuple]:
     """Fitted and residual image, reasons of failure by region, and outlines with every number as a feature."""
     return [
@@ -47,7 +39,7 @@ def image_layers(
     ]
 
 
-def voxel_layers(result: FitResult, source: VoxelSource, units: Units | None = None) -> list[LayerTuple]:
+def voxel_layers(result: FitResult, source: CurveSource, units: Units | None = None) -> list[LayerTuple]:
     """Maps of every parameter, its standard error and goodness, fitted and residual stack, reasons of failure."""
     fitted = source.fitted(result)
     residual = source.stack - fitted
@@ -159,7 +151,7 @@ def robust_limits(values: NDArray[Any], low: float | None) -> tuple[float, float
     return float(first), float(last)
 
 
-def _paint(result: FitResult, source: ImageSource) -> NDArray[np.uint8]:
+def _paint(result: FitResult, source: RegionSource) -> NDArray[np.uint8]:
     """The label of each region's status on its pixels."""
     plane = source.coords[0].shape
     canvas = np.zeros((int(np.prod(source.frames)), int(np.prod(plane))), np.uint8)
@@ -184,17 +176,17 @@ def status_layer(result: FitResult, labels: NDArray[np.uint8], *, remarks: bool 
 def _attempt_layer(result: FitResult) -> LayerTuple:
     labels = result.attempt.astype(np.uint8)
     features = {
-        "index": [0, *ATTEMPTS],
-        "attempt": ["first try", *(words for words, _ in ATTEMPTS.values())],
-        "fits": [int(np.count_nonzero((labels == number) & result.converged)) for number in (0, *ATTEMPTS)],
+        "index": list(ATTEMPTS),
+        "attempt": [attempt.label for attempt in ATTEMPTS.values()],
+        "fits": [int(np.count_nonzero((labels == number) & result.converged)) for number in ATTEMPTS],
     }
-    colours: dict[int | None, str] = {None: "transparent", 0: "transparent"}
-    colours |= {number: colour for number, (_, colour) in ATTEMPTS.items()}
+    colours: dict[int | None, str] = {None: "transparent"}
+    colours |= {number: attempt.colour for number, attempt in ATTEMPTS.items()}
     options = {"features": features, "colormap": colours, "opacity": 0.6, "visible": False}
     return labels, {**named("attempt", "attempt", result), **options}, "labels"
 
 
-def outline_layer(result: FitResult, source: ImageSource, units: Units, names: Sequence[str]) -> LayerTuple:
+def outline_layer(result: FitResult, source: RegionSource, units: Units, names: Sequence[str]) -> LayerTuple:
     """An ellipse for each width of each fit; the row of its fit is its features.
 
     `names` are those of the regions, in the order of the labels.
@@ -236,13 +228,13 @@ def outline_layer(result: FitResult, source: ImageSource, units: Units, names: S
     return vertices, {**named("outlines", "outlines", result), **options}, "shapes"
 
 
-def _line_width(vertices: Sequence[NDArray[np.float64]], source: ImageSource) -> float:
+def _line_width(vertices: Sequence[NDArray[np.float64]], source: RegionSource) -> float:
     """In pixels: a small part of the ellipses, or of the image where they are large in it."""
     sizes = [np.ptp(corners[:, -2:], axis=0).max() for corners in vertices]
     return float(min(0.05 * np.median(sizes), 0.004 * max(source.coords[0].shape))) if sizes else 1.0
 
 
-def _index_of(source: ImageSource) -> Callable[[NDArray[np.float64]], NDArray[np.float64]] | None:
+def _index_of(source: RegionSource) -> Callable[[NDArray[np.float64]], NDArray[np.float64]] | None:
     """From coordinates ``(…, 2)`` to pixel indices; None where the coordinates are not those of a grid."""
     if len(source.coords) != 2:
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,17 +12,13 @@ from ...engine.results.fit_result import FitResult, LayerTuple
 from ..fitting.positions import find_positions
 from .maps import COLOURS, FAILED
 from .outlines import WIDTHS
-
-if TYPE_CHECKING:
-    from ..chunked.dask_spots import LazySpotSource
-    from ..spots.source import SpotSource
-    from ..spots.windows import Windows
+from .sources import SpotWindows, WindowSource
 
 # From a width to twice the full width at half maximum, or to the diameter of the edge.
 DIAMETERS = {"sigma": 4 * np.sqrt(2 * np.log(2)), "gamma": 4.0, "radius": 2.0}
 
 
-def spot_layers(result: FitResult, source: SpotSource | LazySpotSource) -> list[LayerTuple]:
+def spot_layers(result: FitResult, source: WindowSource) -> list[LayerTuple]:
     """A ring for each spot where its fit found it; the row of its fit is its features.
 
     Where there is no answer, or the centre has left its window, the ring lies at the point that was given.
@@ -48,7 +44,7 @@ def spot_layers(result: FitResult, source: SpotSource | LazySpotSource) -> list[
     return [(spot_positions(result, source.windows), options, "points")]
 
 
-def spot_positions(result: FitResult, windows: Windows) -> NDArray[np.float64]:
+def spot_positions(result: FitResult, windows: SpotWindows) -> NDArray[np.float64]:
     """Where each spot is, ``(N, n_axes)`` in pixel indices: the point given where no fit found it in its window."""
     places = windows.points.copy()
     names = find_positions(result.model)
@@ -61,7 +57,7 @@ def spot_positions(result: FitResult, windows: Windows) -> NDArray[np.float64]:
     return places
 
 
-def _diameters(result: FitResult, source: SpotSource | LazySpotSource) -> NDArray[np.float64]:
+def _diameters(result: FitResult, source: WindowSource) -> NDArray[np.float64]:
     """Twice the full width at half maximum; the window where there is none, or it is narrower."""
     window = float(min(source.windows.size[-2:]))
     for names in WIDTHS:

@@ -16,6 +16,7 @@ from ...engine.core.progress import Progress
 from ...engine.core.status import Status
 from ...engine.core.types import Bounds
 from ...engine.results.fit_result import FitResult
+from ..fitting.attempts import GLOBAL, NEIGHBOURS, WIDER
 from ..fitting.run import Run, Settings, drain
 from .best_attempt import copy, failed, is_better, put, suspect
 from .call import VoxelCall, solution_rows
@@ -27,7 +28,6 @@ Booleans = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
-FIRST, NEIGHBOURS, GLOBAL, WIDER = range(4)
 # A second chance is not spoilt by a limit that may be why the first try failed.
 FEWEST_ITERATIONS = 100
 # How often voxels that have just been solved help those next to them, and how many global starts are tried.

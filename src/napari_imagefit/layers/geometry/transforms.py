@@ -15,6 +15,7 @@ from ...imaging.fitting.units import symbol
 
 if TYPE_CHECKING:
     from napari.layers import Layer
+    from napari.viewer import Viewer
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -322,3 +323,9 @@ def _default_labels(ndim: int) -> tuple[str, ...]:
 
 def _largest(matrix: npt.NDArray[Any]) -> float:
     return float(np.abs(matrix).max(initial=0.0))
+
+
+def index_on_screen(viewer: Viewer, image: Layer) -> tuple[int, ...]:
+    """Return the index of a layer that the sliders show, along all its axes."""
+    dims = viewer.dims
+    return tuple(int(i) for i in np.rint(to_data(image, dims.point, dims.units)))

@@ -124,7 +124,7 @@ def add_map(outcome: Outcome, expression: str, should_stop: Stop | None = None) 
 def compare_with(outcome: Outcome, model: Model, should_stop: Stop | None = None) -> Task:
     """Fit another model to the same samples of the same voxels, and map which of the two explains them better."""
     from ...imaging.fitting.model_comparison import compare
-    from ...imaging.layer_data.voxel_maps import comparison_layers
+    from ...imaging.voxels.maps import comparison_layers
     from ...imaging.voxels.refit import FEWEST_ITERATIONS
 
     request, result = outcome.request, _result(outcome)
@@ -179,7 +179,7 @@ def _derived(request: Request, result: FitResult, expressions: Sequence[str]) ->
     if not expressions:
         return []
     from ...imaging.fitting.derived_maps import derive
-    from ...imaging.layer_data.voxel_maps import derived_layers
+    from ...imaging.voxels.maps import derived_layers
 
     return [
         layer for text in expressions for layer in derived_layers(result, derive(result, text, dict(request.units)))
@@ -194,7 +194,7 @@ def _outputs(request: Request, layers: Sequence[LayerTuple], shown: frozenset[st
 
 def _showing(request: Request, steps: Run) -> Generator[Progress, None, tuple[FitResult, frozenset[str]]]:
     """Pass progress on, with layers of what is known so far; returns the result and the roles that were shown."""
-    from ...imaging.layer_data.voxel_maps import unfinished_layers
+    from ...imaging.voxels.maps import unfinished_layers
 
     told, shown = -BETWEEN, request.shown
     while True:

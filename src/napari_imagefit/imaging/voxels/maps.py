@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from ...engine.core.status import Status
 from ...engine.results.fit_result import FitResult, LayerTuple
-from ..voxels.coarse_to_fine import LARGEST_STEP
-from ..voxels.neighbours import SPATIAL
-from .maps import Units, main_parameter, named, robust_limits, status_labels, status_layer
+from ..layer_data.maps import Units, main_parameter, named, robust_limits, status_labels, status_layer
+from .coarse_to_fine import LARGEST_STEP
+from .neighbours import SPATIAL
 
 if TYPE_CHECKING:
     from ..fitting.derived_maps import DerivedMap
