@@ -130,7 +130,7 @@ def _load(script: Script, request: Request, layer: Layer | None) -> None:
     sample = None if source is None else source.sample
     if sample is not None and sample[0] == "napari-imagefit" and sample[1] in SAMPLES:
         module, function = SAMPLES[sample[1]]
-        script.imports.add(f"from napari_imagefit.imaging.{module} import {function}")
+        script.imports.add(f"from napari_imagefit.imaging.simulation.{module} import {function}")
         script.lines.append(f"data = {function}().data")
     elif path.lower().endswith((".tif", ".tiff")):
         script.imports.add("import tifffile")
