@@ -19,8 +19,8 @@ from typer.testing import CliRunner, Result
 from napari_imagefit import FitResult, fit_image, fit_voxels
 from napari_imagefit.__main__ import app
 from napari_imagefit.engine.core.errors import FitInputError
-from napari_imagefit.imaging.files.recipe import Recipe
 from napari_imagefit.imaging.fitting.records import all_maps
+from napari_imagefit.imaging.recipes.recipe import Recipe
 
 RNG = np.random.default_rng(0)
 T = np.linspace(0, 5, 16)
@@ -91,7 +91,7 @@ def test_every_kind_of_file(save: Callable[[Path], str], tmp_path: Path, recipe:
     said = group.attrs["napari_imagefit"]
     assert said["model"]["name"] == "exponential_decay"
     assert [p["name"] for p in said["parameters"]] == ["amplitude", "tau", "offset"]
-    assert said["recipe"] == RECIPE
+    assert said["recipe"] == {"version": 2, "steps": [{"step": "fit", **RECIPE}]}
     assert group["params/tau"].attrs["unit"] == "coord0"
 
 
@@ -195,7 +195,7 @@ def test_a_stopped_run_goes_on(tmp_path: Path, recipe: Path, expected: FitResult
         ({"model": "a*exp(-t)"}, "give also its coordinates"),
         ({"model": {"expression": "__import__('os')", "coords": ["t"]}}, "."),
         ({"model": 3}, "give the name of one"),
-        ({"mask": [1]}, "masks are arrays"),
+        ({"mask": [1]}, "masks stand in a step 'region'"),
         ({"colour": 1}, "'colour', which is not known"),
         ({"axis": "z"}, "whole number"),
         ({"x": ["a"]}, "x in the recipe is 'a'"),

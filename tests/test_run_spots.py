@@ -16,9 +16,9 @@ from typer.testing import CliRunner, Result
 from napari_imagefit import FitResult, fit_spots
 from napari_imagefit.__main__ import app
 from napari_imagefit.imaging.files.localisations import write_localisations
-from napari_imagefit.imaging.files.points_file import read_csv
 from napari_imagefit.imaging.files.zarr_store import ResultStore
 from napari_imagefit.imaging.fitting.records import all_maps
+from napari_imagefit.imaging.spots.points_file import read_csv
 
 RNG = np.random.default_rng(0)
 POINTS = np.column_stack([RNG.integers(0, 4, 60), RNG.uniform(0, [39, 49], (60, 2))])
@@ -120,7 +120,7 @@ def test_mistakes_are_sentences(tmp_path: Path, files: tuple[Path, ...], monkeyp
         (tmp_path / name).write_text(text)
         return "--points", tmp_path / name
 
-    assert "give --points FILE" in refusal()
+    assert "give points (--points FILE)" in refusal()
     assert "cannot be read: No such file" in refusal(None, "--points", tmp_path / "none.csv")
     assert "of no kind" in refusal(None, "--points", recipe)
     assert "columns a, b; give frame, point_y, point_x or axis-0" in refusal(None, *table("a,b\n1,2\n"))

@@ -22,6 +22,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "engine.core.status": ["Flag", "Status"],
         "imaging.verbs.image": ["fit_image"],
         "imaging.fitting.selection": ["Selection"],
+        "imaging.recipes.recipe": ["Recipe"],
+        "imaging.spots.detection": ["Detection", "find_spots"],
         "imaging.verbs.spots": ["fit_spots"],
         "imaging.verbs.voxels": ["fit_voxels"],
     },

@@ -11,6 +11,9 @@ from .engine.scipy_api.curve_fit import CurveFit as CurveFit
 from .engine.scipy_api.curve_fit import curve_fit as curve_fit
 from .engine.sums.camera import Camera as Camera
 from .imaging.fitting.selection import Selection as Selection
+from .imaging.recipes.recipe import Recipe as Recipe
+from .imaging.spots.detection import Detection as Detection
+from .imaging.spots.detection import find_spots as find_spots
 from .imaging.verbs.image import fit_image as fit_image
 from .imaging.verbs.spots import fit_spots as fit_spots
 from .imaging.verbs.voxels import fit_voxels as fit_voxels

@@ -21,7 +21,7 @@ from napari_imagefit.engine.core.options import Criterion
 from napari_imagefit.engine.sums import rician
 from napari_imagefit.engine.sums.noise_and_loss import terms
 from napari_imagefit.engine.sums.samples import Samples
-from napari_imagefit.imaging.files.recipe import Recipe
+from napari_imagefit.imaging.recipes.recipe import Recipe
 
 Floats = NDArray[np.float64]
 T = np.linspace(5, 160, 32)
@@ -224,8 +224,8 @@ def test_a_recipe_holds_the_noise() -> None:
     data = magnitudes(100 * np.exp(-T[:, None] / 40) * np.ones((1, 3)), 5.0, np.random.default_rng(7))
     result = nif.fit_voxels(data, "exponential_decay", x=T, noise="rician", sigma=5, fixed={"offset": 0})
     recipe = Recipe.of(json.loads(json.dumps(result.recipe())))
-    assert recipe.settings.sigma == 5
-    assert recipe.settings.options.noise == "rician"
+    assert recipe.fit.settings.sigma == 5
+    assert recipe.fit.settings.options.noise == "rician"
     with pytest.raises(FitInputError, match="needs sigma"):
         Recipe.of({**result.recipe(), "sigma": None}).plan(data)
 

@@ -14,7 +14,8 @@ from napari_imagefit.gui.sample_data import MOLECULES
 from napari_imagefit.gui.widget import ImageFitWidget
 from napari_imagefit.imaging.spots.detection import Detection, find_spots
 from napari_imagefit.layers.geometry.output_layers import is_output
-from napari_imagefit.layers.tasks.spot_detection import DETECTED, find_preview
+from napari_imagefit.layers.request.spot_inputs import DETECTED
+from napari_imagefit.layers.tasks.spot_detection import find_preview
 
 from .spot_help import CENTRES, LEFT, choose, click_detect, click_fit, frames, preview_done, write
 

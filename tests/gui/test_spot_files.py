@@ -14,7 +14,7 @@ from qtpy.QtCore import QPoint
 from qtpy.QtWidgets import QFileDialog
 
 from napari_imagefit.gui.widget import ImageFitWidget
-from napari_imagefit.imaging.files.recipe import Recipe
+from napari_imagefit.imaging.recipes.recipe import Recipe
 from napari_imagefit.imaging.spots.filters import SpotFilter
 from napari_imagefit.layers.files.spot_reader import napari_get_reader
 

@@ -18,7 +18,7 @@ from napari_imagefit import Status, fit_voxels
 from napari_imagefit.gui.plots.curve_plot import MEAN
 from napari_imagefit.gui.sections.parameters import VALUE
 from napari_imagefit.gui.widget import ImageFitWidget
-from napari_imagefit.imaging.layer_data import voxel_maps
+from napari_imagefit.imaging.voxels import maps as voxel_maps
 from napari_imagefit.layers.geometry.output_layers import is_output, role_of
 from napari_imagefit.layers.request import fit_request as requests
 
@@ -121,7 +121,7 @@ def test_maps_and_what_is_done_with_them(
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a: (str(target), a[3].split(";;")[3]))
     assert "Exported to" in click(qtbot, widget, results.export_button)
     assert (tmp_path / "maps.csv").is_file()
-    assert json.loads((tmp_path / "maps.recipe.json").read_text())["model"] == "exponential_decay"
+    assert json.loads((tmp_path / "maps.recipe.json").read_text())["steps"][-1]["model"] == "exponential_decay"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: ("", ""))
     click(qtbot, widget, results.export_button)
 

@@ -17,8 +17,8 @@ from napari_imagefit import FitResult, fit_image, fit_voxels
 from napari_imagefit.engine.core.errors import FitInputError
 from napari_imagefit.imaging.files import export
 from napari_imagefit.imaging.files.export import write
-from napari_imagefit.imaging.files.recipe import Recipe
 from napari_imagefit.imaging.fitting.derived_maps import DerivedMap, derive
+from napari_imagefit.imaging.recipes.recipe import Recipe
 
 T = np.arange(8.0)
 GRID = (3, 4, 5)
@@ -84,8 +84,8 @@ def test_ome_tiff(result: FitResult, rate: DerivedMap, tmp_path: Path) -> None:
 def test_the_recipe_can_be_run_again(result: FitResult, tmp_path: Path) -> None:
     *_, recipe = write(result, tmp_path, format="csv")
     said = json.loads(recipe.read_text(encoding="utf-8"))
-    assert said == result.recipe()
-    assert Recipe.read(recipe).model.name == "exponential_decay"
+    assert said["steps"][-1] == {"step": "fit", **result.recipe()}
+    assert Recipe.load(recipe).to_dict() == said
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,9 @@ def test_zarr(result: FitResult, rate: DerivedMap, tmp_path: Path) -> None:
     ]
     assert [channel["label"] for channel in ome["omero"]["channels"]] == [*NAMES, "1/tau", "1/tau_stderr", *REST]
     assert {"name": "tau", "unit": "ms"} in group.attrs["napari_imagefit"]["maps"]
-    assert group.attrs["napari_imagefit"]["recipe"] == result.recipe()
+    steps = group.attrs["napari_imagefit"]["recipe"]["steps"]
+    assert {"step": "fit", **result.recipe()} in steps
+    assert steps[-1] == {"step": "derive", "expression": "1/tau", "units": UNITS}
 
 
 def test_csv(result: FitResult, rate: DerivedMap, tmp_path: Path) -> None:

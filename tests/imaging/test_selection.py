@@ -12,7 +12,7 @@ import pytest
 
 from napari_imagefit import FitResult, Flag, Selection, Status, fit_voxels
 from napari_imagefit.engine.core.errors import FitInputError
-from napari_imagefit.imaging.files.recipe import Recipe
+from napari_imagefit.imaging.recipes.recipe import Recipe
 
 T = np.linspace(0, 5, 32)
 EVERYTHING = Selection(1, 2, ((1.0, 1.3), (4.2, 4.5)), noise_floor=0.4, saturation=2.5, min_signal=0.9)
@@ -118,7 +118,7 @@ def test_dask_is_the_same(selected: FitResult) -> None:
 def test_a_recipe_is_the_same(selected: FitResult) -> None:
     said = json.loads(json.dumps(selected.recipe(), allow_nan=False))
     recipe = Recipe.of(said)
-    assert recipe.places["select"] == EVERYTHING
+    assert recipe.fit.places["select"] == EVERYTHING
     plan = recipe.plan(STACK)
     steps = plan.steps(STACK, {})
     while True:

@@ -11,8 +11,8 @@ import pytest
 from napari_imagefit import FitResult, Flag, fit_spots, models
 from napari_imagefit.engine.core.errors import FitInputError
 from napari_imagefit.imaging.chunked.model_pickling import receive, send
-from napari_imagefit.imaging.files.recipe import Recipe
 from napari_imagefit.imaging.fitting.run import Settings
+from napari_imagefit.imaging.recipes.recipe import Recipe
 from napari_imagefit.imaging.spots.background import surface_of, with_background
 from napari_imagefit.imaging.spots.spot_fits import moved_positions
 
@@ -92,7 +92,7 @@ def test_lazy_and_recipe(sloped: FitResult) -> None:
         assert said["background"] == "sloping"
         recipe = Recipe.of(said)
         assert recipe.model is models["gaussian_2d"]
-        assert recipe.places == {"window": [9, 9], "background": "sloping"}
+        assert recipe.fit.places == {"window": [9, 9], "background": "sloping"}
     assert "background" not in fit_spots(NOISY, CENTRES.round(), "gaussian_2d", window=9).recipe()
 
 

@@ -13,7 +13,7 @@ from scipy.optimize import least_squares
 from napari_imagefit import FitResult, Flag, Status, fit_spots
 from napari_imagefit.engine.core.errors import FitInputError
 from napari_imagefit.imaging.files.localisations import read_localisations, write_localisations
-from napari_imagefit.imaging.files.recipe import Recipe
+from napari_imagefit.imaging.recipes.recipe import Recipe
 from napari_imagefit.imaging.spot_analysis.beads import average_bead, orthogonal_cuts
 from napari_imagefit.imaging.spot_analysis.crlb import crlb
 from napari_imagefit.imaging.spots.grouping import find_groups
@@ -241,7 +241,7 @@ def test_a_group_that_comes_to_no_answer_is_fitted_one_by_one() -> None:
 def test_recipe_and_what_makes_no_sense(found: FitResult) -> None:
     said = json.loads(json.dumps(found.recipe()))
     assert said["groups"] == 3
-    assert Recipe.of(said).places["groups"] == 3
+    assert Recipe.of(said).fit.places["groups"] == 3
     for wrong in (0, 2.5, True, 99):
         with pytest.raises(FitInputError, match="no number of spots to be fitted together"):
             together(groups=wrong)

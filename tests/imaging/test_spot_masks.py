@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from napari_imagefit import fit_spots
 from napari_imagefit.engine.core.errors import FitInputError
 from napari_imagefit.engine.core.status import Flag
-from napari_imagefit.imaging.files.recipe import Recipe
 from napari_imagefit.imaging.inspection.spot_cuts import spot_picture
+from napari_imagefit.imaging.recipes.recipe import Recipe
 from napari_imagefit.imaging.spot_analysis.beads import average_bead, orthogonal_cuts
 
 POINTS = np.array([[12.0, 14.0], [20.0, 31.0], [2.0, 45.0], [25.0, 7.0]])
@@ -122,7 +122,9 @@ def test_saturation_is_a_mask(lazy: bool) -> None:
     assert (np.asarray(result.flags) & Flag.MASKED_SAMPLES).all()
     np.testing.assert_array_equal(np.asarray(result.residual()), np.asarray(by_mask.residual()))
     recipe = Recipe.of(fit_spots(given, POINTS, "gaussian_2d", saturation=38).recipe())
-    assert recipe.places["saturation"] == 38
+    assert recipe.fit.places["saturation"] == 38
+    with pytest.raises(FitInputError, match="of spots a recipe holds none"):
+        Recipe.of_result(result)
 
 
 def test_masks_that_fit_nothing_are_refused() -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..engine.core.errors import FitEngineError, FitInputError
 from ..imaging.chunked.dask_tasks import fit_piece
 from ..imaging.chunked.plan import Cut, Plan
-from ..imaging.files.stored_arrays import StoredArray, need
+from ..imaging.chunked.stored_arrays import StoredArray, need
 from ..imaging.files.zarr_store import ResultStore
 from ..imaging.fitting.chunks import Slices
 from ..imaging.fitting.records import unpack

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from ..engine.core.errors import FitInputError
 from ..imaging.chunked.plan import Plan
-from ..imaging.files.recipe import Recipe
-from ..imaging.files.stored_arrays import StoredArray, need, open_stored
+from ..imaging.chunked.stored_arrays import StoredArray, need, open_stored
 from ..imaging.files.zarr_store import ResultStore
 from ..imaging.fitting.chunks import Slices
+from ..imaging.recipes.recipe import Recipe
+from ..imaging.spots.points_file import read_points
 from .progress import show_progress
 
 Say = Callable[[str], object]
@@ -41,9 +42,10 @@ def run_recipe(
     need("zarr", "napari-imagefit run")
     if scheduler is not None:
         need("distributed", "--scheduler")
-    recipe = Recipe.read(recipe_file)
+    recipe = Recipe.load(recipe_file)
     data = open_stored(input_text)
-    plan = recipe.plan(data, points)
+    rows = None if points is None else read_points(points, data.ndim, recipe.fit.frame_axes(data.ndim))
+    plan = recipe.plan(data, rows)
     try:
         store = ResultStore.open(output, plan, recipe, data, most_fits)
     except OSError as error:

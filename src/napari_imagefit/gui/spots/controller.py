@@ -14,9 +14,9 @@ from ...imaging.spots.detection import Spots
 from ...layers.files.spot_reader import points_over
 from ...layers.geometry.transforms import index_on_screen
 from ...layers.request.choices import SpotChoice
+from ...layers.request.spot_inputs import DETECTED
 from ...layers.tasks.spot_beads import picture_average, picture_spot
 from ...layers.tasks.spot_detection import (
-    DETECTED,
     FrameFinder,
     Search,
     all_words,

@@ -95,11 +95,11 @@ class ImagePlan(Plan):
         model: Model,
         regions: list[Region],
         *,
-        labels: NDArray[np.int64],
+        labels: NDArray[np.int64] | None,
         coords: Sequence[ArrayLike] | None = None,
         settings: Settings | None = None,
     ) -> ImagePlan:
-        """The same for regions on a grid of fits ``(*frames, labels)``."""
+        """The same for regions on a grid of fits ``(*frames, labels)``, or ``(*frames,)`` without labels."""
         settings = settings or Settings()
         _check_image(image, model, coords, settings)
         frames, plane = _apart(image, model)
@@ -107,7 +107,7 @@ class ImagePlan(Plan):
             model=model,
             shape=tuple(image.shape),
             dtype=image.dtype,
-            grid_axes=(*range(len(frames)), len(image.shape)),
+            grid_axes=(*range(len(frames)), *(() if labels is None else (len(image.shape),))),
             whole=tuple(range(len(frames), len(image.shape))),
             coords=flat_coordinates(coords, plane),
             regions=regions,
@@ -128,6 +128,14 @@ class ImagePlan(Plan):
 
     def _grid(self, frames: tuple[int, ...]) -> tuple[int, ...]:
         return frames if self.labels is None else (*frames, len(self.labels))
+
+    def all_regions(self) -> list[Region]:
+        """Return the regions of all frames; a mask of all frames is loaded."""
+        if self.regions is not None:
+            return self.regions
+        each = self.arguments.get(MASK)
+        mask = self.mask if each is None else np.asarray(each.values)
+        return find_regions(mask, self.frames, self.shape[len(self.frames) :])[0]
 
     def _regions(self, frames: tuple[int, ...], cut: Cut) -> list[Region]:
         """Those of a piece, on its own grid."""

@@ -218,10 +218,11 @@ class SpotPlan(Plan):
 
     def recipe(self) -> dict[str, Any]:
         window = list(self.windows.size)
+        masked = MASK in self.arguments or self.windows.allowed is not None
         return {
             "verb": "fit_spots",
             "window": window,
-            **asked_of(self.model, saturation=self.saturation),
+            **asked_of(self.model, saturation=self.saturation, masked=masked),
             **wishes_recipe(self.said),
         }
 

@@ -20,6 +20,8 @@ from ...engine.results.fit_result import FitResult
 from ..fitting.attempts import ATTEMPTS
 from ..fitting.chunks import is_dask
 from ..fitting.derived_maps import DerivedMap
+from ..recipes.recipe import describe
+from ..recipes.steps import DeriveStep
 from .export_images import check_affine, write_nifti, write_ome_tiff, write_zarr
 from .export_maps import Map, axes_of, iter_maps
 from .formats import FORMATS, Format
@@ -40,6 +42,7 @@ def write(
     units: Mapping[str, str] | None = None,
     affine: ArrayLike | None = None,
     derived: Sequence[DerivedMap] = (),
+    recipe: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> list[Path]:
     """Write a result, and its recipe as JSON beside it.
@@ -64,6 +67,8 @@ def write(
         Without it the axes are reversed, so that the last one of the grid is x.
     derived : sequence of DerivedMap
         Expressions to write too; see `derive`.
+    recipe : dict, optional
+        As `Recipe.to_dict` gives it; that of the result and the derived maps if not given.
     overwrite : bool
         Whether files that exist are replaced.
 
@@ -95,12 +100,14 @@ def write(
     kind, stem, suffix = _place(place, format, result)
     FORMATS[kind].check()
     units = dict(units or {})
+    steps = [DeriveStep(one.expression, units) for one in derived]
+    recipe = describe(result, after=steps) if recipe is None else recipe
     if not FORMATS[kind].of_maps:
         jobs = [_table(stem.with_name(stem.name + suffix), kind, result, units, derived)]
     else:
-        jobs = _images(stem, suffix, kind, result, transform, units, affine, derived)
-    recipe = json.dumps(result.recipe(), indent=1)
-    jobs.append((stem.with_name(f"{stem.name}.recipe.json"), lambda to: _write_text(to, recipe)))
+        jobs = _images(stem, suffix, kind, result, transform, units, affine, derived, recipe)
+    text = json.dumps(recipe, indent=1)
+    jobs.append((stem.with_name(f"{stem.name}.recipe.json"), lambda to: _write_text(to, text)))
     _write_all(jobs, overwrite=overwrite)
     return [target for target, _ in jobs]
 
@@ -138,6 +145,7 @@ def _images(
     units: Mapping[str, str],
     affine: ArrayLike | None,
     derived: Sequence[DerivedMap],
+    recipe: Mapping[str, Any],
 ) -> list[Job]:
     axes = axes_of(result, transform)
     matrix = check_affine(affine)
@@ -153,14 +161,14 @@ def _images(
     if kind == "ome-tiff":
         said = "; ".join([result.model.name, *(f"{one.name} in {one.unit}" for one in maps if one.unit)])
         return [(target, lambda to: write_ome_tiff(to, maps, axes, said))]
-    attributes = {KEY: _about(result, maps)}
+    attributes = {KEY: _about(result, maps, recipe)}
     return [(target, lambda to: write_zarr(to, maps, axes, result.model.name, attributes))]
 
 
-def _about(result: FitResult, maps: Sequence[Map]) -> dict[str, Any]:
+def _about(result: FitResult, maps: Sequence[Map], recipe: Mapping[str, Any]) -> dict[str, Any]:
     """What a reader needs to know of the numbers."""
     return {
-        "recipe": result.recipe(),
+        "recipe": recipe,
         "program": version("napari-imagefit"),
         "model": {"name": result.model.name, "formula": result.model.formula},
         "maps": [{"name": one.name, "unit": one.unit} for one in maps],

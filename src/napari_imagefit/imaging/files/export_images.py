@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...engine.core.errors import FitInputError
 from ...engine.core.validation import float_array
+from ..chunked.stored_arrays import need
 from ..fitting.units import parse_unit
 from .export_maps import Axis, Map
-from .stored_arrays import need
 
 # Lengths and times that OME has names for, as pint writes them.
 OME_LENGTHS = {"km", "m", "dm", "cm", "mm", "µm", "nm", "pm", "Å", "in", "ft"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from .stored_arrays import need
+from ..chunked.stored_arrays import need
 
 Format = Literal["ome-tiff", "nifti", "zarr", "csv", "parquet"]
 

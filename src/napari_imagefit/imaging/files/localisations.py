@@ -15,8 +15,8 @@ from ...engine.core.errors import FitInputError
 from ...engine.results.fit_result import FitResult
 from ..fitting.positions import find_positions
 from ..spot_analysis.photometry import pixel_sizes
+from ..spots.points_file import read_csv
 from .localisation_columns import STYLES, Rows, Style, in_nanometres, own_columns, picasso_columns, thunderstorm_columns
-from .points_file import read_csv
 
 if TYPE_CHECKING:
     import pandas as pd

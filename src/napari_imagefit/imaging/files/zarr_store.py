@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -16,13 +15,15 @@ from ...engine.core.status import Flag, Status
 from ...engine.results.fit_result import FitResult
 from ..chunked.plan import Plan
 from ..chunked.spot_plan import SpotPlan
+from ..chunked.stored_arrays import StoredArray, need
 from ..fitting.chunks import Slices
 from ..fitting.records import all_maps
-from .recipe import Recipe
-from .stored_arrays import StoredArray, need
+from ..recipes.recipe import Recipe
+from ..recipes.steps import DeriveStep
 
 KEY = "napari_imagefit"
 DONE = "finished_pieces"
+DERIVED, DERIVED_STDERR = "derived", "derived_stderr"  # numbered as the steps of the recipe
 POINTS = "points"  # of spots, as they were given
 VERSION = 2  # of the layout
 
@@ -34,6 +35,7 @@ class ResultStore:
     group: Any
     plan: Plan
     pieces: tuple[Slices, ...]
+    derive: tuple[DeriveStep, ...] = ()
 
     @classmethod
     def open(
@@ -49,7 +51,7 @@ class ResultStore:
         zarr = need("zarr", "writing results")
         said = {
             "layout": VERSION,
-            "recipe": json.loads(recipe.text),
+            "recipe": recipe.to_dict(),
             "input": {"path": data.path, "inside": data.inside, "shape": list(data.shape), "dtype": str(data.dtype)},
             "stamp": data.stamp,
         }
@@ -59,8 +61,8 @@ class ResultStore:
             piece = tuple(group.attrs[KEY]["piece"])
         else:
             piece = plan.piece_shape(data, most_fits)
-            group = _create(zarr, path, plan, piece, said | {"piece": list(piece)})
-        return cls(group, plan, plan.pieces(piece))
+            group = _create(zarr, path, plan, piece, said | {"piece": list(piece)}, recipe.after)
+        return cls(group, plan, plan.pieces(piece), recipe.after)
 
     def finished(self) -> frozenset[int]:
         """The numbers of the pieces that are there."""
@@ -71,6 +73,10 @@ class ResultStore:
         where = self.plan.on_grid(self.pieces[number])
         for name, values in all_maps(result):
             _at(self.group[name], where)[where] = values
+        for number_of_step, step in enumerate(self.derive, start=1):
+            derived = step.of(result)
+            for name, values in ((DERIVED, derived.values), (DERIVED_STDERR, derived.stderr)):
+                _at(self.group[f"{name}/{number_of_step}"], where)[where] = values
         self.group[DONE][number] = True
 
     def status_counts(self) -> dict[Status, int]:
@@ -94,7 +100,9 @@ def _reopen(zarr: Any, path: Path, said: dict[str, Any]) -> Any:
             f"{str(path)!r} holds something that is no result of this program; give a new folder"
         ) from None
     for key, what in (("layout", "was written by another version"), ("recipe", "holds results of another recipe")):
-        if there[key] != said[key]:
+        # recipes of the older version are spelled otherwise
+        same = there[key] == said[key] or (key == "recipe" and Recipe.of(there[key]).to_dict() == said[key])
+        if not same:
             raise FitInputError(f"{str(path)!r} {what}; give another folder, or remove this one")
     if there["input"] != said["input"]:
         raise FitInputError(
@@ -119,7 +127,14 @@ def _at(array: Any, where: Slices) -> Any:
     return array.oindex if any(isinstance(part, np.ndarray) for part in where) else array
 
 
-def _create(zarr: Any, path: Path, plan: Plan, piece: tuple[int, ...], said: dict[str, Any]) -> Any:
+def _create(
+    zarr: Any,
+    path: Path,
+    plan: Plan,
+    piece: tuple[int, ...],
+    said: dict[str, Any],
+    derive: tuple[DeriveStep, ...],
+) -> Any:
     model = plan.model
     group = zarr.create_group(str(path))
     group.attrs[KEY] = said | {
@@ -146,6 +161,18 @@ def _create(zarr: Any, path: Path, plan: Plan, piece: tuple[int, ...], said: dic
         field, _, parameter = name.partition("/")
         if field in ("params", "stderr", "solution", "start"):
             array.attrs["unit"] = units[parameter]
+    for number, step in enumerate(derive, start=1):
+        for name in (DERIVED, DERIVED_STDERR):
+            array = group.create_array(
+                f"{name}/{number}",
+                shape=plan.grid,
+                chunks=chunks,
+                dtype=np.float64,
+                compressors=quick,
+                fill_value=np.nan,
+            )
+            array.attrs["expression"] = step.expression
+            array.attrs["unit"] = step.unit
     if isinstance(plan, SpotPlan):
         group.create_array(POINTS, data=plan.windows.points)
     count = len(plan.pieces(piece))

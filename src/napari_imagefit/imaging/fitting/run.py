@@ -124,9 +124,9 @@ class Settings:
             said["shared"] = list(self.shared)
         if self.camera is not None:
             said["camera"] = self.camera.recipe()
-        if self.sigma is not None and np.ndim(self.sigma) == 0:
-            # an array is not written down
-            said["sigma"] = float(np.asarray(self.sigma))
+        if self.sigma is not None:
+            # an array is not written down, but that there was one
+            said["sigma"] = float(np.asarray(self.sigma)) if np.ndim(self.sigma) == 0 else "array"
         return plain(said | {"options": vars(self.options)})
 
 

@@ -79,7 +79,7 @@ def iter_fit_windows(
         moved_positions(model, settings),
         settings.options,
         settings.recipe(),
-        asked_of(model, most, saturation),
+        asked_of(model, most, saturation, masked=mask is not None or windows.allowed is not None),
     )
     if most > 1:
         check_groupable(model, settings)
@@ -114,9 +114,12 @@ def check_surface(model: Model, n_axes: int) -> None:
         )
 
 
-def asked_of(model: Model, most: int = 1, saturation: float | None = None) -> dict[str, Any]:
+def asked_of(model: Model, most: int = 1, saturation: float | None = None, *, masked: bool = False) -> dict[str, Any]:
     """What a recipe says of a surface on its own background, of spots in groups, and of saturated pixels."""
     said: dict[str, Any] = {"groups": most} if most > 1 else {}
+    if masked:
+        # an array is not written down, but that there was one
+        said["mask"] = "array"
     if saturation is not None:
         said["saturation"] = saturation
     if (background := background_of(model)) != "constant":

@@ -34,6 +34,7 @@ class VoxelSource:
     wishes: dict[str, Any]
     select: Selection | None = None
     call: VoxelCall | None = None  # by which voxels can be fitted again
+    mask: NDArray[np.bool_] | None = None  # the voxels that were asked for, where not all were
 
     def usable(self) -> NDArray[np.bool_]:
         """Which samples counted, of the stack's shape."""
@@ -113,7 +114,7 @@ def prepare(
         raise FitInputError("x holds NaN or infinity; give a finite coordinate for every sample")
 
     size = int(np.prod(grid))
-    places = np.arange(size)
+    places, chosen = np.arange(size), None
     if mask is not None:
         chosen = np.asarray(mask)
         if chosen.dtype.kind not in "bui":
@@ -122,10 +123,11 @@ def prepare(
             raise FitInputError(
                 f"the mask has shape {chosen.shape}; give one of the stack's shape without the axis, {grid}"
             )
+        chosen = chosen.astype(bool)
         places = np.flatnonzero(chosen)
         if not places.size:
             raise FitInputError("the mask selects no voxel; set at least one")
 
     call = VoxelCall.of(data, axis, coordinate, model, places, settings, select)
-    source = VoxelSource(call.data, axis, coordinate, settings.options, settings.recipe(), select, call)
+    source = VoxelSource(call.data, axis, coordinate, settings.options, settings.recipe(), select, call, chosen)
     return source, call

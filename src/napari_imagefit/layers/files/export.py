@@ -11,6 +11,7 @@ from ...imaging.files.export import write
 from ...imaging.files.formats import FORMATS, Format
 from ...imaging.fitting.derived_maps import derive
 from ..request.fit_request import Outcome
+from .recipes import recipe_of
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -51,6 +52,7 @@ def write_outcome(outcome: Outcome, path: str, kind: Format, layer: Layer | None
         units=request.units,
         affine=affine_of(layer) if kind == "nifti" else None,
         derived=[derive(result, text, dict(request.units)) for text in request.derived] if voxels else (),
+        recipe=recipe_of(outcome),
         overwrite=True,
     )
 

@@ -11,8 +11,9 @@ import numpy as np
 from ...engine.core.errors import FitInputError
 from ...imaging.files.localisation_columns import Style
 from ...imaging.files.localisations import write_localisations
-from ..inspection.spot_table import facts_of, with_filters
+from ..inspection.spot_table import facts_of
 from ..request.fit_request import Outcome
+from .recipes import recipe_of
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def write_spots(outcome: Outcome, path: str, kind: SpotFormat) -> list[Path]:
     )
     recipe = target.with_name(target.name.removesuffix(ending) + ".recipe.json")
     try:
-        recipe.write_text(json.dumps(with_filters(result.recipe(), request.filters), indent=1) + "\n", encoding="utf-8")
+        recipe.write_text(json.dumps(recipe_of(outcome), indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         raise FitInputError(f"{str(recipe)!r} cannot be written: {error.strerror or error}") from None
     return [target, recipe]

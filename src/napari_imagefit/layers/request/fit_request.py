@@ -18,6 +18,7 @@ from ...imaging.fitting.run import Run, Settings
 from ...imaging.fitting.selection import Selection
 from ...imaging.inspection.curves import Curve, voxel_curve
 from ...imaging.layer_data.maps import image_layers
+from ...imaging.recipes.steps import DetectionStep
 from ...imaging.regions.region import Region
 from ...imaging.regions.region_fits import ImageSource, iter_fit_regions
 from ...imaging.spots.filters import SpotFilter
@@ -57,6 +58,8 @@ class Request:
         For spots: pixel indices ``(N, data.ndim)``, and the arguments of `iter_fit_spots` that only spots have.
     filters : tuple of SpotFilter
         For spots: which of them count.
+    detection : DetectionStep or None
+        For spots: by which the points were found, where they are still those.
     pixel_size, pixel_unit
         For spots: the size of a pixel along each axis of the model, in the unit of the layer.
     transform : dict
@@ -93,6 +96,7 @@ class Request:
     window: tuple[int, ...] = ()
     spot_wishes: Mapping[str, Any] = field(default_factory=dict)
     filters: tuple[SpotFilter, ...] = ()
+    detection: DetectionStep | None = None
     pixel_size: tuple[float, ...] = ()
     pixel_unit: str = "px"
     shown: frozenset[str] = frozenset()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from ...engine.core.errors import FitInputError
 from ...engine.models.model import Model
+from ...imaging.recipes.steps import DetectionStep
 from ...imaging.spots.spot_fits import check_surface
 from ...imaging.spots.windows import find_windows
 from ..geometry.transforms import axis_coordinates, data_to_data, grid_shape, unit_factors
@@ -20,6 +22,7 @@ from .parameters import parameter_units, parameter_wishes
 if TYPE_CHECKING:
     from napari.layers import Image, Points
 
+DETECTED = "napari_imagefit_detected"  # key of the metadata of a layer that Detect has made
 NO_POINTS = "There are no points to fit at; click Detect, or choose a Points layer."
 
 
@@ -54,6 +57,7 @@ def freeze_spots(choices: Choices, model: Model, common: dict[str, Any]) -> Requ
         window=window,
         spot_wishes=_beyond_plain(choices),
         filters=spots.filters,
+        detection=detection_of(spots.points, image, choices),
         pixel_size=sizes,
         pixel_unit=unit,
     )
@@ -87,6 +91,21 @@ def points_on_image(layer: Points, image: Image, choices: Choices) -> NDArray[np
             )
         points = points[here]
     return points
+
+
+def detection_of(layer: Points, image: Image, choices: Choices) -> DetectionStep | None:
+    """Return the detection that found the points; None where they were edited since, or not all are fitted."""
+    made = layer.metadata.get(DETECTED)
+    if made is None or made.get("group") != str(image.unique_id) or made.get("points") != fingerprint(layer.data):
+        return None
+    if choices.frames == "current" and image.ndim > _plane_axes(choices):
+        return None
+    return DetectionStep.of_recipe(made["detection"])
+
+
+def fingerprint(points: NDArray[Any]) -> str:
+    """Return a text that changes with the points of a layer."""
+    return hashlib.sha256(np.ascontiguousarray(points, np.float64).tobytes()).hexdigest()
 
 
 def pixel_sizes_of(image: Image, ndim: int) -> tuple[tuple[float, ...], str]:

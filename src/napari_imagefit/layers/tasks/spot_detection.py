@@ -15,13 +15,13 @@ from ...imaging.spots.detection import Detection, Spots, iter_find_spots, pick, 
 from ..geometry.transforms import grid_shape, layer_transform
 from ..inspection.marks import MARK
 from ..request.naming import spaced
+from ..request.spot_inputs import DETECTED, fingerprint
 
 if TYPE_CHECKING:
     from napari.components import LayerList
     from napari.layers import Image, Layer, Points
 
 PREVIEW = "preview of spots"
-DETECTED = "napari_imagefit_detected"  # key of the metadata of a layer that Detect has made
 RING, PREVIEW_RING = "#2EE6A6", "#F0E442"
 
 
@@ -139,7 +139,13 @@ def hide_preview(layers: LayerList) -> None:
 def put_detected(layers: LayerList, image: Image, spots: Spots, search: Search) -> Points:
     """Make the Points layer of what was found, or update the one that an earlier search of the image has made."""
     group = str(image.unique_id)
-    made = {DETECTED: {"group": group, "detection": {**search.detection.recipe(), "ndim": search.ndim}}}
+    made = {
+        DETECTED: {
+            "group": group,
+            "detection": {**search.detection.recipe(), "ndim": search.ndim},
+            "points": fingerprint(spots.points),
+        }
+    }
     found = next((layer for layer in layers if layer.metadata.get(DETECTED, {}).get("group") == group), None)
     if found is not None and found.ndim == image.ndim:
         found.selected_data = set()

@@ -1,15 +1,14 @@
-"""Recipes: what was asked of a fit, as JSON. They are checked, and nothing in them is ever run."""
+"""The fit in a recipe: the call of a verb as JSON. It is checked, and nothing in it is ever run."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ...catalogue import models
 from ...engine.core.errors import FitInputError
@@ -25,7 +24,7 @@ from ..fitting.selection import Selection
 from ..spots.filters import SpotFilter
 from ..spots.grouping import check_groups
 from ..spots.spot_fits import check_surface
-from .points_file import read_points
+from .region_step import RegionStep
 
 VERBS = {
     "fit_voxels": {"axis", "x", "select"},
@@ -34,15 +33,15 @@ VERBS = {
 }
 COMMON = {"verb", "model", "init", "bounds", "fixed", "tied", "shared", "camera", "options", "sigma"}
 NOT_HERE = {
-    "mask": "masks are arrays and do not stand in a recipe; mask the data (NaN is left out), or use a script",
-    "points": "points are given beside it: --points FILE",
+    "mask": "masks stand in a step 'region' (of spots a recipe holds none: set pixels to NaN, or use a script)",
+    "points": "points are given beside it (--points FILE), or found by a step 'detect_spots'",
 }
 EXPRESSION = {"expression", "coords", "name", "bounds", "init"}
 
 
 @dataclass(frozen=True, eq=False)
-class Recipe:
-    """A recipe that has been checked.
+class FitStep:
+    """The call of a verb, checked: what `FitResult.recipe` gives.
 
     Attributes
     ----------
@@ -52,8 +51,8 @@ class Recipe:
     places : dict
         The arguments of the verb that say where the samples are: `axis`, `x` and `select`, `coords`, or `window`,
         `background`, `groups` and `saturation`.
-    text : str
-        The recipe in one spelling, to be compared with others.
+    said : dict
+        The call as JSON.
     filters : tuple of SpotFilter
         Which spots count; for whoever reads the table, the fit is the same.
     """
@@ -62,29 +61,12 @@ class Recipe:
     model: Model
     settings: Settings
     places: dict[str, Any]
-    text: str
+    said: dict[str, Any]
     filters: tuple[SpotFilter, ...] = ()
 
     @classmethod
-    def read(cls, path: Path) -> Recipe:
-        """From a file.
-
-        Raises
-        ------
-        FitInputError
-            If it cannot be read, or says what makes no sense.
-        """
-        try:
-            said = json.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise FitInputError(f"the recipe {path} cannot be read: {error.strerror}") from None
-        except ValueError as error:
-            raise FitInputError(f"the recipe {path} is not JSON: {error}") from None
-        return cls.of(said)
-
-    @classmethod
-    def of(cls, said: Any) -> Recipe:
-        """From what `FitResult.recipe` gives.
+    def of(cls, said: Any) -> Self:
+        """Check a call in JSON, as `FitResult.recipe` gives it.
 
         Beyond that ``model`` may be ``{"expression": "a*exp(-t/tau)", "coords": ["t"]}`` with ``bounds`` and ``init``,
         ``sigma`` a number, and ``coords`` a list of values along each axis of the plane.
@@ -102,43 +84,7 @@ class Recipe:
         if verb not in VERBS:
             raise FitInputError(f"the recipe's verb is {verb!r}; choose one of {', '.join(VERBS)}")
         _refuse_unknown(said, COMMON | VERBS[verb], "the recipe")
-        camera = said.get("camera")
-        if camera is not None:
-            _refuse_unknown(_object(camera, "camera"), {"gain", "offset", "read_noise"}, "the recipe's camera")
-            camera = Camera(**{name: _numbers(value, f"the camera's {name}") for name, value in camera.items()})
-        sigma = said.get("sigma")
-        settings = Settings(
-            init={name: _numbers(v, f"init of {name!r}") for name, v in _object(said.get("init"), "init").items()},
-            bounds={name: _pair(v, name) for name, v in _object(said.get("bounds"), "bounds").items()},
-            fixed={name: _numbers(v, f"fixed of {name!r}") for name, v in _object(said.get("fixed"), "fixed").items()},
-            tied=_texts(said.get("tied")),
-            shared=_names(said.get("shared", []), "shared"),
-            sigma=None if sigma is None else _number(sigma, "sigma"),
-            camera=camera,
-            options=_options(_object(said.get("options"), "options")),
-        )
-        if camera is not None and settings.options.noise != "poisson":
-            raise FitInputError("the recipe has a camera, which makes noise 'poisson'; say so in its options")
-        if settings.sigma is not None and settings.knows_noise and settings.options.noise == "poisson":
-            raise FitInputError("the recipe has sigma and counts, and both say how large the noise is; leave one out")
-        places: dict[str, Any] = {}
-        if verb == "fit_voxels":
-            axis = said.get("axis", 0)
-            if not isinstance(axis, int) or isinstance(axis, bool):
-                raise FitInputError(f"the recipe's axis is {axis!r}; give a whole number")
-            places = {"axis": axis, "x": None if said.get("x") is None else _numbers(said["x"], "x")}
-            if said.get("select") is not None:
-                places["select"] = Selection.of_recipe(said["select"])
-        elif verb == "fit_spots":
-            places = {"window": _window(said.get("window", 11)), "background": said.get("background", "constant")}
-            if said.get("groups") is not None:
-                places["groups"] = check_groups(said["groups"])
-            if said.get("saturation") is not None:
-                places["saturation"] = _number(said["saturation"], "saturation")
-        elif (coords := said.get("coords")) is not None:
-            if not isinstance(coords, list):
-                raise FitInputError(f"the recipe's coords are {coords!r}; give a list of values for each axis")
-            places = {"coords": [_numbers(c, "coords") for c in coords]}
+        settings = _settings(said)
         filters = said.get("filters", [])
         if not isinstance(filters, list):
             raise FitInputError(f"the recipe's filters are {filters!r}; give a list of them")
@@ -146,13 +92,37 @@ class Recipe:
             verb,
             _model(said.get("model")),
             settings,
-            places,
-            json.dumps(plain(said), sort_keys=True),
+            PLACES[verb](said),
+            plain(said),
             tuple(SpotFilter.of_recipe(one) for one in filters),
         )
 
-    def plan(self, data: Sliceable, points: Path | None = None) -> Plan:
-        """What it makes of these data, and of the points in a file for spots.
+    def recipe(self) -> dict[str, Any]:
+        """Return the call as JSON."""
+        return dict(self.said)
+
+    def grid(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the grid of voxels of a stack of this shape."""
+        axis = self.places["axis"]
+        if not -len(shape) <= axis < len(shape):
+            raise FitInputError(f"the recipe's axis is {axis}, but the stack has {len(shape)} axes; edit the recipe")
+        return tuple(n for a, n in enumerate(shape) if a != axis % len(shape))
+
+    def frame_axes(self, n_axes: int) -> int:
+        """Return how many of the leading axes of an image with spots are frames.
+
+        Raises
+        ------
+        FitInputError
+            If it is no fit of spots, or the model does not go with so many axes.
+        """
+        if self.verb != "fit_spots":
+            raise FitInputError(f"the recipe's verb is {self.verb}, which takes no points; leave --points out")
+        check_surface(self.model, n_axes)
+        return n_axes - self.model.ndim
+
+    def plan(self, data: Sliceable, *, points: ArrayLike | None = None, region: RegionStep | None = None) -> Plan:
+        """Return the fit of chunked data: of a region, or of spots at points.
 
         Raises
         ------
@@ -160,16 +130,75 @@ class Recipe:
             If it does not go with them.
         """
         if self.verb == "fit_spots":
-            if points is None:
-                raise FitInputError("the recipe fits spots, and nothing says where they are; give --points FILE")
+            assert points is not None
             check_surface(self.model, len(data.shape))
-            rows = read_points(points, len(data.shape), len(data.shape) - self.model.ndim)
-            return SpotPlan.of(data, rows, self.model, settings=self.settings, **self.places)
-        if points is not None:
-            raise FitInputError(f"the recipe's verb is {self.verb}, which takes no points; leave --points out")
+            return SpotPlan.of(data, points, self.model, settings=self.settings, **self.places)
         if self.verb == "fit_voxels":
-            return VoxelPlan.of(data, self.model, settings=self.settings, **self.places)
-        return ImagePlan.of(data, self.model, settings=self.settings, **self.places)
+            mask = None if region is None else region.mask(self.grid(tuple(data.shape)))
+            return VoxelPlan.of(data, self.model, mask=mask, settings=self.settings, **self.places)
+        if region is None:
+            return ImagePlan.of(data, self.model, settings=self.settings, **self.places)
+        first = len(data.shape) - self.model.ndim
+        regions, _, labels = region.find(tuple(data.shape[:first]), tuple(data.shape[first:]))
+        return ImagePlan.of_regions(data, self.model, regions, labels=labels, settings=self.settings, **self.places)
+
+
+def _settings(said: Mapping[str, Any]) -> Settings:
+    """What all verbs take beside data and model."""
+    sigma, camera = said.get("sigma"), _camera(said.get("camera"))
+    settings = Settings(
+        init={name: _numbers(v, f"init of {name!r}") for name, v in _object(said.get("init"), "init").items()},
+        bounds={name: _pair(v, name) for name, v in _object(said.get("bounds"), "bounds").items()},
+        fixed={name: _numbers(v, f"fixed of {name!r}") for name, v in _object(said.get("fixed"), "fixed").items()},
+        tied=_texts(said.get("tied")),
+        shared=_names(said.get("shared", []), "shared"),
+        sigma=None if sigma is None else _number(sigma, "sigma"),
+        camera=camera,
+        options=_options(_object(said.get("options"), "options")),
+    )
+    if camera is not None and settings.options.noise != "poisson":
+        raise FitInputError("the recipe has a camera, which makes noise 'poisson'; say so in its options")
+    if settings.sigma is not None and settings.knows_noise and settings.options.noise == "poisson":
+        raise FitInputError("the recipe has sigma and counts, and both say how large the noise is; leave one out")
+    return settings
+
+
+def _camera(said: Any) -> Camera | None:
+    if said is None:
+        return None
+    _refuse_unknown(_object(said, "camera"), {"gain", "offset", "read_noise"}, "the recipe's camera")
+    return Camera(**{name: _numbers(value, f"the camera's {name}") for name, value in said.items()})
+
+
+def _of_voxels(said: Mapping[str, Any]) -> dict[str, Any]:
+    axis = said.get("axis", 0)
+    if not isinstance(axis, int) or isinstance(axis, bool):
+        raise FitInputError(f"the recipe's axis is {axis!r}; give a whole number")
+    places = {"axis": axis, "x": None if said.get("x") is None else _numbers(said["x"], "x")}
+    if said.get("select") is not None:
+        places["select"] = Selection.of_recipe(said["select"])
+    return places
+
+
+def _of_spots(said: Mapping[str, Any]) -> dict[str, Any]:
+    places = {"window": _window(said.get("window", 11)), "background": said.get("background", "constant")}
+    if said.get("groups") is not None:
+        places["groups"] = check_groups(said["groups"])
+    if said.get("saturation") is not None:
+        places["saturation"] = _number(said["saturation"], "saturation")
+    return places
+
+
+def _of_image(said: Mapping[str, Any]) -> dict[str, Any]:
+    coords = said.get("coords")
+    if coords is None:
+        return {}
+    if not isinstance(coords, list):
+        raise FitInputError(f"the recipe's coords are {coords!r}; give a list of values for each axis")
+    return {"coords": [_numbers(c, "coords") for c in coords]}
+
+
+PLACES = {"fit_voxels": _of_voxels, "fit_spots": _of_spots, "fit_image": _of_image}
 
 
 def _refuse_unknown(said: Mapping[str, Any], known: set[str], what: str) -> None:

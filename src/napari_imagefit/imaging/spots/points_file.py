@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...engine.core.errors import FitInputError
-from ..spots.columns import spot_columns
+from .columns import spot_columns
 
 
 def read_csv(path: Path) -> Any:

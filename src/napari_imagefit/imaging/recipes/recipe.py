@@ -1,0 +1,356 @@
+"""`Recipe`: a fit as steps that can be saved, edited, and run on other data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ...engine.core.errors import FitInputError
+from ...engine.models.model import Model
+from ...engine.results.fit_result import FitResult
+from ..chunked.dask_entry import lazy_fit
+from ..chunked.iterate import iter_fit_lazily
+from ..chunked.plan import MASK, Plan, VoxelPlan
+from ..chunked.region_plan import ImagePlan
+from ..chunked.stored_arrays import StoredArray, open_stored
+from ..fitting.callbacks import checked_progress, checked_stop
+from ..fitting.chunks import Sliceable, is_dask
+from ..fitting.derived_maps import DerivedMap
+from ..fitting.run import Run, drain, plain
+from ..regions.region import Region
+from ..regions.region_fits import ImageSource, iter_fit_image, iter_fit_regions
+from ..spots.filters import SpotFilter
+from ..spots.spot_fits import iter_fit_spots
+from ..voxels.voxel_fits import VoxelSource, iter_fit_voxels
+from .fit_step import FitStep
+from .region_step import RegionStep
+from .steps import AFTER, BEFORE, DeriveStep, DetectionStep
+
+VERSION = 2  # 1: the fit alone, without steps
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """A fit as an ordered pipeline: prepare (a region, or a detection of spots), fit, derive.
+
+    As JSON it is ``{"version": 2, "steps": [{"step": "region", …}, {"step": "fit", "verb": "fit_image", …}]}``. The
+    widget writes one beside every export; `run` and ``napari-imagefit run`` give its numbers again. It is checked as a
+    whole when it is made, and holds no code. Recipes of version 1, the fit alone, are read as well.
+
+    Attributes
+    ----------
+    fit : FitStep
+        The call of the verb.
+    before : RegionStep, DetectionStep or None
+        What says where is fitted.
+    after : tuple of DeriveStep
+        Maps that follow from the parameters.
+
+    See Also
+    --------
+    napari_imagefit.FitResult.recipe : the fit of a result, without its region.
+
+    Examples
+    --------
+    >>> import napari_imagefit as nif
+    >>> t = np.linspace(0, 5, 16)
+    >>> stack = 3 * np.exp(-t[:, None] / [0.5, 2.0])
+    >>> recipe = nif.Recipe.of(nif.fit_voxels(stack, "exponential_decay", x=t).recipe())
+    >>> edited = recipe.replace(fixed={"offset": 0})
+    >>> edited.run(stack).params["tau"].round(6)
+    array([0.5, 2. ])
+    """
+
+    fit: FitStep
+    before: RegionStep | DetectionStep | None = None
+    after: tuple[DeriveStep, ...] = ()
+
+    def __post_init__(self) -> None:
+        verb = self.fit.verb
+        if isinstance(self.before, DetectionStep) and verb != "fit_spots":
+            raise FitInputError(f"the recipe's step 'detect_spots' goes with fit_spots, not with {verb}; leave it out")
+        if isinstance(self.before, RegionStep) and verb == "fit_spots":
+            raise FitInputError("the recipe's step 'region' goes with fit_image and fit_voxels; leave it out for spots")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a recipe from a JSON file.
+
+        Raises
+        ------
+        FitInputError
+            If it cannot be read, or says what makes no sense.
+        """
+        try:
+            said = json.loads(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise FitInputError(f"the recipe {path} cannot be read: {error.strerror}") from None
+        except ValueError as error:
+            raise FitInputError(f"the recipe {path} is not JSON: {error}") from None
+        return cls.of(said)
+
+    @classmethod
+    def of(cls, said: Any) -> Self:
+        """Check a recipe in JSON, of this version or the older one, or what `FitResult.recipe` gives.
+
+        Raises
+        ------
+        FitInputError
+            One sentence about the first thing that is wrong.
+        """
+        if not isinstance(said, dict) or "steps" not in said:
+            return cls(FitStep.of(said))
+        if said.get("version") != VERSION:
+            raise FitInputError(
+                f"the recipe's version is {said.get('version')!r}, but this program reads {VERSION}; "
+                "take a newer napari-imagefit"
+            )
+        steps = said["steps"]
+        if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
+            raise FitInputError(f"steps of the recipe must be a list of objects, got {steps!r}")
+        names = [step.get("step") for step in steps]
+        for name in names:
+            if name not in {*BEFORE, "fit", *AFTER}:
+                known = ", ".join([*BEFORE, "fit", *AFTER])
+                raise FitInputError(f"the recipe has a step {name!r}, which is not known here; choose from {known}")
+        if names.count("fit") != 1:
+            raise FitInputError(f"a recipe has one step 'fit', got {names.count('fit')} in {names}")
+        at = names.index("fit")
+        if at > 1 or any(name in AFTER for name in names[:at]) or any(name in BEFORE for name in names[at:]):
+            raise FitInputError(
+                f"the recipe's steps stand in the order {names}; at most one of {', '.join(BEFORE)}, then fit, "
+                f"then {', '.join(AFTER)}"
+            )
+        own = [{name: value for name, value in step.items() if name != "step"} for step in steps]
+        before = BEFORE[names[0]].of_recipe(own[0]) if at else None
+        after = tuple(AFTER[name].of_recipe(step) for name, step in zip(names[at + 1 :], own[at + 1 :], strict=True))
+        return cls(FitStep.of(own[at]), before, after)
+
+    @classmethod
+    def of_result(cls, result: FitResult) -> Self:
+        """Make the recipe of a result: its fit, its region or voxels, and its coordinates.
+
+        Raises
+        ------
+        FitInputError
+            If the result holds what a recipe cannot: a model made of Python code, or σ as an array.
+        """
+        return cls.of(describe(result))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the recipe as JSON objects."""
+        steps = [(self.before.name, self.before)] if self.before is not None else []
+        named = [*steps, ("fit", self.fit), *((step.name, step) for step in self.after)]
+        return {"version": VERSION, "steps": [{"step": name, **step.recipe()} for name, step in named]}
+
+    def replace(self, **arguments: Any) -> Self:
+        """Return the recipe with other arguments of its fit, such as ``bounds={"tau": (0, 100)}``; None removes one.
+
+        Raises
+        ------
+        FitInputError
+            If they make no sense.
+        """
+        said = {name: value for name, value in (self.fit.recipe() | arguments).items() if value is not None}
+        return type(self)(FitStep.of(plain(said)), self.before, self.after)
+
+    def save(self, path: str | Path) -> None:
+        """Write the recipe into a JSON file.
+
+        Raises
+        ------
+        FitInputError
+            If the file cannot be written.
+        """
+        try:
+            Path(path).write_text(json.dumps(self.to_dict(), indent=1), encoding="utf-8")
+        except OSError as error:
+            raise FitInputError(f"the recipe {path} cannot be written: {error.strerror or error}") from None
+
+    @property
+    def model(self) -> Model:
+        """The model that is fitted."""
+        return self.fit.model
+
+    @property
+    def filters(self) -> tuple[SpotFilter, ...]:
+        """Which spots count, for who reads the table."""
+        return self.fit.filters
+
+    def run(
+        self,
+        data: ArrayLike | str | Path,
+        *,
+        points: ArrayLike | None = None,
+        progress: Callable[[int, int], object] | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> FitResult:
+        """Run the steps on data.
+
+        Parameters
+        ----------
+        data : array, Dask array, or path of a file
+            As the verb takes it. A file (``.npy``, ``.tif``, ``.zarr``, ``FILE.h5::/dataset``) is read piece by piece.
+        points : array, ``(N, data.ndim)``, optional
+            For `fit_spots` without a step ``detect_spots``: pixel indices, the frame first.
+        progress, should_stop : callable, optional
+            As the verbs take them; not for Dask arrays, whose result is lazy.
+
+        Returns
+        -------
+        FitResult
+            What the verb returns.
+
+        Raises
+        ------
+        FitInputError
+            If the recipe does not go with the data.
+        """
+        if isinstance(data, (str, Path)):
+            stored = open_stored(str(data))
+            steps = iter_fit_lazily(_as_dask(stored), self.plan(stored, points), checked_stop(should_stop))
+            return drain(steps, checked_progress(progress))
+        if is_dask(data):
+            return lazy_fit(data, self.plan(data, points), progress, should_stop)
+        return drain(self._steps(np.asarray(data), points, checked_stop(should_stop)), checked_progress(progress))
+
+    def derived(self, result: FitResult) -> list[DerivedMap]:
+        """Return the maps that the steps ``derive`` make of a result."""
+        return [step.of(result) for step in self.after]
+
+    def plan(self, data: Sliceable, points: ArrayLike | None = None) -> Plan:
+        """Return the fit of chunked data, detection included.
+
+        Raises
+        ------
+        FitInputError
+            If the recipe does not go with the data.
+        """
+        region = self.before if isinstance(self.before, RegionStep) else None
+        return self.fit.plan(data, points=self._points(data, points), region=region)
+
+    def _steps(self, data: NDArray[Any], points: ArrayLike | None, stop: Callable[[], bool] | None) -> Run:
+        fit, region = self.fit, self.before if isinstance(self.before, RegionStep) else None
+        said: dict[str, Any] = {**fit.places, "settings": fit.settings, "should_stop": stop}
+        if fit.verb == "fit_spots":
+            return iter_fit_spots(data, self._points(data, points), fit.model, **said)
+        self._points(data, points)
+        if fit.verb == "fit_voxels":
+            mask = None if region is None else region.mask(fit.grid(data.shape))
+            return iter_fit_voxels(data, fit.model, mask=mask, **said)
+        if region is None:
+            return iter_fit_image(data, fit.model, **said)
+        first = data.ndim - fit.model.ndim
+        regions, grid, labels = region.find(data.shape[:first], data.shape[first:])
+        return iter_fit_regions(data, fit.model, regions, grid, labels=labels, **said)
+
+    def _points(self, data: Any, given: ArrayLike | None) -> Any:
+        """The points of spots: those given, or those that the detection finds."""
+        if self.fit.verb != "fit_spots":
+            if given is not None:
+                raise FitInputError(f"the recipe's verb is {self.fit.verb}, which takes no points; leave them out")
+            return None
+        if isinstance(self.before, DetectionStep):
+            if given is not None:
+                raise FitInputError(
+                    "the recipe finds its points by its step 'detect_spots', and points were given too; leave one out"
+                )
+            return self.before.points(_as_dask(data))
+        if given is None:
+            raise FitInputError(
+                "the recipe fits spots, and nothing says where they are; give points (--points FILE), or a step "
+                "'detect_spots'"
+            )
+        return given
+
+
+def describe(
+    result: FitResult,
+    *,
+    before: DetectionStep | None = None,
+    after: Sequence[DeriveStep] = (),
+    region_names: Sequence[str] = (),
+    filters: Sequence[SpotFilter] = (),
+) -> dict[str, Any]:
+    """Return the recipe of a result as JSON, to be written beside its numbers.
+
+    It is not checked: of a model made of Python code it holds the name, and of σ as an array that it was one, and
+    `Recipe.of` refuses both.
+
+    Parameters
+    ----------
+    before : DetectionStep, optional
+        By which the spots were found.
+    after : sequence of DeriveStep
+    region_names : sequence of str
+        A name for each label, in their order.
+    filters : sequence of SpotFilter
+    """
+    fit, region = result.recipe(), region_of(result.source, region_names)
+    if filters:
+        fit["filters"] = [one.recipe() for one in filters]
+    if fit["verb"] == "fit_image" and (coords := _coordinates(coords_of(result.source))) is not None:
+        fit["coords"] = coords
+    first = before or region
+    steps = [] if first is None else [{"step": first.name, **first.recipe()}]
+    steps += [{"step": "fit", **plain(fit)}, *({"step": step.name, **step.recipe()} for step in after)]
+    return {"version": VERSION, "steps": steps}
+
+
+def region_of(source: Any, names: Sequence[str] = ()) -> RegionStep | None:
+    """Return the step for the region or the voxels of a fit; None for all of the image or stack."""
+    plan = getattr(source, "plan", None)
+    if isinstance(source, VoxelSource):
+        return None if source.mask is None else RegionStep.of_mask(source.mask)
+    if isinstance(plan, VoxelPlan):
+        mask = plan.arguments.get(MASK)
+        return None if mask is None else RegionStep.of_mask(np.asarray(mask.values).astype(bool))
+    if isinstance(source, ImageSource):
+        return _regions(source.regions, source.labels, source.frames, source.coords[0].shape, names)
+    if isinstance(plan, ImagePlan):
+        return _regions(plan.all_regions(), plan.labels, plan.frames, plan.coords[0].shape, names)
+    return None
+
+
+def coords_of(source: Any) -> Sequence[NDArray[np.float64]]:
+    """Return the coordinates of the plane of an image, one array of its shape per axis."""
+    return source.coords if isinstance(source, ImageSource) else source.plan.coords
+
+
+def _regions(
+    regions: Sequence[Region],
+    labels: NDArray[np.int64] | None,
+    frames: tuple[int, ...],
+    plane: tuple[int, ...],
+    names: Sequence[str],
+) -> RegionStep | None:
+    by_label = dict(zip([1] if labels is None else labels.tolist(), names, strict=False))
+    return RegionStep.of_regions(regions, labels, frames, plane, by_label)
+
+
+def _as_dask(data: Any) -> Any:
+    """Return a file as a Dask array, of which a frame is loaded at a time."""
+    if isinstance(data, StoredArray):
+        from dask import array
+
+        da: Any = array
+        return da.from_array(data, chunks=data.chunks or "auto")
+    return data
+
+
+def _coordinates(coords: Sequence[NDArray[np.float64]]) -> list[Any] | None:
+    """Return coordinates as lists along the axes, None where they are pixel indices."""
+    plane = coords[0].shape
+    axes = [c[tuple(slice(None) if a == axis else 0 for a in range(len(plane)))] for axis, c in enumerate(coords)]
+    shapes = [tuple(-1 if a == axis else 1 for a in range(len(plane))) for axis in range(len(plane))]
+    if not all((c == along.reshape(s)).all() for c, along, s in zip(coords, axes, shapes, strict=True)):
+        return [c.tolist() for c in coords]
+    if all(np.array_equal(along, np.arange(along.size)) for along in axes):
+        return None
+    return [along.tolist() for along in axes]
