@@ -163,12 +163,21 @@ class _Items:
         self.left_out.setBrush(pg.mkBrush(None))
 
     def draw(self, curve: Curve) -> None:
-        """Another curve."""
+        """Show another curve."""
+        self._draw_samples(curve)
+        self._draw_fit(curve)
+        for scatter in (self.points, self.left_out, self.residuals):
+            scatter.setVisible(True)
+        if not self.visible:
+            self.visible = True
+            if self._upper.legend is not None:
+                self._upper.legend.addItem(self.points, self._who)
+
+    def _draw_samples(self, curve: Curve) -> None:
+        """Show samples and residuals with their error bars; samples that were left out are crossed out."""
         used, known = curve.used, np.isfinite(curve.data)
         for scatter in (self.points, self.left_out, self.residuals):
             scatter.setSize(SIZE if curve.x.size <= MANY else SMALL)
-        # told by a rim from samples that lie as close as a line
-        self.line.setShadowPen(self._rim if curve.x.size > MANY else None)
         self.points.setData(curve.x[used & known], curve.data[used & known])
         self.left_out.setData(curve.x[~used & known], curve.data[~used & known])
         left = used & np.isfinite(curve.residual)
@@ -178,6 +187,11 @@ class _Items:
                 bars.setVisible(False)
             else:
                 bars.setData(x=curve.x[where], y=y[where], height=2 * curve.sigma[where])
+
+    def _draw_fit(self, curve: Curve) -> None:
+        """Show the fitted curve, its band of errors and its centre, those that there are."""
+        # told by a rim from samples that lie as close as a line
+        self.line.setShadowPen(self._rim if curve.x.size > MANY else None)
         self.line.setVisible(curve.has_fit)
         if curve.has_fit:
             self.line.setData(curve.fine_x, curve.fine)
@@ -189,12 +203,6 @@ class _Items:
         self.centre.setVisible(curve.centre is not None)
         if curve.centre is not None:
             self.centre.setPos(curve.centre)
-        for scatter in (self.points, self.left_out, self.residuals):
-            scatter.setVisible(True)
-        if not self.visible:
-            self.visible = True
-            if self._upper.legend is not None:
-                self._upper.legend.addItem(self.points, self._who)
 
     def hide(self) -> None:
         """Take it off the plot, and what it holds with it: hidden items still count for the range in view."""

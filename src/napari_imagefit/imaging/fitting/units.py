@@ -74,38 +74,48 @@ def parse_unit(text: str) -> Any:
 
 
 def _visit(node: ast.expr, units: Mapping[str, str]) -> Any:
-    pure = _registry().Unit("")
     match node:
         case ast.Constant():
-            return pure
+            return _registry().Unit("")
         case ast.Name(id=name):
-            if name in CONSTANTS:
-                return pure
-            if name not in units:
-                raise _Underivable
-            return parse_unit(units[name])
+            return _of_name(name, units)
         case ast.UnaryOp(operand=operand):
             return _visit(operand, units)
-        case ast.BinOp(op=ast.Mult(), left=left, right=right):
-            return _visit(left, units) * _visit(right, units)
-        case ast.BinOp(op=ast.Div(), left=left, right=right):
-            return _visit(left, units) / _visit(right, units)
-        case ast.BinOp(op=ast.Pow(), left=left, right=right):
-            return _power(_visit(left, units), right, units)
-        case ast.BinOp(left=left, right=right):
-            return _same([left, right], units)
-        case ast.Call(func=ast.Name(id="sqrt"), args=args):
-            return _visit(args[0], units) ** 0.5
-        case ast.Call(func=ast.Name(id="arctan2"), args=args):
-            _same(args, units)
-            return pure
-        case ast.Call(func=ast.Name(id=name), args=args) if name in ALIKE:
-            return _same(args[1:] if name == "where" else args, units)
-        case ast.Call(func=ast.Name(id=name), args=args) if name in PURE:
-            if not _is_pure(_visit(args[0], units)):
-                raise _Underivable
-            return pure
+        case ast.BinOp(op=op, left=left, right=right):
+            return _of_operation(op, left, right, units)
+        case ast.Call(func=ast.Name(id=name), args=args):
+            return _of_call(name, args, units)
     raise _Underivable
+
+
+def _of_name(name: str, units: Mapping[str, str]) -> Any:
+    if name in CONSTANTS:
+        return _registry().Unit("")
+    if name not in units:
+        raise _Underivable
+    return parse_unit(units[name])
+
+
+def _of_operation(op: ast.operator, left: ast.expr, right: ast.expr, units: Mapping[str, str]) -> Any:
+    if isinstance(op, ast.Mult):
+        return _visit(left, units) * _visit(right, units)
+    if isinstance(op, ast.Div):
+        return _visit(left, units) / _visit(right, units)
+    if isinstance(op, ast.Pow):
+        return _power(_visit(left, units), right, units)
+    return _same([left, right], units)
+
+
+def _of_call(name: str, args: list[ast.expr], units: Mapping[str, str]) -> Any:
+    if name == "sqrt":
+        return _visit(args[0], units) ** 0.5
+    if name in ALIKE:
+        return _same(args[1:] if name == "where" else args, units)
+    if name == "arctan2":
+        _same(args, units)
+    elif name not in PURE or not _is_pure(_visit(args[0], units)):
+        raise _Underivable
+    return _registry().Unit("")
 
 
 def _is_pure(unit: Any) -> bool:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...engine.core.errors import FitInputError
 from ...engine.drive.problem import check_parameters
-from ...engine.models.model import Model
+from ...engine.models.model import Model, Parameter
 from ...imaging.fitting.run import Settings
 from .choices import Row
 
@@ -55,22 +55,12 @@ def parameter_wishes(
         value = row.start
         if value is not None and not isinstance(value, (int, float)):
             value = _from_layer(row, value, lookup, chosen)
-        if row.fixed:
-            if value is None:
-                raise FitInputError(f"{row.name!r} is to be fixed but has no value; type one under Start.")
-            fixed[row.name] = value
-            continue
-        lower = own[row.name].lower if row.lower is None else row.lower
-        upper = own[row.name].upper if row.upper is None else row.upper
-        if not lower < upper:
-            raise FitInputError(
-                f"The lower bound {lower:g} of {row.name!r} is not below its upper bound {upper:g}; "
-                "change one of them, or tick Fix to hold the parameter."
-            )
-        if (lower, upper) != (own[row.name].lower, own[row.name].upper):
-            bounds[row.name] = (lower, upper)
+        if row.fixed and value is None:
+            raise FitInputError(f"{row.name!r} is to be fixed but has no value; type one under Start.")
+        if not row.fixed and (pair := _bounds_of(row, own[row.name])) is not None:
+            bounds[row.name] = pair
         if value is not None:
-            init[row.name] = value
+            (fixed if row.fixed else init)[row.name] = value
     fitted, _ = Settings(tied=tied).model(model)
     n_fits = max((np.size(value) for value in (*init.values(), *fixed.values())), default=1)
     if n_fits > 1 and chosen is not None:
@@ -83,6 +73,18 @@ def parameter_wishes(
         n_fits=n_fits,
     )
     return {"init": init, "bounds": bounds, "fixed": fixed, "tied": tied, "shared": shared}
+
+
+def _bounds_of(row: Row, parameter: Parameter) -> tuple[float, float] | None:
+    """Return the bounds of a row, None where they are the model's own."""
+    lower = parameter.lower if row.lower is None else row.lower
+    upper = parameter.upper if row.upper is None else row.upper
+    if not lower < upper:
+        raise FitInputError(
+            f"The lower bound {lower:g} of {row.name!r} is not below its upper bound {upper:g}; "
+            "change one of them, or tick Fix to hold the parameter."
+        )
+    return None if (lower, upper) == (parameter.lower, parameter.upper) else (lower, upper)
 
 
 def _check_shared(row: Row) -> None:
