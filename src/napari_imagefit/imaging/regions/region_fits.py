@@ -52,7 +52,7 @@ class ImageSource:
         """Fitted and residual image; nothing but the regions is computed, however large the image."""
         data = self.image.reshape(int(np.prod(self.frames)), int(np.prod(self.coords[0].shape)))
         fitted, residual = (np.full(data.shape, np.nan, dtype) for _ in range(2))
-        params = np.stack([result.solution[name].ravel() for name in result.model.names])
+        params = np.stack([values.ravel() for values in result.answers.values()])
         for region in self.regions:
             own = predict(result.model, take(self.coords, region.pixels), params[:, region.places], self.options).T
             where = region.frames[:, None], region.pixels
@@ -186,7 +186,8 @@ def fit_image(
         Coordinates along each axis of the plane, ``(y, x)``: values along the axis, or arrays of the plane's shape.
         Pixel indices if not given. Positions and widths come back in their unit.
     init, fixed : dict, optional
-        Starts, and values to hold, by parameter name: a number, or an array that broadcasts to the grid of fits.
+        Starts, and values to hold, by parameter name: a number, or an array that broadcasts to the grid of fits. Of
+        equal answers (widths exchanged and the angle turned by 90°) the one nearest to the starts is told.
     bounds : dict, optional
         ``(lower, upper)`` by parameter name, likewise; equal bounds hold the parameter.
     tied : dict, optional
