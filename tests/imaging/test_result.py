@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import threading
+from typing import Any
 
+import dask.array as da
 import numpy as np
 import pytest
 
-from napari_imagefit import FitResult, Status, fit_image, fit_voxels
+from napari_imagefit import FitResult, Status, fit_image, fit_spots, fit_voxels
 
 T = np.linspace(0, 5, 32)
 Y, X = np.mgrid[:24.0, :28.0]
@@ -137,3 +139,27 @@ def test_nothing_more_is_begun_once_stopped() -> None:
         assert np.isnan(result.params[name]).all()
     assert np.isnan(result.cost).all()
     assert np.isnan(result.fitted()).all()
+
+
+@pytest.mark.parametrize("lazily", [False, True], ids=["in memory", "dask"])
+@pytest.mark.parametrize("verb", ["image", "spots", "voxels"])
+def test_what_was_fitted_is_nan_where_there_is_no_answer(verb: str, lazily: bool) -> None:
+    """Data that do not vary determine nothing: a fit to them ends somewhere, but that is no answer."""
+    image = 5 * np.exp(-0.5 * ((Y - 11) ** 2 + (X - 13) ** 2) / 9)
+    data = np.stack([image + 0.1 * np.sin(Y * X), np.full(image.shape, 3.0)])
+    if verb == "voxels":
+        data = np.stack([2 * np.exp(-T) + 0.01 * np.sin(9 * T), np.full(T.size, 3.0)], axis=1)
+    given: Any = da.from_array(data, chunks=data.shape) if lazily else data
+    if verb == "voxels":
+        result = fit_voxels(given, "exponential_decay", x=T)
+        fitted, residual = (np.asarray(values).T for values in (result.fitted(), result.residual()))
+    else:
+        points = np.array([[0, 11, 13], [1, 11, 13]])
+        result = fit_image(given, "gaussian_2d") if verb == "image" else fit_spots(given, points, "gaussian_2d")
+        fitted, residual = np.asarray(result.fitted()), np.asarray(result.residual())
+    assert (np.asarray(result.status) == Status.SINGULAR).tolist() == [False, True]
+    for values in (fitted, residual):
+        assert np.isfinite(values[0]).all()
+        assert np.isnan(values[1]).all()
+    # it can still be looked up where it has ended
+    assert np.isfinite(np.asarray(result.solution[result.model.names[0]])).all()

@@ -73,7 +73,7 @@ parabola_2d = Model(
     _guess_paraboloid,
     formula="amplitude·max(1 − (Δy/radius_y)² − (Δx/radius_x)², 0) + offset",
     reference="D. S. Petrov, M. Holzmann, G. V. Shlyapnikov, Phys. Rev. Lett. 84, 2551 (2000)",
-)
+).with_edge()
 
 
 def _thermal(coords: Coords, y: Array, x: Array, sigma_y: Array, sigma_x: Array) -> Array:
@@ -166,4 +166,4 @@ bimodal_2d = Model(
     formula="amplitude_thermal·exp(−Δy²/(2 sigma_y²) − Δx²/(2 sigma_x²)) + "
     "amplitude_condensate·max(1 − (Δy/radius_y)² − (Δx/radius_x)², 0)^(3/2) + offset",
     reference=KETTERLE,
-)
+).may_lack(("amplitude_condensate", "radius_y", "radius_x"), ("amplitude_thermal", "sigma_y", "sigma_x"))

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..engine.core.array_module import is_numpy, xp
 from ..engine.models.model import Array, Model, Parameter
+from ..engine.models.turns import Turn
 from .estimate import Level, Regression, add_up, best_of, first_largest, ratio, regress, sums_at
 from .pairs import Sums
 from .separable import regress_pair, span_of
@@ -189,7 +190,7 @@ damped_sine = Model(
     [
         Parameter("amplitude", "data", lower=0, description="height of the envelope at t = 0"),
         Parameter("frequency", "1/coord0", lower=0, description="oscillations per unit of the coordinate"),
-        Parameter("phase", "rad", description="angle at t = 0; whole turns may be added"),
+        Parameter("phase", "rad", description="angle at t = 0, in (−180°, 180°]"),
         Parameter("tau", "coord0", lower=0, description="time in which the envelope falls to 1/e"),
         Parameter("offset", "data", description="level around which it swings"),
     ],
@@ -197,4 +198,4 @@ damped_sine = Model(
     _guess_damped_sine,
     formula="amplitude·exp(−t/tau)·sin(2π·frequency·t + phase) + offset",
     reference="R. P. Feynman, R. B. Leighton, M. Sands, The Feynman Lectures on Physics I (1963), section 24–2",
-)
+).turning(Turn("phase", 2 * math.pi))

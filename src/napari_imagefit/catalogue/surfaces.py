@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 from ..engine.core.array_module import xp
 from ..engine.models.model import Array, Model, Parameter
+from ..engine.models.turns import Turn
 from .blob import find_blob
 from .estimate import Regression, regress
 from .separable import regress_pair
@@ -116,15 +119,15 @@ gaussian_2d_rotated = Model(
         Y,
         X,
         Parameter("sigma_y", "coord", lower=0, description="standard deviation along the axis at theta + 90°"),
-        Parameter("sigma_x", "coord", lower=0, description="standard deviation along the axis at theta"),
-        Parameter("theta", "rad", description="angle of the sigma_x axis, from x towards y"),
+        Parameter("sigma_x", "coord", lower=0, description="standard deviation along the axis at theta, the larger"),
+        Parameter("theta", "rad", description="angle of the sigma_x axis, from x towards y, in (−90°, 90°]"),
         OFFSET,
     ],
     2,
     _guess_rotated,
     formula="amplitude·exp(−u²/(2 sigma_x²) − v²/(2 sigma_y²)) + offset, u = Δx cosθ + Δy sinθ, v = −Δx sinθ + Δy cosθ",
     reference=SIEGMAN,
-)
+).turning(Turn("theta", math.pi, ("sigma_x", "sigma_y")))
 
 
 def _lorentzian(coords: Coords, amplitude: Array, y: Array, x: Array, gamma: Array, offset: Array) -> Array:

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from ..core.fits import Fits
 from ..core.status import Flag, Status
-from ..core.types import Positions
+from ..core.types import Booleans, Positions
+from ..models.model_sum import CONSTANTS
 from ..solver.covariance import Answer
 from ..solver.residual_flags import find_misfits
 from ..solver.trust_region import FRESH, RUNNING, State
@@ -60,7 +61,7 @@ def store(
         enough = np.where(status == Status.STEP, tight, loose)
         stuck = (state.optimality > enough) & (state.here.cost > NEGLIGIBLE_DEVIANCE)
         status[(status > 0) & stuck] = Status.NON_FINITE_MODEL
-    undetermined = ends.undetermined
+    undetermined, lacks_a_part = _without_absent_parts(problem, ends.undetermined)
     # a fit that was stopped before its start was evaluated is nowhere yet
     solved = (status >= 0) | ((status == Status.STOPPED) & (state.status != FRESH))
     at_lower, at_upper = ends.at_lower & solved, ends.at_upper & solved
@@ -69,7 +70,7 @@ def store(
     # data that do not vary determine a level and nothing else, whatever rounding makes of the rest
     rounding = 64 * np.finfo(options.dtype).eps
     constant = (np.asarray(level.spread) <= rounding**2 * np.asarray(level.norm)) & (not problem.alone)
-    vague = (undetermined.any(axis=0) & ~nested) | (constant & (n_free > 1))
+    vague = (undetermined.any(axis=0) & ~nested & ~lacks_a_part) | (constant & (n_free > 1))
     # steps that shrink to nothing while the cost still falls: along parameters on which the model hardly depends
     rest = 2 * state.here.cost > RESIDUAL * np.asarray(level.norm)
     lost = (status == Status.STEP) & (state.optimality > LOST) & rest
@@ -84,7 +85,8 @@ def store(
     params = np.where(answered, solution, np.nan)
     params[free] = np.where(undetermined, np.nan, params[free])
     covariance = np.full((count, len(start), len(start)), np.nan)
-    covariance[:, free[:, None], free] = np.moveaxis(np.where(answered, ends.covariance, np.nan), -1, 0)
+    known = answered & ~undetermined[:, None] & ~undetermined[None]
+    covariance[:, free[:, None], free] = np.moveaxis(np.where(known, ends.covariance, np.nan), -1, 0)
     at_bound = np.zeros(start.shape, np.int8)
     at_bound[free] = at_upper.astype(np.int8) - at_lower
     n_used = np.asarray(level.n_used).astype(np.int64)
@@ -123,3 +125,19 @@ def store(
         attempt=fits.attempt[part],
     )
     fits.put(part, own)
+
+
+def _without_absent_parts(problem: Problem, undetermined: Booleans) -> tuple[Booleans, Booleans]:
+    """What is not determined ``(n_free, B)``, with all of a part that is not there, and where nothing else is lacking.
+
+    A cloud without a condensate says nothing of its radii, and where these are found to be wide its height cannot be
+    told from the background; but what there is of the thermal cloud is an answer.
+    """
+    names = [problem.model.names[i] for i in problem.free]
+    found, lacking = undetermined.copy(), np.zeros(undetermined.shape[1], bool)
+    for part in problem.model.optional:
+        own = np.isin(names, part)
+        absent = undetermined[own].any(axis=0) & ~undetermined[~own & ~np.isin(names, CONSTANTS)].any(axis=0)
+        found[own] |= absent
+        lacking |= absent
+    return found, lacking

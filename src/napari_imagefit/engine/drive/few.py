@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from ..linalg.algebra import NumberAlgebra, NumpyAlgebra, as_arrays, as_numbers
 from ..linalg.normal_matrix import Dense
 from ..models.starts import prepare_guess
 from ..solver.covariance import answer
+from ..solver.flat_cost import unless_flat
 from ..solver.trust_region import RUNNING, Expansion, State, Task, Trial, begin, judge, propose, stay
 from ..sums.samples import ALONE, Samples
 from .coarse_problem import coarsen
@@ -232,8 +234,17 @@ class Run:
             task = Task(tuple(self.lower[list(problem.free)]), tuple(self.upper[list(problem.free)]), 0.0, 1.0)
             known = task, state, residuals, evaluator.level.n_used, plain
             found = answer(self.algebra, self.options.criterion, *(as_numbers(known) if self.count == 1 else known))
+            if problem.model.has_edge:
+                cost_at = partial(self._cost_at, ends)
+                found = unless_flat(found, self.options.criterion, state, evaluator.level.n_used, cost_at)
             store(problem, self.positions, fits, start, state, evaluator.level, found, residuals)
         fits.n_iterations[self.positions] += steps_before
+
+    def _cost_at(self, ends: Floats, x: Floats) -> Floats:
+        """The cost ``(B,)`` with other free parameters."""
+        there = ends.copy()
+        there[list(self.problem.free)] = x
+        return np.asarray(self.evaluator.sums(there)[0], np.float64)
 
 
 def _doubled(tree: Tree) -> Tree:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -12,12 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..core.columns import Columns, Table
 from ..core.errors import FitInputError
+from ..core.fits import Fits
 from ..core.grid_coordinates import LatticeCoordinate
 from ..core.options import Options
 from ..core.types import Bounds, Noise, Values
 from ..core.validation import float_array, real_array
 from ..models.check_model import check_apart
-from ..models.model import Model
+from ..models.model import Model, Parameter
+from ..models.turns import renamed, settle
 from ..sums.samples import bucket
 
 
@@ -59,6 +61,8 @@ class Problem:
     held : frozenset of str
         The parameters that were fixed for all fits. Those whose bounds, one pair for each fit, happen to coincide are
         not among them: what a program computes depends on what was said, never on the other fits.
+    asked : array or None, ``(n_params, 1)`` or ``(n_params, n_fits)``
+        The starts that the caller gave, NaN where there is none: of equal answers the nearest to them is told.
     requested : int
         How many fits the request has of which these are a piece; 0 if they are all. It decides how they are computed.
     """
@@ -81,6 +85,7 @@ class Problem:
     pad_to: int = 0
     plane: tuple[int, ...] | None = None
     held: frozenset[str] = frozenset()
+    asked: NDArray[np.float64] | None = None
     requested: int = 0
 
     @classmethod
@@ -115,7 +120,7 @@ class Problem:
         ------
         FitInputError
             For unknown names, shapes that do not fit, complex data, bounds in the wrong order or NaN, starts outside
-            their bounds, and when nothing is left free.
+            their bounds, fixed values outside the range of the model, and when nothing is left free.
         """
         if data.ndim != 2 or data.size == 0:
             raise FitInputError(
@@ -163,6 +168,7 @@ class Problem:
             pad_to=pad_to,
             plane=plane,
             held=_held(model, bounds or {}, fixed or {}),
+            asked=start,
         )
         if not problem.free or (lower == upper).all():
             raise FitInputError(f"all parameters of {model.name!r} are fixed; leave at least one free")
@@ -180,6 +186,16 @@ class Problem:
     @property
     def n_fits(self) -> int:
         return int(self.data.shape[1])
+
+    def settle(self, fits: Fits, shared: Collection[int] = ()) -> None:
+        """Of answers that are equal, tell the one that was asked for; `shared` is what all fits have in common."""
+        names = self.model.names
+        # what some have in common cannot be exchanged for what each has for itself
+        own = {name: name for i, name in enumerate(names) if i not in shared}
+        common = {name: name for i, name in enumerate(names) if i in shared}
+        turns = renamed(self.model.turns, own) + renamed(self.model.turns, common)
+        asked = np.full((len(names), 1), np.nan) if self.asked is None else self.asked
+        settle(turns, names, fits, asked, self.lower, self.upper)
 
     @property
     def is_bounded(self) -> bool:
@@ -291,8 +307,7 @@ def _parameters(
             if name in init or name in bounds:
                 raise FitInputError(f"{name!r} is fixed and also has a start or bounds; give one or the other")
             low = high = row("the fixed value", name, fixed[name])
-            if not np.isfinite(low).all():
-                raise FitInputError(f"the fixed value of {name!r} is not finite; give a number")
+            _check_fixed(parameter, low)
         else:
             least = parameter.lower
             if counts and parameter.unit == "data" and math.isinf(least) and parameter.upper > 0:
@@ -321,6 +336,17 @@ def _parameters(
         lowers.append(low)
         uppers.append(high)
     return _stack(starts), _stack(lowers), _stack(uppers)
+
+
+def _check_fixed(parameter: Parameter, values: NDArray[np.float64]) -> None:
+    name, least, most = parameter.name, parameter.lower, parameter.upper
+    if not np.isfinite(values).all():
+        raise FitInputError(f"the fixed value of {name!r} is not finite; give a number")
+    if (wrong := values[(values < least) | (values > most)]).size:
+        raise FitInputError(
+            f"the fixed value {wrong[0]:g} of {name!r} is outside of what the model takes, [{least:g}, {most:g}]; "
+            "give a value inside"
+        )
 
 
 def _check_order(name: str, low: NDArray[np.float64], high: NDArray[np.float64]) -> None:

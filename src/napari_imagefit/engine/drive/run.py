@@ -45,9 +45,14 @@ def iter_fit(problem: Problem, should_stop: Callable[[], bool] | None = None) ->
     FitEngineError
         If JAX fails, for lack of memory for instance.
     """
+    fits = yield from _fit_all(problem, should_stop or (lambda: False))
+    problem.settle(fits)
+    return fits
+
+
+def _fit_all(problem: Problem, stop: Callable[[], bool]) -> Generator[Progress, None, Fits]:
     fits = Fits.blank(len(problem.model.names), problem.n_fits, Status.STOPPED)
     fits.n_free[:] = np.count_nonzero(np.broadcast_to(problem.lower < problem.upper, fits.params.shape), axis=0)
-    stop = should_stop or (lambda: False)
     if needs_jax(problem):
         # a device that does not exist is a mistake of the caller's, whatever happens next
         find_device(problem.options.device)

@@ -11,6 +11,7 @@ from ..models.evaluation import evaluate
 from ..models.model import Model
 from ..models.prediction import values_of
 from ..models.starts import guess_starts, moved_inside
+from ..models.turns import start_in_branch
 from ..sums.samples import Samples
 from .level import Level, nanmedian
 
@@ -33,6 +34,7 @@ def find_starts(
     if is_numpy(start) and not np.isnan(start).any():
         return start
     found = guess_starts(model, samples.coords, *filled(samples, robust))
+    found = start_in_branch(model.turns, model.names, found, start, lower, upper)
     found = xp.where(xp.isnan(start), moved_inside(found, lower, upper), start)
     if options.noise == "poisson":
         found = _lifted(model, options, samples, level, found, xp.isnan(start) & (lower < upper))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -28,6 +29,7 @@ from ..linalg.algebra import NumpyAlgebra
 from ..linalg.normal_matrix import Dense
 from ..models.starts import is_traceable
 from ..solver.covariance import answer, told
+from ..solver.flat_cost import unless_flat
 from ..solver.trust_region import RUNNING, State, Task, Trial
 from ..sums.residual_sums import Residuals
 from ..sums.samples import Samples
@@ -350,6 +352,9 @@ class _Work:
                 singular = answer(self.algebra, self.options.criterion, task, there, residual, used, matrix)
                 for whole, part in zip(answered, singular, strict=True):
                     whole[..., some] = part
+            if self.problem.model.has_edge:
+                cost_at = partial(self._cost_at, programs, samples, ends)
+                answered = unless_flat(answered, self.options.criterion, known, level.n_used, cost_at)
             store(
                 self.problem,
                 _run_of(block.positions),
@@ -360,6 +365,13 @@ class _Work:
                 answered,
                 residuals,
             )
+
+    def _cost_at(self, programs: Programs, samples: Samples, ends: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
+        """The cost ``(B,)`` with other free parameters."""
+        there = ends.copy()
+        there[self.free, : x.shape[1]] = x
+        cost = programs.call("sums", samples, tuple(there.astype(self.dtype)))[0]
+        return np.asarray(cost, np.float64)[: x.shape[1]]
 
 
 def _run_of(positions: NDArray[np.intp]) -> Positions:

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from ..core.errors import FitInputError
 from ..core.types import Array as Array
 from ..core.types import Function, Guess
+from .turns import Turn
 
 if TYPE_CHECKING:
     from .bound_model import BoundModel
@@ -128,6 +129,12 @@ class Model:
     value: Hashable = field(init=False, default=None)
     # whether functions of one coordinate are worth a table of their values; see `on_open_grids`
     open_grids: bool = field(init=False, default=False)
+    # angles after whose turn it is the same again
+    turns: tuple[Turn, ...] = field(init=False, default=())
+    # parts that data may lack, by the parameters of each: without one the others are determined all the same
+    optional: tuple[tuple[str, ...], ...] = field(init=False, default=())
+    # whether it bends so sharply that derivatives do not tell what is around an end
+    has_edge: bool = field(init=False, default=False)
     # models of other people's code that it is made of
     foreign: tuple[Model, ...] = field(init=False, default=())
 
@@ -174,6 +181,21 @@ class Model:
         Its function keeps what it computes of one of them apart from the pixels by `xp.optimization_barrier`.
         """
         object.__setattr__(self, "open_grids", True)
+        return self
+
+    def turning(self, *turns: Turn) -> Self:
+        """The model itself, of whose equal answers one is told, whatever branch a fit ends in; see `turns`."""
+        object.__setattr__(self, "turns", turns)
+        return self
+
+    def may_lack(self, *parts: tuple[str, ...]) -> Self:
+        """The model itself, of which one of these parts may be absent; each is given by its own parameters."""
+        object.__setattr__(self, "optional", tuple(part for part in parts if part))
+        return self
+
+    def with_edge(self, has_edge: bool = True) -> Self:
+        """The model itself, of which the cost around each end is looked at; see `flat_cost`."""
+        object.__setattr__(self, "has_edge", has_edge)
         return self
 
     def index(self, name: str) -> int:

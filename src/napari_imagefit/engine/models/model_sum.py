@@ -21,6 +21,7 @@ from .evaluation import evaluate
 from .model import Array, Model, Parameter
 from .prediction import values_of
 from .starts import guess_starts, moved_inside
+from .turns import renamed
 
 CONSTANTS = ("offset", "intercept")
 
@@ -43,6 +44,11 @@ class _Part:
     def own(self, params: Sequence[Array]) -> list[Array]:
         """This part's parameters out of the sum's."""
         return [0.0 if place is None else params[place] for place in self.places]
+
+    def names(self, names: Sequence[str]) -> dict[str, str]:
+        """What this part's parameters are called in the sum."""
+        own = zip(self.model.names, self.places, strict=True)
+        return {name: names[place] for name, place in own if place is not None}
 
 
 def add(first: Model, second: Model) -> SumModel:
@@ -106,6 +112,10 @@ def add(first: Model, second: Model) -> SumModel:
         jacobian=jacobian if all(m.jacobian is not None for m in models) else None,
     )
     object.__setattr__(model, "parts", models)
+    called = [(part.model, part.names([parameter.name for parameter in parameters])) for part in parts]
+    model.with_edge(any(one.has_edge for one in models))
+    model.may_lack(*(tuple(own[name] for name in lost) for one, own in called for lost in one.optional))
+    model.turning(*(turn for one, own in called for turn in renamed(one.turns, own)))
     return model.made_of(("sum", tuple(m.key for m in models)), *models)
 
 

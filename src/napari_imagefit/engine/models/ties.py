@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from ..core.status import Status
 from .expression import term
 from .model import Array, Model
 from .starts import guess_starts
+from .turns import Turn, renamed
 
 if TYPE_CHECKING:
     import jax
@@ -80,6 +81,9 @@ class Ties:
         model = Model(
             full.name, function, [full.parameters[i] for i in kept], full.ndim, guess, full.formula, full.reference
         )
+        model.with_edge(full.has_edge)
+        model.may_lack(*(tuple(name for name in part if name in model.names) for part in full.optional))
+        model.turning(*_turns(full, model, {other for names, _ in terms.values() for other in names}, complete))
         model.made_of(("tied", full.key, tuple(sorted(tied.items()))), full)
         return cls(full, model, kept, complete)
 
@@ -124,6 +128,30 @@ class Ties:
         with in_precision("float64"):
             some = jnp.asarray(_at_least_two(params).T)
             return np.asarray(jax.vmap(jax.jacfwd(one))(some))[: params.shape[1]]
+
+
+def _turns(
+    full: Model, model: Model, followed: Collection[str], complete: Callable[..., list[Array]]
+) -> tuple[Turn, ...]:
+    """Those of the whole model that the fitted one has, too.
+
+    A width that others follow from cannot be exchanged without them, and an angle can turn only if they turn with it.
+    """
+    periods = {turn.angle: turn.period for turn in full.turns}
+    anywhere = np.sqrt(np.arange(2, 2 + len(model.names)))
+
+    def may_turn(angle: str) -> bool:
+        with np.errstate(all="ignore"):
+            whole = model.names.index(angle)
+            there = anywhere + periods[angle] * (np.arange(len(anywhere)) == whole)
+            before, after = (np.array([float(value) for value in complete(list(at))]) for at in (anywhere, there))
+            turned = (after - before) / np.array([periods.get(name, np.inf) for name in full.names])
+            stays = np.abs(np.where(np.isin(full.names, list(periods)), turned - np.round(turned), after - before))
+        return bool((stays < 1e-9 * (1 + np.abs(before))).all())
+
+    names = {name: name for name in model.names if name not in followed or (name in periods and may_turn(name))}
+    turns = renamed(full.turns, names)
+    return tuple(replace(turn, widths=None) if turn.angle in followed else turn for turn in turns)
 
 
 def _at_least_two(params: NDArray[np.float64]) -> NDArray[np.float64]:

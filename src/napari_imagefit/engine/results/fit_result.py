@@ -24,10 +24,10 @@ class Source(Protocol):
     """Where a result came from: how its fits lie in the data."""
 
     def fitted(self, result: FitResult) -> NDArray[np.float64]:
-        """The model's values in the data's shape, NaN where nothing was fitted."""
+        """The model's values in the data's shape, NaN where there is no answer."""
 
     def residual(self, result: FitResult) -> NDArray[np.float64]:
-        """Data − fitted, in the data's shape, NaN where nothing was fitted."""
+        """Data − fitted, in the data's shape, NaN where there is no answer."""
 
     def index_columns(self) -> dict[str, NDArray[Any]]:
         """Which fit is which: columns such as frame and label, each of ``n_fits`` values."""
@@ -50,7 +50,7 @@ class FitResult:
         a camera), otherwise scaled by √(reduced χ²); those of a robust loss are Huber's. A parameter that was fixed, or
         is at a bound, has no error.
     solution : dict of str to array, ``(*grid,)``
-        Where each fit ended, parameters that the data do not determine included; `fitted` is computed from it.
+        Where each fit ended, parameters that the data do not determine included, and also where there is no answer.
     covariance : array, ``(*grid, n_params, n_params)``
     status : int array, ``(*grid,)``
         `Status` codes.
@@ -178,6 +178,12 @@ class FitResult:
         return self.status > 0
 
     @property
+    def answers(self) -> dict[str, NDArray[np.float64]]:
+        """The same as `solution`, but NaN where there is no answer; `fitted` is computed from it."""
+        answered = (self.status >= 0) | (self.status == Status.STOPPED)
+        return {name: np.where(answered, values, np.nan) for name, values in self.solution.items()}
+
+    @property
     def reduced_chi2(self) -> NDArray[np.float64]:
         """χ² over the degrees of freedom (samples used − free parameters), NaN where there are none."""
         return _quotient(self.chi2, self.n_used - self._determined)
@@ -227,11 +233,11 @@ class FitResult:
             return np.asarray(self.n_used * np.log(_quotient(self.chi2, self.n_used)), dtype=float)
 
     def fitted(self) -> NDArray[np.float64]:
-        """The model's values in the data's shape, computed now; NaN where nothing was fitted."""
+        """The model's values in the data's shape, computed now; NaN where there is no answer."""
         return self.source.fitted(self)
 
     def residual(self) -> NDArray[np.float64]:
-        """Data − fitted in the data's shape, computed now; NaN where nothing was fitted or the data are not finite."""
+        """Data − fitted in the data's shape, computed now; NaN where there is no answer or the data are not finite."""
         return self.source.residual(self)
 
     def to_dataframe(self) -> pd.DataFrame:

@@ -56,6 +56,7 @@ def iter_fit_shared(
         profiled = yield from iter_profile(problem, which, found.params, fit.expansions, stop)
     # what was stopped on the way is nobody's minimum
     fits = fit.finish(found, None if stop() else profiled)
+    problem.settle(fits, which)
     yield Progress(problem.n_fits, problem.n_fits)
     return fits
 

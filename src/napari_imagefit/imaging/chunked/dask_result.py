@@ -40,7 +40,7 @@ class LazySource:
         return self._of_data(PaintedBlock, [Argument.along(result.status, self.plan.grid_axes)], np.uint8)
 
     def _on_grid(self, result: FitResult) -> list[Argument]:
-        return [Argument.along(result.solution[name], self.plan.grid_axes) for name in self.plan.model.names]
+        return [Argument.along(values, self.plan.grid_axes) for values in result.answers.values()]
 
     def _of_data(self, kind: Callable[..., Any], inputs: list[Argument], dtype: Any) -> Any:
         plan = self.plan

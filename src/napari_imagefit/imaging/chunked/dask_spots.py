@@ -46,14 +46,14 @@ class LazySpotSource:
         return self._by_chunk(FitBlock, record_type(len(self.plan.model.names)))
 
     def fitted(self, result: FitResult) -> Any:
-        plan, names = self.plan, self.plan.model.names
+        plan, answers = self.plan, list(result.answers.values())
         size, step = self.windows.size, rows_at_once(8 * self.windows.n_samples)
         parts = []
         for start in range(0, self.windows.count, step):
             rows = slice(start, start + step)
             windows = self.windows.some(rows)
             block = _delayed(FittedSpots(plan.bare(), windows))
-            own = block(*(result.solution[name][rows] for name in names))
+            own = block(*(values[rows] for values in answers))
             parts.append(_from_delayed(own, (windows.count, *size), np.dtype(np.float64)))
         values = _concatenated(parts)
         if MASK not in plan.arguments and plan.saturation is None:

@@ -97,7 +97,7 @@ class Solved:
 
     def __init__(self, model: Model, solution: Sequence[NDArray[np.float64]]) -> None:
         self.model = model
-        self.solution = dict(zip(model.names, solution, strict=True))
+        self.answers = dict(zip(model.names, solution, strict=True))
         self.shape = solution[0].shape
 
 

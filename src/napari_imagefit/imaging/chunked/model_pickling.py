@@ -20,7 +20,7 @@ copyreg.pickle(LazyModule, lambda module: (LazyModule, (module.__name__,)))
 
 FIELDS = ("name", "function", "parameters", "ndim", "guess", "formula", "reference", "jacobian", "reassociate")
 # what the constructor finds out by itself, which may be more for a model that was made of others
-FOUND = ("value", "foreign")
+FOUND = ("value", "foreign", "turns", "optional", "has_edge")
 _names: WeakKeyDictionary[Model, str] = WeakKeyDictionary()
 _sent: WeakValueDictionary[str, Model] = WeakValueDictionary()
 _arrived: dict[str, Model] = {}

@@ -202,7 +202,6 @@ def _others(result: FitResult, place: Place, coords: tuple[FloatArray, ...] | No
     source = result.source
     if not isinstance(source, SpotSource) or source.groups is None:
         return np.zeros(1) if coords is not None else np.zeros(source.windows.n_samples)  # type: ignore[attr-defined]
-    params = np.stack([result.solution[name] - source.origin(name) for name in result.model.names])
-    found = source.of_others(result, params, np.array([place[0]]), coords)
+    found = source.of_others(result, source.solution(result), np.array([place[0]]), coords)
     n = source.windows.n_samples if coords is None else coords[0].size
     return np.broadcast_to(np.asarray(found, float).reshape(-1), (n,)) if np.ndim(found) == 0 else np.ravel(found)

@@ -48,7 +48,7 @@ class ImageSource:
         """Fitted and residual image; nothing but the regions is computed, however large the image."""
         data = self.image.reshape(int(np.prod(self.frames)), int(np.prod(self.coords[0].shape)))
         fitted, residual = (np.full(data.shape, np.nan, dtype) for _ in range(2))
-        params = np.stack([result.solution[name].ravel() for name in result.model.names])
+        params = np.stack([values.ravel() for values in result.answers.values()])
         for region in self.regions:
             own = predict(result.model, take(self.coords, region.pixels), params[:, region.places], self.options).T
             where = region.frames[:, None], region.pixels

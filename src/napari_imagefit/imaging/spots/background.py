@@ -112,6 +112,7 @@ def _with_slope(base: Model) -> SlopedModel:
         reference=base.reference,
     )
     object.__setattr__(model, "base", base)
+    model.turning(*base.turns).may_lack(*base.optional).with_edge(base.has_edge)
     return model.made_of(("sloping", base.key), base)
 
 

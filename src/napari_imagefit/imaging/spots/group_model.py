@@ -14,6 +14,7 @@ from ...engine.core.fits import Fits
 from ...engine.core.status import Flag
 from ...engine.models.model import Array, Model, Parameter
 from ...engine.models.starts import guess_starts
+from ...engine.models.turns import renamed
 from ..fitting.positions import AXES, find_positions
 from .background import SlopedModel, surface_of
 
@@ -93,7 +94,12 @@ def joint_model(single: Model, count: int) -> JointModel:
     ] + [by_name[name] for name in common]
     model = Model(f"{count} × {single.name}", function, parameters, single.ndim, guess, formula=single.formula)
     model.made_of(("group", single.key, count), single)
-    return JointModel(single, model, count, own, common)
+    joint = JointModel(single, model, count, own, common)
+    called = [{name: joint.name(name, spot) for name in own} for spot in range(count)]
+    model.with_edge(single.has_edge)
+    model.may_lack(*(tuple(names[name] for name in lost) for names in called for lost in single.optional))
+    model.turning(*(turn for names in called for turn in renamed(single.turns, names)))
+    return joint
 
 
 def share(joint: JointModel, fits: Fits, spot: int) -> Fits:

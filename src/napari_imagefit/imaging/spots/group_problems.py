@@ -140,6 +140,9 @@ def _job(
         options=source.options,
         **_wishes(source, joint, wishes, members, starts, centres - centres[:, :1]),
     )
+    # where a spot starts from a guess, nothing was asked for
+    given = [name in wishes.init for name in (*joint.own * count, *joint.common)]
+    problem = replace(problem, asked=np.where(np.array(given)[:, None], problem.start, np.nan))
     counted = sum((seen & there).sum(axis=0) for seen, there in zip(again, inside, strict=True))
     return GroupJob(problem, members.ravel(), joint, members, np.asarray(counted), source, failed)
 

@@ -77,8 +77,8 @@ class SpotSource:
         return values.reshape(-1, *self.windows.size)
 
     def solution(self, result: FitResult) -> Floats:
-        """Where the fits ended ``(n_params, N)``, positions as `coords` counts them."""
-        return np.stack([result.solution[name] - self.origin(name) for name in result.model.names])
+        """Where the fits ended ``(n_params, N)``, positions as `coords` counts them; NaN where there is no answer."""
+        return np.stack([values - self.origin(name) for name, values in result.answers.items()])
 
     def fitted_at(self, result: FitResult, params: Floats, rows: NDArray[np.intp]) -> Floats:
         """The fitted windows of some spots, ``(n_rows, m)``; `params` are the `solution`."""

@@ -77,7 +77,8 @@ def fit_image(
         Coordinates along each axis of the plane, ``(y, x)``: values along the axis, or arrays of the plane's shape.
         Pixel indices if not given. Positions and widths come back in their unit.
     init, fixed : dict, optional
-        Starts, and values to hold, by parameter name: a number, or an array that broadcasts to the grid of fits.
+        Starts, and values to hold, by parameter name: a number, or an array that broadcasts to the grid of fits. Of
+        equal answers (widths exchanged and the angle turned by 90°) the one nearest to the starts is told.
     bounds : dict, optional
         ``(lower, upper)`` by parameter name, likewise; equal bounds hold the parameter.
     tied : dict, optional

@@ -41,7 +41,7 @@ class VoxelSource:
         return (self.select or Selection()).usable(self.stack, self.x, self.axis)
 
     def fitted(self, result: FitResult) -> NDArray[np.float64]:
-        params = np.stack([result.solution[name].ravel() for name in result.model.names])
+        params = np.stack([values.ravel() for values in result.answers.values()])
         values = np.full((self.x.size, params.shape[1]), np.nan)
         answered = np.flatnonzero(np.isfinite(params).all(axis=0))
         if answered.size:

@@ -1,0 +1,49 @@
+"""Whether the cost around an end rises as the standard errors say: of a model with an edge it need not.
+
+The edge of a paraboloid that is larger than its window comes to rest where it just cuts off a pixel in a corner. Beyond
+that pixel the cost is flat: height, radii and background cannot be told apart, but the derivatives do not see it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ..core.options import Criterion
+from ..core.types import Floats
+from .covariance import Answer
+from .trust_region import State
+
+# How far to look, in standard errors, and which part of the rise that they promise is enough.
+FAR, ENOUGH = 5.0, 0.5
+
+
+def unless_flat(
+    found: Answer, criterion: Criterion, state: State, used: Floats, cost_at: Callable[[Floats], Floats]
+) -> Answer:
+    """Take back what is known of fits whose cost does not rise, to one side, along what the data tell least of.
+
+    Fits that have not converged, are at a bound, or do not determine everything anyway, are not asked.
+
+    Parameters
+    ----------
+    used : array, ``(B,)``
+        How many samples each fit has.
+    cost_at : callable
+        The cost ``(B,)`` at other places ``(n_free, B)``.
+    """
+    if criterion.is_robust:
+        return found
+    x, cost = np.stack(state.x), np.asarray(state.here.cost)
+    variance = 2 * cost / np.maximum(used - len(x), 1) if criterion.noise == "gaussian" else np.ones(cost.shape)
+    covariance = np.moveaxis(found.covariance, -1, 0)
+    errors = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
+    asked = (state.status > 0) & np.isfinite(covariance).all(axis=(1, 2)) & (errors > 0).all(axis=1)
+    unit = np.where(asked[:, None, None], covariance / (errors[:, :, None] * errors[:, None]), np.eye(len(x)))
+    values, vectors = np.linalg.eigh(unit)
+    longest = FAR * np.sqrt(variance * np.maximum(values[:, -1], 0)) * (vectors[:, :, -1] * errors).T
+    step = np.where(asked, longest, 0.0)
+    rise = np.minimum(cost_at(x + step), cost_at(x - step)) - cost
+    flat = asked & (rise < ENOUGH * 0.5 * FAR**2 * variance)
+    return found._replace(undetermined=found.undetermined | flat)
