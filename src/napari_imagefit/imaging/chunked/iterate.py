@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...engine.core.device import device_name
+from ...engine.core.error_state import unheeded
 from ...engine.core.progress import Progress
 from ...engine.core.status import Status
 from ...engine.models.model import Model
@@ -73,6 +74,7 @@ def iter_fit_regions_lazily(
     return iter_fit_lazily(image, plan, should_stop)
 
 
+@unheeded
 def iter_fit_lazily(data: Any, plan: Plan, should_stop: Stop | None = None) -> Run:
     """Fit piece by piece; yields the progress of all, and returns a result of NumPy arrays.
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from ...catalogue import models
+from ...engine.core.error_state import unheeded
 from ...engine.core.errors import FitInputError
 from ...engine.core.options import Options
 from ...engine.core.types import Bounds, DType, Loss, Noise, Values
@@ -19,6 +20,7 @@ from ...engine.models.model import Model
 from ...engine.models.prediction import predict
 from ...engine.results.fit_result import FitResult, LayerTuple
 from ...engine.sums.camera import Camera
+from ..colours import refuse_colours
 from ..fitting.callbacks import checked_progress, checked_stop
 from ..fitting.chunks import is_dask
 from ..fitting.run import Run, Settings, Wishes, drain, run
@@ -77,6 +79,7 @@ class ImageSource:
         return {"verb": "fit_image", **self.wishes}
 
 
+@unheeded
 def iter_fit_image(
     image: ArrayLike,
     model: str | Model,
@@ -113,6 +116,7 @@ def iter_fit_image(
     )
 
 
+@unheeded
 def iter_fit_regions(
     image: NDArray[Any],
     model: Model,
@@ -178,6 +182,7 @@ def fit_image(
     image : array, ``(*frames, Y, X)``, or ``(*frames, Z, Y, X)`` for a 3-D model
         Any real dtype. Pixels that are NaN or infinite are left out, and counted in ``n_left_out``. Of a Dask array the
         result is lazy: Dask arrays, and each chunk of frames is fitted when Dask computes it.
+        A shape as pictures of colours have it, such as ``(480, 640, 3)``, is refused.
     model : str or Model
         Such as ``"gaussian_2d_rotated"``; see `napari_imagefit.models`.
     mask : array, optional
@@ -249,6 +254,7 @@ def fit_image(
         device=device,
         dtype=dtype,
     )
+    refuse_colours(image, models.find(model).ndim)
     if is_dask(image):
         from ..chunked.dask_entry import lazy_fit_image
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...catalogue import models
+from ...engine.core.error_state import unheeded
 from ...engine.core.errors import FitInputError
 from ...engine.core.types import Bounds, DType, Loss, Noise, Values
 from ...engine.core.validation import real_array
@@ -18,6 +19,7 @@ from ...engine.models.expression import term
 from ...engine.models.model import Model
 from ...engine.results.fit_result import FitResult
 from ...engine.sums.camera import Camera
+from ..colours import refuse_colours
 from ..fitting.callbacks import checked_progress, checked_stop
 from ..fitting.chunks import is_dask
 from ..fitting.positions import find_positions
@@ -31,6 +33,7 @@ from .source import SpotSource
 from .windows import Windows, find_windows
 
 
+@unheeded
 def iter_fit_spots(
     image: ArrayLike,
     points: ArrayLike,
@@ -78,6 +81,7 @@ def iter_fit_spots(
     )
 
 
+@unheeded
 def iter_fit_windows(
     data: NDArray[Any],
     windows: Windows,
@@ -212,7 +216,8 @@ def fit_spots(
     ----------
     image : array, ``(*frames, Y, X)``, or ``(*frames, Z, Y, X)`` for a 3-D model
         Any real dtype. Pixels that are NaN or infinite are left out, and counted in ``n_left_out``. Of a Dask array the
-        result is lazy: Dask arrays, and the spots of each chunk are fitted when Dask computes them.
+        result is lazy: Dask arrays, and the spots of each chunk are fitted when Dask computes them. A shape as that
+        of a picture in colours, ``(480, 640, 3)``, is refused.
     points : array, ``(N, image.ndim)``
         In pixel indices, the frame first. They need not be whole numbers: a window lies around the nearest pixel.
     model : str or Model
@@ -292,6 +297,7 @@ def fit_spots(
         "saturation": saturation,
         "settings": settings,
     }
+    refuse_colours(image, models.find(model).ndim)
     if is_dask(image):
         from ..chunked.dask_entry import lazy_fit_spots
         from ..chunked.spot_plan import SpotPlan

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...catalogue import models
+from ...engine.core.error_state import unheeded
 from ...engine.core.errors import FitInputError
 from ...engine.core.options import Options
 from ...engine.core.types import Bounds, DType, Loss, Noise, Values
-from ...engine.core.validation import real_array
+from ...engine.core.validation import in_memory, real_array
 from ...engine.models.model import Model
 from ...engine.models.prediction import predict
 from ...engine.results.fit_result import FitResult, LayerTuple
@@ -70,6 +71,7 @@ class VoxelSource:
         return {"verb": "fit_voxels", "axis": self.axis, "x": self.x.tolist(), **selected, **self.wishes}
 
 
+@unheeded
 def iter_fit_voxels(
     stack: ArrayLike,
     model: str | Model,
@@ -125,7 +127,7 @@ def prepare(
     size = int(np.prod(grid))
     places = np.arange(size)
     if mask is not None:
-        chosen = np.asarray(mask)
+        chosen = np.asarray(in_memory(mask, "the mask"))
         if chosen.dtype.kind not in "bui":
             raise FitInputError(f"the mask has type {chosen.dtype}; give a boolean one, True for each voxel to fit")
         if chosen.shape != grid:
@@ -178,6 +180,7 @@ def fit_voxels(
     stack : array
         Any real dtype and number of axes. Samples that are NaN or infinite are left out, and counted in ``n_left_out``.
         Of a Dask array the result is lazy: Dask arrays, and each chunk is fitted when Dask computes it.
+        Colours, like any other axis, make curves of their own.
     model : str or Model
         A curve, such as ``"exponential_decay"``; see `napari_imagefit.models`.
     x : array, ``(n,)``, optional
