@@ -7,6 +7,8 @@
 
 import lazy_loader
 
+from . import _forked  # noqa: F401
+
 __version__ = "0.1.0.dev0"
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(

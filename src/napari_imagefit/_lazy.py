@@ -9,6 +9,8 @@ import importlib
 import threading
 from types import ModuleType
 
+import numpy as np
+
 _importing = threading.RLock()
 _imported: dict[str, ModuleType] = {}
 
@@ -21,7 +23,13 @@ def imported(name: str) -> ModuleType:
     """
     if name not in _imported:
         with _importing:
-            _imported[name] = importlib.import_module(name)
+            # JAX draws numbers from NumPy's global generator while it is imported
+            drawn = np.random.get_state()  # noqa: NPY002 - it is about the old one
+            try:
+                with np.errstate(all="ignore"):
+                    _imported[name] = importlib.import_module(name)
+            finally:
+                np.random.set_state(drawn)  # noqa: NPY002
     return _imported[name]
 
 

@@ -47,6 +47,7 @@ def jinc(square: Array) -> Array:
     return xp.where(near, _polynomial(SERIES, xp.where(near, square, 0)), far)
 
 
+@np.errstate(all="ignore")
 def _weideman(n: int) -> tuple[float, list[float]]:
     """Scale and coefficients of Weideman's rational series of n terms, highest order first."""
     scale = math.sqrt(n / math.sqrt(2))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ... import _forked
 from ..._lazy import LazyModule
 from .errors import FitEngineError, FitInputError
 from .options import Options
@@ -34,6 +35,9 @@ SETTINGS = {
     "transfer_guard_device_to_device": "allow",
     "transfer_guard_device_to_host": "allow",
 }
+
+# What JAX raises where there is no device: it only asserts that there is a GPU.
+NO_DEVICE = RuntimeError, AssertionError
 
 
 @contextlib.contextmanager
@@ -70,13 +74,56 @@ def find_device(name: str | None) -> Any:
     Raises
     ------
     FitInputError
-        If there is none of that kind.
+        If there is none of that kind, or none at all, and in a process where JAX cannot work.
     """
+    check_process()
     try:
-        return jax.devices(name)[0]
-    except RuntimeError:
-        known = ", ".join(sorted({d.platform for d in jax.devices()}))
-        raise FitInputError(f"there is no device {name!r} here; choose one of: {known}") from None
+        found = jax.devices(name)[0]
+    except NO_DEVICE:
+        raise FitInputError(f"there is no device {name!r} here; choose one of: {_platforms()}") from None
+    _forked.started = True
+    return found
+
+
+def has_device() -> bool:
+    """Return whether JAX can work in this process."""
+    try:
+        find_device(None)
+    except (FitInputError, FitEngineError):
+        return False
+    return True
+
+
+def _platforms() -> str:
+    """The kinds of devices that there are."""
+    try:
+        return ", ".join(sorted({d.platform for d in jax.devices()}))
+    except NO_DEVICE as error:
+        known: Any = jax.config
+        wanted = known.jax_platforms
+        if wanted:
+            raise FitInputError(
+                f"JAX_PLATFORMS is {wanted!r}, of which JAX finds none here; set it to 'cpu', or leave it out, "
+                "and start Python again"
+            ) from None
+        raise FitEngineError(
+            f"JAX finds no device to compute on ({' '.join(str(error).split())}); set JAX_PLATFORMS to 'cpu', and "
+            "start Python again"
+        ) from None
+
+
+def check_process() -> None:
+    """Refuse to go on in a process where JAX would wait for ever.
+
+    Raises
+    ------
+    FitInputError
+    """
+    if _forked.from_started:
+        raise FitInputError(
+            "this process was forked from one in which JAX had started, whose threads are not here; start processes "
+            "with the method 'spawn', as by multiprocessing.get_context('spawn')"
+        )
 
 
 def device_name(options: Options) -> str:
@@ -94,10 +141,15 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-@functools.cache
 def pool() -> ThreadPoolExecutor:
     """Return the threads that compute, one per core: made when the first fit needs them.
 
     What is given to them must not wait for others that are given to them.
     """
+    return _pool_of(os.getpid())
+
+
+@functools.lru_cache(1)
+def _pool_of(_process: int) -> ThreadPoolExecutor:
+    """A process that was forked has none of the threads."""
     return ThreadPoolExecutor(cores(), thread_name_prefix="imagefit")

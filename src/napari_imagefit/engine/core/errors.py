@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class FitInputError(ValueError):
-    """A fit was asked for with input that cannot work; the message names the value and the remedy.
+    """A fit was asked for with input, or in surroundings, that cannot work; the message names value and remedy.
 
     It is raised before anything is traced or computed. A fit that merely fails is not an exception
     but a :class:`~napari_imagefit.Status`.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..._lazy import LazyModule
 from . import lasting
-from .device import computing, cores, find_device
+from .device import check_process, computing, cores, find_device
 from .options import Options
 from .progress import Progress
 
@@ -76,6 +76,7 @@ def _compilers() -> ThreadPoolExecutor:
 
 def find(key: Hashable) -> Program | None:
     """Return the program of that key, if there is one."""
+    check_process()
     with _lock:
         if key not in _programs:
             return None
@@ -101,6 +102,7 @@ def request(
     lasts : bool
         Whether it is kept for other processes: the key then tells all by its ``repr``.
     """
+    check_process()
     with _lock:
         if key in _programs:
             _programs.move_to_end(key)

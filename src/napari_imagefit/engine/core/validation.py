@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import FitInputError
+
+# What is said of data that jit, grad or vmap of JAX is at work on.
+TRACED = (
+    "has no values yet, because JAX is tracing what it belongs to (jit, grad, vmap); call the fit outside of that, or "
+    "by jax.pure_callback"
+)
 
 
 def real_array(values: ArrayLike, what: str) -> NDArray[Any]:
@@ -19,13 +28,7 @@ def real_array(values: ArrayLike, what: str) -> NDArray[Any]:
     FitInputError
         If it is empty, ragged, complex, or holds no numbers.
     """
-    try:
-        array = np.asanyarray(values)
-    except ValueError:
-        raise FitInputError(f"{what} has rows of different lengths; give a regular array") from None
-    except (RuntimeError, TypeError) as error:
-        # tensors say so themselves
-        raise FitInputError(f"{what} cannot be read as an array: {error} Give one in the computer's memory") from None
+    array = in_memory(values, what)
     if array.dtype.kind not in "biuf":
         raise FitInputError(f"{what} has type {array.dtype}, which is not one of real numbers; convert it to them")
     if array.size == 0:
@@ -33,6 +36,50 @@ def real_array(values: ArrayLike, what: str) -> NDArray[Any]:
     if isinstance(array, np.ma.MaskedArray):
         return np.ma.filled(array.astype(np.result_type(array.dtype, np.float32)), np.nan)
     return np.asarray(array)
+
+
+def in_memory(values: ArrayLike, what: str) -> NDArray[Any]:
+    """An array of NumPy, of any type.
+
+    Raises
+    ------
+    FitInputError
+        If there is none, as of rows of different lengths, of tensors elsewhere, and of what JAX is tracing.
+    """
+    try:
+        with with_values(what), _transfers_allowed(values):
+            return np.asanyarray(values)
+    except FitInputError:
+        raise
+    except ValueError:
+        raise FitInputError(f"{what} has rows of different lengths; give a regular array") from None
+    except (RuntimeError, TypeError) as error:
+        # tensors say so themselves
+        raise FitInputError(f"{what} cannot be read as an array: {error} Give one in the computer's memory") from None
+
+
+@contextlib.contextmanager
+def with_values(what: str) -> Iterator[None]:
+    """Refuse in a sentence what JAX is tracing.
+
+    Raises
+    ------
+    FitInputError
+    """
+    try:
+        yield
+    except TypeError as error:
+        errors = sys.modules.get("jax.errors")
+        if errors is None or not isinstance(error, errors.JAXTypeError):
+            raise
+        raise FitInputError(f"{what} {TRACED}") from None
+
+
+def _transfers_allowed(values: object) -> contextlib.AbstractContextManager[Any]:
+    """For data on a device: they must come here, whatever transfers their owner has forbidden."""
+    jax = sys.modules.get("jax")
+    known = jax is not None and isinstance(values, getattr(jax, "Array", ()))
+    return jax.transfer_guard("allow") if jax is not None and known else contextlib.nullcontext()
 
 
 def float_array(values: ArrayLike, what: str) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.device import find_device
+from ..core.error_state import unheeded
 from ..core.fits import Fits
 from ..core.progress import Progress
 from ..core.status import Status
@@ -25,6 +26,7 @@ MOST_TOGETHER = 2048
 MOST_VALUES = 1 << 18
 
 
+@unheeded
 def iter_fit(problem: Problem, should_stop: Callable[[], bool] | None = None) -> Generator[Progress, None, Fits]:
     """Fit everything; the generator returns the `Fits`.
 

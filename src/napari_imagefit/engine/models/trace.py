@@ -15,7 +15,9 @@ from numpy.typing import DTypeLike
 
 from ..._lazy import LazyModule
 from ..core.device import in_precision
+from ..core.errors import FitInputError
 from ..core.types import Array
+from ..core.validation import TRACED
 
 if TYPE_CHECKING:
     import jax
@@ -117,6 +119,8 @@ def _call(f: Callable[..., Any], arguments: list[Any]) -> tuple[Jaxpr, tuple[int
         jaxpr, out = jax.make_jaxpr(f, return_shape=True)(*arguments)
     except Exception:  # noqa: BLE001 - whatever is wrong with f shows again where it is run in NumPy
         return None
+    if any(isinstance(constant, jax.core.Tracer) for constant in constants(jaxpr)):
+        raise FitInputError(f"a value that the function reads {TRACED}")
     if not isinstance(out, jax.ShapeDtypeStruct) or jaxpr.effects:
         return None
     real = any(jnp.issubdtype(out.dtype, kind) for kind in (np.floating, np.integer, np.bool_))

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..core.errors import FitInputError
 from ..core.fits import Fits
 from ..core.options import Options
-from ..core.validation import float_array, real_array
+from ..core.validation import float_array, in_memory, real_array
 from ..drive.problem import Problem
 from ..drive.run import iter_fit
 from ..models.bound_model import BoundModel
@@ -286,7 +286,7 @@ def _limits(
 
 
 def _selected(mask: ArrayLike, spatial: tuple[int, ...]) -> NDArray[np.intp]:
-    array = np.asarray(mask)
+    array = np.asarray(in_memory(mask, "mask"))
     if array.dtype.kind not in "bui":
         raise FitInputError(f"the mask has type {array.dtype}; give a boolean one, True for each voxel to fit")
     if array.shape != spatial:

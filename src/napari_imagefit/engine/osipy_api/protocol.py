@@ -5,20 +5,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..._lazy import LazyModule
+from ..core.device import in_precision
 from ..core.errors import FitInputError
 from ..models.model import Array, Model
-
-if TYPE_CHECKING:
-    import jax
-    import jax.numpy as jnp
-else:
-    jax, jnp = LazyModule("jax"), LazyModule("jax.numpy")
 
 Real = NDArray[np.float64]
 Limit = tuple[Any, Any]
@@ -115,7 +109,7 @@ class Calls:
 
 def _run(call: Callable[[], T]) -> T:
     # what mixes NumPy and JAX must not be rounded to single precision
-    with jax.enable_x64(True), np.errstate(all="ignore"):
+    with in_precision("float64"):
         return call()
 
 

@@ -184,11 +184,13 @@ class FitResult:
         return {name: np.where(answered, values, np.nan) for name, values in self.solution.items()}
 
     @property
+    @np.errstate(all="ignore")
     def reduced_chi2(self) -> NDArray[np.float64]:
         """χ² over the degrees of freedom (samples used − free parameters), NaN where there are none."""
         return _quotient(self.chi2, self.n_used - self._determined)
 
     @property
+    @np.errstate(all="ignore")
     def r2(self) -> NDArray[np.float64]:
         """1 − Σ((d − fitted)/σ)²/Σ((d − d̄)/σ)²: the share of the data's variance that the fit explains, ``(*grid,)``.
 
@@ -198,6 +200,7 @@ class FitResult:
         return 1 - _quotient(self.squares, self.spread)
 
     @property
+    @np.errstate(all="ignore")
     def aicc(self) -> NDArray[np.float64]:
         """Akaike's criterion, corrected for small samples, up to a constant that all models of the data share.
 
@@ -207,6 +210,7 @@ class FitResult:
         return self._deviance + 2 * k + _quotient(2 * k * (k + 1), self.n_used - k - 1)
 
     @property
+    @np.errstate(all="ignore")
     def bic(self) -> NDArray[np.float64]:
         """Schwarz's criterion, up to a constant that all models of the data share, ``(*grid,)``; NaN like `aicc`."""
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -232,14 +236,17 @@ class FitResult:
         with np.errstate(divide="ignore"):
             return np.asarray(self.n_used * np.log(_quotient(self.chi2, self.n_used)), dtype=float)
 
+    @np.errstate(all="ignore")
     def fitted(self) -> NDArray[np.float64]:
         """The model's values in the data's shape, computed now; NaN where there is no answer."""
         return self.source.fitted(self)
 
+    @np.errstate(all="ignore")
     def residual(self) -> NDArray[np.float64]:
         """Data − fitted in the data's shape, computed now; NaN where there is no answer or the data are not finite."""
         return self.source.residual(self)
 
+    @np.errstate(all="ignore")
     def to_dataframe(self) -> pd.DataFrame:
         """One row per fit: its place, every parameter and ``<name>_stderr``, status, flags and goodness."""
         import pandas as pd
@@ -268,6 +275,7 @@ class FitResult:
         columns["flags"] = self.flags.ravel()
         return pd.DataFrame(columns)
 
+    @np.errstate(all="ignore")
     def to_layers(self) -> list[LayerTuple]:
         """Parameter, standard-error, fitted, residual and status layers as napari ``LayerData`` tuples."""
         return self.source.layers(self)
@@ -278,6 +286,7 @@ class FitResult:
         pairs = sorted(zip(counts, codes, strict=True), reverse=True)
         return {Status(int(code)): int(count) for count, code in pairs if code != Status.NOT_FITTED}
 
+    @np.errstate(all="ignore")
     def summary(self) -> str:
         """A few lines for people: how many fits converged, why others did not, and what they found."""
         counts = self.counts()

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..core.errors import FitInputError, FitInputTypeError
+from ..core.validation import with_values
 
 METHODS = (None, "lm", "trf", "dogbox")
 Real = NDArray[np.float64]
@@ -43,6 +44,7 @@ class CurveInput:
         return bool(np.isfinite(self.lower).any() or np.isfinite(self.upper).any())
 
 
+@with_values("what was given to curve_fit")
 def read(
     f: Callable[..., Any],
     xdata: Any,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..._lazy import LazyModule
 from ..core.errors import FitInputError, FitInputTypeError
 from ..core.options import Options
+from ..core.validation import with_values
 from ..models.model import Array, Model, Parameter, WholeModel
 from ..models.numpy_model import NumpyModel
 from ..models.prediction import linearise, values_of
@@ -157,6 +158,7 @@ def on_host(
     x, n = given.xdata, given.p0.size
     complex_steps = isinstance(jac, str) and jac == "cs"
 
+    @with_values("what f computes")
     def call(params: Any) -> Any:
         return np.asarray(f(x, *params))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import warnings
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from ..core.fits import Fits
 from ..core.options import Options
 from ..core.status import Flag, Status
 from ..core.types import LOSSES, Loss, LossFunction
+from ..core.validation import with_values
 from ..drive.problem import Problem
 from ..drive.run import iter_fit
 from .arguments import CurveInput, read
@@ -128,7 +128,9 @@ class CurveFit:
         n = given.p0.size
         if max_nfev is None:
             max_nfev = 100 * n if given.bounded or method in ("trf", "dogbox") else 200 * (n + 1)
-        if max_nfev < 1:
+        with with_values("max_nfev"):
+            too_few = bool(max_nfev < 1)
+        if too_few:
             raise FitInputError("`max_nfev` must be None or positive integer.")
         options = Options(
             ftol=tolerances["ftol"],
@@ -144,7 +146,7 @@ class CurveFit:
         if few > 1:
             f, jac, given = _repeated(f, jac, given, few)
         # a function that mixes NumPy and JAX must not be rounded to single precision
-        with in_precision("float64") if "jax" in sys.modules else contextlib.nullcontext():
+        with in_precision("float64") if "jax" in sys.modules else np.errstate(all="ignore"):
             plan = plan_for(
                 f, given, jac, loss, self.flength, self._traces.of(f), self._traces.of(jac) if callable(jac) else None
             )
@@ -297,6 +299,7 @@ def curve_fit(
     )
 
 
+@with_values("a tolerance")
 def _tolerances(any_method: bool, **given: float | None) -> dict[str, float]:
     """None or less than nothing takes a test out; SciPy's methods with bounds want one at least."""
     for name, value in given.items():

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..._lazy import LazyModule
-from ..core.device import in_precision
+from ..core.device import find_device, has_device, in_precision
 from ..core.types import Loss, LossFunction
+from ..core.validation import with_values
 from ..models.model import Array
 from ..models.trace import Traced, trace
 from ..sums.samples import TILE, bucket
@@ -55,15 +56,16 @@ def plan_for(
     """
     x, n = given.xdata, given.p0.size
     named = modules_named(f)
-    if "numpy" in named and "jax" not in named:
+    if "jax" not in named and ("numpy" in named or not has_device()):
         # it would be traced in vain
         return on_host(f, given, jac, loss if callable(loss) else None, None)
+    find_device(None)
     # a function that keeps what it is called with must not be traced in vain: it would meet JAX's tracers later
     early = None
     rows, padded = _padded(x, flength)
     if "jax" not in named and (padded, n) not in traces:
         # as NumPy itself would: a number that is too small is not worth a word
-        with in_precision("float64"), np.errstate(all="warn", under="ignore"):
+        with in_precision("float64"), np.errstate(all="warn", under="ignore"), with_values("what f computes"):
             early = np.asarray(f(x, *given.p0))
     if callable(loss) and not _is_traceable_loss(loss):
         return on_host(f, given, jac, loss, early)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...engine.core.device import check_process
 from ...engine.core.options import Criterion
 from ...engine.models.model import Model
 from ..fitting.chunks import Argument, is_dask
@@ -28,8 +29,11 @@ Chunks = tuple[tuple[int, ...], ...]
 ONE_AT_A_TIME = threading.Lock()
 
 
+@np.errstate(all="ignore")
 def fit_piece(plan: Plan, data: NDArray[Any], cut: Mapping[Key, NDArray[Any]]) -> NDArray[Any]:
     """Fit a piece and pack it into records."""
+    # another thread may have held the lock when this process was forked
+    check_process()
     with ONE_AT_A_TIME:
         return pack(drain(plan.steps(np.asarray(data), cut)))
 

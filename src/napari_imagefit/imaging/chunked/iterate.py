@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...engine.core.device import device_name
+from ...engine.core.error_state import unheeded
 from ...engine.core.progress import Progress
 from ...engine.core.status import Status
 from ..fitting.chunks import is_dask
@@ -23,6 +24,7 @@ from .spot_plan import SpotPlan
 Stop = Callable[[], bool]
 
 
+@unheeded
 def iter_fit_lazily(data: Any, plan: Plan, should_stop: Stop | None = None) -> Run:
     """Fit piece by piece; yields the progress of all, and returns a result of NumPy arrays.
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ...engine.core.errors import FitInputError
 from ...engine.core.validation import check_callable
 
@@ -23,7 +25,7 @@ def checked_progress(progress: Callable[[int, int], object] | None) -> Callable[
 
 
 def checked_stop(should_stop: Callable[[], Any] | None) -> Callable[[], bool] | None:
-    """Return a function that tells whether to stop.
+    """Return a function that tells whether to stop, called under NumPy's settings of now.
 
     Raises
     ------
@@ -33,10 +35,11 @@ def checked_stop(should_stop: Callable[[], Any] | None) -> Callable[[], bool] | 
     if should_stop is None:
         return None
     check_callable(should_stop, "should_stop", "should_stop()", 0)
-    wanted = should_stop
+    wanted, errors = should_stop, np.geterr()
 
     def stop() -> bool:
-        found = wanted()
+        with np.errstate(**errors):
+            found = wanted()
         try:
             return bool(found)
         except (TypeError, ValueError):

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from ...engine.core.errors import FitInputError
 from ...engine.core.grid_coordinates import lattice
 from ...engine.core.options import Options
-from ...engine.core.validation import float_array
+from ...engine.core.validation import float_array, in_memory
 from ...engine.drive.problem import Problem
 from ...engine.models.model import Model
 from ...engine.sums.samples import ALONE, TILE
@@ -84,7 +84,7 @@ def find_regions(
     every = np.arange(n_frames)
     if mask is None:
         return [Region(1, EveryPixel(int(np.prod(plane))), every, every)], frames, np.array([1])
-    chosen = np.asarray(mask)
+    chosen = np.asarray(in_memory(mask, "the mask"))
     if chosen.shape not in {plane, (*frames, *plane)}:
         raise FitInputError(
             f"the mask has shape {chosen.shape}, the image {(*frames, *plane)}; give a mask of the image's "

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from ...catalogue import models
+from ...engine.core.error_state import unheeded
 from ...engine.core.errors import FitInputError
 from ...engine.core.options import Options
 from ...engine.core.validation import real_array
@@ -73,6 +74,7 @@ class ImageSource:
         return {"verb": "fit_image", **self.wishes}
 
 
+@unheeded
 def iter_fit_image(
     image: ArrayLike,
     model: str | Model,
@@ -105,6 +107,7 @@ def iter_fit_image(
     )
 
 
+@unheeded
 def iter_fit_regions(
     image: NDArray[Any],
     model: Model,

@@ -11,10 +11,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ...engine.core.error_state import unheeded
 from ...engine.core.errors import FitInputError
 from ...engine.core.progress import Progress
-from ...engine.core.validation import real_array
+from ...engine.core.validation import in_memory, real_array
 from ..fitting.chunks import is_dask
+from ..fitting.colours import refuse_colours
 from ..fitting.recipe_checks import check_said
 from .log_filter import Floats, Response, keep_apart, respond
 
@@ -171,6 +173,7 @@ def find_spots(image: ArrayLike, detection: Detection, ndim: int = 2, mask: Arra
     array([[30. , 40.4],
            [10.2,  8.7]])
     """
+    refuse_colours(image, ndim)
     steps = iter_find_spots(image, detection, ndim, mask)
     while True:
         try:
@@ -180,6 +183,7 @@ def find_spots(image: ArrayLike, detection: Detection, ndim: int = 2, mask: Arra
             return spots
 
 
+@unheeded
 def iter_find_spots(
     image: ArrayLike, detection: Detection, ndim: int = 2, mask: ArrayLike | None = None
 ) -> Generator[Progress, None, Spots]:
@@ -230,7 +234,7 @@ def pick(filtered: Response, detection: Detection) -> Spots:
 def _as_mask(mask: ArrayLike | None, shape: Sequence[int], plane: Sequence[int]) -> NDArray[np.bool_] | None:
     if mask is None:
         return None
-    where = np.asarray(mask)
+    where = np.asarray(in_memory(mask, "the mask"))
     if where.dtype != bool or where.shape not in {tuple(shape), tuple(plane)}:
         raise FitInputError(
             f"the mask has type {where.dtype} and shape {where.shape}; give a boolean one of shape {tuple(plane)} "

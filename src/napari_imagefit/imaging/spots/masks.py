@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...engine.core.errors import FitInputError
+from ...engine.core.validation import in_memory
 from .windows import Windows
 
 
@@ -23,7 +24,7 @@ def with_mask(windows: Windows, mask: ArrayLike | None, most: int = 1) -> tuple[
     """
     if mask is None:
         return windows, None
-    used, of_windows = np.asarray(mask), (windows.count, *windows.size)
+    used, of_windows = np.asarray(in_memory(mask, "the mask")), (windows.count, *windows.size)
     if used.shape not in {windows.plane, windows.shape, of_windows}:
         raise FitInputError(
             f"the mask has shape {used.shape}, the image {windows.shape}; give a mask of the image's plane "

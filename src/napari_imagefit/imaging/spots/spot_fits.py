@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...catalogue import models
+from ...engine.core.error_state import unheeded
 from ...engine.core.errors import FitInputError
 from ...engine.core.validation import real_array
 from ...engine.drive.problem import check_noise
@@ -26,6 +27,7 @@ from .source import SpotSource
 from .windows import Windows, find_windows
 
 
+@unheeded
 def iter_fit_spots(
     image: ArrayLike,
     points: ArrayLike,
@@ -57,6 +59,7 @@ def iter_fit_spots(
     )
 
 
+@unheeded
 def iter_fit_windows(
     data: NDArray[Any],
     windows: Windows,

@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 
 from numpy.typing import ArrayLike
 
+from ...catalogue import models
 from ...engine.core.types import Bounds, DType, Loss, Noise, Values
 from ...engine.models.model import Model
 from ...engine.results.fit_result import FitResult
 from ...engine.sums.camera import Camera
 from ..fitting.callbacks import checked_progress, checked_stop
 from ..fitting.chunks import is_dask
+from ..fitting.colours import refuse_colours
 from ..fitting.run import Run, Settings, drain
 from ..regions.region_fits import iter_fit_image as iter_fit_in_memory
 
@@ -69,6 +71,7 @@ def fit_image(
     image : array, ``(*frames, Y, X)``, or ``(*frames, Z, Y, X)`` for a 3-D model
         Any real dtype. Pixels that are NaN or infinite are left out, and counted in ``n_left_out``. Of a Dask array the
         result is lazy: Dask arrays, and each chunk of frames is fitted when Dask computes it.
+        A shape as pictures in colours have it, such as ``(480, 640, 3)``, is refused.
     model : str or Model
         Such as ``"gaussian_2d_rotated"``; see `napari_imagefit.models`.
     mask : array, optional
@@ -141,6 +144,7 @@ def fit_image(
         device=device,
         dtype=dtype,
     )
+    refuse_colours(image, models.find(model).ndim)
     if is_dask(image):
         from ..chunked.dask_entry import lazy_fit
         from ..chunked.region_plan import ImagePlan

@@ -7,12 +7,14 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
+from ...catalogue import models
 from ...engine.core.types import Bounds, DType, Loss, Noise, Values
 from ...engine.models.model import Model
 from ...engine.results.fit_result import FitResult
 from ...engine.sums.camera import Camera
 from ..fitting.callbacks import checked_progress, checked_stop
 from ..fitting.chunks import is_dask
+from ..fitting.colours import refuse_colours
 from ..fitting.run import Run, Settings, drain
 from ..spots.background import Background
 from ..spots.spot_fits import iter_fit_spots as iter_fit_in_memory
@@ -86,6 +88,7 @@ def fit_spots(
     image : array, ``(*frames, Y, X)``, or ``(*frames, Z, Y, X)`` for a 3-D model
         Any real dtype. Pixels that are NaN or infinite are left out, and counted in ``n_left_out``. Of a Dask array the
         result is lazy: Dask arrays, and the spots of each chunk are fitted when Dask computes them.
+        A shape as pictures in colours have it, such as ``(480, 640, 3)``, is refused.
     points : array, ``(N, image.ndim)``
         In pixel indices, the frame first. They need not be whole numbers: a window lies around the nearest pixel.
     model : str or Model
@@ -165,6 +168,7 @@ def fit_spots(
         "saturation": saturation,
         "settings": settings,
     }
+    refuse_colours(image, models.find(model).ndim)
     if is_dask(image):
         from ..chunked.dask_entry import lazy_fit
         from ..chunked.spot_plan import SpotPlan

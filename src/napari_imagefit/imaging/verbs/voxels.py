@@ -77,6 +77,7 @@ def fit_voxels(
     stack : array
         Any real dtype and number of axes. Samples that are NaN or infinite are left out, and counted in ``n_left_out``.
         Of a Dask array the result is lazy: Dask arrays, and each chunk is fitted when Dask computes it.
+        Colours, like any other axis, make curves of their own.
     model : str or Model
         A curve, such as ``"exponential_decay"``; see `napari_imagefit.models`.
     x : array, ``(n,)``, optional

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...engine.core.device import device_name
+from ...engine.core.error_state import unheeded
 from ...engine.core.errors import FitInputError
 from ...engine.core.fits import Fits
 from ...engine.core.progress import Progress
@@ -42,6 +43,7 @@ COMMON = 0.2
 CONTROLS, TOO_MANY = 256, 0.01
 
 
+@unheeded
 def iter_fit_voxels_progressively(
     stack: ArrayLike,
     model: str | Model,

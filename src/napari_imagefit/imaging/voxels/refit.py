@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...engine.core.error_state import unheeded
 from ...engine.core.errors import FitInputError
 from ...engine.core.progress import Progress
 from ...engine.core.status import Status
@@ -47,6 +48,7 @@ def places_to_refit(result: FitResult) -> Booleans:
     return failed(result) | suspect(result)
 
 
+@unheeded
 def iter_refit(
     result: FitResult,
     *,

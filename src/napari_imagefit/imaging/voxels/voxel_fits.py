@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...catalogue import models
+from ...engine.core.error_state import unheeded
 from ...engine.core.errors import FitInputError
 from ...engine.core.options import Options
-from ...engine.core.validation import real_array
+from ...engine.core.validation import in_memory, real_array
 from ...engine.models.model import Model
 from ...engine.models.prediction import predict
 from ...engine.results.fit_result import FitResult, LayerTuple
@@ -67,6 +68,7 @@ class VoxelSource:
         return {"verb": "fit_voxels", "axis": self.axis, "x": self.x.tolist(), **selected, **self.wishes}
 
 
+@unheeded
 def iter_fit_voxels(
     stack: ArrayLike,
     model: str | Model,
@@ -116,7 +118,7 @@ def prepare(
     size = int(np.prod(grid))
     places, chosen = np.arange(size), None
     if mask is not None:
-        chosen = np.asarray(mask)
+        chosen = np.asarray(in_memory(mask, "the mask"))
         if chosen.dtype.kind not in "bui":
             raise FitInputError(f"the mask has type {chosen.dtype}; give a boolean one, True for each voxel to fit")
         if chosen.shape != grid:
