@@ -238,3 +238,40 @@ def test_a_parameter_without_influence_at_the_start_does_not_hold_the_others(
     popt, _ = nif.curve_fit(lambda t, a, tau, c: a * library.exp(-t / tau) + c, t, y, p0=start)
     rest = y[1:].mean()
     np.testing.assert_allclose(popt, [y[0] - rest, start[1], rest], rtol=1e-6)
+
+
+@pytest.mark.parametrize("start", [1, 2, 3, 5, 6, 7, 8])
+def test_a_line_that_breaks_somewhere(start: float) -> None:
+    """From equal slopes, where the place of the break means nothing, and NumPy's rounding is all that it changes."""
+    x = np.linspace(0, 10, 60)
+
+    def broken(library: Any) -> Callable[..., Any]:
+        return lambda x, a, b, c: library.where(x < c, a * x, a * c + b * (x - c))
+
+    for seed in range(5):
+        y = broken(np)(x, 2, -1, 4) + np.random.default_rng(seed).normal(0, 0.05, 60)
+        popt, pcov, info, _, ier = nif.curve_fit(broken(np), x, y, p0=[1, 1, start], full_output=True)
+        np.testing.assert_allclose(popt, [2, -1, 4], atol=0.1)
+        assert np.isfinite(pcov).all()
+        exact = nif.curve_fit(broken(jnp), x, y, p0=[1, 1, start], full_output=True)
+        np.testing.assert_allclose(popt, exact[0], rtol=1e-6)
+        assert (info["nfev"], ier) == (exact[2]["nfev"], exact[4])
+
+
+@pytest.mark.parametrize("library", [jnp, np], ids=["jax", "numpy"])
+@pytest.mark.parametrize("origin", [6.8e9, -738_000.0])
+def test_where_x_begins(library: Any, origin: float) -> None:
+    """A line at 6.8 GHz, a peak in days since the year 0."""
+    x = np.linspace(-500, 500, 201)
+
+    def line(x: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
+        return a * library.exp(-0.5 * ((x - b) / c) ** 2) + d
+
+    for seed in range(3):
+        y = 5 * np.exp(-0.5 * ((x - 30) / 50.9) ** 2) + 1 + np.random.default_rng(seed).normal(0, 0.3, 201)
+        near = nif.curve_fit(line, x, y, p0=[4, 100, 100, 0.5], full_output=True)
+        far = nif.curve_fit(line, x + origin, y, p0=[4, origin + 100, 100, 0.5], full_output=True)
+        errors = np.sqrt(np.diag(near[1]))
+        assert (np.abs(far[0] - [0, origin, 0, 0] - near[0]) < 1e-5 * errors).all()
+        np.testing.assert_allclose(np.sqrt(np.diag(far[1])), errors, rtol=1e-5)
+        assert (far[2]["nfev"], far[4]) == (near[2]["nfev"], near[4])

@@ -301,3 +301,28 @@ def test_a_step_across_a_pole_is_none() -> None:
     assert np.isfinite(found).all()
     assert np.abs(found[1]).max() < 1e-30
     np.testing.assert_allclose(found[0, :, 0], t == 0, atol=1e-10)  # of differences
+
+
+@pytest.mark.parametrize("where", [-3.0, 1.0, 2.0, 3.0, 5.0, 6.0, 7.0, 8.0])
+def test_rounding_is_no_derivative(where: float) -> None:
+    """Of two equal slopes, where one becomes the other does not matter."""
+    x = np.linspace(0, 10, 60)[:, None]
+
+    def broken(p: Floats) -> Floats:
+        a, b, c = p
+        return np.asarray(np.where(x < c, a * x, a * c + b * (x - c)))
+
+    equal = np.array([[1.0, 0.7, 1.0], [1.0, 0.7, 1.1], [where] * 3])
+    found = Recorded(broken).jacobian(equal, free=(2,))[0]
+    assert not found[:, :2].any()
+    assert_close(found[:, 2:], np.where(x < where, 0, -0.1), 1e-8)
+
+
+@pytest.mark.parametrize("between", [1e2, 1e3, 1e4])
+def test_rounding_of_what_lies_between_is_no_derivative(between: float) -> None:
+    """Rounding that is up to 1e4 times that of the values, as that of long sums may be."""
+    idle = Recorded(lambda p: 1 + T + ((p[0] + between * T) - between * T - p[0]))
+    assert not idle.jacobian(np.array([[1.0, 0.3, -20.0, 777.7]])).any()
+    # what lies above the rounding is one
+    active = Recorded(lambda p: 1 + T + ((p[0] + between * T) - between * T))
+    assert_close(active.jacobian(np.array([[1.0, 0.3, -20.0]])), np.ones((1, 20, 3)), 1e-10 * between)

@@ -42,8 +42,9 @@ class Options:
     Parameters
     ----------
     ftol, xtol, gtol : float
-        Relative change of the cost, relative change of the parameters (each in its own scale), and largest cosine
-        between the residuals and a column of the Jacobian, below which a fit has converged.
+        Relative change of the cost, change of the parameters (each in its own scale) relative to themselves and to what
+        there is to explain, and largest cosine between the residuals and a column of the Jacobian, below which a fit
+        has converged.
     max_iterations : int
         Trial steps per fit, accepted or not.
     dtype : {"float64", "float32"}

@@ -27,6 +27,7 @@ class Level(NamedTuple):
     norm: Array  # Σw²d²
     counts: Array  # Σ counts, for Poisson noise
     usual: Array  # median of w²d², for a robust loss
+    scatter: Array  # median of w²(d − median)², for a robust loss
 
     @property
     def n_left_out(self) -> Array:
@@ -52,14 +53,15 @@ class Level(NamedTuple):
         wanted = lengths
         if samples.weights is not None:
             wanted = xp.sum(xp.broadcast_to(samples.weights > 0, samples.data.shape), axis=axis)
-        count = usual = 0.0 * mean
+        count = usual = scatter = 0.0 * mean
         if criterion.noise == "poisson":
             (count,) = add_up(xp.where(used, samples.counts(samples.data)[1], 0), axis=axis)
         if criterion.is_robust:
             # the largest may be an outlier
-            usual = nanmedian(xp.moveaxis(xp.where(used, samples.weighted(samples.data) ** 2, xp.nan), axis, 0))
-            usual = xp.where(xp.isnan(usual), 0, usual)
-        return cls(n_used, wanted, weight, mean, spread, norm, count, usual)
+            usual = _usual(samples, used, samples.data, axis)
+            middle = nanmedian(xp.moveaxis(xp.where(used, samples.data, xp.nan), axis, 0))
+            scatter = _usual(samples, used, samples.data - xp.expand_dims(middle, axis), axis)
+        return cls(n_used, wanted, weight, mean, spread, norm, count, usual, scatter)
 
     @classmethod
     def joined(cls, parts: list[Self]) -> Self:
@@ -71,7 +73,8 @@ class Level(NamedTuple):
         n_used, n_wanted, norm, counts = (
             getattr(each, name).sum(axis=0) for name in ("n_used", "n_wanted", "norm", "counts")
         )
-        return cls(n_used, n_wanted, weight, mean, spread, norm, counts, each.usual.mean(axis=0))
+        usual, scatter = each.usual.mean(axis=0), each.scatter.mean(axis=0)
+        return cls(n_used, n_wanted, weight, mean, spread, norm, counts, usual, scatter)
 
     def rounding(self, criterion: Criterion, eps: float) -> Array:
         """A cost that is nothing but the rounding of the data, ``(B,)``; for counts one that means nothing."""
@@ -86,10 +89,16 @@ class Level(NamedTuple):
         if criterion.noise == "poisson":
             spread = norm = self.counts
         elif criterion.is_robust:
-            spread = norm = self.n_used * self.usual
+            spread, norm = self.n_used * self.scatter, self.n_used * self.usual
         # how far data are from their mean, or from 0 if they do not vary
         square = xp.where(spread > ROUNDING * eps**2 * norm, spread, norm)
         return xp.where(square > 0, xp.sqrt(square), 1)
+
+
+def _usual(samples: Samples, used: Array, values: Array, axis: int) -> Array:
+    """The median of squares, in units of σ; 0 where there is nothing."""
+    found = nanmedian(xp.moveaxis(xp.where(used, samples.weighted(values) ** 2, xp.nan), axis, 0))
+    return xp.where(xp.isnan(found), 0, found)
 
 
 def nanmedian(values: Array) -> Array:

@@ -155,25 +155,53 @@ class _Line:
         best = np.where(movable, slopes, 0)
         judged = movable & (scale <= 0) & np.isfinite(size) & np.any(np.isfinite(self.values), axis=0)
         active = judged & ((change < shortest) | (change > longest))
+        drowned, lost, known = (np.zeros(active.shape, bool) for _ in range(3))
         for _ in range(MAX_TRIALS):
             if not np.any(active):
                 break
             up = active & (change < shortest)
-            # no change at all: the parameter is as good as 0, and the derivative so far says nothing
-            afresh = up & ((change == 0) | ((change <= 8 * self.eps) & (step < root)))
+            # no change at all, or none but rounding: the derivative so far says nothing
+            faint = change <= self.resolution
+            afresh = up & ((change == 0) | np.where(faint, step < root, drowned))
             trial = np.where(up, step * FACTOR, step / FACTOR)
             new, new_change, trial = self.slopes(np.where(afresh, np.maximum(root, trial), trial), active)
             alike = self.alike(slopes, new, np.minimum(step, trial))
             long, short = new_change >= shortest, new_change <= longest
             longest = np.where(afresh, max(1e-3, 10 * root), longest)
+            growth = trial / step
+            agree, drowned = self.compare(slopes, change, new, new_change, growth)
             # a step into another world, across a pole at 0 for instance, tells less than none
             tells = np.where(afresh, new_change <= longest, long & (alike | ~up))
-            best = np.where(active & tells & np.isfinite(new).any(axis=0), new, best)
+            # what rounding has drowned shows with a longer step along which the function does not bend
+            straight = (new_change > self.resolution) & (new_change <= 2 * growth * self.resolution)
+            shows = up & drowned & faint & straight
+            best = np.where(active & (tells | shows) & np.isfinite(new).any(axis=0), new, best)
+            known |= active & ((up & agree) | (tells & long))
+            lost |= up & drowned
             # a longer step must not bend the function; a shorter one need not be short if the values start from 0
-            settled = np.where(up, ~alike | long | (trial <= step), alike | short)
+            settled = np.where(up, ~(alike | (drowned & ~faint)) | long | (trial <= step), alike | short)
             active &= ~np.where(afresh, (long & (new_change <= longest)) | (trial <= step), settled)
             slopes, change, step = new, new_change, trial
-        return best
+        # rounding divided by a step is no derivative: it would make a scale of the parameter, and steps to anywhere
+        return np.where(lost & ~known & np.isfinite(best), 0, best)
+
+    @property
+    def resolution(self) -> float:
+        """A change of the values, relative to the largest, that may be nothing but rounding."""
+        return 8 * self.eps
+
+    def compare(
+        self, one: Real, change: Real, other: Real, new_change: Real, growth: Real
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Whether a longer step has the same derivative, and whether it shows that there was but rounding, ``(B,)``.
+
+        The rounding of a sum does not grow with the step; what changes small values beside large ones does.
+        """
+        both = np.isfinite(one) & np.isfinite(other)
+        apart, size = (np.max(np.abs(a), axis=0, where=both, initial=0) for a in (one - other, one))
+        agree = (growth > 10) & (size > 0) & (apart <= 0.1 * size)
+        noisy = (change <= self.resolution) | (new_change <= 0.1 * growth * change)
+        return agree, (growth > 10) & ~agree & noisy
 
     def alike(self, one: Real, other: Real, step: Real) -> NDArray[np.bool_]:
         """Whether two derivatives agree within truncation and the rounding of the shorter step, ``(B,)``.

@@ -66,38 +66,13 @@ def read(
     """
     if not callable(f):
         raise FitInputTypeError(f"f={f!r} cannot be called; give a function f(xdata, *params)")
-    n = count_parameters(f) if p0 is None else np.atleast_1d(np.asarray(p0, float)).size
-    lower, upper = read_bounds(bounds, n)
-    start = feasible_start(lower, upper) if p0 is None else np.atleast_1d(np.asarray(p0, float))
-    unbounded = np.isneginf(lower).all() and np.isposinf(upper).all()
-    if method in (None, "lm") and unbounded:
-        start = start.ravel()
-    if start.ndim > 1:
-        raise FitInputError("`p0` must have at most 1 dimension.")
-    if method not in METHODS:
-        raise FitInputError(f"`method` must be 'trf', 'dogbox', 'lm' or None, not {method!r}.")
-    if method == "lm" and (np.isfinite(lower).any() or np.isfinite(upper).any()):
-        raise FitInputError("Method 'lm' only works for unconstrained problems. Use 'trf' or 'dogbox' instead.")
-    if not np.isfinite(start).all():
-        raise FitInputError(f"`p0` holds {start[~np.isfinite(start)][0]}; give finite numbers.")
-    if ((start < lower) | (start > upper)).any():
-        raise FitInputError("Initial guess is outside of provided bounds")
-
+    start, lower, upper = _read_start(f, p0, bounds, method)
     check_finite = nan_policy is None if check_finite is None else check_finite
-    y = np.asarray(np.ma.filled(np.ma.asarray(ydata, float), np.nan) if np.ma.isMaskedArray(ydata) else ydata, float)
     if isinstance(xdata, (list, tuple, np.ndarray)):
         xdata = np.asarray(xdata, float)
-    if y.size == 0:
-        raise FitInputError("`ydata` must not be empty!")
-    if y.ndim > 1:
-        raise FitInputError(f"`ydata` has shape {y.shape}; give a vector, and let `f` return one.")
+    y = _read_ydata(ydata)
     s = None if sigma is None else np.asarray(sigma, float)
-    used = None if data_mask is None else np.asarray(data_mask)
-    if used is not None and (used.dtype != bool or used.shape != y.shape):
-        raise FitInputError(
-            f"`data_mask` has type {used.dtype} and shape {used.shape}; give booleans of ydata's shape {y.shape}, "
-            "True for the samples to fit"
-        )
+    used = _read_mask(data_mask, y.shape)
     if check_finite:
         for values in (y, xdata):
             if isinstance(values, np.ndarray):
@@ -105,6 +80,51 @@ def read(
     elif nan_policy is not None:
         xdata, y, s, used = apply_nan_policy(xdata, y, s, used, nan_policy)
     return CurveInput(xdata, y, start, lower, upper, read_sigma(s, y, used), used)
+
+
+def _read_start(
+    f: Callable[..., Any], p0: ArrayLike | None, bounds: Any, method: str | None
+) -> tuple[Real, Real, Real]:
+    """Starts and bounds, ``(n,)`` each."""
+    given = None if p0 is None else np.atleast_1d(np.asarray(p0, float))
+    n = count_parameters(f) if given is None else given.size
+    lower, upper = read_bounds(bounds, n)
+    start = feasible_start(lower, upper) if given is None else given
+    if method in (None, "lm") and np.isneginf(lower).all() and np.isposinf(upper).all():
+        start = start.ravel()
+    if start.ndim > 1:
+        raise FitInputError("`p0` must have at most 1 dimension.")
+    if method not in METHODS:
+        raise FitInputError(f"`method` must be 'trf', 'dogbox', 'lm' or None, not {method!r}.")
+    if method == "lm" and np.isfinite([lower, upper]).any():
+        raise FitInputError("Method 'lm' only works for unconstrained problems. Use 'trf' or 'dogbox' instead.")
+    if not np.isfinite(start).all():
+        raise FitInputError(f"`p0` holds {start[~np.isfinite(start)][0]}; give finite numbers.")
+    if ((start < lower) | (start > upper)).any():
+        raise FitInputError("Initial guess is outside of provided bounds")
+    return start, lower, upper
+
+
+def _read_ydata(ydata: ArrayLike) -> Real:
+    """Data as numbers; masked ones are NaN."""
+    if isinstance(ydata, np.ma.MaskedArray):
+        ydata = np.ma.filled(ydata.astype(float), np.nan)
+    y = np.asarray(ydata, float)
+    if y.size == 0:
+        raise FitInputError("`ydata` must not be empty!")
+    if y.ndim > 1:
+        raise FitInputError(f"`ydata` has shape {y.shape}; give a vector, and let `f` return one.")
+    return y
+
+
+def _read_mask(data_mask: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
+    used = None if data_mask is None else np.asarray(data_mask)
+    if used is not None and (used.dtype != bool or used.shape != shape):
+        raise FitInputError(
+            f"`data_mask` has type {used.dtype} and shape {used.shape}; give booleans of ydata's shape {shape}, "
+            "True for the samples to fit"
+        )
+    return used
 
 
 def _of_used(values: NDArray[Any], used: NDArray[np.bool_] | None, shape: tuple[int, ...]) -> NDArray[Any]:
@@ -165,10 +185,10 @@ def apply_nan_policy(
         raise FitInputError("`nan_policy='propagate'` is not supported by this function.")
     if policy not in ("raise", "omit"):
         raise FitInputError("nan_policy must be one of {None, 'raise', 'omit'}")
-    numeric = isinstance(xdata, np.ndarray)
+    numbers = _numbers_of(xdata, y.shape)
     missing = np.isnan(y)
-    if numeric:
-        x_missing = np.isnan(xdata).any(axis=tuple(range(xdata.ndim - 1)))
+    if numbers is not None:
+        x_missing = np.isnan(numbers).any(axis=tuple(range(numbers.ndim - 1)))
         missing = missing | (x_missing if x_missing.shape == y.shape else np.zeros(y.shape, bool))
     if not missing.any():
         return xdata, y, sigma, used
@@ -176,8 +196,8 @@ def apply_nan_policy(
         return xdata, y, sigma, used
     if policy == "raise":
         raise FitInputError("The input contains nan values")
-    if numeric:
-        xdata = xdata[..., ~missing]
+    if numbers is not None:
+        xdata = numbers[..., ~missing]
     if sigma is not None and sigma.shape == y.shape:
         sigma = sigma[~missing]
     elif sigma is not None and sigma.ndim == 2:
@@ -185,11 +205,23 @@ def apply_nan_policy(
     return xdata, y[~missing], sigma, None if used is None else used[~missing]
 
 
+def _numbers_of(xdata: Any, shape: tuple[int, ...]) -> Real | None:
+    """The numbers of xdata, if it is an array, or a table's column with one for each sample; else None."""
+    if isinstance(xdata, np.ndarray):
+        return xdata
+    if not hasattr(xdata, "__array__") or np.shape(xdata) != shape:
+        return None
+    try:
+        return np.asarray(xdata, float)
+    except (TypeError, ValueError):
+        return None
+
+
 def read_sigma(sigma: Real | None, y: Real, used: NDArray[np.bool_] | None = None) -> Real | None:
     """Standard deviations ``()`` or ``(m,)``, or a covariance ``(m, m)``."""
     if sigma is None:
         return None
-    if sigma.size == 1:
+    if sigma.size == 1 and sigma.ndim < 2:
         sigma = sigma.reshape(())
     elif sigma.shape not in {(y.size,), (y.size, y.size)}:
         raise FitInputError("`sigma` has incorrect shape.")
@@ -201,6 +233,8 @@ def read_sigma(sigma: Real | None, y: Real, used: NDArray[np.bool_] | None = Non
             raise FitInputError(
                 f"`sigma` holds {sigma[np.isnan(sigma) | (sigma == 0)].flat[0]}; give positive numbers."
             )
+        if np.isinf(sigma).all():
+            raise FitInputError("`sigma` is infinite, which leaves no sample to fit; give a number, or leave it out.")
         return np.abs(sigma)
     if not np.isfinite(sigma).all():
         raise FitInputError("`sigma` must be finite and positive definite.")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import sys
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,12 +57,13 @@ def plan_for(
     FitInputError
         If what `f` returns does not go with ydata.
     """
-    x, n = given.xdata, given.p0.size
     named = modules_named(f)
     if "jax" not in named and ("numpy" in named or not has_device()):
         # it would be traced in vain
         return on_host(f, given, jac, loss if callable(loss) else None, None)
     find_device(None)
+    given = _as_f_takes_it(f, given)
+    x, n = given.xdata, given.p0.size
     # a function that keeps what it is called with must not be traced in vain: it would meet JAX's tracers later
     early = None
     rows, padded = _padded(x, flength)
@@ -69,21 +73,55 @@ def plan_for(
             early = np.asarray(f(x, *given.p0))
     if callable(loss) and not _is_traceable_loss(loss):
         return on_host(f, given, jac, loss, early)
+    plan = None
     if padded is not None and given.ydata.size in (1, x.shape[-1]):
-        found = traces.trace(padded, n)
-        if found is not None and found.samplewise and (traces_of_jac is not None or _is_smooth(found, padded, n)):
-            slopes = None if traces_of_jac is None else _columns(traces_of_jac, padded, n)
-            if traces_of_jac is None or slopes is not None:
-                return samplewise(found, slopes, x, rows, n)
+        plan = _samplewise(x, rows, padded, n, traces, traces_of_jac)
+    return plan or _as_it_is(given, traces, traces_of_jac) or on_host(f, given, jac, None, early)
+
+
+def _as_f_takes_it(f: Callable[..., Any], given: CurveInput) -> CurveInput:
+    """With the numbers of xdata in the place of a table's column, if `f` takes these alone.
+
+    A function of NumPy takes a column as it is, and perhaps asks it for more than its numbers; one of JAX refuses it.
+    """
+    x = given.xdata
+    if isinstance(x, (np.ndarray, np.generic)) or not hasattr(x, "__array__"):
+        return given
+    with in_precision("float64") if "jax" in sys.modules else contextlib.nullcontext(), np.errstate(all="ignore"):
+        try:
+            f(x, *given.p0)
+        except Exception:  # noqa: BLE001 - whatever it is, it may take numbers, or else says so itself
+            with contextlib.suppress(TypeError, ValueError):
+                return replace(given, xdata=np.asarray(x, float))
+    return given
+
+
+def _samplewise(
+    x: Real, rows: int, padded: Real, n: int, traces: TracesOf, traces_of_jac: TracesOf | None
+) -> Plan | None:
+    """If each value, and each row of derivatives, is proved to depend on its own sample alone."""
+    found = traces.trace(padded, n)
+    if found is None or not found.samplewise:
+        return None
+    if traces_of_jac is None:
+        return samplewise(found, None, x, rows, n) if _is_smooth(found, padded, n) else None
+    slopes = _columns(traces_of_jac, padded, n)
+    return None if slopes is None else samplewise(found, slopes, x, rows, n)
+
+
+def _as_it_is(given: CurveInput, traces: TracesOf, traces_of_jac: TracesOf | None) -> Plan | None:
+    """If JAX can trace it, and its derivatives or the function that gives them."""
+    x, n = given.xdata, given.p0.size
     found = traces.trace(x, n)
     if found is None:
-        return on_host(f, given, jac, None, early)
-    slopes_of_all = None if traces_of_jac is None else traces_of_jac.trace(x, n)
-    if slopes_of_all is not None:
-        check_jacobian(slopes_of_all.out_shape, (length_of(found.out_shape, given), n))
-    if slopes_of_all is None if callable(jac) else not _is_smooth(found, x, n):
-        return on_host(f, given, jac, None, early)
-    return compiled(found, slopes_of_all, given)
+        return None
+    if traces_of_jac is None:
+        return compiled(found, None, given) if _is_smooth(found, x, n) else None
+    slopes = traces_of_jac.trace(x, n)
+    if slopes is None:
+        return None
+    check_jacobian(slopes.out_shape, (length_of(found.out_shape, given), n))
+    return compiled(found, slopes, given)
 
 
 def _columns(traces: TracesOf, x: Real, n: int) -> tuple[Traced, ...] | None:

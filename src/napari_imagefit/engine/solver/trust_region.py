@@ -6,8 +6,8 @@ cost is not finite, or not lower, is rejected by selection, so that a NaN can ne
 References
 ----------
 L. R. Hofer, M. Krstajić, R. P. Smith, JAXFit, 2022, algorithms 1 to 3, with the treatment of bounds of SciPy's ``trf``.
-Unlike SciPy's, the tests for the end of a fit do not depend on the units of data or coordinates (see `_optimality` and
-`_settled`), nor does the distance to a bound (see `propose`).
+Unlike SciPy's, the tests for the end of a fit do not depend on the units of data or coordinates, nor on where these
+begin (see `_optimality` and `_settled`), nor does the distance to a bound (see `propose`).
 """
 
 from __future__ import annotations
@@ -202,7 +202,7 @@ def judge(
     flat = (optimality <= tolerances.gradient) | (here.cost <= task.rounding)
     flat = flat & finite & (fresh | (actual > 0))
     status = where(flat, int(Status.GRADIENT), RUNNING)
-    settled = _settled(algebra, state, tolerances, trial, actual, ratio, grows)
+    settled = _settled(algebra, task, state, tolerances, trial, actual, ratio, grows)
     # steps that shrink to nothing because the model ends here, while the cost still falls, lead to no minimum
     stuck = ~finite & (settled != RUNNING) & (state.optimality > 1e-4)
     settled = where(stuck, int(Status.NON_FINITE_MODEL), settled)
@@ -341,6 +341,7 @@ def _left_to_gain(algebra: Algebra, last_gain: Array, trial: Trial, actual: Arra
 
 def _settled(
     algebra: Algebra,
+    task: Task,
     state: State,
     tolerances: Tolerances,
     trial: Trial,
@@ -350,7 +351,9 @@ def _settled(
 ) -> Array:
     """SciPy's tests of cost and step after a trial, the step measured in the parameters' own scale as in MINPACK.
 
-    A step that is small because the region is tells nothing while the region `grows`.
+    Beside the parameters it is compared with what there is to explain: next to a frequency of 1e10 every step is small,
+    though it may change the model as much as anything. A step that is small because the region is tells nothing while
+    the region `grows`.
     """
     cost = state.here.cost
     little = _left_to_gain(algebra, state.gain, trial, actual, ratio) < tolerances.cost * cost
@@ -361,7 +364,8 @@ def _settled(
     # in the scale of here and now: the largest norms so far may be those of a bad start
     norms = _norms(algebra, state.here.matrix)
     length = algebra.norm([n * s for n, s in zip(norms, trial.step, strict=True)])
-    still = ~grows & (length < tolerances.step * algebra.norm([n * v for n, v in zip(norms, state.x, strict=True)]))
+    all_of_it = algebra.norm([n * v for n, v in zip(norms, state.x, strict=True)])
+    still = ~grows & (length < tolerances.step * algebra.minimum(all_of_it, task.size))
     unmoved = [algebra.rounded(v + s) == v for v, s in zip(state.x, trial.step, strict=True)]
     still = still | algebra.every(unmoved)
     status = algebra.where(still, int(Status.STEP), RUNNING)
