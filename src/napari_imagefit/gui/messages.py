@@ -8,6 +8,8 @@ import numpy as np
 
 from ..engine.core.status import Flag, Status
 from ..engine.results.fit_result import FitResult
+from ..imaging.fitting.status_labels import BY_CHANCE
+from ..imaging.inspection.saturation_value import saturation_value
 from ..layers.inspection.spot_table import facts_of
 from ..layers.request.fit_request import MeanFit, Outcome
 from ..layers.request.naming import spaced
@@ -20,10 +22,9 @@ def describe(result: FitResult) -> str:
     lines += [f"{n} × {status.message}" for status, n in counts.items() if not status.converged]
     lines += left_out(result)
     for flag in (Flag.AT_LOWER, Flag.AT_UPPER, Flag.POORLY_DETERMINED):
-        n = int(np.count_nonzero((result.flags & np.uint16(flag)).astype(bool) & result.converged))
-        if n:
+        if n := _flagged(result, flag):
             lines.append(f"{n} × {flag.message}")
-    return "\n".join(lines)
+    return "\n".join(lines + misfits(result))
 
 
 def describe_outcome(outcome: Outcome) -> str:
@@ -31,7 +32,9 @@ def describe_outcome(outcome: Outcome) -> str:
     result = outcome.result
     if result is None:
         return outcome.note
-    lines = [headline(result), *left_out(result)] if outcome.request.job == "voxels" else [describe(result)]
+    lines = [describe(result)]
+    if outcome.request.job == "voxels":
+        lines = [headline(result), *left_out(result), *saturated(result), *map(sentence, result.source.remarks(result))]
     if outcome.facts is not None and outcome.request.filters:
         counting = int((np.asarray(facts_of(outcome)["reason"], object) == "").sum())
         lines.append(f"{spaced(counting)} count; filters leave {spaced(int(result.converged.sum()) - counting)} out")
@@ -58,6 +61,36 @@ def left_out(result: FitResult) -> list[str]:
     saturation = result.recipe().get("saturation")
     which = "NaN or infinite" if saturation is None else f"at or above the saturation ({saturation:g}), or not finite,"
     return [f"{spaced(n)} samples that are {which} were left out"]
+
+
+def misfits(result: FitResult) -> list[str]:
+    """What the residuals of more fits say against them than chance has it, and whether samples were cut off."""
+    lines, most = saturated(result), BY_CHANCE * np.count_nonzero(result.converged)
+    for flag in (Flag.STRUCTURED_RESIDUAL, Flag.LARGE_CHI2, Flag.SMALL_CHI2, Flag.UNEVEN_NOISE):
+        n = _flagged(result, flag)
+        if n > most:
+            lines.append(f"{spaced(n)} × {flag.message}")
+    return lines
+
+
+def saturated(result: FitResult) -> list[str]:
+    """In how many fits samples were cut off, and which value leaves these out."""
+    # a fit may have come to no answer for that reason
+    n = int(np.count_nonzero(result.flags & np.uint16(Flag.SATURATED)))
+    if not n:
+        return []
+    value = saturation_value(result)
+    offer = "" if value is None else f"; a saturation of {value:g} leaves them out"
+    return [f"{spaced(n)} × {Flag.SATURATED.message}{offer}"]
+
+
+def _flagged(result: FitResult, flag: Flag) -> int:
+    return int(np.count_nonzero(((result.flags & np.uint16(flag)) != 0) & result.converged))
+
+
+def sentence(words: str) -> str:
+    """Words with a capital letter."""
+    return words[0].upper() + words[1:]
 
 
 def median(values: Any) -> float:

@@ -98,9 +98,10 @@ class Flag(IntFlag):
     STRUCTURED_RESIDUAL = (
         64,
         "the residuals have structure",
-        "Neighbouring residuals agree in sign more than chance allows: Σeᵢeᵢ₊₁ is more than 3.09 times the root of "
-        "Σ(eᵢeᵢ₊₁)², along the curve or the rows of pixels. Independent noise around the right model raises it in at "
-        "most 1 of 1 000 fits. The model lacks something, or the noise is correlated.",
+        "Neighbouring residuals agree in sign more than chance allows, along the curve or the rows of pixels: "
+        "Σeᵢeᵢ₊₁ is more than 3.09 times the root of Σ(eᵢeᵢ₊₁)², or a larger part of Σe² than noise leaves after so "
+        "many parameters were fitted, and not by one pair of outliers. The model lacks something, such as a second "
+        "source in the region, or the noise is correlated.",
     )
     CUT_BY_EDGE = (
         128,
@@ -113,4 +114,28 @@ class Flag(IntFlag):
         "another spot lies within the window",
         "Another of the points that were given lies within the spot's window, so that the light of both is fitted as "
         "one. Take a smaller window, or let neighbours be fitted together (`groups` of `fit_spots`).",
+    )
+    SATURATED = (
+        512,
+        "samples are at the limit of what the camera or file can hold",
+        "The largest sample is repeated, and it is the largest number of the data's type, or 255, 1 023, 4 095, "
+        "16 383, 32 767 or 65 535, the most that 8, 10, 12, 14, 15 or 16 bits hold. What was larger has been cut off, "
+        "and amplitudes, widths and decay times are wrong. Leave out samples from that value on: `saturation` of "
+        "`fit_spots` and of `Selection`.",
+    )
+    SMALL_CHI2 = (
+        1024,
+        "the residuals are far smaller than the noise",
+        "The noise level is known (σ, counts or a camera), the reduced χ² is below 0.8, and χ² smaller than noise "
+        "alone makes it in 1 of 10 000 fits. The noise is smaller than was said, or the data were smoothed; the "
+        "standard errors are then too large.",
+    )
+    UNEVEN_NOISE = (
+        2048,
+        "the residuals are larger where the fitted values are",
+        "The mean square of the residuals is larger above the mean of the data than below, by more than even noise "
+        "makes it in 1 of 10 000 fits: the noise grows with the signal, as that of counts does, or the model does not "
+        "fit where it is large. Errors are then too small, and weights not the best. Say what the noise is: "
+        "noise='poisson' or a Camera for counts, otherwise a sigma for each sample; or take errors from a covariance "
+        "that does not suppose even noise (a sandwich covariance), as those of photons and widths of spots are.",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,14 +10,16 @@ from numpy.typing import NDArray
 
 from ..core.fits import Fits
 from ..core.status import Flag, Status
-from ..core.types import Booleans, Positions
+from ..core.types import Booleans, Floats, Positions
 from ..models.model_sum import CONSTANTS
 from ..solver.covariance import Answer
 from ..solver.residual_flags import find_misfits
 from ..solver.trust_region import FRESH, RUNNING, State
 from ..sums.residual_sums import Residuals
 from .level import Level
+from .neighbours import expectation
 from .problem import Problem
+from .saturation import find_saturated
 
 # An error so many times larger than if the other parameters were known tells that they cannot be told apart.
 INSEPARABLE = 1000.0
@@ -96,12 +99,7 @@ def store(
         (Flag.AT_LOWER, at_lower.any(axis=0)),
         (Flag.AT_UPPER, at_upper.any(axis=0)),
         (Flag.POORLY_DETERMINED, undetermined.any(axis=0) | vague | lost | (ends.vagueness > INSEPARABLE).any(axis=0)),
-        *find_misfits(
-            residuals,
-            n_used - n_free,
-            problem.noise_is_known,
-            problem.options.noise,
-        ),
+        *_doubts(problem, part, solution, ends, residuals, n_used, n_free),
     ):
         flags[where & solved] |= np.uint16(flag)
     own = Fits(
@@ -141,3 +139,21 @@ def _without_absent_parts(problem: Problem, undetermined: Booleans) -> tuple[Boo
         found[own] |= absent
         lacking |= absent
     return found, lacking
+
+
+def _doubts(
+    problem: Problem,
+    part: Positions,
+    solution: Floats,
+    ends: Answer,
+    residuals: Residuals,
+    used: NDArray[np.int64],
+    free: NDArray[np.int64],
+) -> Iterator[tuple[Flag, Booleans]]:
+    """What samples and residuals say against fits: flags, each with where it holds."""
+    if problem.alone:
+        # nobody is told
+        return
+    yield Flag.SATURATED, find_saturated(problem, part)
+    expect = expectation(problem, part, solution, ends, residuals.chi2 / np.maximum(used, 1))
+    yield from find_misfits(residuals, used, free, problem.noise_is_known, problem.options.criterion, expect)

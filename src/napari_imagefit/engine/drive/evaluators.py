@@ -157,7 +157,7 @@ class BlockEvaluator:
     def residuals(self, params: Floats) -> Residuals:
         value = values_of(self.problem.model, self.samples.coords, params, self.options).astype(np.float64)
         with np.errstate(all="ignore"):
-            return residual_sums(self.options.criterion, self.samples, value)
+            return residual_sums(self.options.criterion, self.samples, value, self.level.mean)
 
 
 class TileEvaluator:
@@ -227,7 +227,7 @@ class TileEvaluator:
             for samples in self._pieces(index):
                 value = values_of(self.problem.model, samples.coords, params, self.options).astype(np.float64)
                 with np.errstate(all="ignore"):
-                    found.append(residual_sums(self.options.criterion, samples, value))
+                    found.append(residual_sums(self.options.criterion, samples, value, self.level.mean))
             return found
 
         parts = [part for parts in pool().map(some, range(len(self.tiles))) for part in parts]
@@ -300,7 +300,7 @@ class RowEvaluator:
         value, _, rho = self._look(params, None)
         with np.errstate(all="ignore"):
             value = self._whitened(value, self.samples)
-            return residual_sums(self.options.criterion, self.samples, value, rho=rho)
+            return residual_sums(self.options.criterion, self.samples, value, self.level.mean, rho=rho)
 
     def _some(self, some: NDArray[np.intp] | None) -> Samples:
         samples = self.samples

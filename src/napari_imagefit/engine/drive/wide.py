@@ -334,7 +334,8 @@ class _Work:
         ends, n, count = block.start.copy(), len(self.free), block.positions.size
         ends[self.free] = np.stack([np.asarray(row) for row in block.state.x])
         rows = tuple(ends.astype(self.dtype))
-        sums, plain = programs.call("ends", samples, rows), None
+        middle = Level(*block.level).mean.astype(self.dtype)
+        sums, plain = programs.call("ends", samples, rows, middle), None
         if "plain" in programs.wanted:
             every = programs.call("plain", samples, rows)
             plain = tuple(every[i] for i in programs.chosen[1 + n :])

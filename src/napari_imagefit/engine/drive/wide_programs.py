@@ -344,14 +344,15 @@ class Programs:
         return self._of_any("step", function, (task, tolerances, limit, state, trial, sums))
 
     def _ends(self) -> Program:
-        """From samples and parameters to the sums over residuals, ``(8, B)``."""
+        """From samples, parameters and the means of the data to the sums over residuals, ``(13, B)``."""
         model, criterion = self.model, self.options.criterion
 
-        def function(samples: Samples, params: tuple[Array, ...]) -> Array:
+        def function(samples: Samples, params: tuple[Array, ...], middle: Array) -> Array:
             value = evaluate(model.function, samples.coords, params, across=True)
-            return jnp.stack(residual_sums(criterion, samples, value, axis=1))
+            return jnp.stack(residual_sums(criterion, samples, value, middle, axis=1))
 
-        return self._of_model("ends", self.options, function, (self._samples(self._across), self._params()))
+        shapes = (self._samples(self._across), self._params(), self._row(double=False))
+        return self._of_model("ends", self.options, function, shapes)
 
     def _finish(self) -> Program:
         """From ends to `invert`: numbers, then what holds or does not."""

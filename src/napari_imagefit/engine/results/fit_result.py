@@ -35,6 +35,9 @@ class Source(Protocol):
     def layers(self, result: FitResult) -> list[LayerTuple]:
         """The result as napari layer data tuples."""
 
+    def remarks(self, result: FitResult) -> list[str]:
+        """What all fits together say that none says by itself, a sentence each."""
+
     def recipe(self) -> dict[str, Any]:
         """What was asked for beyond the model, as JSON."""
 
@@ -300,6 +303,7 @@ class FitResult:
         lines += [
             f"  {n} × {flag.message}" for flag in Flag if (n := int(np.count_nonzero(self.flags & np.uint16(flag))))
         ]
+        lines += [f"  {remark}" for remark in self.source.remarks(self)]
         for name in self.model.names:
             values, errors = self.params[name], self.stderr[name]
             if np.isfinite(values).any():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..core.errors import FitInputError
 from ..core.validation import float_array
+
+# Below zero, samples cannot be a camera's: some electrons, for rounding, and so many times the read noise.
+FEW, DEVIATIONS = 4.0, 8.0
+# Which part of all samples may be so.
+IMPOSSIBLE = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +114,52 @@ class Camera:
                 f"the camera's gain, offset and read noise have shapes {shapes}, which do not broadcast to the data's "
                 f"{shape}; give one number or one per pixel"
             ) from None
+
+    def may_have_made(self, data: NDArray[Any]) -> bool:
+        """Whether no sample of data, as `level` gives them, is lower than its noise makes it of no light."""
+        least = np.fmin.reduce(data, axis=None) if data.size else np.nan
+        return not self._electrons(least) < -self._depth()
+
+    def check(self, samples: Iterable[NDArray[Any]]) -> None:
+        """Refuse data of which so many lie far below the camera's zero that they cannot be its data.
+
+        Single pixels may be dead, or filled with zeros; a tenth of all is another camera, or another offset.
+
+        Parameters
+        ----------
+        samples : iterable of arrays
+            All that is fitted, as `level` gives it.
+
+        Raises
+        ------
+        FitInputError
+            If they are no data of this camera.
+        """
+        least, below, total = np.inf, 0, 0
+        for part in samples:
+            electrons = self._electrons(part[np.isfinite(part)])
+            least = min(least, electrons.min(initial=np.inf))
+            below += int(np.count_nonzero(electrons < -self._depth()))
+            total += electrons.size
+        if below > IMPOSSIBLE * total:
+            offset, read = float(np.asarray(self.offset, float).mean()), self._usual_read_noise()
+            raise FitInputError(
+                f"{100 * below / total:.0f} % of the data lie far below the camera's offset {offset:g}, by up to "
+                f"{-least:.3g} electrons, which noise of {read:g} electrons does not make; give the offset that the "
+                "data have without light"
+            )
+
+    def _electrons(self, data: ArrayLike) -> NDArray[np.float64]:
+        """Of levelled data."""
+        gain, offset = (np.asarray(a, float).mean() for a in (self.gain, self.offset))
+        return np.asarray((np.asarray(data, float) - offset) / gain, float)
+
+    def _depth(self) -> float:
+        """How many electrons below zero are too many."""
+        return FEW + DEVIATIONS * self._usual_read_noise()
+
+    def _usual_read_noise(self) -> float:
+        return float(np.median(np.asarray(self.read_noise, float)))
 
     def recipe(self) -> dict[str, Any]:
         """Its values, for a recipe."""

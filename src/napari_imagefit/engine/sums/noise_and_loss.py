@@ -79,7 +79,8 @@ def influence(criterion: Criterion, value: Array, samples: Samples, rho: Array |
 def standardised(criterion: Criterion, value: Array, samples: Samples) -> Array:
     """(d − μ) in units of its expected scatter."""
     if criterion.noise == "poisson":
-        rate, count = samples.counts(value)
+        # a camera's data as they are: those far below its zero are far from what can be, not at 0 counts
+        rate, count = samples.counts(value)[0], samples.electrons()
         return (count - rate) / xp.sqrt(xp.where(rate > 0, rate, 1))
     if criterion.noise == "rician":
         mean, deviation = rician.moments(samples.weighted(value))

@@ -1,4 +1,4 @@
-"""A last look at the residuals of every fit: how large they are, and whether they look like noise."""
+"""A last look at the residuals of every fit: how large they are, where, and whether they look like noise."""
 
 from __future__ import annotations
 
@@ -28,12 +28,18 @@ class Residuals(NamedTuple):
     psi: Array  # Σψ²
     slope: Array  # Σψ'
     slope_squared: Array  # Σψ'²
+    # of least squares, else 0: of the samples whose fitted value is above the mean of the data
+    bright: Array  # how many
+    bright_sizes: Array  # Σ|e|
+    bright_squares: Array  # Σe²
+    bright_fourths: Array  # Σe⁴
+    fourths: Array  # Σe⁴ of all samples
 
 
 def residual_sums(
-    criterion: Criterion, samples: Samples, value: Array, axis: int = 0, rho: Array | None = None
+    criterion: Criterion, samples: Samples, value: Array, middle: Array, axis: int = 0, rho: Array | None = None
 ) -> Residuals:
-    """The sums for the model's values; `axis` is that of the samples."""
+    """The sums for the model's values; `axis` is that of the samples, and `middle` the mean of the data ``(B,)``."""
     used = samples.usable()
 
     def of_used(values: Array) -> Array:
@@ -59,10 +65,16 @@ def residual_sums(
         following = xp.concatenate([e[1:], xp.zeros_like(e[:1])])
     else:
         following = xp.concatenate([e[:, 1:], xp.zeros_like(e[:, :1])], axis=1)
-    pairs = e * following
+    pairs, square = e * following, e * e
     own = () if raw is None else (raw * raw,)
-    found = add_up(e * e, of_used(variance), pairs, pairs * pairs, *own, *bend, axis=axis)
+    parted: tuple[Array, ...] = ()
+    if criterion == Criterion():
+        above = used & (value > xp.expand_dims(middle, axis))
+        sizes = (xp.ones_like(e), xp.abs(e), square, square * square)
+        parted = (*(xp.where(above, size, 0) for size in sizes), square * square)
+    found = add_up(square, of_used(variance), pairs, pairs * pairs, *own, *bend, *parted, axis=axis)
     chi2, rest = found[0], list(found[4:])
     squares = chi2 if raw is None else rest.pop(0)
-    nothing = xp.zeros_like(chi2)
-    return Residuals(chi2, found[1], squares, *found[2:4], *(rest or (nothing, nothing, nothing)))
+    nothing = (xp.zeros_like(chi2),)
+    bent, looked = rest[: len(bend)], rest[len(bend) :]
+    return Residuals(chi2, found[1], squares, *found[2:4], *(bent or nothing * 3), *(looked or nothing * 5))

@@ -44,7 +44,11 @@ class Samples(NamedTuple):
         """The expected and the observed number of counts."""
         shift = 0.0 if self.shift is None else self.shift
         # a camera's noise can make less than nothing of no light
-        return self.weighted(value) + shift, xp.maximum(self.weighted(self.data) + shift, 0)
+        return self.weighted(value) + shift, xp.maximum(self.electrons(), 0)
+
+    def electrons(self) -> Array:
+        """The observed number of counts, less than nothing where the data have that."""
+        return self.weighted(self.data) + (0.0 if self.shift is None else self.shift)
 
     def arrays(self) -> tuple[tuple[Array, ...], Array, Array]:
         """Coordinates, data and weights of the shapes and types that a guess sees."""

@@ -69,6 +69,11 @@ class LazySource:
 
         return lazy_layers(result, self)
 
+    def remarks(self, result: FitResult) -> list[str]:
+        # data that may be anywhere are not loaded for a remark
+        del result
+        return []
+
     def recipe(self) -> dict[str, Any]:
         return self.plan.recipe()
 

@@ -101,6 +101,11 @@ class LazySpotSource:
     def layers(self, result: FitResult) -> list[LayerTuple]:
         return spot_layers(result, self)
 
+    def remarks(self, result: FitResult) -> list[str]:
+        # data that may be anywhere are not loaded for a remark
+        del result
+        return []
+
     def recipe(self) -> dict[str, Any]:
         return self.plan.recipe()
 

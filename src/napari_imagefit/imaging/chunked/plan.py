@@ -242,7 +242,8 @@ class VoxelPlan(Plan):
         # a stack of one voxel goes through all checks, whatever the values of samples must be
         places = None if select is None else replace(select, noise_floor=None, saturation=None, min_signal=None)
         nothing = np.broadcast_to(np.zeros((), stack.dtype), one)
-        iter_fit_voxels(nothing, model, x=x, axis=axis, select=places, settings=split(settings, (), ())[0])
+        own = replace(split(settings, (), ())[0], requested=1)
+        iter_fit_voxels(nothing, model, x=x, axis=axis, select=places, settings=own)
         axis %= ndim
         plan = cls(
             model=model,

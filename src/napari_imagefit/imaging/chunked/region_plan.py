@@ -200,7 +200,9 @@ def _check_image(image: Sliceable, model: Model, coords: Sequence[ArrayLike] | N
     check_lengths(image)
     frames, plane = _apart(image, model) if len(image.shape) >= model.ndim else ((), tuple(image.shape))
     one = np.broadcast_to(np.zeros((), image.dtype), (*(min(n, 1) for n in frames), *plane))
-    iter_fit_image(one, model, coords=coords, settings=split(settings, (), ())[0])
+    # a piece of the whole, whatever the values of pixels must be
+    own = replace(split(settings, (), ())[0], requested=1)
+    iter_fit_image(one, model, coords=coords, settings=own)
 
 
 def _survey(mask: Any, n_frame_axes: int) -> tuple[NDArray[np.int64], bool]:

@@ -104,6 +104,14 @@ class Settings:
         """Data with the differences between a camera's pixels taken out."""
         return data if self.camera is None else self.camera.level(data)
 
+    def check_camera(self, data: NDArray[Any], samples: Iterable[NDArray[Any]]) -> None:
+        """Refuse data that cannot be a camera's, see `Camera.check`; `samples` are those of the data that are fitted.
+
+        A piece of a request may be filled with zeros as a whole: what it has is flagged fit by fit.
+        """
+        if self.camera is not None and not self.requested and not self.camera.may_have_made(data):
+            self.camera.check(samples)
+
     def noise(self, shape: tuple[int, ...]) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
         """Weights and shifts in the data's shape; see `Problem`."""
         if self.camera is not None:

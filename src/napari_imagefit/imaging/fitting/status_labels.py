@@ -31,14 +31,19 @@ class Remark(NamedTuple):
     words: str
 
 
-# The first of them that holds is shown. The last colour is from Tol's palette: Okabe and Ito's has no more.
+# The first of them that holds is shown. The last colours are from Tol's palettes: Okabe and Ito's has no more.
 REMARKS = (
+    Remark(Flag.SATURATED, 11, "#AA3377", "converged, but samples are at the limit of the camera or file (saturated)"),
     Remark(Flag.LARGE_CHI2, 7, "#F0E442", "converged, but the residuals are larger than the noise"),
     Remark(Flag.STRUCTURED_RESIDUAL, 8, "#0072B2", "converged, but the residuals have structure"),
     Remark(Flag.AT_LOWER | Flag.AT_UPPER, 9, "#009E73", "converged, with a parameter at a bound"),
     Remark(Flag.POORLY_DETERMINED, 10, "#882255", "converged, but the data hardly determine every parameter"),
+    Remark(Flag.UNEVEN_NOISE, 12, "#DDCC77", "converged, but the residuals are larger where the fitted values are"),
+    Remark(Flag.SMALL_CHI2, 13, "#332288", "converged, but the residuals are far smaller than the noise"),
 )
-# One fit in a thousand has a remark by chance, for each of two kinds of it: a part above which a map is worth a look.
+LABELS = frozenset(remark.label for remark in REMARKS)
+# One fit in a thousand has a remark by chance, for each of two kinds of it, and hardly one for others: a part above
+# which a map is worth a look.
 BY_CHANCE = 0.005
 
 
@@ -88,7 +93,7 @@ def reasons(result: FitResult, *, remarks: bool = True) -> list[Reason]:
     1 converged, but the residuals are larger than the noise
     """
     labels = reason_labels(result) if remarks else status_labels(result.status)
-    counts = np.bincount(labels.ravel(), minlength=REMARKS[-1].label + 1)
+    counts = np.bincount(labels.ravel(), minlength=max(LABELS) + 1)
     words = [(0, Status.NOT_FITTED.message, "transparent"), (CONVERGED_LABEL, "converged", "transparent")]
     words += [(label, status.message, colour) for status, (label, colour) in REASONS.items()]
     if remarks:
@@ -99,5 +104,5 @@ def reasons(result: FitResult, *, remarks: bool = True) -> list[Reason]:
 def worth_a_look(found: list[Reason]) -> bool:
     """Whether a fit failed, or more are suspicious than chance has it."""
     failed = sum(reason.fits for reason in found if reason.label in {label for label, _ in REASONS.values()})
-    suspicious = sum(reason.fits for reason in found if reason.label >= REMARKS[0].label)
+    suspicious = sum(reason.fits for reason in found if reason.label in LABELS)
     return failed > 0 or suspicious > BY_CHANCE * max(1, sum(reason.fits for reason in found if reason.label))

@@ -70,6 +70,10 @@ class ImageSource:
     def layers(self, result: FitResult) -> list[LayerTuple]:
         return image_layers(result, self)
 
+    def remarks(self, result: FitResult) -> list[str]:
+        del result
+        return []
+
     def recipe(self) -> dict[str, Any]:
         return {"verb": "fit_image", **self.wishes}
 
@@ -133,6 +137,7 @@ def iter_fit_regions(
     if settings.options.noise == "poisson" and shifts is None:
         for region in regions:
             check_noise("poisson", flat[region.frames[:, None], region.pixels], weights, shifts)
+    settings.check_camera(flat, (flat[region.frames[:, None], region.pixels] for region in regions))
     source = ImageSource(image, full, regions, labels, settings.options, settings.recipe())
     together = bool(settings.shared)
     jobs = iter_jobs(regions, flat, weights, shifts, full, fitted, wishes, settings.options, together=together)

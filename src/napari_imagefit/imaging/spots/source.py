@@ -131,5 +131,9 @@ class SpotSource:
     def layers(self, result: FitResult) -> list[LayerTuple]:
         return spot_layers(result, self)
 
+    def remarks(self, result: FitResult) -> list[str]:
+        del result
+        return []
+
     def recipe(self) -> dict[str, Any]:
         return {"verb": "fit_spots", "window": list(self.windows.size), **self.asked, **self.wishes}

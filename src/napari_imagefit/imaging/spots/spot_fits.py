@@ -93,6 +93,8 @@ def iter_fit_windows(
     if refuses_negative and (source.image < 0).any():
         for rows, is_cut in windows.portions():
             check_noise(noise, source.samples(rows, padded=is_cut), weights, shifts)
+    parts = (source.samples(rows, padded=is_cut) for rows, is_cut in windows.portions())
+    settings.check_camera(source.image, parts)
     moved = moved_to_windows(wishes, source)
     if source.groups is None:
         jobs = iter_jobs(source, fitted, moved, weights, shifts, together=bool(settings.shared))

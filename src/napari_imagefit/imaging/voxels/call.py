@@ -93,7 +93,9 @@ class VoxelCall:
             selected, strong = select.apply(data, x, axis)
             places = places[strong.ravel()[places]]
         # samples that count in no voxel are not there at all: nothing was left out of these fits
-        return cls(data, selected, axis, x[kept], kept, model, fitted, settings, ties, wishes, places, weights, shifts)
+        call = cls(data, selected, axis, x[kept], kept, model, fitted, settings, ties, wishes, places, weights, shifts)
+        settings.check_camera(selected, (call.curves(selected, part) for part in (places,)))
+        return call
 
     @property
     def grid(self) -> tuple[int, ...]:

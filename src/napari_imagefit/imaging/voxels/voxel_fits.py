@@ -22,6 +22,7 @@ from ..fitting.run import Run, Settings
 from ..fitting.selection import Selection
 from ..layer_data.maps import voxel_layers
 from .call import VoxelCall
+from .common_residual import MOST, find_common_residual
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +63,22 @@ class VoxelSource:
 
     def layers(self, result: FitResult) -> list[LayerTuple]:
         return voxel_layers(result, self)
+
+    def remarks(self, result: FitResult) -> list[str]:
+        if self.options.noise == "rician":
+            # of a weak signal the mean magnitude lies above what is fitted
+            return []
+        some = np.flatnonzero(result.converged)
+        if not some.size:
+            return []
+        some = some[:: -(-some.size // MOST)]
+        params = np.stack([result.solution[name].ravel()[some] for name in result.model.names])
+        along = np.moveaxis(self.stack, self.axis, 0).reshape(self.x.size, -1)[:, some]
+        used = (self.select or Selection()).usable(along, self.x)
+        fitted = predict(result.model, (self.x,), params, self.options)
+        with np.errstate(invalid="ignore"):
+            remark = find_common_residual(np.where(used, along - fitted, np.nan))
+        return [remark] if remark else []
 
     def recipe(self) -> dict[str, Any]:
         selected = {} if self.select is None else {"select": self.select.recipe()}
