@@ -9,6 +9,7 @@ import numpy as np
 from ..core.array_module import xp
 from ..core.options import Criterion
 from ..core.types import Array
+from ..sums.noise_and_loss import terms
 from ..sums.normal_equations import add_up
 from ..sums.samples import Samples
 
@@ -27,6 +28,7 @@ class Level(NamedTuple):
     norm: Array  # Σw²d²
     counts: Array  # Σ counts, for Poisson noise
     usual: Array  # median of w²d², for a robust loss
+    constant: Array  # the cost of the mean, or less
 
     @property
     def n_left_out(self) -> Array:
@@ -59,7 +61,13 @@ class Level(NamedTuple):
             # the largest may be an outlier
             usual = nanmedian(xp.moveaxis(xp.where(used, samples.weighted(samples.data) ** 2, xp.nan), axis, 0))
             usual = xp.where(xp.isnan(usual), 0, usual)
-        return cls(n_used, wanted, weight, mean, spread, norm, count, usual)
+        constant = 0.5 * spread
+        if callable(criterion.loss):
+            constant = xp.full_like(spread, xp.inf)  # of a fit by itself, which is not asked
+        elif criterion != Criterion():
+            flat = xp.broadcast_to(xp.expand_dims(mean, axis), data.shape)
+            (constant,) = add_up(xp.where(used, terms(criterion, flat, samples).cost, 0), axis=axis)
+        return cls(n_used, wanted, weight, mean, spread, norm, count, usual, constant)
 
     @classmethod
     def joined(cls, parts: list[Self]) -> Self:
@@ -68,10 +76,10 @@ class Level(NamedTuple):
         weight = each.weight.sum(axis=0)
         mean = (each.weight * each.mean).sum(axis=0) / np.where(weight > 0, weight, 1)
         spread = (each.spread + each.weight * (each.mean - mean) ** 2).sum(axis=0)
-        n_used, n_wanted, norm, counts = (
-            getattr(each, name).sum(axis=0) for name in ("n_used", "n_wanted", "norm", "counts")
+        n_used, n_wanted, norm, counts, constant = (
+            getattr(each, name).sum(axis=0) for name in ("n_used", "n_wanted", "norm", "counts", "constant")
         )
-        return cls(n_used, n_wanted, weight, mean, spread, norm, counts, each.usual.mean(axis=0))
+        return cls(n_used, n_wanted, weight, mean, spread, norm, counts, each.usual.mean(axis=0), constant)
 
     def rounding(self, criterion: Criterion, eps: float) -> Array:
         """A cost that is nothing but the rounding of the data, ``(B,)``; for counts one that means nothing."""

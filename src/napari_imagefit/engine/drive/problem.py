@@ -59,6 +59,8 @@ class Problem:
     held : frozenset of str
         The parameters that were fixed for all fits. Those whose bounds, one pair for each fit, happen to coincide are
         not among them: what a program computes depends on what was said, never on the other fits.
+    search : bool
+        Whether starts that are guessed are the best of several candidates; see `candidates`.
     requested : int
         How many fits the request has of which these are a piece; 0 if they are all. It decides how they are computed.
     """
@@ -81,6 +83,7 @@ class Problem:
     pad_to: int = 0
     plane: tuple[int, ...] | None = None
     held: frozenset[str] = frozenset()
+    search: bool = False
     requested: int = 0
 
     @classmethod
@@ -104,6 +107,7 @@ class Problem:
         alone: bool = False,
         pad_to: int = 0,
         plane: tuple[int, ...] | None = None,
+        search: bool = False,
     ) -> Self:
         """Check everything that can be wrong, and fill in what was not said.
 
@@ -163,6 +167,7 @@ class Problem:
             pad_to=pad_to,
             plane=plane,
             held=_held(model, bounds or {}, fixed or {}),
+            search=search,
         )
         if not problem.free or (lower == upper).all():
             raise FitInputError(f"all parameters of {model.name!r} are fixed; leave at least one free")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -32,6 +33,7 @@ from ..solver.trust_region import RUNNING, State, Task, Trial
 from ..sums.residual_sums import Residuals
 from ..sums.samples import Samples
 from .collect import store
+from .improvement import costs_more_than_constant
 from .level import Level
 from .loading import columns_of, fill, lengths_of, samples_of
 from .problem import Problem
@@ -350,16 +352,17 @@ class _Work:
                 singular = answer(self.algebra, self.options.criterion, task, there, residual, used, matrix)
                 for whole, part in zip(answered, singular, strict=True):
                     whole[..., some] = part
-            store(
-                self.problem,
-                _run_of(block.positions),
-                self.fits,
-                block.start[:, :count],
-                known,
-                level,
-                answered,
-                residuals,
-            )
+            positions = _run_of(block.positions)
+            costs = partial(self._costs, programs, samples)
+            cost = np.asarray(known.here.cost)
+            worthless = costs_more_than_constant(self.problem, positions, ends[:, :count], cost, level, costs)
+            start = block.start[:, :count]
+            store(self.problem, positions, self.fits, start, known, level, answered, residuals, worthless)
+
+    def _costs(self, programs: Programs, samples: Samples, params: NDArray[Any]) -> NDArray[Any]:
+        """What the fits of a block cost elsewhere; what fills it up is like its last one."""
+        found = programs.call("sums", samples, tuple(_filled(params, programs.width).astype(self.dtype)))
+        return np.asarray(found[0], np.float64)[: params.shape[1]]
 
 
 def _run_of(positions: NDArray[np.intp]) -> Positions:

@@ -12,10 +12,11 @@ from numpy.typing import ArrayLike
 
 from ..core.errors import FitInputError
 from ..core.types import Array as Array
-from ..core.types import Function, Guess
+from ..core.types import Function, Guess, GuessWithin
 
 if TYPE_CHECKING:
     from .bound_model import BoundModel
+    from .roles import Roles
 
 
 PACKAGE = __name__.partition(".")[0]
@@ -128,6 +129,10 @@ class Model:
     value: Hashable = field(init=False, default=None)
     # whether functions of one coordinate are worth a table of their values; see `on_open_grids`
     open_grids: bool = field(init=False, default=False)
+    # what is known of its parameters' roles; None: their units and names tell
+    roles: Roles | None = field(init=False, default=None)
+    # a guess that knows what the call says of its parameters
+    guess_within: GuessWithin | None = field(init=False, default=None)
     # models of other people's code that it is made of
     foreign: tuple[Model, ...] = field(init=False, default=())
 
@@ -166,6 +171,12 @@ class Model:
         object.__setattr__(self, "value", value)
         object.__setattr__(self, "foreign", foreign)
         object.__setattr__(self, "reassociate", self.reassociate and all(part.reassociate for part in parts))
+        return self
+
+    def knowing(self, guess: GuessWithin, roles: Roles | None = None) -> Self:
+        """The model itself, with a guess that knows what a call says, and perhaps its parameters' roles."""
+        object.__setattr__(self, "guess_within", guess)
+        object.__setattr__(self, "roles", roles)
         return self
 
     def on_open_grids(self) -> Self:
