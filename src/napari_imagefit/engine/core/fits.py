@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 from .status import Flag, Status
 from .types import Positions
 
+# Costs that differ by less, relative to themselves or to what there was to explain, are the same.
+RELATIVE = 1e-6
+OF_THE_SPREAD = 1e-12
 # What has one row for each parameter; all else has its fits along the first axis.
 BY_PARAMETER = ("params", "solution", "start", "at_bound")
 
@@ -85,3 +89,28 @@ class Fits:
         """Some of the answers."""
         parts = {e.name: getattr(self, e.name) for e in fields(self)}
         return Fits(**{n: v[:, where] if n in BY_PARAMETER else v[where] for n, v in parts.items()})
+
+
+class Ends(Protocol):
+    """Where fits have ended, as results have it."""
+
+    @property
+    def status(self) -> NDArray[np.int8]: ...
+    @property
+    def cost(self) -> NDArray[np.float64]: ...
+    @property
+    def spread(self) -> NDArray[np.float64]: ...
+
+
+def is_better(new: Ends, cost: NDArray[np.float64], converged: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Where new answers are better than those that had these costs, NaN for none, and may have converged.
+
+    An answer that has converged gives way only to one with a smaller cost that has converged too. Where the old one has
+    not, the new one counts if its cost is no larger, or the old one has none.
+    """
+    margin = OF_THE_SPREAD * np.nan_to_num(new.spread)
+    smaller = new.cost < cost * (1 - RELATIVE) - margin
+    no_larger = new.cost <= cost * (1 + RELATIVE) + margin
+    arrived = new.status > 0
+    better = np.where(converged, arrived & smaller, np.where(arrived, no_larger, smaller) | np.isnan(cost))
+    return np.asarray(np.isfinite(new.cost) & (new.status != Status.STOPPED) & better, dtype=bool)

@@ -35,6 +35,7 @@ class Status(IntEnum):
     NON_FINITE_MODEL = -3, "no answer: the model is not finite at the start values, or next to where the fit got"
     SINGULAR = -4, "singular: the data do not determine every parameter"
     STOPPED = -5, "stopped by the user before it converged"
+    NO_IMPROVEMENT = -7, "no answer: it ended above its start, or above a constant that the model contains"
 
     @property
     def converged(self) -> bool:

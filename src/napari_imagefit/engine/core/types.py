@@ -12,6 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 Array = Any
 Function = Callable[..., Array]
 Guess = Callable[[tuple[Array, ...], Array, Array], Array]
+# the same with starts, NaN where there are none, and bounds, ``(n_params, n_fits)`` each
+GuessWithin = Callable[[tuple[Array, ...], Array, Array, Array, Array, Array], Array]
 
 Floats = NDArray[np.float64]
 Booleans = NDArray[np.bool_]

@@ -40,6 +40,7 @@ def store(
     level: Level,
     ends: Answer,
     residuals: Residuals,
+    worthless: NDArray[np.bool_] | None = None,
 ) -> None:
     """Copy the results of some fits to their place; parameters without one stay NaN.
 
@@ -49,6 +50,8 @@ def store(
         The starts.
     state : State
         Of NumPy arrays ``(B,)``.
+    worthless : array, ``(B,)``, optional
+        Which ended above a constant that the model contains.
     """
     n_free = fits.n_free[part]
     count = n_free.size
@@ -80,6 +83,9 @@ def store(
     vague |= lost & (not problem.alone)
     ended = status.copy()
     status[(status > 0) & vague] = Status.SINGULAR
+    if worthless is not None:
+        status[(status >= 0) & worthless] = Status.NO_IMPROVEMENT
+        solved &= status != Status.NO_IMPROVEMENT
     answered = solved & (status != Status.SINGULAR)
 
     start = params.astype(np.float64)
@@ -91,7 +97,7 @@ def store(
     known = answered & ~undetermined[:, None] & ~undetermined[None]
     covariance[:, free[:, None], free] = np.moveaxis(np.where(known, ends.covariance, np.nan), -1, 0)
     at_bound = np.zeros(start.shape, np.int8)
-    at_bound[free] = at_upper.astype(np.int8) - at_lower
+    at_bound[free] = np.where(solved, at_upper.astype(np.int8) - at_lower, 0)
     n_used = np.asarray(level.n_used).astype(np.int64)
     n_left_out = np.asarray(level.n_left_out).astype(np.int64)
     flags = np.where(n_left_out > 0, np.uint16(Flag.MASKED_SAMPLES), np.uint16(0))

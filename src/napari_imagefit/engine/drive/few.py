@@ -19,7 +19,7 @@ from ..core.fits import Fits
 from ..core.programs import wait_for
 from ..core.progress import Progress
 from ..core.trees import Tree, tree_map
-from ..core.types import Floats
+from ..core.types import Floats, Positions
 from ..linalg.algebra import NumberAlgebra, NumpyAlgebra, as_arrays, as_numbers
 from ..linalg.normal_matrix import Dense
 from ..models.starts import prepare_guess
@@ -27,9 +27,11 @@ from ..solver.covariance import answer
 from ..solver.flat_cost import unless_flat
 from ..solver.trust_region import RUNNING, Expansion, State, Task, Trial, begin, judge, propose, stay
 from ..sums.samples import ALONE, Samples
+from .candidates import Seen, best_start, other_start
 from .coarse_problem import coarsen
 from .collect import store
 from .evaluators import Evaluator, evaluator_of, is_large
+from .improvement import costs_more_than_constant
 from .level import Level
 from .loading import columns_of, rounded_to
 from .problem import Problem
@@ -91,21 +93,25 @@ def _from_fewer(
 
 def single(problem: Problem, position: int) -> Problem:
     """One fit of a problem."""
-    own = slice(position, position + 1)
+    return some_of(problem, slice(position, position + 1))
 
-    def column(array: Table | None) -> Any:
-        return None if array is None else columns_of(array, own)
+
+def some_of(problem: Problem, positions: Positions) -> Problem:
+    """Some of the fits of a problem."""
+
+    def columns(array: Table | None) -> Any:
+        return None if array is None else columns_of(array, positions)
 
     return replace(
         problem,
-        coords=tuple(c if c.ndim == 1 else c[:, position] for c in problem.coords),
-        data=problem.data[:, own],
-        weights=column(problem.weights),
-        shift=column(problem.shift),
-        start=column(problem.start),
-        lower=column(problem.lower),
-        upper=column(problem.upper),
-        lengths=None if problem.lengths is None else problem.lengths[own],
+        coords=tuple(c if c.ndim == 1 else c[:, positions] for c in problem.coords),
+        data=problem.data[:, positions],
+        weights=columns(problem.weights),
+        shift=columns(problem.shift),
+        start=columns(problem.start),
+        lower=columns(problem.lower),
+        upper=columns(problem.upper),
+        lengths=None if problem.lengths is None else problem.lengths[positions],
     )
 
 
@@ -141,13 +147,26 @@ class Run:
             found = _doubled(found)
         return found
 
-    def find_starts(self) -> Floats:
-        """Starts ``(n_params, B)``."""
+    def find_starts(self, other_than: Floats | None = None) -> Floats:
+        """Starts ``(n_params, B)``; with `other_than` the best that are not much the same, NaN where there is none."""
         if not np.isnan(self.given).any():
             return self.given
         with np.errstate(all="ignore"):
-            found = find_starts(self.problem.model, self.options, *self._seen_by_guess())
+            seen = Seen(*self._seen_by_guess())
+            if other_than is not None:
+                used = np.broadcast_to(other_than, seen.given.shape)
+                found = other_start(self.problem, seen, self._sums_of_seen, used)
+            elif self.problem.search:
+                found = best_start(self.problem, seen, self._sums_of_seen)
+            else:
+                found = find_starts(self.problem.model, self.options, *seen)
         return rounded_to(np.array(found[:, : self.count], np.float64), self.options.dtype)
+
+    def _sums_of_seen(self, params: Floats, some: NDArray[np.intp]) -> Floats:
+        """The sums of some of the fits that the guess sees; one may be there twice."""
+        _, first, place = np.unique(some % self.count, return_index=True, return_inverse=True)
+        found = self.evaluator.sums(rounded_to(params[:, first], self.options.dtype), some[first] % self.count)
+        return found[:, place]
 
     def task(self) -> Task:
         """What does not change from step to step."""
@@ -237,7 +256,11 @@ class Run:
             if problem.model.has_edge:
                 cost_at = partial(self._cost_at, ends)
                 found = unless_flat(found, self.options.criterion, state, evaluator.level.n_used, cost_at)
-            store(problem, self.positions, fits, start, state, evaluator.level, found, residuals)
+            cost = np.asarray(state.here.cost)
+            worthless = costs_more_than_constant(
+                problem, self.positions, ends, cost, evaluator.level, lambda params: evaluator.sums(params)[0]
+            )
+            store(problem, self.positions, fits, start, state, evaluator.level, found, residuals, worthless)
         fits.n_iterations[self.positions] += steps_before
 
     def _cost_at(self, ends: Floats, x: Floats) -> Floats:

@@ -9,6 +9,7 @@ import numpy as np
 from ..core.array_module import xp
 from ..core.options import Criterion
 from ..core.types import Array
+from ..sums.noise_and_loss import terms
 from ..sums.normal_equations import add_up
 from ..sums.samples import Samples
 
@@ -28,6 +29,7 @@ class Level(NamedTuple):
     counts: Array  # Σ counts, for Poisson noise
     usual: Array  # median of w²d², for a robust loss
     scatter: Array  # median of w²(d − median)², for a robust loss
+    constant: Array  # the cost of the mean, or less
 
     @property
     def n_left_out(self) -> Array:
@@ -61,7 +63,13 @@ class Level(NamedTuple):
             usual = _usual(samples, used, samples.data, axis)
             middle = nanmedian(xp.moveaxis(xp.where(used, samples.data, xp.nan), axis, 0))
             scatter = _usual(samples, used, samples.data - xp.expand_dims(middle, axis), axis)
-        return cls(n_used, wanted, weight, mean, spread, norm, count, usual, scatter)
+        constant = 0.5 * spread
+        if callable(criterion.loss):
+            constant = xp.full_like(spread, xp.inf)  # of a fit by itself, which is not asked
+        elif criterion != Criterion():
+            flat = xp.broadcast_to(xp.expand_dims(mean, axis), data.shape)
+            (constant,) = add_up(xp.where(used, terms(criterion, flat, samples).cost, 0), axis=axis)
+        return cls(n_used, wanted, weight, mean, spread, norm, count, usual, scatter, constant)
 
     @classmethod
     def joined(cls, parts: list[Self]) -> Self:
@@ -70,11 +78,11 @@ class Level(NamedTuple):
         weight = each.weight.sum(axis=0)
         mean = (each.weight * each.mean).sum(axis=0) / np.where(weight > 0, weight, 1)
         spread = (each.spread + each.weight * (each.mean - mean) ** 2).sum(axis=0)
-        n_used, n_wanted, norm, counts = (
-            getattr(each, name).sum(axis=0) for name in ("n_used", "n_wanted", "norm", "counts")
+        n_used, n_wanted, norm, counts, constant = (
+            getattr(each, name).sum(axis=0) for name in ("n_used", "n_wanted", "norm", "counts", "constant")
         )
         usual, scatter = each.usual.mean(axis=0), each.scatter.mean(axis=0)
-        return cls(n_used, n_wanted, weight, mean, spread, norm, counts, usual, scatter)
+        return cls(n_used, n_wanted, weight, mean, spread, norm, counts, usual, scatter, constant)
 
     def rounding(self, criterion: Criterion, eps: float) -> Array:
         """A cost that is nothing but the rounding of the data, ``(B,)``; for counts one that means nothing."""

@@ -63,6 +63,8 @@ class Problem:
         not among them: what a program computes depends on what was said, never on the other fits.
     asked : array or None, ``(n_params, 1)`` or ``(n_params, n_fits)``
         The starts that the caller gave, NaN where there is none: of equal answers the nearest to them is told.
+    search : bool
+        Whether starts that are guessed are the best of several candidates; see `candidates`.
     requested : int
         How many fits the request has of which these are a piece; 0 if they are all. It decides how they are computed.
     """
@@ -86,6 +88,7 @@ class Problem:
     plane: tuple[int, ...] | None = None
     held: frozenset[str] = frozenset()
     asked: NDArray[np.float64] | None = None
+    search: bool = False
     requested: int = 0
 
     @classmethod
@@ -109,6 +112,7 @@ class Problem:
         alone: bool = False,
         pad_to: int = 0,
         plane: tuple[int, ...] | None = None,
+        search: bool = False,
     ) -> Self:
         """Check everything that can be wrong, and fill in what was not said.
 
@@ -169,6 +173,7 @@ class Problem:
             plane=plane,
             held=_held(model, bounds or {}, fixed or {}),
             asked=start,
+            search=search,
         )
         if not problem.free or (lower == upper).all():
             raise FitInputError(f"all parameters of {model.name!r} are fixed; leave at least one free")

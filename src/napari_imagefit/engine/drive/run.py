@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..core.device import find_device
 from ..core.error_state import unheeded
-from ..core.fits import Fits
+from ..core.fits import Fits, is_better
 from ..core.progress import Progress
 from ..core.status import Status
 from ..linalg import batched_ldl
 from ..models.numpy_model import NumpyModel
 from ..sums.samples import ALONE
+from .coarse_problem import coarsen
 from .evaluators import is_large
-from .few import Run, fit_in_threads, fit_together
+from .few import Run, fit_in_threads, fit_together, single, some_of
 from .problem import Problem
 
 # Fits of a request from which on they are worked on by a compiled step: fewer are done before it is compiled.
@@ -47,7 +49,10 @@ def iter_fit(problem: Problem, should_stop: Callable[[], bool] | None = None) ->
     FitEngineError
         If JAX fails, for lack of memory for instance.
     """
-    fits = yield from _fit_all(problem, should_stop or (lambda: False))
+    stop = should_stop or (lambda: False)
+    fits = yield from _fit_all(problem, stop)
+    if problem.search and np.isnan(problem.start).any() and not stop():
+        yield from _fit_again(problem, fits, stop)
     problem.settle(fits)
     return fits
 
@@ -76,6 +81,41 @@ def _fit_all(problem: Problem, stop: Callable[[], bool]) -> Generator[Progress, 
             break
         yield Progress(positions.stop, problem.n_fits)
     return fits
+
+
+def _fit_again(problem: Problem, fits: Fits, stop: Callable[[], bool]) -> Generator[Progress, None, None]:
+    """Fit those that came to no answer or to a bound from another of their candidates, and keep the better end."""
+    lost = np.isin(fits.status, (Status.NON_FINITE_MODEL, Status.SINGULAR, Status.NO_IMPROVEMENT))
+    places = np.flatnonzero(lost | (fits.at_bound != 0).any(axis=0))
+    if not places.size:
+        return
+    some = replace(some_of(problem, places), requested=max(problem.requested, problem.n_fits))
+    starts = _other_starts(some, fits.start[:, places])
+    known = np.isfinite(starts).all(axis=0)
+    places = places[known]
+    if not places.size:
+        return
+    steps = _fit_all(replace(some_of(some, np.flatnonzero(known)), start=starts[:, known]), stop)
+    while True:
+        try:
+            progress = next(steps)
+        except StopIteration as end:
+            found: Fits = end.value
+            break
+        yield Progress(problem.n_fits, problem.n_fits, progress.compiling)
+    found.n_iterations[:] += fits.n_iterations[places]
+    better = is_better(found, fits.cost[places], fits.status[places] > 0)
+    fits.put(places[better], found.at(better))
+
+
+def _other_starts(problem: Problem, used: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The best candidates ``(n_params, n_fits)`` that are not much the same as the starts that were used."""
+    starts = np.empty(used.shape)
+    for part in chunks(problem):
+        some = coarsen(single(problem, part.start)) if is_large(problem) else some_of(problem, part)
+        run = Run(some, slice(0, some.n_fits))
+        starts[:, part] = run.find_starts(other_than=used[:, part])
+    return starts
 
 
 def needs_jax(problem: Problem) -> bool:

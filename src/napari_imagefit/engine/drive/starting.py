@@ -30,10 +30,23 @@ def find_starts(
         With the samples along the first axis.
     start, lower, upper : arrays, ``(n_params, B)``
     """
-    robust = options.criterion.is_robust
     if is_numpy(start) and not np.isnan(start).any():
         return start
-    found = guess_starts(model, samples.coords, *filled(samples, robust))
+    found = guess_starts(model, samples.coords, *filled(samples, options.criterion.is_robust), (start, lower, upper))
+    return fitting(model, options, samples, level, found, start, lower, upper)
+
+
+def fitting(
+    model: Model,
+    options: Options,
+    samples: Samples,
+    level: Level,
+    found: Array,
+    start: Array,
+    lower: Array,
+    upper: Array,
+) -> Array:
+    """What is guessed as a start ``(n_params, B)``: what is given in its place, the rest where a fit can begin."""
     found = start_in_branch(model.turns, model.names, found, start, lower, upper)
     found = xp.where(xp.isnan(start), moved_inside(found, lower, upper), start)
     if options.noise == "poisson":

@@ -34,6 +34,7 @@ from ..solver.trust_region import RUNNING, State, Task, Trial
 from ..sums.residual_sums import Residuals
 from ..sums.samples import Samples
 from .collect import store
+from .improvement import costs_more_than_constant
 from .level import Level
 from .loading import columns_of, fill, lengths_of, samples_of
 from .problem import Problem
@@ -356,16 +357,17 @@ class _Work:
             if self.problem.model.has_edge:
                 cost_at = partial(self._cost_at, programs, samples, ends)
                 answered = unless_flat(answered, self.options.criterion, known, level.n_used, cost_at)
-            store(
-                self.problem,
-                _run_of(block.positions),
-                self.fits,
-                block.start[:, :count],
-                known,
-                level,
-                answered,
-                residuals,
-            )
+            positions = _run_of(block.positions)
+            costs = partial(self._costs, programs, samples)
+            cost = np.asarray(known.here.cost)
+            worthless = costs_more_than_constant(self.problem, positions, ends[:, :count], cost, level, costs)
+            start = block.start[:, :count]
+            store(self.problem, positions, self.fits, start, known, level, answered, residuals, worthless)
+
+    def _costs(self, programs: Programs, samples: Samples, params: NDArray[Any]) -> NDArray[Any]:
+        """What the fits of a block cost elsewhere; what fills it up is like its last one."""
+        found = programs.call("sums", samples, tuple(_filled(params, programs.width).astype(self.dtype)))
+        return np.asarray(found[0], np.float64)[: params.shape[1]]
 
     def _cost_at(self, programs: Programs, samples: Samples, ends: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
         """The cost ``(B,)`` with other free parameters."""

@@ -207,7 +207,7 @@ class Programs:
         return (self._row(double=False),) * len(self.model.names)
 
     def _level(self) -> Program:
-        """From samples ``(B, m)``, and how many of each are not padding, to their level, ``(8, B)``."""
+        """From samples ``(B, m)``, and how many of each are not padding, to their level, ``(9, B)``."""
         criterion, options = self.options.criterion, self.options
 
         def function(samples: Samples, lengths: Array) -> Array:
@@ -216,7 +216,7 @@ class Programs:
 
         shapes = (self._samples(self._across), self._row(double=False))
         own = jax.tree.structure(shapes), tuple((s.shape, s.dtype) for s in jax.tree.leaves(shapes))
-        key = ("wide", "level", criterion.noise, criterion.is_robust, options.dtype, options.device, own)
+        key = ("wide", "level", criterion.noise, str(criterion.loss), options.dtype, options.device, own)
         return Program(key, function, shapes, options, "reassociated", lasts=True)
 
     def _of_model(self, what: str, options: Options, function: Any, shapes: tuple[Any, ...]) -> Program:

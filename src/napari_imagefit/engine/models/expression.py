@@ -124,9 +124,9 @@ def from_expression(
         return jnp.broadcast_to(values, shape)
 
     starts = _starts(parameters, init or {})
-    guess = generic_guess(function, tree, axes, parameters, starts)
+    guess, within, roles = generic_guess(function, tree, axes, parameters, starts)
     model = Model(name or text, function, parameters, len(axes), guess, formula=text)
-    return model.made_of(("expression", text, axes, tuple(parameters), repr(starts)))
+    return model.knowing(within, roles).made_of(("expression", text, axes, tuple(parameters), repr(starts)))
 
 
 def term(text: str) -> tuple[tuple[str, ...], Callable[[Values], Array]]:

@@ -12,11 +12,12 @@ from numpy.typing import ArrayLike
 
 from ..core.errors import FitInputError
 from ..core.types import Array as Array
-from ..core.types import Function, Guess
+from ..core.types import Function, Guess, GuessWithin
 from .turns import Turn
 
 if TYPE_CHECKING:
     from .bound_model import BoundModel
+    from .roles import Roles
 
 
 PACKAGE = __name__.partition(".")[0]
@@ -135,6 +136,10 @@ class Model:
     optional: tuple[tuple[str, ...], ...] = field(init=False, default=())
     # whether it bends so sharply that derivatives do not tell what is around an end
     has_edge: bool = field(init=False, default=False)
+    # what is known of its parameters' roles; None: their units and names tell
+    roles: Roles | None = field(init=False, default=None)
+    # a guess that knows what the call says of its parameters
+    guess_within: GuessWithin | None = field(init=False, default=None)
     # models of other people's code that it is made of
     foreign: tuple[Model, ...] = field(init=False, default=())
 
@@ -173,6 +178,12 @@ class Model:
         object.__setattr__(self, "value", value)
         object.__setattr__(self, "foreign", foreign)
         object.__setattr__(self, "reassociate", self.reassociate and all(part.reassociate for part in parts))
+        return self
+
+    def knowing(self, guess: GuessWithin, roles: Roles | None = None) -> Self:
+        """The model itself, with a guess that knows what a call says, and perhaps its parameters' roles."""
+        object.__setattr__(self, "guess_within", guess)
+        object.__setattr__(self, "roles", roles)
         return self
 
     def on_open_grids(self) -> Self:

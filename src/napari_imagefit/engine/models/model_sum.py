@@ -20,7 +20,8 @@ from ..core.options import Options
 from .evaluation import evaluate
 from .model import Array, Model, Parameter
 from .prediction import values_of
-from .starts import guess_starts, moved_inside
+from .roles import Roles, is_constant, roles_of
+from .starts import guess_starts, moved_inside, unaware, unsaid
 from .turns import renamed
 
 CONSTANTS = ("offset", "intercept")
@@ -32,10 +33,11 @@ class SumModel(Model):
 
     # not an argument: a sum that is changed with dataclasses.replace counts as one piece from then on
     parts: tuple[Model, ...] = field(init=False, default=())
+    layout: tuple[Part, ...] = field(init=False, default=())
 
 
 @dataclass(frozen=True)
-class _Part:
+class Part:
     """A model of a sum, and for each of its parameters the place in the sum's: None where it is held at 0."""
 
     model: Model
@@ -49,6 +51,18 @@ class _Part:
         """What this part's parameters are called in the sum."""
         own = zip(self.model.names, self.places, strict=True)
         return {name: names[place] for name, place in own if place is not None}
+
+    def said(self, said: Sequence[Array], data: Array) -> tuple[Array, Array, Array]:
+        """What is said of this part's parameters, of what is said of the sum's: starts and bounds."""
+
+        def row(whole: Array, alone: Array, i: int, place: int | None) -> Array:
+            return alone[i] if place is None else whole[place]
+
+        start, lower, upper = (
+            xp.stack([row(whole, alone, i, place) for i, place in enumerate(self.places)])
+            for whole, alone in zip(said, unsaid(self.model.parameters, data), strict=True)
+        )
+        return start, lower, upper
 
 
 def add(first: Model, second: Model) -> SumModel:
@@ -98,36 +112,33 @@ def add(first: Model, second: Model) -> SumModel:
                     rows[place] = row
         return xp.stack([xp.broadcast_to(row, coords[0].shape) for row in rows])
 
-    def guess(coords: tuple[Array, ...], data: Array, weights: Array) -> Array:
-        return _guess(parts, len(parameters), coords, data, weights)
+    def guess(coords: tuple[Array, ...], data: Array, weights: Array, *said: Array) -> Array:
+        return _guess(parts, coords, data, weights, said)
 
     model = SumModel(
         " + ".join(m.name for m in models),
         function,
         parameters,
         first.ndim,
-        guess,
+        unaware(guess, parameters),
         formula=_formula(parts, [p.name for p in parameters]),
         reference="; ".join(dict.fromkeys(m.reference for m in models if m.reference)),
         jacobian=jacobian if all(m.jacobian is not None for m in models) else None,
     )
     object.__setattr__(model, "parts", models)
+    object.__setattr__(model, "layout", tuple(parts))
     called = [(part.model, part.names([parameter.name for parameter in parameters])) for part in parts]
     model.with_edge(any(one.has_edge for one in models))
     model.may_lack(*(tuple(own[name] for name in lost) for one, own in called for lost in one.optional))
     model.turning(*(turn for one, own in called for turn in renamed(one.turns, own)))
-    return model.made_of(("sum", tuple(m.key for m in models)), *models)
+    return model.knowing(guess, _roles(parts)).made_of(("sum", tuple(m.key for m in models)), *models)
 
 
 def _pieces(model: Model) -> tuple[Model, ...]:
     return model.parts if isinstance(model, SumModel) and model.parts else (model,)
 
 
-def _is_constant(parameter: Parameter) -> bool:
-    return parameter.name in CONSTANTS and parameter.unit in ("", "data")
-
-
-def _lay_out(models: Sequence[Model]) -> tuple[list[Parameter], list[_Part]]:
+def _lay_out(models: Sequence[Model]) -> tuple[list[Parameter], list[Part]]:
     """The parameters of the sum, and where each part finds its own."""
     kept: list[tuple[int, Parameter]] = []
     parts = []
@@ -135,13 +146,13 @@ def _lay_out(models: Sequence[Model]) -> tuple[list[Parameter], list[_Part]]:
     for number, model in enumerate(models, 1):
         places: list[int | None] = []
         for parameter in model.parameters:
-            if _is_constant(parameter) and has_constant:
+            if is_constant(parameter) and has_constant:
                 places.append(None)
                 continue
-            has_constant |= _is_constant(parameter)
+            has_constant |= is_constant(parameter)
             places.append(len(kept))
             kept.append((number, parameter))
-        parts.append(_Part(model, tuple(places)))
+        parts.append(Part(model, tuple(places)))
 
     count = Counter(parameter.name for _, parameter in kept)
     taken = set(count)
@@ -157,21 +168,45 @@ def _lay_out(models: Sequence[Model]) -> tuple[list[Parameter], list[_Part]]:
     return named, parts
 
 
-def _guess(parts: Sequence[_Part], n_params: int, coords: tuple[Array, ...], data: Array, weights: Array) -> Array:
-    rows: list[Array] = [0.0 * data[0]] * n_params
+def _roles(parts: Sequence[Part]) -> Roles:
+    """Those of the parts, at their places."""
+    linear: list[int] = []
+    constants: list[int] = []
+    positions: list[tuple[int, int]] = []
+    scales: list[int] = []
+    turned: list[tuple[int, int, int]] = []
+    for part in parts:
+        own, places = roles_of(part.model), part.places
+        linear += [place for i in own.linear if (place := places[i]) is not None]
+        positions += [(place, axis) for i, axis in own.positions if (place := places[i]) is not None]
+        if own.constant is not None and (place := places[own.constant]) is not None:
+            constants.append(place)
+        scales += [place for i in own.scales if (place := places[i]) is not None]
+        for three in own.turned:
+            theta, one, other = (places[i] for i in three)
+            if theta is not None and one is not None and other is not None:
+                turned.append((theta, one, other))
+    return Roles(tuple(linear), constants[0] if constants else None, tuple(positions), tuple(scales), tuple(turned))
+
+
+def _guess(
+    parts: Sequence[Part], coords: tuple[Array, ...], data: Array, weights: Array, said: Sequence[Array]
+) -> Array:
+    rows: list[Array] = [0.0 * data[0]] * len(said[0])
     constant = None
     left = data
     for part in parts:
         model = part.model
-        lower, upper = (bound[:, None].astype(data.dtype) for bound in (model.lower, model.upper))
-        found = moved_inside(guess_starts(model, coords, left, weights), lower, upper)
+        own = part.said(said, data)
+        found = guess_starts(model, coords, left, weights, own)
+        found = xp.where(xp.isnan(own[0]), moved_inside(found, *own[1:]), own[0])
         left = xp.where(weights > 0, left - evaluated(model, coords, found), 0)
         for parameter, place, row in zip(model.parameters, part.places, found, strict=True):
             if place is None and constant is not None:
                 rows[constant] = rows[constant] + row  # the constant that is left out goes to the one that is kept
             elif place is not None:
                 rows[place] = row
-                constant = place if _is_constant(parameter) else constant
+                constant = place if is_constant(parameter) else constant
     return xp.stack(rows)
 
 
@@ -183,7 +218,7 @@ def evaluated(model: Model, coords: tuple[Array, ...], params: Array) -> Array:
     return values_of(model, coords, params, Options(dtype="float32" if single else "float64", device="cpu"))
 
 
-def _formula(parts: Sequence[_Part], names: Sequence[str]) -> str:
+def _formula(parts: Sequence[Part], names: Sequence[str]) -> str:
     """The parts' formulas under the names that their parameters have in the sum; definitions go to the end."""
     terms, definitions = [], []
     for part in parts:

@@ -7,7 +7,9 @@ thread of XLA's pool when several programs run at once.
 from __future__ import annotations
 
 import weakref
+from collections.abc import Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,8 +19,8 @@ from ..core.array_module import is_numpy, xp
 from ..core.device import computing, in_precision
 from ..core.options import Options
 from ..core.programs import Arithmetic, obtain, request
-from ..core.types import Array
-from .model import Model
+from ..core.types import Array, Guess, GuessWithin
+from .model import Model, Parameter
 
 if TYPE_CHECKING:
     import jax
@@ -45,21 +47,47 @@ def is_traceable(model: Model) -> bool:
     return _traceable[model]
 
 
-def guess_starts(model: Model, coords: tuple[Array, ...], data: Array, weights: Array) -> Array:
+def unsaid(parameters: Sequence[Parameter], data: Array) -> tuple[Array, Array, Array]:
+    """What a call says that says nothing: no starts, and the model's own bounds, ``(n_params, B)`` each."""
+    table = np.array([(np.nan, p.lower, p.upper) for p in parameters]).T
+    start, lower, upper = xp.broadcast_to(table[:, :, None].astype(data.dtype), (3, len(parameters), data.shape[1]))
+    return start, lower, upper
+
+
+def unaware(within: GuessWithin, parameters: Sequence[Parameter]) -> Guess:
+    """A guess that asks another one as if nothing was said."""
+
+    def guess(coords: tuple[Array, ...], data: Array, weights: Array) -> Array:
+        return within(coords, data, weights, *unsaid(parameters, data))
+
+    return guess
+
+
+def guess_starts(
+    model: Model,
+    coords: tuple[Array, ...],
+    data: Array,
+    weights: Array,
+    said: tuple[Array, Array, Array] | None = None,
+) -> Array:
     """Return ``model.guess(coords, data, weights)``, of the data's type.
 
-    Data and weights are ``(m, B)``, both 0 where a sample does not count; coordinates ``(m, 1)`` or ``(m, B)``.
+    Data and weights are ``(m, B)``, both 0 where a sample does not count; coordinates ``(m, 1)`` or ``(m, B)``. What is
+    said are starts, NaN where there are none, and bounds, ``(n_params, B)`` each: some models hold them in their guess.
 
     Returns
     -------
     array, ``(n_params, B)``
     """
     shape = len(model.names), data.shape[1]
+    guess = model.guess
+    if said is not None and model.guess_within is not None:
+        guess = partial(_within, model.guess_within, said)
     if not is_numpy(coords, data, weights):
-        return jnp.broadcast_to(jnp.asarray(model.guess(coords, data, weights), data.dtype), shape)
+        return jnp.broadcast_to(jnp.asarray(guess(coords, data, weights), data.dtype), shape)
     if model.broadcasts:
         with np.errstate(all="ignore"):
-            found = model.guess(coords, data, weights)
+            found = guess(coords, data, weights)
         return np.broadcast_to(np.asarray(found, data.dtype), shape)
     if is_traceable(model):
         return _compiled(model, coords, data, weights)
@@ -71,6 +99,12 @@ def guess_starts(model: Model, coords: tuple[Array, ...], data: Array, weights: 
         with np.errstate(all="ignore"):
             starts[:, some] = np.asarray(model.guess(own, data[:, some], weights[:, some]))
     return starts
+
+
+def _within(
+    guess: GuessWithin, said: tuple[Array, Array, Array], coords: tuple[Array, ...], data: Array, weights: Array
+) -> Array:
+    return guess(coords, data, weights, *said)
 
 
 def prepare_guess(model: Model, coords: tuple[Array, ...], data: Array, weights: Array) -> list[Future[Any]]:

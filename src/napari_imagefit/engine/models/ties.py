@@ -17,7 +17,7 @@ from ..core.fits import Fits
 from ..core.status import Status
 from .expression import term
 from .model import Array, Model
-from .starts import guess_starts
+from .starts import guess_starts, unsaid
 from .turns import Turn, renamed
 
 if TYPE_CHECKING:
@@ -78,12 +78,23 @@ class Ties:
             found = guess_starts(full, coords, data, weights)
             return xp.stack([found[i] for i in kept])
 
+        def within(coords: tuple[Array, ...], data: Array, weights: Array, *said: Array) -> Array:
+            rows = [list(whole) for whole in unsaid(full.parameters, data)]
+            for row, own in zip(rows, said, strict=True):
+                for i, value in zip(kept, own, strict=True):
+                    row[i] = value
+            start, lower, upper = (xp.stack(row) for row in rows)
+            found = guess_starts(full, coords, data, weights, (start, lower, upper))
+            return xp.stack([found[i] for i in kept])
+
         model = Model(
             full.name, function, [full.parameters[i] for i in kept], full.ndim, guess, full.formula, full.reference
         )
         model.with_edge(full.has_edge)
         model.may_lack(*(tuple(name for name in part if name in model.names) for part in full.optional))
         model.turning(*_turns(full, model, {other for names, _ in terms.values() for other in names}, complete))
+        if full.guess_within is not None:
+            model.knowing(within)
         model.made_of(("tied", full.key, tuple(sorted(tied.items()))), full)
         return cls(full, model, kept, complete)
 

@@ -11,13 +11,15 @@ from ...engine.core.status import Flag, Status
 from ...engine.results.fit_result import FitResult
 
 # Label and colour of every reason in a status layer. Converged is there, but lets what is below shine through; colours
-# from Okabe and Ito's palette, told apart by the colour blind too.
+# from Okabe and Ito's palette, told apart by the colour blind too, the last from Tol's. Files hold the labels: none
+# changes.
 REASONS: dict[Status, tuple[int, str]] = {
     Status.ITERATION_LIMIT: (2, "#E69F00"),
     Status.TOO_FEW_SAMPLES: (3, "#999999"),
     Status.NON_FINITE_MODEL: (4, "#D55E00"),
     Status.SINGULAR: (5, "#CC79A7"),
     Status.STOPPED: (6, "#56B4E9"),
+    Status.NO_IMPROVEMENT: (12, "#332288"),
 }
 CONVERGED_LABEL = 1
 

@@ -209,6 +209,7 @@ def iter_jobs(
                 padded=True,
                 lengths=np.concatenate(lengths),
                 plane=rectangle,
+                search=True,
                 **wishes.at(places),
             )
             yield Job(problem, places)

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...engine.core import fits
+from ...engine.core.fits import OF_THE_SPREAD
 from ...engine.core.status import Flag, Status
 from ...engine.results.fit_result import FitResult
 from ..fitting.records import stored_maps
@@ -17,9 +19,6 @@ Booleans = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
-# Costs that differ by less, relative to themselves or to what there was to explain, are the same.
-RELATIVE = 1e-6
-OF_THE_SPREAD = 1e-12
 # χ² scatters by √(2/n) of itself; so many times more than that above the better of the neighbours is too large. Of fits
 # in the right minimum about 1 in 300 is.
 SIGMAS = 5.0
@@ -46,22 +45,8 @@ def put(whole: FitResult, places: Indices, piece: FitResult, rows: Booleans | No
 
 
 def is_better(new: FitResult, old: FitResult, places: Indices) -> Booleans:
-    """Where the new fits ``(n,)`` are better answers than those at these places of the old result.
-
-    An answer that has converged gives way only to one with a smaller cost that has converged too. Where the old one has
-    not, the new one counts if its cost is no larger, or the old one has none.
-    """
-
-    def before(values: NDArray[Any]) -> NDArray[Any]:
-        return values.ravel()[places]
-
-    cost, margin = before(old.cost), OF_THE_SPREAD * np.nan_to_num(new.spread)
-    smaller = new.cost < cost * (1 - RELATIVE) - margin
-    no_larger = new.cost <= cost * (1 + RELATIVE) + margin
-    reached = np.isfinite(new.cost) & (new.status != Status.STOPPED)
-    had = before(old.converged)
-    better = np.where(had, new.converged & smaller, np.where(new.converged, no_larger, smaller) | np.isnan(cost))
-    return np.asarray(reached & better, dtype=bool)
+    """Where the new fits ``(n,)`` are better answers than those at these places of the old result."""
+    return fits.is_better(new, old.cost.ravel()[places], old.converged.ravel()[places])
 
 
 def failed(result: FitResult) -> Booleans:
