@@ -22,7 +22,7 @@ FAR, ENOUGH = 5.0, 0.5
 def unless_flat(
     found: Answer, criterion: Criterion, state: State, used: Floats, cost_at: Callable[[Floats], Floats]
 ) -> Answer:
-    """Take back what is known of fits whose cost does not rise, to one side, along what the data tell least of.
+    """Take back what is known of fits whose cost does not rise, to one side, along an axis of their errors.
 
     Fits that have not converged, are at a bound, or do not determine everything anyway, are not asked.
 
@@ -42,8 +42,11 @@ def unless_flat(
     asked = (state.status > 0) & np.isfinite(covariance).all(axis=(1, 2)) & (errors > 0).all(axis=1)
     unit = np.where(asked[:, None, None], covariance / (errors[:, :, None] * errors[:, None]), np.eye(len(x)))
     values, vectors = np.linalg.eigh(unit)
-    longest = FAR * np.sqrt(variance * np.maximum(values[:, -1], 0)) * (vectors[:, :, -1] * errors).T
-    step = np.where(asked, longest, 0.0)
-    rise = np.minimum(cost_at(x + step), cost_at(x - step)) - cost
-    flat = asked & (rise < ENOUGH * 0.5 * FAR**2 * variance)
+    flat = np.zeros(cost.shape, bool)
+    # along each axis of the ellipsoid of errors: where the valley bends it is not the longest that is flat
+    for axis in reversed(range(len(x))):
+        size = FAR * np.sqrt(variance * np.maximum(values[:, axis], 0))
+        step = np.where(asked & ~flat, size * (vectors[:, :, axis] * errors).T, 0.0)
+        rise = np.minimum(cost_at(x + step), cost_at(x - step)) - cost
+        flat |= asked & (rise < ENOUGH * 0.5 * FAR**2 * variance)
     return found._replace(undetermined=found.undetermined | flat)

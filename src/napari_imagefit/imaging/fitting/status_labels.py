@@ -19,7 +19,7 @@ REASONS: dict[Status, tuple[int, str]] = {
     Status.NON_FINITE_MODEL: (4, "#D55E00"),
     Status.SINGULAR: (5, "#CC79A7"),
     Status.STOPPED: (6, "#56B4E9"),
-    Status.NO_IMPROVEMENT: (12, "#332288"),
+    Status.NO_IMPROVEMENT: (14, "#661100"),
 }
 CONVERGED_LABEL = 1
 
