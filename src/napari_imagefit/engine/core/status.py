@@ -35,6 +35,7 @@ class Status(IntEnum):
     NON_FINITE_MODEL = -3, "no answer: the model is not finite at the start values, or next to where the fit got"
     SINGULAR = -4, "singular: the data do not determine every parameter"
     STOPPED = -5, "stopped by the user before it converged"
+    BAD_SETTINGS = -6, "not fitted: start, bounds, fixed value or sigma of this one fit cannot be used"
 
     @property
     def converged(self) -> bool:

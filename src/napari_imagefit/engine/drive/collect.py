@@ -121,5 +121,6 @@ def store(
         chi2=np.where(solved, residuals.chi2, np.nan),
         squares=np.where(solved, residuals.squares, np.nan),
         attempt=fits.attempt[part],
+        refused=fits.refused[part],
     )
     fits.put(part, own)

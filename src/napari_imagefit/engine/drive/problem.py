@@ -17,7 +17,7 @@ from ..core.options import Options
 from ..core.types import Bounds, Noise, Values
 from ..core.validation import float_array, real_array
 from ..models.check_model import check_apart
-from ..models.model import Model
+from ..models.model import Model, Parameter
 from ..sums.samples import bucket
 
 
@@ -266,6 +266,12 @@ def check_parameters(
         raise FitInputError(f"all parameters of {model.name!r} are fixed; leave at least one free")
 
 
+def own_lower(parameter: Parameter, *, counts: bool) -> float:
+    """A parameter's lower bound where the caller gives none: of counts one in their unit is not negative."""
+    least = parameter.lower
+    return 0.0 if counts and parameter.unit == "data" and math.isinf(least) and parameter.upper > 0 else least
+
+
 def _parameters(
     model: Model, n_fits: int, init: Values, bounds: Bounds, fixed: Values, *, counts: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
@@ -294,10 +300,7 @@ def _parameters(
             if not np.isfinite(low).all():
                 raise FitInputError(f"the fixed value of {name!r} is not finite; give a number")
         else:
-            least = parameter.lower
-            if counts and parameter.unit == "data" and math.isinf(least) and parameter.upper > 0:
-                least = 0.0
-            pair = bounds.get(name, (least, parameter.upper))
+            pair = bounds.get(name, (own_lower(parameter, counts=counts), parameter.upper))
             if not isinstance(pair, (tuple, list)) or len(pair) != 2:
                 raise FitInputError(f"bounds of {name!r} are {pair!r}; give (lower, upper)")
             low, high = row("the lower bound", name, pair[0]), row("the upper bound", name, pair[1])

@@ -24,7 +24,7 @@ from .stored_arrays import StoredArray, need
 KEY = "napari_imagefit"
 DONE = "finished_pieces"
 POINTS = "points"  # of spots, as they were given
-VERSION = 2  # of the layout
+VERSION = 3  # of the layout
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,13 +11,14 @@ from ...engine.core.status import Flag, Status
 from ...engine.results.fit_result import FitResult
 
 # Label and colour of every reason in a status layer. Converged is there, but lets what is below shine through; colours
-# from Okabe and Ito's palette, told apart by the colour blind too.
+# from Okabe and Ito's palette, and where that has no more from Tol's, told apart by the colour blind too.
 REASONS: dict[Status, tuple[int, str]] = {
     Status.ITERATION_LIMIT: (2, "#E69F00"),
     Status.TOO_FEW_SAMPLES: (3, "#999999"),
     Status.NON_FINITE_MODEL: (4, "#D55E00"),
     Status.SINGULAR: (5, "#CC79A7"),
     Status.STOPPED: (6, "#56B4E9"),
+    Status.BAD_SETTINGS: (11, "#332288"),
 }
 CONVERGED_LABEL = 1
 
@@ -31,7 +32,7 @@ class Remark(NamedTuple):
     words: str
 
 
-# The first of them that holds is shown. The last colour is from Tol's palette: Okabe and Ito's has no more.
+# The first of them that holds is shown.
 REMARKS = (
     Remark(Flag.LARGE_CHI2, 7, "#F0E442", "converged, but the residuals are larger than the noise"),
     Remark(Flag.STRUCTURED_RESIDUAL, 8, "#0072B2", "converged, but the residuals have structure"),
@@ -88,7 +89,7 @@ def reasons(result: FitResult, *, remarks: bool = True) -> list[Reason]:
     1 converged, but the residuals are larger than the noise
     """
     labels = reason_labels(result) if remarks else status_labels(result.status)
-    counts = np.bincount(labels.ravel(), minlength=REMARKS[-1].label + 1)
+    counts = np.bincount(labels.ravel(), minlength=np.iinfo(labels.dtype).max + 1)
     words = [(0, Status.NOT_FITTED.message, "transparent"), (CONVERGED_LABEL, "converged", "transparent")]
     words += [(label, status.message, colour) for status, (label, colour) in REASONS.items()]
     if remarks:
@@ -99,5 +100,5 @@ def reasons(result: FitResult, *, remarks: bool = True) -> list[Reason]:
 def worth_a_look(found: list[Reason]) -> bool:
     """Whether a fit failed, or more are suspicious than chance has it."""
     failed = sum(reason.fits for reason in found if reason.label in {label for label, _ in REASONS.values()})
-    suspicious = sum(reason.fits for reason in found if reason.label >= REMARKS[0].label)
+    suspicious = sum(reason.fits for reason in found if reason.label in {remark.label for remark in REMARKS})
     return failed > 0 or suspicious > BY_CHANCE * max(1, sum(reason.fits for reason in found if reason.label))
