@@ -75,7 +75,9 @@ class Flag(IntFlag):
         "the data do not determine every parameter",
         "JᵀJ is singular within rounding, or next to it: an error is more than 1 000 times what it would be if the "
         "other parameters were known, or a parameter that cannot be negative has an error larger than itself. "
-        "Fix a parameter, or take a simpler model.",
+        "Fix a parameter, or take a simpler model. With dtype='float32' it also says that residuals are next to the "
+        "rounding of a level about which the data hardly vary, and which no constant of the model takes up: take "
+        "float64.",
     )
     MASKED_SAMPLES = (
         8,

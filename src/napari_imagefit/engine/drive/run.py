@@ -16,6 +16,7 @@ from ..models.numpy_model import NumpyModel
 from ..sums.samples import ALONE
 from .evaluators import is_large
 from .few import Run, fit_in_threads, fit_together
+from .levelled import without_levels
 from .problem import Problem
 
 # Fits of a request from which on they are worked on by a compiled step: fewer are done before it is compiled.
@@ -45,6 +46,15 @@ def iter_fit(problem: Problem, should_stop: Callable[[], bool] | None = None) ->
     FitEngineError
         If JAX fails, for lack of memory for instance.
     """
+    levelled = without_levels(problem)
+    if levelled is not None:
+        fits = yield from _iter_fit(levelled.problem, should_stop)
+        levelled.give_back_to(fits)
+        return fits
+    return (yield from _iter_fit(problem, should_stop))
+
+
+def _iter_fit(problem: Problem, should_stop: Callable[[], bool] | None) -> Generator[Progress, None, Fits]:
     fits = Fits.blank(len(problem.model.names), problem.n_fits, Status.STOPPED)
     fits.n_free[:] = np.count_nonzero(np.broadcast_to(problem.lower < problem.upper, fits.params.shape), axis=0)
     stop = should_stop or (lambda: False)
@@ -98,7 +108,11 @@ def chunks(problem: Problem) -> list[slice]:
 
 def find_starts(problem: Problem) -> NDArray[np.float64]:
     """The starts ``(n_params, n_fits)`` that `iter_fit` would use, without fitting."""
+    levelled = without_levels(problem)
+    problem = problem if levelled is None else levelled.problem
     starts = np.empty((len(problem.model.names), problem.n_fits))
     for positions in chunks(problem):
         starts[:, positions] = Run(problem, positions).find_starts()
+    if levelled is not None:
+        levelled.give_back(starts)
     return starts
