@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -167,6 +167,18 @@ class Problem:
         if not problem.free or (lower == upper).all():
             raise FitInputError(f"all parameters of {model.name!r} are fixed; leave at least one free")
         return problem
+
+    def at(self, positions: NDArray[np.intp]) -> Self:
+        """Some of the fits, in this order; of what they have in common nothing is changed."""
+
+        def columns(array: Any) -> Any:
+            return array if array is None or array.ndim < 2 or array.shape[1] == 1 else array[:, positions]
+
+        own = {name: columns(getattr(self, name)) for name in ("weights", "start", "lower", "upper", "shift")}
+        lengths = None if self.lengths is None else self.lengths[positions]
+        return replace(
+            self, coords=tuple(map(columns, self.coords)), data=self.data[:, positions], lengths=lengths, **own
+        )
 
     @property
     def noise_is_known(self) -> bool:

@@ -144,6 +144,8 @@ class Job:
 
     problem: Problem
     places: NDArray[np.intp]
+    # what is to be tried for fits that a first start has led astray
+    again: Callable[[Problem, Fits, Callable[[], bool] | None], Generator[Progress, None, Fits]] | None = None
 
     def apart(self, fits: Fits) -> Iterable[tuple[NDArray[np.intp], Fits]]:
         """What goes where on the grid."""
@@ -278,7 +280,7 @@ def run(
         if settings.shared:
             steps = iter_fit_shared(problem, settings.shared, should_stop)
         else:
-            steps = iter_fit(problem, should_stop)
+            steps = _iter_job(replace(job, problem=problem), should_stop)
         while True:
             try:
                 progress = next(steps)
@@ -315,6 +317,13 @@ def run(
         seconds=time.perf_counter() - begun,
         device=device_name(settings.options),
     )
+
+
+def _iter_job(job: Job, should_stop: Callable[[], bool] | None) -> Generator[Progress, None, Fits]:
+    fits = yield from iter_fit(job.problem, should_stop)
+    if job.again is None:
+        return fits
+    return (yield from job.again(job.problem, fits, should_stop))
 
 
 def drain(steps: Run, progress: Callable[[int, int], object] | None = None) -> FitResult:
