@@ -31,6 +31,7 @@ from .refusals import Numbers, refused_by_wishes
 from .sigma import as_weights
 
 Run = Generator[Progress, None, FitResult]
+Again = Callable[[Problem, Fits, Callable[[], bool] | None], Generator[Progress, None, Fits]]
 
 # Progress is told so often, and a fit in a worker thread can be cancelled.
 SECONDS_BETWEEN = 0.1
@@ -145,7 +146,7 @@ class Job:
     problem: Problem
     places: NDArray[np.intp]
     # what is to be tried for fits that a first start has led astray
-    again: Callable[[Problem, Fits, Callable[[], bool] | None], Generator[Progress, None, Fits]] | None = None
+    again: Again | None = field(default=None, kw_only=True)
 
     def apart(self, fits: Fits) -> Iterable[tuple[NDArray[np.intp], Fits]]:
         """What goes where on the grid."""

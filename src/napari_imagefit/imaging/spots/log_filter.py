@@ -178,7 +178,7 @@ def _are_alike(level: Floats, searched: NDArray[np.bool_]) -> bool:
     """Whether so many neighbours are equal that the median of the answer may be that of pixels which tell nothing."""
     both = searched[..., 1:] & searched[..., :-1]
     equal = (level[..., 1:] == level[..., :-1]) & both
-    return np.count_nonzero(equal) >= ALIKE * max(np.count_nonzero(both), 1)
+    return int(np.count_nonzero(equal)) >= ALIKE * max(int(np.count_nonzero(both)), 1)
 
 
 def _spread(values: Floats) -> float:

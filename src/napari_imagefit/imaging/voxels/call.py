@@ -15,7 +15,7 @@ from ...engine.models.model import Model
 from ...engine.models.ties import Ties
 from ...engine.results.fit_result import FitResult, Source
 from ..fitting.refusals import Numbers, joined, usable
-from ..fitting.run import Job, Run, Settings, Wishes, run
+from ..fitting.run import Again, Job, Run, Settings, Wishes, run
 from ..fitting.selection import Selection
 from ..fitting.sigma import marks_of_sigma, refused_by_sigma
 from .second_start import iter_second_start, needs_second_start
@@ -183,17 +183,18 @@ class VoxelCall:
         good = usable(every, own)
         starts = starts if starts is None or own is None else starts[:, good]
         again = self._again if starts is None else None
-        jobs = [Job(self.problem(places[good], starts), good, again)] if good.size else []
+        jobs = [Job(self.problem(places[good], starts), good, again=again)] if good.size else []
         return self._run(jobs, every, (places.size,), source, own, should_stop)
 
     def all_steps(self, source: Source, should_stop: Callable[[], bool] | None = None) -> Run:
         """Fit all voxels; the result is on the grid."""
         good = usable(self.places, self.refused)
-        jobs = [Job(self.problem(good), good, self._again)] if good.size else []
+        jobs = [Job(self.problem(good), good, again=self._again)] if good.size else []
         return self._run(jobs, self.places, self.grid, source, self.refused, should_stop)
 
     @property
-    def _again(self) -> Any:
+    def _again(self) -> Again | None:
+        """How curves are fitted again, if a guess may have led them astray."""
         wanted = needs_second_start(self.fitted, self.wishes.bounds, self.wishes.init)
         return iter_second_start if wanted else None
 
