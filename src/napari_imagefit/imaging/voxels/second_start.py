@@ -41,7 +41,7 @@ def iter_second_start(
 ) -> Generator[Progress, None, Fits]:
     """Fit those again that ended at a bound, began next to one or failed, where another start is better than that end.
 
-    It yields nothing of the progress, which others tell, and returns the better answers.
+    It yields that all are done once, and returns the better answers.
     """
     doubtful = np.flatnonzero(_doubtful(problem, fits))
     width = max(1, VALUES // problem.n_samples)
@@ -57,7 +57,7 @@ def iter_second_start(
     steps = iter_fit(replace(problem.at(places), start=starts), should_stop)
     while True:
         try:
-            yield replace(next(steps), done=0)
+            yield replace(next(steps), done=problem.n_fits, total=problem.n_fits)
         except StopIteration as end:
             other: Fits = end.value
             break
