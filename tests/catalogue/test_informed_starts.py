@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_imagefit import FitResult, fit_voxels
+from napari_imagefit import FitResult, Status, fit_voxels, models
 from napari_imagefit.catalogue.magnitudes import unfolded
+from napari_imagefit.engine.core.fits import Fits
 from napari_imagefit.engine.drive import run
+from napari_imagefit.engine.drive.problem import Problem
+from napari_imagefit.imaging.voxels.exchanged_parts import iter_in_order
 
 INF = np.inf
 
@@ -138,3 +141,47 @@ def test_perfusion_beside_one_exponential(first: float) -> None:
         start = {"s0": 1.0, "f": rng.uniform(0.05, 0.5, n), "d_star": fast * away[0], "d": slow * away[1]}
         others.append(fit_voxels(data, "ivim", x=b, init=start))
     assert above(found, *others).mean() <= 0.015
+
+
+def test_perfusion_is_the_faster_part() -> None:
+    """Whatever start leads to it, with the errors that go with each; bounds and starts that ask otherwise are kept."""
+    rng, n = np.random.default_rng(5), 400
+    b = np.array([0, 10, 20, 30, 40, 60, 80, 100, 150, 200, 300, 400, 500, 600, 700, 800], float)
+    data = 0.3 * np.exp(-b * 0.01)[:, None] + 0.7 * np.exp(-b * 0.001)[:, None] + rng.normal(0, 1 / 40, (b.size, n))
+    found = fit_voxels(data, "ivim", x=b)
+    known = found.converged
+    assert (found.params["d_star"][known] >= found.params["d"][known]).mean() >= 0.99
+    # the fit to the other branch, and what is told of it
+    exchanged = {"s0": 1.0, "f": 0.7, "d_star": 0.001, "d": 0.01}
+    asked = fit_voxels(data, "ivim", x=b, init=exchanged)
+    other = fit_voxels(data, "ivim", x=b, bounds={"d_star": (1e-5, 0.004), "d": (0.004, 1.0)})
+    assert np.median(asked.params["d_star"]) < 0.002
+    assert np.median(other.params["d_star"]) < 0.002
+    both = known & asked.converged & (asked.at_bound["d"] == 0) & (asked.at_bound["d_star"] == 0)
+    both &= np.isclose(asked.cost, found.cost, rtol=1e-6)
+    for one, two in (("d_star", "d"), ("d", "d_star"), ("f", "f")):
+        np.testing.assert_allclose(found.stderr[one][both], asked.stderr[two][both], rtol=0.02)
+    np.testing.assert_allclose(found.params["f"][both], 1 - asked.params["f"][both], rtol=0.02)
+
+
+def test_parts_are_exchanged_with_their_covariance() -> None:
+    from napari_imagefit import models
+
+    problem = Problem.build(
+        models["ivim"], (np.arange(8.0),), np.ones((8, 3)), bounds={"d": (0, np.array([1, 1, 0.001]))}
+    )
+    fits = Fits.blank(4, 3, Status.COST)
+    fits.params[:] = fits.solution[:] = np.array(
+        [[1.0, 1, 1], [0.7, 0.3, 0.7], [0.002, 0.02, 0.002], [0.02, 0.002, 0.02]]
+    )
+    root = np.random.default_rng(0).normal(size=(4, 4))
+    fits.covariance[:] = root @ root.T
+    before = fits.covariance.copy()
+    with pytest.raises(StopIteration):
+        next(iter_in_order(problem, fits, None))
+    # the second is in order, the third may not be exchanged
+    np.testing.assert_allclose(fits.params[:, 0], [1, 0.3, 0.02, 0.002])
+    np.testing.assert_array_equal(fits.params[:, 1:], [[1, 1], [0.3, 0.7], [0.02, 0.002], [0.002, 0.02]])
+    turn = np.array([[1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1], [0, 0, 1, 0]], float)
+    np.testing.assert_allclose(fits.covariance[0], turn @ before[0] @ turn.T)
+    np.testing.assert_array_equal(fits.covariance[1:], before[1:])

@@ -211,7 +211,7 @@ ivim = Model(
     [
         Parameter("s0", "data", lower=0, description="signal without diffusion weighting"),
         Parameter("f", "", lower=0, upper=1, description="perfusion fraction"),
-        Parameter("d_star", "1/coord0", lower=0, description="pseudo-diffusion coefficient; it starts as the larger"),
+        Parameter("d_star", "1/coord0", lower=0, description="pseudo-diffusion coefficient, the larger"),
         Parameter("d", "1/coord0", lower=0, description="diffusion coefficient"),
     ],
     1,

@@ -18,6 +18,7 @@ from ..fitting.refusals import Numbers, joined, usable
 from ..fitting.run import Again, Job, Run, Settings, Wishes, run
 from ..fitting.selection import Selection
 from ..fitting.sigma import marks_of_sigma, refused_by_sigma
+from .exchanged_parts import FAST, FRACTION, SLOW, has_parts, iter_in_order
 from .second_start import iter_second_start, needs_second_start
 
 Floats = NDArray[np.float64]
@@ -182,20 +183,22 @@ class VoxelCall:
         own = None if refused is None else refused[places]
         good = usable(every, own)
         starts = starts if starts is None or own is None else starts[:, good]
-        again = self._again if starts is None else None
+        again = self._again(guessed=starts is None)
         jobs = [Job(self.problem(places[good], starts), good, again=again)] if good.size else []
         return self._run(jobs, every, (places.size,), source, own, should_stop)
 
     def all_steps(self, source: Source, should_stop: Callable[[], bool] | None = None) -> Run:
         """Fit all voxels; the result is on the grid."""
         good = usable(self.places, self.refused)
-        jobs = [Job(self.problem(good), good, again=self._again)] if good.size else []
+        jobs = [Job(self.problem(good), good, again=self._again())] if good.size else []
         return self._run(jobs, self.places, self.grid, source, self.refused, should_stop)
 
-    @property
-    def _again(self) -> Again | None:
-        """How curves are fitted again, if a guess may have led them astray."""
-        wanted = needs_second_start(self.fitted, self.wishes.bounds, self.wishes.init)
+    def _again(self, *, guessed: bool = True) -> Again | None:
+        """What is done with fitted curves: the parts of an answer in order, or another start where a guess misleads."""
+        init = self.wishes.init
+        if has_parts(self.fitted) and not {FAST, SLOW, FRACTION} & init.keys():
+            return iter_in_order
+        wanted = guessed and needs_second_start(self.fitted, self.wishes.bounds, init)
         return iter_second_start if wanted else None
 
     def _run(
