@@ -165,8 +165,6 @@ def test_perfusion_is_the_faster_part() -> None:
 
 
 def test_parts_are_exchanged_with_their_covariance() -> None:
-    from napari_imagefit import models
-
     problem = Problem.build(
         models["ivim"], (np.arange(8.0),), np.ones((8, 3)), bounds={"d": (0, np.array([1, 1, 0.001]))}
     )
