@@ -251,3 +251,85 @@ def test_the_example_runs() -> None:
     import napari_imagefit.imaging.spots.detection as module
 
     assert doctest.testmod(module).failed == 0
+
+
+def few(height: float, shape: tuple[int, int] = (300, 300)) -> tuple[np.ndarray, np.ndarray]:
+    """Some twenty spots, and where they are."""
+    grid = np.stack(np.meshgrid(np.arange(30, 290, 55), np.arange(25, 290, 60), indexing="ij"), -1).reshape(-1, 2)
+    centres = grid + np.random.default_rng(7).uniform(-3, 3, grid.shape)
+    return draw(centres, shape, height, 1.3), centres
+
+
+def found(image: np.ndarray, **settings: Any) -> np.ndarray:
+    return find_spots(image, Detection(scale=1.3, **settings)).points
+
+
+OUTSIDE = {
+    "border": np.maximum(*np.abs(np.indices((300, 300)) - 149.5)) > 75,
+    "half": np.indices((300, 300))[1] > 160,
+    "disc": np.hypot(*(np.indices((300, 300)) - 149.5)) > 100,
+    "mosaic": (np.indices((300, 300)) // 60).sum(axis=0) % 2 == 1,
+}
+
+
+@pytest.mark.parametrize("outside", OUTSIDE)
+@pytest.mark.parametrize(("value", "dtype"), [(0, np.uint16), (0, np.float64), (-100.5, np.float32), (4095, np.uint16)])
+def test_areas_of_one_value_are_no_data(outside: str, value: float, dtype: Any) -> None:
+    """A stitched, masked or saturated image: neither its edges are spots, nor do its areas lower the noise."""
+    spots, centres = few(60.0)
+    image = np.random.default_rng(0).normal(20 + spots, 4)
+    image = (np.rint(image) if np.issubdtype(dtype, np.integer) else image).astype(dtype)
+    image[OUTSIDE[outside]] = value
+    well_inside = ~laplacian_reach(OUTSIDE[outside])[tuple(np.rint(centres).astype(int).T)]
+    points = found(image)
+    assert nearest(points, centres[well_inside]).max() < 1.0
+    assert nearest(centres, points).max() < 3.0
+
+
+def laplacian_reach(outside: np.ndarray) -> np.ndarray:
+    from scipy import ndimage
+
+    return np.asarray(ndimage.maximum_filter(outside, 9))
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.0005, 0.005, 0.05, 0.5])
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_photons_by_the_piece_are_no_spots(rate: float, dtype: Any) -> None:
+    """Most pixels are 0: single counts are noise, some together are a spot."""
+    rng = np.random.default_rng(1)
+    spots, centres = few(15.0)
+    # of 90 000 pixels of rare counts, whose distribution has a longer tail than the normal one
+    assert len(found(rng.poisson(np.full(spots.shape, rate)).astype(dtype))) <= 20
+    points = found(rng.poisson(rate + spots).astype(dtype))
+    assert nearest(points, centres).max() < 1.5
+    assert len(points) <= len(centres) + 20
+
+
+@pytest.mark.parametrize("clip", [2, 3, 4])
+def test_a_clipped_background_keeps_its_noise(clip: int) -> None:
+    """What is left of the noise above the clip is rare, and as large as ever."""
+    rng = np.random.default_rng(2)
+    spots, centres = few(80.0)
+    assert len(found(np.maximum(rng.normal(0, 4, spots.shape), 4 * clip))) <= 100
+    points = found(np.maximum(rng.normal(spots, 4), 4 * clip))
+    assert nearest(points, centres).max() < 1.0
+    assert len(points) <= len(centres) + 100
+
+
+def test_spots_without_noise_on_a_background_of_one_value() -> None:
+    spots, centres = few(50.0)
+    for image in (np.rint(100 + spots).astype(np.uint8), (spots > 5).astype(np.uint8), np.where(spots > 5, spots, 0)):
+        points = found(image)
+        assert len(points) == len(centres)
+        # of a plain of one value any pixel is its maximum
+        assert nearest(points, centres).max() < 1.5
+
+
+def test_pixels_that_are_not_finite_beside_areas_of_one_value() -> None:
+    spots, centres = few(60.0)
+    image = np.random.default_rng(0).normal(20 + spots, 4)
+    image[:, 160:] = 0
+    image[140:165, 100:220] = np.nan
+    points = found(image)
+    assert nearest(centres, points).max() < 3.0
+    assert len(points) >= 10

@@ -90,7 +90,7 @@ CASES: dict[str, tuple[Callable[[], object], str]] = {
     "coordinates NaN": (image(coords=(np.full(16, np.nan), np.arange(18))), "NaN"),
     "coordinates text": (image(coords=("a", "b")), "coordinates"),
     "sigma zero": (voxels(sigma=0), "value 0"),
-    "sigma negative": (voxels(sigma=[-1.5, 1, 1]), "-1.5"),
+    "sigma negative": (voxels(sigma=[-1.5, -1, -1]), "-1.5"),
     "sigma shape": (voxels(sigma=np.ones(5)), r"\(5,\)"),
     "sigma text": (voxels(sigma="a"), "sigma"),
     "unknown start": (voxels(init={"taau": 1}), "no parameter 'taau'"),
@@ -143,7 +143,7 @@ def test_wishes_for_a_later_region_are_checked_before_the_first_is_fitted() -> N
     called: list[int] = []
     with pytest.raises(FitInputError, match="-1 of 'sigma'"):
         fit_image(
-            IMAGE, "gaussian_2d", mask=labels, init={"sigma": np.array([-1, 1.0])},
+            IMAGE, "gaussian_2d", mask=labels, init={"sigma": np.array([-1, -1.0])},
             progress=lambda done, _total: called.append(done),
         )  # fmt: skip
     assert not called

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..engine.core.array_module import xp
 from ..engine.models.model import Array, Model, Parameter
 from .curves import Coords, guess_exponential
-from .estimate import Regression, best_of, extent, ratio
+from .estimate import Regression, best_of, extent, ratio, regress
+from .magnitudes import unfolded
 from .pairs import Sums, falling_row, find_pair
 from .separable import falling, reach_of, regress_alone, regress_pair
 
@@ -58,8 +61,9 @@ def _inversion(coords: Coords, amplitude: Array, t1: Array, efficiency: Array) -
 
 
 def _guess_inversion(coords: Coords, data: Array, weights: Array) -> Array:
-    """The best of a row of T1, with the efficiency that regression gives, kept sensible."""
+    """The best of a row of T1, with the efficiency that regression gives, kept sensible; magnitudes get their signs."""
     t = coords[0]
+    data = unfolded(t, data, weights)
     reach, regression = reach_of(t, weights), Regression.of(data, weights)
     product = regression.squares * data
 
@@ -142,13 +146,19 @@ def _ivim(coords: Coords, s0: Array, f: Array, d_star: Array, d: Array) -> Array
 
 # The least fall within the reach of the b-values that is looked for.
 SLOWEST = 0.05
+# Factors of the closer looks: at each of two starts, and at the better one.
+LOOKS, REST = (1.41, 1.19), (1.09,)
+# The part of the reach from which on b-values are high, and how many times as fast as the slower the faster one may be.
+HIGH = 0.15
+FASTER = 2.0 ** np.arange(2, 11)
 
 
 def _guess_ivim(coords: Coords, data: Array, weights: Array) -> Array:
     """The best pair of a row of coefficients, with the fraction that regression gives, kept sensible.
 
     Closer looks around it follow. The row begins where the signal hardly falls, and ends where it has gone before the
-    second sample.
+    second sample. Two that together are next to one exponential hide a better pair between the steps of the row, of
+    which high b-values tell the slower one: that is looked for as well.
     """
     b = coords[0]
     reach, squares = reach_of(b, weights), weights * weights
@@ -173,12 +183,26 @@ def _guess_ivim(coords: Coords, data: Array, weights: Array) -> Array:
         product = f * sums.ay + (1 - f) * sums.by
         return xp.where(place <= fastest, ratio(product * xp.maximum(product, 0), both), -1)
 
+    def closer(at: tuple[Array, ...], steps: tuple[float, ...], beside: tuple[int, ...] = (-1, 0, 1)) -> Any:
+        gain = None
+        for step in steps:
+            near = [(step**i, step**j) for i in (-1, 0, 1) for j in beside]
+            gain, at = best_of(near, lambda c, at=at: attempt(c[0] * at[2], c[1] * at[3]), data, 4)  # type: ignore[misc]
+        return gain, at
+
     places = find_pair(falling_row(b, SLOWEST / reach, octaves=14, parts=1), data, weights, explained)
-    found = attempt(*(SLOWEST / reach * 2**place for place in places))[1]
-    for step in (1.41, 1.19, 1.09):
-        near = [(step**i, step**j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
-        found = best_of(near, lambda c, at=found: attempt(c[0] * at[2], c[1] * at[3]), data, 4)[1]  # type: ignore[misc]
-    return xp.stack(found)
+    gain, found = closer(attempt(*(SLOWEST / reach * 2**place for place in places))[1], LOOKS)
+    # what is left at high b-values falls by the slower one alone
+    high = (weights > 0) & (b >= first + HIGH * (reach - first)) & (data > 0)
+    level = xp.log(xp.where(high, data, 1))
+    d = xp.maximum(
+        -regress(xp.broadcast_to(b, data.shape), level, xp.where(high, weights * data, 0)).amplitude, SLOWEST / reach
+    )
+    most = SLOWEST / reach * 2**fastest
+    faster = best_of(FASTER, lambda c: attempt(xp.minimum(c * d, most), d), data, 4)[1]
+    other, faster = closer(faster, LOOKS, beside=(0,))
+    found = tuple(xp.where(other > gain, one, two) for one, two in zip(faster, found, strict=True))
+    return xp.stack(closer(found, REST)[1])
 
 
 ivim = Model(
@@ -187,7 +211,7 @@ ivim = Model(
     [
         Parameter("s0", "data", lower=0, description="signal without diffusion weighting"),
         Parameter("f", "", lower=0, upper=1, description="perfusion fraction"),
-        Parameter("d_star", "1/coord0", lower=0, description="pseudo-diffusion coefficient; it starts as the larger"),
+        Parameter("d_star", "1/coord0", lower=0, description="pseudo-diffusion coefficient, the larger"),
         Parameter("d", "1/coord0", lower=0, description="diffusion coefficient"),
     ],
     1,

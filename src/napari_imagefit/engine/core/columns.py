@@ -39,13 +39,14 @@ class Columns:
 
     def min(self, axis: int) -> NDArray[Any]:
         """The least of each column; `axis` is 0."""
-        return np.concatenate([part.min(axis=axis) for part in self._parts()])
+        return np.concatenate([part.min(axis=axis) for part in self.parts()])
 
     def max(self, axis: int) -> NDArray[Any]:
         """The largest of each column; `axis` is 0."""
-        return np.concatenate([part.max(axis=axis) for part in self._parts()])
+        return np.concatenate([part.max(axis=axis) for part in self.parts()])
 
-    def _parts(self) -> Iterator[NDArray[Any]]:
+    def parts(self) -> Iterator[NDArray[Any]]:
+        """All columns, some at a time."""
         for first in range(0, self.shape[1], AT_A_TIME):
             yield self[:, first : first + AT_A_TIME]
 

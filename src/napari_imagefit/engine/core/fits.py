@@ -40,6 +40,7 @@ class Fits:
     chi2: NDArray[np.float64]  # (N,): Σ(d − μ)²/variance
     squares: NDArray[np.float64]  # (N,): Σw²(d − μ)²
     attempt: NDArray[np.int8]  # (N,): which try it comes from, 0 for the first
+    refused: NDArray[np.uint16]  # (N,): which setting cannot be used, 0 for none; see `refusal.setting`
 
     @classmethod
     def blank(cls, n_params: int, n_fits: int, status: Status) -> Fits:
@@ -70,6 +71,7 @@ class Fits:
             chi2=nan(n_fits),
             squares=nan(n_fits),
             attempt=np.zeros(n_fits, np.int8),
+            refused=np.zeros(n_fits, np.uint16),
         )
 
     def raise_flag(self, flag: Flag, part: Positions, where: NDArray[np.bool_]) -> None:

@@ -35,6 +35,7 @@ class Status(IntEnum):
     NON_FINITE_MODEL = -3, "no answer: the model is not finite at the start values, or next to where the fit got"
     SINGULAR = -4, "singular: the data do not determine every parameter"
     STOPPED = -5, "stopped by the user before it converged"
+    BAD_SETTINGS = -6, "not fitted: start, bounds, fixed value or sigma of this one fit cannot be used"
     NO_IMPROVEMENT = -7, "no answer: it ended above its start, or above a constant that the model contains"
 
     @property
@@ -75,7 +76,9 @@ class Flag(IntFlag):
         "the data do not determine every parameter",
         "JᵀJ is singular within rounding, or next to it: an error is more than 1 000 times what it would be if the "
         "other parameters were known, or a parameter that cannot be negative has an error larger than itself. "
-        "Fix a parameter, or take a simpler model.",
+        "Fix a parameter, or take a simpler model. With dtype='float32' it also says that residuals are next to the "
+        "rounding of a level about which the data hardly vary, and which no constant of the model takes up: take "
+        "float64.",
     )
     MASKED_SAMPLES = (
         8,

@@ -27,6 +27,9 @@ INSEPARABLE = 1000.0
 STUCK = 1e-4
 # Half a deviance of counts that cannot matter.
 NEGLIGIBLE_DEVIANCE = 1e-3
+# How many times a cost that is nothing but the data's rounding a cost must be to mean something, and the part of the
+# data's squares that their variation must be for that rounding not to be due to a level.
+MEANS, VARIATION = 4.0, 1e-6
 # The same cosine for least squares, and which part of the data's squares has to be left for it to mean something.
 LOST, RESIDUAL = 0.1, 1e-8
 
@@ -100,11 +103,18 @@ def store(
     at_bound[free] = np.where(solved, at_upper.astype(np.int8) - at_lower, 0)
     n_used = np.asarray(level.n_used).astype(np.int64)
     n_left_out = np.asarray(level.n_left_out).astype(np.int64)
+    # in single precision: residuals next to the rounding of a level about which the data hardly vary
+    coarse = np.asarray(level.spread) < VARIATION * np.asarray(level.norm)
+    coarse &= state.here.cost < MEANS * np.asarray(level.rounding(options.criterion, options.eps))
+    coarse &= (options.dtype == "float32") & (options.noise == "gaussian")
     flags = np.where(n_left_out > 0, np.uint16(Flag.MASKED_SAMPLES), np.uint16(0))
     for flag, where in (
         (Flag.AT_LOWER, at_lower.any(axis=0)),
         (Flag.AT_UPPER, at_upper.any(axis=0)),
-        (Flag.POORLY_DETERMINED, undetermined.any(axis=0) | vague | lost | (ends.vagueness > INSEPARABLE).any(axis=0)),
+        (
+            Flag.POORLY_DETERMINED,
+            undetermined.any(axis=0) | vague | lost | coarse | (ends.vagueness > INSEPARABLE).any(axis=0),
+        ),
         *_doubts(problem, part, solution, ends, residuals, n_used, n_free),
     ):
         flags[where & solved] |= np.uint16(flag)
@@ -127,6 +137,7 @@ def store(
         chi2=np.where(solved, residuals.chi2, np.nan),
         squares=np.where(solved, residuals.squares, np.nan),
         attempt=fits.attempt[part],
+        refused=fits.refused[part],
     )
     fits.put(part, own)
 

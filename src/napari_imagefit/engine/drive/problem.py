@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -179,6 +179,18 @@ class Problem:
             raise FitInputError(f"all parameters of {model.name!r} are fixed; leave at least one free")
         return problem
 
+    def at(self, positions: NDArray[np.intp]) -> Self:
+        """Some of the fits, in this order; of what they have in common nothing is changed."""
+
+        def columns(array: Any) -> Any:
+            return array if array is None or array.ndim < 2 or array.shape[1] == 1 else array[:, positions]
+
+        own = {name: columns(getattr(self, name)) for name in ("weights", "start", "lower", "upper", "shift")}
+        lengths = None if self.lengths is None else self.lengths[positions]
+        return replace(
+            self, coords=tuple(map(columns, self.coords)), data=self.data[:, positions], lengths=lengths, **own
+        )
+
     @property
     def noise_is_known(self) -> bool:
         """Whether χ² has a scale."""
@@ -287,6 +299,12 @@ def check_parameters(
         raise FitInputError(f"all parameters of {model.name!r} are fixed; leave at least one free")
 
 
+def own_lower(parameter: Parameter, *, counts: bool) -> float:
+    """A parameter's lower bound where the caller gives none: of counts one in their unit is not negative."""
+    least = parameter.lower
+    return 0.0 if counts and parameter.unit == "data" and math.isinf(least) and parameter.upper > 0 else least
+
+
 def _parameters(
     model: Model, n_fits: int, init: Values, bounds: Bounds, fixed: Values, *, counts: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
@@ -314,10 +332,7 @@ def _parameters(
             low = high = row("the fixed value", name, fixed[name])
             _check_fixed(parameter, low)
         else:
-            least = parameter.lower
-            if counts and parameter.unit == "data" and math.isinf(least) and parameter.upper > 0:
-                least = 0.0
-            pair = bounds.get(name, (least, parameter.upper))
+            pair = bounds.get(name, (own_lower(parameter, counts=counts), parameter.upper))
             if not isinstance(pair, (tuple, list)) or len(pair) != 2:
                 raise FitInputError(f"bounds of {name!r} are {pair!r}; give (lower, upper)")
             low, high = row("the lower bound", name, pair[0]), row("the upper bound", name, pair[1])

@@ -19,6 +19,7 @@ from ..sums.samples import ALONE
 from .coarse_problem import coarsen
 from .evaluators import is_large
 from .few import Run, fit_in_threads, fit_together, single, some_of
+from .levelled import without_levels
 from .problem import Problem
 
 # Fits of a request from which on they are worked on by a compiled step: fewer are done before it is compiled.
@@ -50,10 +51,14 @@ def iter_fit(problem: Problem, should_stop: Callable[[], bool] | None = None) ->
         If JAX fails, for lack of memory for instance.
     """
     stop = should_stop or (lambda: False)
-    fits = yield from _fit_all(problem, stop)
-    if problem.search and np.isnan(problem.start).any() and not stop():
-        yield from _fit_again(problem, fits, stop)
-    problem.settle(fits)
+    levelled = without_levels(problem)
+    own = problem if levelled is None else levelled.problem
+    fits = yield from _fit_all(own, stop)
+    if own.search and np.isnan(own.start).any() and not stop():
+        yield from _fit_again(own, fits, stop)
+    own.settle(fits)
+    if levelled is not None:
+        levelled.give_back_to(fits)
     return fits
 
 
@@ -145,7 +150,11 @@ def chunks(problem: Problem) -> list[slice]:
 
 def find_starts(problem: Problem) -> NDArray[np.float64]:
     """The starts ``(n_params, n_fits)`` that `iter_fit` would use, without fitting."""
+    levelled = without_levels(problem)
+    problem = problem if levelled is None else levelled.problem
     starts = np.empty((len(problem.model.names), problem.n_fits))
     for positions in chunks(problem):
         starts[:, positions] = Run(problem, positions).find_starts()
+    if levelled is not None:
+        levelled.give_back(starts)
     return starts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,8 +48,10 @@ def values_of(model: Model, coords: Coords, params: NDArray[Any], options: Optio
 def predict(model: Model, coords: Coords, params: Floats, options: Options) -> Floats:
     """The model's values ``(m, N)`` for parameters ``(n_params, N)``; NaN where a parameter is NaN.
 
-    ``coords`` are ``(m,)`` or ``(m, N)`` each.
+    ``coords`` are ``(m,)`` or ``(m, N)`` each. In double precision where that takes no program: a level may be so much
+    larger than what is left beside it that single precision would show hardly anything of it.
     """
+    options = replace(options, dtype="float64") if model.broadcasts else options
     columns = tuple(c if c.ndim == 2 else c[:, None] for c in coords)
     m, n_fits = columns[0].shape[0], params.shape[1]
     values = np.empty((m, n_fits))

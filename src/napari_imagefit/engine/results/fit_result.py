@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..core.fits import Fits
 from ..core.options import Criterion
+from ..core.refusal import setting
 from ..core.status import Flag, Status
 from ..models.model import Model
 
@@ -77,6 +78,9 @@ class FitResult:
     attempt : int array, ``(*grid,)``
         How each fit got its answer: 0 in the first try, 1 from its neighbours, 2 from global starts, 3 within wider
         bounds; see `napari_imagefit.imaging.voxels.refit`.
+    refused : int array, ``(*grid,)``
+        For `Status.BAD_SETTINGS`, which setting cannot be used: a number for `napari_imagefit.engine.core.refusal`,
+        0 elsewhere; `summary` says it in words.
     model : Model
     seconds : float
     device : str
@@ -104,6 +108,7 @@ class FitResult:
     squares: NDArray[np.float64] = field(repr=False)
     chi2: NDArray[np.float64]
     attempt: NDArray[np.int8] = field(repr=False)
+    refused: NDArray[np.uint16] = field(repr=False)
     model: Model
     seconds: float
     device: str
@@ -159,6 +164,7 @@ class FitResult:
             squares=lay(fits.squares),
             chi2=lay(fits.chi2),
             attempt=lay(fits.attempt),
+            refused=lay(fits.refused),
             model=model,
             seconds=seconds,
             device=device,
@@ -274,7 +280,7 @@ class FitResult:
             columns[name] = getattr(self, name).ravel()
         columns["converged"] = self.converged.ravel()
         columns["status"] = self.status.ravel()
-        columns["message"] = [Status(int(code)).message for code in self.status.ravel()]
+        columns["message"] = list(map(self._message, self.status.flat, self.refused.flat))
         columns["flags"] = self.flags.ravel()
         return pd.DataFrame(columns)
 
@@ -282,6 +288,15 @@ class FitResult:
     def to_layers(self) -> list[LayerTuple]:
         """Parameter, standard-error, fitted, residual and status layers as napari ``LayerData`` tuples."""
         return self.source.layers(self)
+
+    def refusals(self) -> dict[str, int]:
+        """Settings that could not be used in some fits, in words, and in how many fits each; the first of a fit."""
+        numbers, counts = np.unique(self.refused[self.refused > 0], return_counts=True)
+        return {setting(int(n), self.model.names): int(count) for n, count in zip(numbers, counts, strict=True)}
+
+    def _message(self, status: np.int8, refused: np.uint16) -> str:
+        which = setting(int(refused), self.model.names)
+        return f"{Status(int(status)).message}{which and f': {which}'}"
 
     def counts(self) -> dict[Status, int]:
         """How many fits ended with each status, the most frequent first; fits outside the mask are not counted."""
@@ -300,6 +315,7 @@ class FitResult:
             f"{self.seconds:.2g} s · {self.device}"
         ]
         lines += [f"  {n} × {status.message}" for status, n in counts.items() if not status.converged]
+        lines += [f"    {n} × {which}" for which, n in self.refusals().items()]
         lines += [
             f"  {n} × {flag.message}" for flag in Flag if (n := int(np.count_nonzero(self.flags & np.uint16(flag))))
         ]

@@ -20,6 +20,7 @@ from ..drive.collect import store
 from ..drive.evaluators import Evaluator, evaluator_of, is_large
 from ..drive.few import Run, single
 from ..drive.level import Level, nanmedian
+from ..drive.levelled import without_levels
 from ..drive.problem import Problem
 from ..linalg.algebra import Joint, Rows
 from ..linalg.arrowhead_matrix import Arrow, Solver, join
@@ -44,6 +45,16 @@ def iter_fit_shared(
         If a shared parameter is unknown, fixed, or has bounds or starts that differ from fit to fit.
     """
     which = _shared_parameters(problem, shared)
+    levelled = without_levels(problem, which)
+    fits = yield from _iter_fit(problem if levelled is None else levelled.problem, which, should_stop)
+    if levelled is not None:
+        levelled.give_back_to(fits)
+    return fits
+
+
+def _iter_fit(
+    problem: Problem, which: tuple[int, ...], should_stop: Callable[[], bool] | None
+) -> Generator[Progress, None, Fits]:
     stop = _for_good(should_stop)
     here = Progress(0, problem.n_fits)
     fit = _Fit(problem, which, stop)

@@ -18,8 +18,9 @@ from ...engine.core.validation import float_array
 from ...engine.models.model import Model
 from ...engine.results.fit_result import FitResult, Source
 from ..fitting.chunks import Argument, Sliceable, Slices, is_dask, iter_pieces, piece_shape
-from ..fitting.run import Run, Settings, Wishes, as_weights, run
+from ..fitting.run import Run, Settings, Wishes, run
 from ..fitting.selection import Selection
+from ..fitting.sigma import as_weights
 from ..regions.region_fits import ImageSource
 from ..spots.source import SpotSource
 from ..voxels.voxel_fits import VoxelSource, iter_fit_voxels

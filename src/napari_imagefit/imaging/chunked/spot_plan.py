@@ -15,7 +15,8 @@ from ...engine.core.errors import FitInputError
 from ...engine.core.validation import real_array
 from ...engine.models.model import Model
 from ..fitting.chunks import Argument, Sliceable, Slices, is_dask, piece_shape
-from ..fitting.run import Run, Settings, Wishes, as_weights
+from ..fitting.run import Run, Settings, Wishes
+from ..fitting.sigma import as_weights
 from ..spots.background import Background, with_background
 from ..spots.grouping import check_groups
 from ..spots.masks import as_mask, check_saturation, unsaturated, with_mask

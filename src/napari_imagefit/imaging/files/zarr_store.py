@@ -25,7 +25,7 @@ KEY = "napari_imagefit"
 DONE = "finished_pieces"
 DERIVED, DERIVED_STDERR = "derived", "derived_stderr"  # numbered as the steps of the recipe
 POINTS = "points"  # of spots, as they were given
-VERSION = 2  # of the layout
+VERSION = 3  # of the layout
 
 
 @dataclass(frozen=True, eq=False)

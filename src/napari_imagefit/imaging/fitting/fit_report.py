@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...engine.core.refusal import setting
 from ...engine.core.status import Flag, Status
 from ...engine.results.fit_result import FitResult
 from .attempts import ATTEMPTS
@@ -35,7 +36,7 @@ class FitFacts:
     parameters : tuple of ParameterFacts
     status : Status
     remarks : tuple of str
-        A sentence for each flag.
+        A sentence for each flag, and for a setting that cannot be used.
     n_iterations, n_used, n_left_out : int
     reduced_chi2, r2 : float
     how : str
@@ -70,7 +71,7 @@ def facts(result: FitResult, place: Place) -> FitFacts:
     return FitFacts(
         parameters=parameters,
         status=status,
-        remarks=tuple(_remarks(flags, parameters)),
+        remarks=(*_refusal(result, place), *_remarks(flags, parameters)),
         n_iterations=int(result.n_iterations[place]),
         n_used=int(result.n_used[place]),
         n_left_out=int(result.n_left_out[place]),
@@ -126,6 +127,11 @@ def _parameter(result: FitResult, name: str, place: Place, status: Status) -> Pa
     elif np.isnan(value) and np.isfinite(result.solution[name][place]):
         remark = "not determined by the data"
     return ParameterFacts(name, value, error, float(result.start[name][place]), remark)
+
+
+def _refusal(result: FitResult, place: Place) -> list[str]:
+    number = int(result.refused[place])
+    return [f"{setting(number, result.model.names)} cannot be used"] if number else []
 
 
 def _remarks(flags: Flag, parameters: tuple[ParameterFacts, ...]) -> list[str]:

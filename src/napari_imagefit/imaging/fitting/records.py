@@ -34,6 +34,7 @@ NUMBERS: dict[str, Any] = {
     "squares": np.float64,
     "chi2": np.float64,
     "attempt": np.int8,
+    "refused": np.uint16,
 }
 DERIVED = ("reduced_chi2", "r2", "aicc", "bic")
 

@@ -15,6 +15,7 @@ from ...engine.core.errors import FitInputError
 from ...engine.core.fits import Fits
 from ...engine.core.options import Options
 from ...engine.core.progress import Progress
+from ...engine.core.refusal import renumbered
 from ...engine.core.status import Status
 from ...engine.core.types import Bounds, DType, Noise, Values
 from ...engine.core.validation import float_array
@@ -26,8 +27,11 @@ from ...engine.results.fit_result import FitResult, Source
 from ...engine.shared.joint_fit import iter_fit_shared
 from ...engine.sums.camera import Camera
 from .positions import flag_centres
+from .refusals import Numbers, refused_by_wishes
+from .sigma import as_weights
 
 Run = Generator[Progress, None, FitResult]
+Again = Callable[[Problem, Fits, Callable[[], bool] | None], Generator[Progress, None, Fits]]
 
 # Progress is told so often, and a fit in a worker thread can be cancelled.
 SECONDS_BETWEEN = 0.1
@@ -116,7 +120,12 @@ class Settings:
         """Weights and shifts in the data's shape; see `Problem`."""
         if self.camera is not None:
             return self.camera.counts(shape)
-        return as_weights(self.sigma, shape), None
+        return as_weights(self.sigma, shape, alone=not self.is_piece), None
+
+    @property
+    def is_piece(self) -> bool:
+        """Whether these fits are a piece of a request, which what is wrong with all of them does not stop."""
+        return self.requested > 0
 
     @property
     def knows_noise(self) -> bool:
@@ -144,6 +153,8 @@ class Job:
 
     problem: Problem
     places: NDArray[np.intp]
+    # what is to be tried for fits that a first start has led astray
+    again: Again | None = field(default=None, kw_only=True)
 
     def apart(self, fits: Fits) -> Iterable[tuple[NDArray[np.intp], Fits]]:
         """What goes where on the grid."""
@@ -152,11 +163,16 @@ class Job:
 
 @dataclass(frozen=True)
 class Wishes:
-    """What the caller said of the parameters: by name, a number or an array that broadcasts to the grid of fits."""
+    """What the caller said of the parameters: by name, a number or an array that broadcasts to the grid of fits.
+
+    `refused` tells which of it cannot be used in which fit of the flat grid; these are not to be fitted, and what they
+    hold is another's.
+    """
 
     init: Values
     bounds: Bounds
     fixed: Values
+    refused: Numbers | None = None
 
     @classmethod
     def of(cls, model: Model, grid: tuple[int, ...], places: NDArray[np.intp], settings: Settings) -> Wishes:
@@ -165,7 +181,8 @@ class Wishes:
         Raises
         ------
         FitInputError
-            As `Problem.build` does, and if an array does not broadcast.
+            As `Problem.build` does for numbers, and for arrays of which no fit can use its value; and if an array does
+            not broadcast.
         """
 
         def flat(name: str, value: ArrayLike) -> ArrayLike:
@@ -195,8 +212,34 @@ class Wishes:
             {name: flat(name, value) for name, value in (fixed or {}).items()},
         )
         counts = settings.options.noise == "poisson"
-        check_parameters(model, **wanted.at(places), n_fits=places.size, counts=counts)
-        return wanted
+        refused = refused_by_wishes(model, **wanted.at(places), counts=counts, n_fits=places.size)
+        if refused is None or (refused.all() and not settings.is_piece):
+            check_parameters(model, **wanted.at(places), n_fits=places.size, counts=counts)
+        if refused is None:
+            return wanted
+        everywhere = np.zeros(int(np.prod(grid)), np.uint16)
+        everywhere[places] = refused
+        if refused.all():
+            return cls({}, {}, {}, everywhere)
+        mended = wanted._mended(everywhere, int(places[np.argmin(refused)]))
+        check_parameters(model, **mended.at(places), n_fits=places.size, counts=counts)
+        return mended
+
+    def _mended(self, refused: Numbers, other: int) -> Wishes:
+        """With another fit's values where a fit is refused."""
+
+        def mend(value: ArrayLike) -> ArrayLike:
+            if np.ndim(value) == 0:
+                return value
+            array = np.asarray(value)
+            return np.where(refused > 0, array[other], array)
+
+        return Wishes(
+            {name: mend(value) for name, value in self.init.items()},
+            {name: (mend(low), mend(high)) for name, (low, high) in self.bounds.items()},
+            {name: mend(value) for name, value in self.fixed.items()},
+            refused,
+        )
 
     def at(self, places: NDArray[np.intp]) -> dict[str, Any]:
         """The wishes for these places on the grid, as arguments of `Problem.build`."""
@@ -211,39 +254,6 @@ class Wishes:
         }
 
 
-def as_weights(sigma: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.float64] | None:
-    """1/σ in the data's shape (a view where it can be); 0, which leaves a sample out, where σ is not finite.
-
-    Raises
-    ------
-    FitInputError
-        If σ does not broadcast, or a σ is not positive.
-    """
-    if sigma is None:
-        return None
-    values = float_array(sigma, "sigma")
-    if values.size == 1 and not np.isfinite(values).all():
-        raise FitInputError(f"sigma is {values.item()}, which leaves no sample to fit; give a number, or leave it out")
-    if (values <= 0).any():
-        raise FitInputError(
-            f"sigma has the value {values[values <= 0].flat[0]:g}; standard deviations must be positive"
-        )
-    with np.errstate(divide="ignore", over="ignore"):
-        weights = np.where(np.isfinite(values), 1 / values, 0.0)
-    if not np.isfinite(weights).all():
-        raise FitInputError(
-            f"sigma has the value {values[~np.isfinite(weights)].flat[0]:g}, and 1/σ is too large a number; "
-            "give data and sigma in another unit"
-        )
-    try:
-        return np.broadcast_to(weights, shape)
-    except ValueError:
-        raise FitInputError(
-            f"sigma has shape {values.shape}, which does not broadcast to the data's {shape}; "
-            "give one number or one per sample"
-        ) from None
-
-
 def run(
     jobs: Iterable[Job],
     grid: tuple[int, ...],
@@ -253,11 +263,13 @@ def run(
     settings: Settings,
     ties: Ties | None = None,
     *,
+    refused: Numbers | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Run:
     """Run all jobs, which fill these places of the grid; yields the progress of all and returns the result.
 
-    `model` is the one that the result is about; with `ties` the jobs are about its parameters that are not tied.
+    `model` is the one that the result is about; with `ties` the jobs are about its parameters that are not tied. Fits
+    that are `refused`, of which there is no job, are told so.
     """
     begun = time.perf_counter()
     n_params, size = len((ties.model if ties else model).names), int(np.prod(grid))
@@ -268,7 +280,8 @@ def run(
         found.status[places] = Status.STOPPED
         return found
 
-    done, total, told = 0, places.size, -SECONDS_BETWEEN
+    total, told = places.size, -SECONDS_BETWEEN
+    done = 0 if refused is None else int(np.count_nonzero(refused[places]))
     for job in jobs:
         # a fit may be of several places
         of_each = job.places.size // job.problem.n_fits
@@ -276,7 +289,7 @@ def run(
         if settings.shared:
             steps = iter_fit_shared(problem, settings.shared, should_stop)
         else:
-            steps = iter_fit(problem, should_stop)
+            steps = _iter_job(replace(job, problem=problem), should_stop)
         while True:
             try:
                 progress = next(steps)
@@ -299,8 +312,12 @@ def run(
         if should_stop is not None and should_stop():
             break
     fits = fits or blank()
+    fits = ties.expand(fits) if ties else fits
+    if refused is not None:
+        fits.refused[:] = refused if ties is None else renumbered(refused, ties.kept)
+        fits.status[refused > 0] = fits.ended[refused > 0] = Status.BAD_SETTINGS
     return FitResult.on_grid(
-        ties.expand(fits) if ties else fits,
+        fits,
         grid,
         model,
         source,
@@ -309,6 +326,13 @@ def run(
         seconds=time.perf_counter() - begun,
         device=device_name(settings.options),
     )
+
+
+def _iter_job(job: Job, should_stop: Callable[[], bool] | None) -> Generator[Progress, None, Fits]:
+    fits = yield from iter_fit(job.problem, should_stop)
+    if job.again is None:
+        return fits
+    return (yield from job.again(job.problem, fits, should_stop))
 
 
 def drain(steps: Run, progress: Callable[[int, int], object] | None = None) -> FitResult:

@@ -20,6 +20,7 @@ REASONS: dict[Status, tuple[int, str]] = {
     Status.SINGULAR: (5, "#CC79A7"),
     Status.STOPPED: (6, "#56B4E9"),
     Status.NO_IMPROVEMENT: (14, "#661100"),
+    Status.BAD_SETTINGS: (15, "#117733"),
 }
 CONVERGED_LABEL = 1
 
@@ -95,7 +96,7 @@ def reasons(result: FitResult, *, remarks: bool = True) -> list[Reason]:
     1 converged, but the residuals are larger than the noise
     """
     labels = reason_labels(result) if remarks else status_labels(result.status)
-    counts = np.bincount(labels.ravel(), minlength=max(LABELS) + 1)
+    counts = np.bincount(labels.ravel(), minlength=np.iinfo(labels.dtype).max + 1)
     words = [(0, Status.NOT_FITTED.message, "transparent"), (CONVERGED_LABEL, "converged", "transparent")]
     words += [(label, status.message, colour) for status, (label, colour) in REASONS.items()]
     if remarks:

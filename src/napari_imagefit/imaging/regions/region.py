@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -62,6 +62,11 @@ class Region:
     pixels: Pixels
     frames: NDArray[np.intp]
     places: NDArray[np.intp]
+
+    def without(self, places: NDArray[np.bool_]) -> Region | None:
+        """The same but for the fits at some flat places of the grid; None if nothing is left."""
+        kept = ~places[self.places]
+        return replace(self, frames=self.frames[kept], places=self.places[kept]) if kept.any() else None
 
 
 def find_regions(

@@ -18,7 +18,9 @@ from ...engine.drive.problem import check_noise
 from ...engine.models.model import Model
 from ...engine.models.prediction import predict
 from ...engine.results.fit_result import FitResult, LayerTuple
+from ..fitting.refusals import joined
 from ..fitting.run import Run, Settings, Wishes, run
+from ..fitting.sigma import marks_of_sigma, refused_by_sigma
 from ..layer_data.maps import image_layers
 from .region import Region, find_regions, flat_coordinates, iter_jobs, take
 
@@ -139,6 +141,22 @@ def iter_fit_regions(
             check_noise("poisson", flat[region.frames[:, None], region.pixels], weights, shifts)
     settings.check_camera(flat, (flat[region.frames[:, None], region.pixels] for region in regions))
     source = ImageSource(image, full, regions, labels, settings.options, settings.recipe())
+    marks = marks_of_sigma(settings.sigma, image.shape)
+    bad_sigma = None if marks is None else _bad_sigma(regions, flat, marks.reshape(n_frames, -1), grid)
+    refused = joined(wishes.refused, bad_sigma)
+    fitting = regions if refused is None else [own for region in regions if (own := region.without(refused > 0))]
     together = bool(settings.shared)
-    jobs = iter_jobs(regions, flat, weights, shifts, full, fitted, wishes, settings.options, together=together)
-    return run(jobs, grid, places, model, source, settings, ties, should_stop=should_stop)
+    jobs = iter_jobs(fitting, flat, weights, shifts, full, fitted, wishes, settings.options, together=together)
+    return run(jobs, grid, places, model, source, settings, ties, refused=refused, should_stop=should_stop)
+
+
+def _bad_sigma(
+    regions: list[Region], images: NDArray[Any], marks: NDArray[np.int8], grid: tuple[int, ...]
+) -> NDArray[np.bool_]:
+    """Fits of the flat grid whose σ cannot be used, by marks of the images' shape ``(n_frames, n_pixels)``."""
+    found = np.zeros(int(np.prod(grid)), bool)
+    for region in regions:
+        for frame, place in zip(region.frames, region.places, strict=True):
+            counted = np.isfinite(images[frame, region.pixels])
+            found[place] = refused_by_sigma(marks[frame, region.pixels][:, None], counted[:, None])[0]
+    return found

@@ -46,7 +46,8 @@ def photometry(
     ===============================  ==================================================================================
     column                           meaning
     ===============================  ==================================================================================
-    photons                          integral of the peak over all space, divided by the gain, if it has a finite one
+    photons                          integral of the peak over all space, divided by the gain, if it has a finite one;
+                                     negative for a dark spot, which lacks so much light
     background                       ``offset`` per pixel, less the camera's own, divided by the gain
     sigma, sigma_z, sigma_y, …       standard deviations of Gaussians in `units`; ``sigma`` is the geometric mean
     fwhm, fwhm_z, fwhm_y, …          full widths at half maximum in `units`; ``fwhm`` is their geometric mean

@@ -31,7 +31,10 @@ class Detection:
     answers most to Gaussian spots as wide as it, and not at all to a background that is constant or a slope. A spot is
     a pixel that is larger than its neighbours there and stands out by `threshold` times the noise. That noise is the
     filtered image's own, by its median absolute deviation times 1.4826 (the standard deviation, were it normal), of
-    each frame by itself: a number of spots that cover a small part of the image does not change it.
+    each frame by itself: a number of spots that cover a small part of the image does not change it. Where most pixels
+    are equal to their neighbours (few photons, a clipped background) it is no less than that of the pixels which
+    differ, or than the rounding of whole numbers. Areas of one value as large as a spot's window hold no data, and no
+    spots at their edges, where that value is far from those around: the border of a stitched or masked image.
 
     Parameters
     ----------

@@ -68,10 +68,19 @@ class GroupJob(Job):
 
 
 def iter_group_jobs(
-    source: SpotSource, model: Model, wishes: Wishes, weights: Floats | None, shifts: Floats | None, groups: Groups
+    source: SpotSource,
+    model: Model,
+    wishes: Wishes,
+    weights: Floats | None,
+    shifts: Floats | None,
+    groups: Groups,
+    usable: Rows,
 ) -> Iterator[Job]:
-    """Problems for spots alone, for groups, and last for the spots of groups that came to no answer, one by one."""
-    alone = groups.members[0][:, 0]
+    """Problems for spots alone, for groups, and last for the spots of groups that came to no answer, one by one.
+
+    Of those alone only the `usable` ones; the others are not fitted.
+    """
+    alone = np.intersect1d(groups.members[0][:, 0], usable)
     if alone.size:
         yield from iter_jobs(source, model, wishes, weights, shifts, together=False, some=alone)
     failed: list[Rows] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,12 @@ Floats = NDArray[np.float64]
 MEDIAN_TO_SIGMA, MEAN_TO_SIGMA = 1.482602218505602, 1.2533141373155001
 # Of the largest answer: what rounding leaves.
 ROUNDING = 1e-12
+# The share of equal neighbours from which on so many pixels are alike that they say nothing of the noise.
+ALIKE = 0.25
+# Standard deviations from the others at which an area of one value holds no data.
+FAR = 3.0
+# The standard deviation of what rounding to whole numbers takes away.
+OF_WHOLE_NUMBERS = 12**-0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +50,7 @@ class Response:
 def respond(data: NDArray[Any], scale: Sequence[float], bright: bool, mask: NDArray[np.bool_] | None) -> Response:
     """Filter a frame and find the maxima of the answer."""
     usable = np.isfinite(data)
+    usable &= ~_empty(data, usable, scale)
     searched = usable if mask is None else usable & mask
     if not searched.any():
         nothing = np.empty((0, data.ndim))
@@ -50,11 +58,13 @@ def respond(data: NDArray[Any], scale: Sequence[float], bright: bool, mask: NDAr
     level = data.astype(np.float64)
     # what is the same everywhere is taken out first, so that the rounding of it is not taken for noise
     level -= np.median(level[searched])
-    answer = laplacian(filled(level, usable, scale), scale)
+    level = filled(level, usable, scale)
+    answer = laplacian(level, scale)
     if not bright:
         answer = -answer
     answer -= np.median(answer[searched])
-    noise = _spread(answer[searched])
+    whole = data.dtype.kind in "iub" or np.array_equal(data[searched], np.rint(data[searched]))
+    noise = _noise(level, answer, searched, scale, whole=whole)
     top = float(np.abs(answer[searched]).max())
     noise = max(noise, ROUNDING * top)
     if noise == 0:
@@ -119,6 +129,56 @@ def keep_apart(points: Floats, distance: Floats) -> NDArray[np.intp]:
         alive[second[safe[first]]] = False
         pairs = pairs[alive[first] & alive[second]]
     return rows[alive]
+
+
+def _empty(data: NDArray[Any], usable: NDArray[np.bool_], scale: Sequence[float]) -> NDArray[np.bool_]:
+    """Pixels without data, that are given one value: the border of a stitched or masked image, a saturated plain.
+
+    They are areas of one value at least as large as a spot's window, and that value is none that the other pixels
+    usually have: a background of no counts stays, though it is an area of one value.
+    """
+    data = np.where(usable, data, np.inf) if data.dtype.kind == "f" else data
+    size = [min(2 * math.ceil(3 * sigma) + 1, n) for sigma, n in zip(scale, data.shape, strict=True)]
+    nothing = np.zeros(data.shape, bool)
+    along = data if size[-1] < 2 else ndimage.maximum_filter1d(data[..., 1:] != data[..., :-1], size[-1] - 1)
+    if along.all():
+        # no row of one value is as long as that
+        return nothing
+    flat = ndimage.maximum_filter(data, size, mode="nearest") == ndimage.minimum_filter(data, size, mode="nearest")
+    others = data[usable & ~flat].astype(np.float64)
+    if not flat.any() or not others.size:
+        return nothing
+    usual = np.median(others)
+    far = np.abs(data - usual) > FAR * _spread(others - usual)
+    return np.asarray(ndimage.maximum_filter(flat & far, size, mode="constant"))
+
+
+def _noise(level: Floats, answer: Floats, searched: NDArray[np.bool_], scale: Sequence[float], *, whole: bool) -> float:
+    """The noise of the answer.
+
+    Where most pixels are like their neighbours, as a background without counts or one that is clipped, it is no less
+    than what the filter makes of the noise of those that vary: how far they are from their neighbours, of which spots,
+    that are smooth, hardly tell. `whole` numbers have the noise of their rounding at least.
+    """
+    if not _are_alike(level, searched):
+        return _spread(answer[searched])
+    varies = searched & (ndimage.maximum_filter(level, 3) != ndimage.minimum_filter(level, 3))
+    uneven = level
+    for axis in range(level.ndim):
+        uneven = ndimage.correlate1d(uneven, np.array([-1.0, 2.0, -1.0]) / math.sqrt(6.0), axis)
+    of_pixels = MEAN_TO_SIGMA * float(np.abs(uneven[varies]).mean()) if varies.any() else 0.0
+    point = np.zeros([2 * math.ceil(4 * sigma) + 3 for sigma in scale])
+    point[tuple(n // 2 for n in point.shape)] = 1.0
+    passed = float(np.sqrt((laplacian(point, scale) ** 2).sum()))
+    usual = MEDIAN_TO_SIGMA * float(np.median(np.abs(answer[searched])))
+    return max(usual, passed * max(of_pixels, OF_WHOLE_NUMBERS if whole else 0.0))
+
+
+def _are_alike(level: Floats, searched: NDArray[np.bool_]) -> bool:
+    """Whether so many neighbours are equal that the median of the answer may be that of pixels which tell nothing."""
+    both = searched[..., 1:] & searched[..., :-1]
+    equal = (level[..., 1:] == level[..., :-1]) & both
+    return int(np.count_nonzero(equal)) >= ALIKE * max(int(np.count_nonzero(both)), 1)
 
 
 def _spread(values: Floats) -> float:

@@ -29,6 +29,7 @@ def moved_to_windows(wishes: Wishes, source: SpotSource) -> Wishes:
         {name: move(name, value) for name, value in wishes.init.items()},
         {name: (move(name, low), move(name, high)) for name, (low, high) in wishes.bounds.items()},
         {name: move(name, value) for name, value in wishes.fixed.items()},
+        wishes.refused,
     )
 
 
@@ -40,14 +41,14 @@ def iter_jobs(
     shifts: Floats | None,
     *,
     together: bool,
-    some: NDArray[np.intp] | None = None,
+    some: NDArray[np.intp],
 ) -> Iterator[Job]:
-    """One problem for all windows, or for some spots, each gathered when its turn comes; none where there are none.
+    """One problem for some spots, whose windows are gathered when their turn comes; none where there are none.
 
     All have as many samples, so that one program fits them: pixels that the image does not have are NaN.
     """
     windows = source.windows
-    every = np.arange(windows.count) if some is None else np.sort(some)
+    every = np.sort(some)
     if not every.size:
         return
     # whole ones are gathered more quickly, and want no NaN

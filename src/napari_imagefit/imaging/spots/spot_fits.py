@@ -17,7 +17,9 @@ from ...engine.drive.problem import check_noise
 from ...engine.models.expression import term
 from ...engine.models.model import Model
 from ..fitting.positions import find_positions
+from ..fitting.refusals import joined, usable
 from ..fitting.run import Run, Settings, Wishes, run
+from ..fitting.sigma import marks_of_sigma, refused_by_sigma
 from .background import Background, background_of, surface_of, with_background
 from .group_problems import iter_group_jobs, usable_windows
 from .grouping import check_groups, find_groups
@@ -84,9 +86,13 @@ def iter_fit_windows(
         settings.recipe(),
         asked_of(model, most, saturation, masked=mask is not None or windows.allowed is not None),
     )
+    marks = marks_of_sigma(settings.sigma, data.shape)
+    refused = joined(wishes.refused, None if marks is None else _bad_sigma(source, marks))
+    good = usable(every, refused)
     if most > 1:
         check_groupable(model, settings)
-        source = replace(source, groups=find_groups(windows, most, usable_windows(source, len(model.names))))
+        fitted_together = usable_windows(source, len(model.names)) & np.isin(every, good)
+        source = replace(source, groups=find_groups(windows, most, fitted_together))
     weights, shifts = settings.noise(data.shape)
     noise = settings.options.noise
     refuses_negative = noise == "rician" or (noise == "poisson" and shifts is None)
@@ -97,11 +103,20 @@ def iter_fit_windows(
     settings.check_camera(source.image, parts)
     moved = moved_to_windows(wishes, source)
     if source.groups is None:
-        jobs = iter_jobs(source, fitted, moved, weights, shifts, together=bool(settings.shared))
+        jobs = iter_jobs(source, fitted, moved, weights, shifts, together=bool(settings.shared), some=good)
     else:
-        jobs = iter_group_jobs(source, fitted, moved, weights, shifts, source.groups)
-    steps = run(jobs, (windows.count,), every, model, source, settings, ties, should_stop=should_stop)
+        jobs = iter_group_jobs(source, fitted, moved, weights, shifts, source.groups, good)
+    steps = run(jobs, (windows.count,), every, model, source, settings, ties, refused=refused, should_stop=should_stop)
     return _in_image(steps, source, wishes)
+
+
+def _bad_sigma(source: SpotSource, marks: NDArray[np.int8]) -> NDArray[np.bool_]:
+    """Spots whose σ cannot be used, by marks of the image's shape."""
+    found = np.zeros(source.windows.count, bool)
+    for rows, is_cut in source.windows.portions():
+        counted = np.isfinite(source.samples(rows, padded=is_cut))
+        found[rows] = refused_by_sigma(source.windows.gather(marks, rows).T, counted.T)
+    return found
 
 
 def _in_image(steps: Run, source: SpotSource, wishes: Wishes) -> Run:

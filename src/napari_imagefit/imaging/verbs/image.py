@@ -80,7 +80,8 @@ def fit_image(
         Coordinates along each axis of the plane, ``(y, x)``: values along the axis, or arrays of the plane's shape.
         Pixel indices if not given. Positions and widths come back in their unit.
     init, fixed : dict, optional
-        Starts, and values to hold, by parameter name: a number, or an array that broadcasts to the grid of fits. Of
+        Starts, and values to hold, by parameter name: a number, or an array that broadcasts to the grid of fits. What a
+        fit cannot use of an array, NaN or a value outside the bounds, costs that fit: `Status.BAD_SETTINGS`. Of
         equal answers (widths exchanged and the angle turned by 90°) the one nearest to the starts is told.
     bounds : dict, optional
         ``(lower, upper)`` by parameter name, likewise; equal bounds hold the parameter.
@@ -88,7 +89,7 @@ def fit_image(
         Expressions by parameter name: ``{"sigma_y": "1.5*sigma_x"}``. A tied parameter is computed from others.
     sigma : array, optional
         Standard deviations of the data, broadcastable to the image. Standard errors are then absolute, otherwise scaled
-        by √(reduced χ²).
+        by √(reduced χ²). Of an array, NaN leaves its sample out, and 0 or less costs the fit.
     noise : {"gaussian", "poisson", "rician"} or Camera
         ``"poisson"`` takes the data for counts and finds the maximum of their likelihood, a `Camera` turns them into
         counts. Rates cannot be negative: parameters in the data's unit are then kept from 0 on unless `bounds` say

@@ -14,8 +14,12 @@ from ...engine.drive.problem import Problem
 from ...engine.models.model import Model
 from ...engine.models.ties import Ties
 from ...engine.results.fit_result import FitResult, Source
-from ..fitting.run import Job, Run, Settings, Wishes, run
+from ..fitting.refusals import Numbers, joined, usable
+from ..fitting.run import Again, Job, Run, Settings, Wishes, run
 from ..fitting.selection import Selection
+from ..fitting.sigma import marks_of_sigma, refused_by_sigma
+from .exchanged_parts import FAST, FRACTION, SLOW, has_parts, iter_in_order
+from .second_start import iter_second_start, needs_second_start
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -48,6 +52,8 @@ class VoxelCall:
         The flat places of the voxels to fit.
     weights, shifts : arrays or None
         Of the stack's shape; see `Problem`.
+    bad_sigma : boolean array or None
+        Voxels of the flat grid whose σ cannot be used.
     """
 
     data: NDArray[Any]
@@ -63,6 +69,7 @@ class VoxelCall:
     places: Indices
     weights: Floats | None
     shifts: Floats | None
+    bad_sigma: NDArray[np.bool_] | None = None
 
     @classmethod
     def of(
@@ -95,7 +102,19 @@ class VoxelCall:
         # samples that count in no voxel are not there at all: nothing was left out of these fits
         call = cls(data, selected, axis, x[kept], kept, model, fitted, settings, ties, wishes, places, weights, shifts)
         settings.check_camera(selected, (call.curves(selected, part) for part in (places,)))
-        return call
+        marks = marks_of_sigma(settings.sigma, data.shape)
+        return call if marks is None else replace(call, bad_sigma=call._bad_sigma(marks))
+
+    def _bad_sigma(self, marks: NDArray[np.int8]) -> NDArray[np.bool_]:
+        found = np.zeros(int(np.prod(self.grid)), bool)
+        counted = np.isfinite(self.curves(self.stack, self.places))
+        found[self.places] = refused_by_sigma(self.curves(marks, self.places), counted)
+        return found
+
+    @property
+    def refused(self) -> Numbers | None:
+        """Which setting of which voxel of the flat grid cannot be used; None where all can."""
+        return joined(self.wishes.refused, self.bad_sigma)
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -161,14 +180,27 @@ class VoxelCall:
         should_stop: Callable[[], bool] | None = None,
     ) -> Run:
         """Fit some voxels; the result is on the grid ``(n_places,)``, in their order."""
-        every = np.arange(places.size)
-        job = Job(self.problem(places, starts), every)
-        return self._run([job], every, (places.size,), source, should_stop)
+        every, refused = np.arange(places.size), self.refused
+        own = None if refused is None else refused[places]
+        good = usable(every, own)
+        starts = starts if starts is None or own is None else starts[:, good]
+        again = self._again(guessed=starts is None)
+        jobs = [Job(self.problem(places[good], starts), good, again=again)] if good.size else []
+        return self._run(jobs, every, (places.size,), source, own, should_stop)
 
     def all_steps(self, source: Source, should_stop: Callable[[], bool] | None = None) -> Run:
         """Fit all voxels; the result is on the grid."""
-        jobs = [Job(self.problem(self.places), self.places)] if self.places.size else []
-        return self._run(jobs, self.places, self.grid, source, should_stop)
+        good = usable(self.places, self.refused)
+        jobs = [Job(self.problem(good), good, again=self._again())] if good.size else []
+        return self._run(jobs, self.places, self.grid, source, self.refused, should_stop)
+
+    def _again(self, *, guessed: bool = True) -> Again | None:
+        """What is done with fitted curves: the parts of an answer in order, or another start where a guess misleads."""
+        init = self.wishes.init
+        if has_parts(self.fitted) and not {FAST, SLOW, FRACTION} & init.keys():
+            return iter_in_order
+        wanted = guessed and needs_second_start(self.fitted, self.wishes.bounds, init)
+        return iter_second_start if wanted else None
 
     def _run(
         self,
@@ -176,11 +208,14 @@ class VoxelCall:
         places: Indices,
         grid: tuple[int, ...],
         source: Source,
+        refused: Numbers | None,
         should_stop: Callable[[], bool] | None,
     ) -> Run:
         # some of the voxels, as a first look or another try, are a piece of the whole
         settings = replace(self.settings, requested=self.settings.requested or self.places.size)
-        return run(jobs, grid, places, self.model, source, settings, self.ties, should_stop=should_stop)
+        return run(
+            jobs, grid, places, self.model, source, settings, self.ties, refused=refused, should_stop=should_stop
+        )
 
 
 def solution_rows(result: FitResult) -> Floats:
