@@ -220,6 +220,20 @@ def test_damaged_results_are_said(tmp_path: Path, voxels: tuple[Any, ...]) -> No
     assert "another version" in refused.stderr
 
 
+def test_a_damaged_chunk_of_several_pieces_is_said(tmp_path: Path, spots: tuple[Any, ...], before_piece: Any) -> None:
+    command = (*spots, "-o", tmp_path / "out")
+    with before_piece(1, stop):
+        assert run(*command).exit_code == 130
+    (tmp_path / "out" / "stderr" / "x" / "c" / "0").write_bytes(b"garbage")
+    refused = run(*command)
+    assert refused.exit_code == 1
+    assert "'stderr/x' cannot be read" in refused.stderr
+    shutil.rmtree(tmp_path / "out" / "stderr" / "x")
+    assert run(*command).exit_code == 0
+    assert run(*spots, "-o", tmp_path / "whole").exit_code == 0
+    assert maps(tmp_path / "out") == maps(tmp_path / "whole")
+
+
 def test_results_are_not_written_into_the_input(tmp_path: Path, voxels: tuple[Any, ...]) -> None:
     stack = voxels[1]
     there = sorted(stack.rglob("*"))

@@ -114,11 +114,16 @@ class ResultStore:
         ------
         FitEngineError
             If there is no room.
+        FitInputError
+            If a chunk that holds other pieces too is damaged.
         """
         where = self.plan.on_grid(self.pieces[number])
         with _writing(self.path):
             for name, values in all_maps(result):
-                _at(self.arrays[name], where)[where] = values
+                try:
+                    _at(self.arrays[name], where)[where] = values
+                except (RuntimeError, ValueError) as error:  # of the codec
+                    raise _damaged(self.path, name) from error
             self.arrays[DONE][number] = True
 
     def status_counts(self) -> dict[Status, int]:
