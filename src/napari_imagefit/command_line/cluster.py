@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from typing import Any
@@ -56,6 +57,8 @@ def fit_on_cluster(
         try:
             _drive(distributed, client, plan, data, store, todo, max(2, AHEAD * threads))
         except (OSError, CancelledError) as error:  # what is wrong with files has been said by then
+            # the client tries to connect again, and tells in a page that its end prevents it
+            logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
             raise FitEngineError(
                 f"the Dask scheduler at {address!r} is lost ({error or type(error).__name__}); the same command goes "
                 f"on from the {len(store.finished())} of {len(store.pieces)} chunks that are there, with another "

@@ -80,6 +80,8 @@ class Recipe:
             raise FitInputError(f"the recipe {path} cannot be read: {error.strerror}") from None
         except ValueError as error:
             raise FitInputError(f"the recipe {path} is not JSON: {error}") from None
+        except RecursionError:
+            raise FitInputError(f"the recipe {path} has lists within lists beyond all measure; export one") from None
         return cls.of(said)
 
     @classmethod
@@ -99,7 +101,7 @@ class Recipe:
                 "a recipe is a JSON object with 'verb' and 'model'; export one, or see docs/large-data.md"
             )
         verb = said.get("verb")
-        if verb not in VERBS:
+        if not isinstance(verb, str) or verb not in VERBS:
             raise FitInputError(f"the recipe's verb is {verb!r}; choose one of {', '.join(VERBS)}")
         _refuse_unknown(said, COMMON | VERBS[verb], "the recipe")
         camera = said.get("camera")
@@ -199,7 +201,10 @@ def _number(value: Any, what: str) -> float:
         return float(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise FitInputError(f"{what} in the recipe is {value!r}; give a number" + _arrays(what))
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise FitInputError(f"{what} in the recipe is too large; give a number below 1e308") from None
 
 
 def _arrays(what: str) -> str:
