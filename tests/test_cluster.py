@@ -33,7 +33,7 @@ class Cluster:
     def __init__(self, folder: Path) -> None:
         self.processes = ExitStack()
         told = folder / "scheduler.json"
-        self.start("dask_scheduler", "--port", "0", "--scheduler-file", str(told))
+        self.scheduler = self.start("dask_scheduler", "--port", "0", "--scheduler-file", str(told))
         wait_until(lambda: told.exists() and told.read_text().rstrip().endswith("}"))
         self.address: str = json.loads(told.read_text())["address"]
         self.workers = [
@@ -95,6 +95,46 @@ def test_a_killed_workers_chunks_are_done_again(cluster: Cluster, tmp_path: Path
     group = zarr.open_group(str(output), mode="r")
     for name, values in all_maps(fit_voxels(STACK, "exponential_decay", x=T)):
         np.testing.assert_array_equal(group[name][:], values, err_msg=name)
+
+
+def test_a_killed_scheduler_is_a_sentence(cluster: Cluster, tmp_path: Path) -> None:
+    np.save(tmp_path / "stack.npy", STACK)
+    recipe, output = tmp_path / "recipe.json", tmp_path / "results"
+    recipe.write_text(json.dumps({"verb": "fit_voxels", "model": "exponential_decay", "x": T.tolist()}))
+    command = [sys.executable, "-m", "napari_imagefit", "run", str(recipe), str(tmp_path / "stack.npy")]
+    command += ["-o", str(output), "--fits-per-chunk", "3"]
+
+    def some() -> bool:
+        return len(list((output / "finished_pieces").glob("c/*"))) >= 3
+
+    with subprocess.Popen([*command, "--scheduler", cluster.address], stderr=subprocess.PIPE, text=True) as process:
+        try:
+            wait_until(lambda: process.poll() is not None or some())
+            cluster.scheduler.kill()
+            _, said = process.communicate(timeout=120)
+        finally:
+            process.kill()
+    assert process.returncode == 1, said
+    assert "Traceback" not in said
+    assert f"the Dask scheduler at {cluster.address!r} is lost" in said
+
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr
+    tau = zarr.open_array(str(output / "params" / "tau"), mode="r")[:]
+    np.testing.assert_array_equal(tau, fit_voxels(STACK, "exponential_decay", x=T).params["tau"])
+
+
+def test_an_address_of_no_kind_is_a_sentence(tmp_path: Path) -> None:
+    np.save(tmp_path / "stack.npy", STACK)
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text(json.dumps({"verb": "fit_voxels", "model": "exponential_decay", "x": T.tolist()}))
+    for number, address in enumerate(["nonsense://x", "tcp://:nowhere", ""]):
+        command = [sys.executable, "-m", "napari_imagefit", "run", str(recipe), str(tmp_path / "stack.npy")]
+        command += ["-o", str(tmp_path / f"out{number}"), "--scheduler", address]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 1, (address, done.stderr)
+        assert "Traceback" not in done.stderr
+        assert f"no Dask scheduler answers at {address!r}" in done.stderr
 
 
 def test_lazy_results_on_a_cluster(cluster: Cluster) -> None:

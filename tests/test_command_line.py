@@ -190,6 +190,9 @@ def test_a_stopped_run_goes_on(tmp_path: Path, recipe: Path, expected: FitResult
     [
         ([], "JSON object"),
         ({"verb": "fit_stars"}, "choose one of fit_voxels, fit_image, fit_spots"),
+        ({"verb": []}, "choose one of fit_voxels, fit_image, fit_spots"),
+        ({"sigma": 10**400}, "sigma in the recipe is too large"),
+        ({"init": {"tau": [1, -(10**400)]}}, "give a number below 1e308"),
         ({"verb": "fit_spots", "model": "gaussian_2d", "x": [1]}, "'axis', which is not known"),
         ({"model": "exponential_decya"}, "did you mean 'exponential_decay'"),
         ({"model": "a*exp(-t)"}, "give also its coordinates"),
@@ -229,6 +232,8 @@ def test_mistakes_are_sentences(tmp_path: Path, recipe: Path, monkeypatch: pytes
     assert "cannot be read" in refusal(tmp_path / "none.json", data, "-o", output)
     (tmp_path / "broken.json").write_text("{")
     assert "not JSON" in refusal(tmp_path / "broken.json", data, "-o", output)
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    assert "lists within lists" in refusal(tmp_path / "deep.json", data, "-o", output)
     assert "no file or folder" in refusal(recipe, tmp_path / "none.npy", "-o", output)
     assert "of no kind" in refusal(recipe, recipe, "-o", output)
     assert "cannot be read as an array" in refusal(recipe, _text(tmp_path / "text.npy"), "-o", output)

@@ -1,8 +1,9 @@
-"""What a user installs holds the manifest, although it is a symbolic link in the repository."""
+"""What a user installs holds what it should, also out of a clone without symbolic links."""
 
 from __future__ import annotations
 
 import ast
+import posixpath
 import re
 import subprocess
 import sys
@@ -38,30 +39,59 @@ def test_nothing_in_the_repository_that_does_not_belong() -> None:
     assert misfits({"docs/images/a.png": b"\0", "a.whl": b"\0", "b.json": b"1" * 300_001}) == ["a.whl", "b.json"]
 
 
-# build makes an sdist and from it the wheel, unless it is asked for the wheel alone
-@pytest.mark.slow
-@pytest.mark.parametrize("options", [["--wheel"], []], ids=["from the repository", "from the sdist"])
-def test_wheel_holds_the_manifest(options: list[str], tmp_path: Path) -> None:
+def build(source: Path, *options: str) -> None:
     # without isolation, because hatchling is in the test extra: no network is needed
-    command = [sys.executable, "-m", "build", "--no-isolation", *options, "--outdir", str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "build", "--no-isolation", *options]
+    done = subprocess.run(command, cwd=source, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
-    for made in tmp_path.glob("*.tar.gz"):
-        with tarfile.open(made) as archive:
-            files = {m.name: archive.extractfile(m).read() for m in archive.getmembers() if m.isfile()}  # type: ignore[union-attr]
-        assert len(files) > 100
-        assert not misfits(files)
 
-    installed = tmp_path / "installed"
-    (wheel,) = tmp_path.glob("*.whl")
+def check_wheel(wheel: Path, installed: Path) -> None:
     with ZipFile(wheel) as archive:
         archive.extractall(installed)
-
     assert PluginManifest.from_file(installed / "napari_imagefit" / "napari.yaml").name == "napari-imagefit"
     (entry_points,) = installed.glob("*.dist-info/entry_points.txt")
     assert "napari-imagefit = napari_imagefit:napari.yaml" in entry_points.read_text(encoding="utf-8")
     assert (installed / "napari_imagefit" / "py.typed").is_file()
+
+
+def missing_links(files: dict[str, bytes]) -> list[str]:
+    """What the pages among these files link to, pictures too, and is not among them."""
+    found = []
+    for name, content in files.items():
+        if name.endswith(".md"):
+            targets = re.findall(r"\]\(([^)#\s]+)", content.decode())
+            paths = [posixpath.normpath(posixpath.join(posixpath.dirname(name), to)) for to in targets if ":" not in to]
+            found += [f"{name}: {path}" for path in paths if path not in files]
+    return found
+
+
+# build makes an sdist and from it the wheel, unless it is asked for the wheel alone
+@pytest.mark.slow
+def test_sdist_and_wheel(tmp_path: Path) -> None:
+    build(ROOT, "--outdir", str(tmp_path))
+    (sdist,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        files = {m.name: archive.extractfile(m).read() for m in archive.getmembers() if m.isfile()}  # type: ignore[union-attr]
+    assert len(files) > 100
+    assert not misfits(files)
+    assert not missing_links(files)
+    assert missing_links({"a/b.md": b"[c](../c.md#d) ![e](e.png)", "c.md": b""}) == ["a/b.md: a/e.png"]
+    (wheel,) = tmp_path.glob("*.whl")
+    check_wheel(wheel, tmp_path / "installed")
+
+
+@pytest.mark.slow
+def test_wheel_of_a_clone_without_symbolic_links(tmp_path: Path) -> None:
+    """Git's usual state on Windows."""
+    clone = tmp_path / "clone"
+    command = ["git", "-c", "core.symlinks=false", "clone", "--quiet", str(ROOT), str(clone)]
+    if subprocess.run(command, capture_output=True, check=False).returncode != 0:
+        pytest.skip("this is no checkout of the repository")
+    assert not [path for path in clone.rglob("*") if path.is_symlink()]
+    build(clone, "--wheel", "--outdir", str(tmp_path))
+    (wheel,) = tmp_path.glob("*.whl")
+    check_wheel(wheel, tmp_path / "installed")
 
 
 def names_in(requirements: list[str]) -> set[str]:

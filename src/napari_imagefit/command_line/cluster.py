@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 from typing import Any
 
 import numpy as np
@@ -36,9 +38,13 @@ def fit_on_cluster(
     ------
     FitInputError
         If there is no scheduler, or the input makes no sense to a worker.
+    FitEngineError
+        If the scheduler is lost.
     """
     distributed = need("distributed", "--scheduler")
     try:
+        # a client that cannot even be connected waits for its own end, and complains
+        distributed.comm.resolve_address(address)
         client = distributed.Client(address, timeout=CONNECTING, set_as_default=False)
     except (OSError, ValueError) as error:
         raise FitInputError(
@@ -48,7 +54,16 @@ def fit_on_cluster(
         threads = sum(client.nthreads().values())
         if not threads:
             say("the cluster has no workers yet; waiting for them")
-        _drive(distributed, client, plan, data, store, todo, max(2, AHEAD * threads))
+        try:
+            _drive(distributed, client, plan, data, store, todo, max(2, AHEAD * threads))
+        except (OSError, CancelledError) as error:  # what is wrong with files has been said by then
+            # the client tries to connect again, and tells in a page that its end prevents it
+            logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
+            raise FitEngineError(
+                f"the Dask scheduler at {address!r} is lost ({error or type(error).__name__}); the same command goes "
+                f"on from the {len(store.finished())} of {len(store.pieces)} chunks that are there, with another "
+                "scheduler or without"
+            ) from error
 
 
 def _drive(

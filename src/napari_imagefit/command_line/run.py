@@ -36,6 +36,8 @@ def run_recipe(
     ------
     FitInputError
         One sentence about what is wrong.
+    FitEngineError
+        If the results cannot be written.
     KeyboardInterrupt
         Where the user stopped it; what was said tells how to go on.
     """
@@ -46,17 +48,16 @@ def run_recipe(
     data = open_stored(input_text)
     rows = None if points is None else read_points(points, data.ndim, recipe.fit.frame_axes(data.ndim))
     plan = recipe.plan(data, rows)
-    try:
-        store = ResultStore.open(output, plan, recipe, data, most_fits)
-    except OSError as error:
-        raise FitInputError(
-            f"nothing can be written to {str(output)!r} ({error.strerror or error}); give another folder"
-        ) from None
+    store = ResultStore.open(output, plan, recipe, data, most_fits)
+    if data.remark:
+        say(data.remark)
     if recipe.filters:
         say("the recipe's filters are left to who reads the results: every spot is fitted and written")
     n_pieces, finished = len(store.pieces), store.finished()
     if finished:
         say(f"{len(finished)} of {n_pieces} chunks were there already")
+    if store.lost:
+        say(f"{len(store.lost)} chunks that were finished lack files now, and are fitted again")
     todo = [number for number in range(n_pieces) if number not in finished]
     try:
         if scheduler is None:
@@ -68,6 +69,11 @@ def run_recipe(
     except KeyboardInterrupt:
         say(f"stopped with {len(store.finished())} of {n_pieces} chunks; the same command goes on from there")
         raise
+    if todo and data.changed():
+        raise FitInputError(
+            f"{data.path!r} was changed while it was fitted, so that {str(output)!r} may hold results of both; "
+            "remove that folder and start again"
+        )
     counts = store.status_counts()
     converged = sum(n for status, n in counts.items() if status.converged)
     say(f"{plan.model.name}: {sum(counts.values())} fits · {converged} converged · {output}")

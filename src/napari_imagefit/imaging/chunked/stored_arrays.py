@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...engine.core.errors import FitInputError
+from .zarr_chunks import chunk_files
 
 # What brings them, as a shell takes it.
 PIP = {
@@ -23,6 +25,8 @@ PIP = {
     "pyarrow": "pyarrow",
     "tifffile": "tifffile",
 }
+# The size and time of a file that is not there.
+ABSENT = "absent"
 
 
 def need(module: str, what: str, instead: str = "") -> Any:
@@ -52,7 +56,9 @@ class StoredArray:
     chunks : tuple of int
         Those in which it is stored, or whatever is read well at once.
     stamp : str
-        Tells whether the file was changed.
+        Tells whether the file was changed: its size and time, of a Zarr array those of every chunk.
+    remark : str
+        What is to be known of it before its fits are believed, if anything.
     """
 
     path: str
@@ -62,10 +68,18 @@ class StoredArray:
     dtype: np.dtype[Any]
     chunks: tuple[int, ...] = field(default=())
     stamp: str = ""
+    remark: str = ""
 
     @property
     def ndim(self) -> int:
         return len(self.shape)
+
+    def changed(self) -> bool:
+        """Tell whether the file is another one than when it was opened first."""
+        try:
+            return _look(self.kind, self.path, self.inside)[0] != self.stamp
+        except (OSError, ValueError):  # gone, or no longer what it was
+            return True
 
     def __getitem__(self, where: Any, /) -> NDArray[Any]:
         """What is there.
@@ -97,20 +111,24 @@ def open_stored(text: str) -> StoredArray:
     path = Path(name)
     if not path.exists():
         raise FitInputError(f"there is no file or folder {name!r}; check the path")
+    if not (path.is_file() or path.is_dir()):
+        raise FitInputError(f"{name!r} is a pipe or a device, of which no pieces can be read; save it to a file first")
     kind = _kind(path)
     if kind == "h5" and not inside:
         raise FitInputError(f"{name!r} may hold several arrays; name one: {name}::/dataset")
     if kind == "zarr":
         inside = inside or _first_level(path)
+    full = str(path.resolve())
     try:
-        shape, dtype, chunks = _describe(kind, str(path.resolve()), inside)
+        shape, dtype, chunks = _describe(kind, full, inside)
+        stamp, remark = _look(kind, full, inside)
     except FitInputError:
         raise
     except Exception as error:
         raise FitInputError(f"{text!r} cannot be read as an array: {error}") from error
     if dtype.kind not in "biuf" or not shape or 0 in shape:
         raise FitInputError(f"{text!r} holds {dtype} values of shape {shape}; give an array of real numbers")
-    return StoredArray(str(path.resolve()), inside, kind, shape, dtype, chunks, _stamp(path))
+    return StoredArray(full, inside, kind, shape, dtype, chunks, stamp, remark)
 
 
 def _kind(path: Path) -> str:
@@ -145,12 +163,27 @@ def _first_level(path: Path) -> str:
     )
 
 
-def _stamp(path: Path) -> str:
-    """Size and time of a file, or of what describes a Zarr array."""
-    if path.is_dir():
-        found = [p for p in (path / "zarr.json", path / ".zarray", path / ".zattrs", path / ".zgroup") if p.exists()]
-        return " ".join(str(p.stat().st_mtime_ns) for p in found)
-    stat = path.stat()
+def _look(kind: str, path: str, inside: str) -> tuple[str, str]:
+    """The stamp of a file, and the remark on it."""
+    if kind != "zarr":
+        return _size_and_time(Path(path)), ""
+    with _opened(kind, path, inside) as array:
+        folder = Path(path, inside)
+        chunks = [_size_and_time(file) for file in chunk_files(array, folder)]
+        described = [_size_and_time(folder / name) for name in ("zarr.json", ".zarray")]
+        fill, lacking = array.fill_value, chunks.count(ABSENT)
+    remark = (
+        f"the input lacks {lacking} of its {len(chunks)} chunks, which Zarr takes to be {fill} everywhere: "
+        "where they were lost, and not left out for being empty, fits of them mean nothing"
+    )
+    return hashlib.sha256("\n".join(described + chunks).encode()).hexdigest(), remark if lacking else ""
+
+
+def _size_and_time(file: Path) -> str:
+    try:
+        stat = file.stat()
+    except FileNotFoundError:
+        return ABSENT
     return f"{stat.st_size} {stat.st_mtime_ns}"
 
 

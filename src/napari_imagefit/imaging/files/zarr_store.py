@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import errno
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ...engine.core.errors import FitInputError
+from ...engine.core.errors import FitEngineError, FitInputError
 from ...engine.core.status import Flag, Status
 from ...engine.results.fit_result import FitResult
 from ..chunked.plan import Plan
 from ..chunked.spot_plan import SpotPlan
 from ..chunked.stored_arrays import StoredArray, need
+from ..chunked.zarr_chunks import chunk_files
 from ..fitting.chunks import Slices
 from ..fitting.records import all_maps
 from ..recipes.recipe import Recipe
@@ -26,16 +31,35 @@ DONE = "finished_pieces"
 DERIVED, DERIVED_STDERR = "derived", "derived_stderr"  # numbered as the steps of the recipe
 POINTS = "points"  # of spots, as they were given
 VERSION = 3  # of the layout
+# What must be the same for the results of two runs to be one, and what is said of it where it is not.
+IDENTITY = {
+    "layout": "{path!r} was written by another version; give another folder, or remove this one",
+    "recipe": "{path!r} holds results of another recipe; give another folder, or remove this one",
+    "input": "{path!r} holds results of another input, {input!r}; give another folder",
+    "stamp": "{input!r} was changed since the results in {path!r} were begun; give another folder",
+    "points": "{path!r} holds results of other points; give another folder",
+}
+# A piece is there if its files are: also those of nothing but the fill value are written.
+WRITE_ALL = {"array.write_empty_chunks": True}
+FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 @dataclass(frozen=True, eq=False)
 class ResultStore:
-    """A Zarr group of results, and which pieces of it are there already."""
+    """A Zarr group of results, and which pieces of it are there already.
 
-    group: Any
+    Attributes
+    ----------
+    lost : frozenset of int
+        Pieces that were finished and of which files are gone, or empty: they are to be done again.
+    """
+
+    path: Path
     plan: Plan
     pieces: tuple[Slices, ...]
+    arrays: Mapping[str, Any]
     derive: tuple[DeriveStep, ...] = ()
+    lost: frozenset[int] = frozenset()
 
     @classmethod
     def open(
@@ -47,6 +71,8 @@ class ResultStore:
         ------
         FitInputError
             If something else is there.
+        FitEngineError
+            If nothing can be written there.
         """
         zarr = need("zarr", "writing results")
         said = {
@@ -54,130 +80,226 @@ class ResultStore:
             "recipe": recipe.to_dict(),
             "input": {"path": data.path, "inside": data.inside, "shape": list(data.shape), "dtype": str(data.dtype)},
             "stamp": data.stamp,
+            "points": hashlib.sha256(plan.windows.points.tobytes()).hexdigest() if isinstance(plan, SpotPlan) else "",
         }
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            group = _reopen(zarr, path, said)
-            _check_points(group, path, plan)
-            piece = tuple(group.attrs[KEY]["piece"])
-        else:
-            piece = plan.piece_shape(data, most_fits)
-            group = _create(zarr, path, plan, piece, said | {"piece": list(piece)}, recipe.after)
-        return cls(group, plan, plan.pieces(piece), recipe.after)
+        with _writing(path), zarr.config.set(WRITE_ALL):
+            _refuse_inside(path, data)
+            if _is_free(path):
+                _begin(zarr, path, plan, said | {"piece": plan.piece_shape(data, most_fits), "remark": data.remark})
+            group, piece = _reopen(zarr, path, said)
+            pieces = plan.pieces(piece)
+            arrays = _open_arrays(zarr, group, path, plan, piece, len(pieces), recipe.after)
+            store = cls(path, plan, pieces, arrays, recipe.after)
+            lost = store._gone()
+            for number in lost:  # before any of them is done again: who is stopped meanwhile must find them undone
+                store.arrays[DONE][number] = False
+        return cls(path, plan, pieces, store.arrays, recipe.after, lost)
+
+    def _gone(self) -> frozenset[int]:
+        return frozenset(
+            number
+            for number in self.finished()
+            if not all(
+                file.is_file() and file.stat().st_size
+                for name, array in self.arrays.items()
+                if name not in (DONE, POINTS)
+                for file in chunk_files(array, self.path / name, self.plan.on_grid(self.pieces[number]))
+            )
+        )
 
     def finished(self) -> frozenset[int]:
         """The numbers of the pieces that are there."""
-        return frozenset(int(i) for i in np.flatnonzero(self.group[DONE][:]))
+        return frozenset(int(i) for i in np.flatnonzero(_read(self.path, self.arrays, DONE, (slice(None),))))
 
     def write(self, number: int, result: FitResult) -> None:
-        """Write a piece, and then that it is there."""
+        """Write a piece, and then that it is there.
+
+        Raises
+        ------
+        FitEngineError
+            If there is no room.
+        FitInputError
+            If a chunk that holds other pieces too is damaged.
+        """
         where = self.plan.on_grid(self.pieces[number])
-        for name, values in all_maps(result):
-            _at(self.group[name], where)[where] = values
-        for number_of_step, step in enumerate(self.derive, start=1):
+        with _writing(self.path):
+            for name, values in (*all_maps(result), *self._derived(result)):
+                try:
+                    _at(self.arrays[name], where)[where] = values
+                except (RuntimeError, ValueError) as error:  # of the codec
+                    raise _damaged(self.path, name) from error
+            self.arrays[DONE][number] = True
+
+    def _derived(self, result: FitResult) -> Iterator[tuple[str, NDArray[np.float64]]]:
+        """The maps of the steps of the recipe that follow the fit, by name."""
+        for number, step in enumerate(self.derive, start=1):
             derived = step.of(result)
-            for name, values in ((DERIVED, derived.values), (DERIVED_STDERR, derived.stderr)):
-                _at(self.group[f"{name}/{number_of_step}"], where)[where] = values
-        self.group[DONE][number] = True
+            yield f"{DERIVED}/{number}", derived.values
+            yield f"{DERIVED_STDERR}/{number}", derived.stderr
 
     def status_counts(self) -> dict[Status, int]:
         """How many fits ended with each status, looked up piece by piece."""
         counts: dict[Status, int] = {}
         for where in self.pieces:
             own = self.plan.on_grid(where)
-            codes, numbers = np.unique(_at(self.group["status"], own)[own], return_counts=True)
+            codes, numbers = np.unique(_read(self.path, self.arrays, "status", own), return_counts=True)
             for code, number in zip(codes, numbers, strict=True):
                 counts[Status(int(code))] = counts.get(Status(int(code)), 0) + int(number)
         counts.pop(Status.NOT_FITTED, None)
         return counts
 
 
-def _reopen(zarr: Any, path: Path, said: dict[str, Any]) -> Any:
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Say in a sentence why nothing can be written."""
     try:
-        group = zarr.open_group(str(path), mode="r+")
-        there = group.attrs[KEY]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise FitInputError(
-            f"{str(path)!r} holds something that is no result of this program; give a new folder"
-        ) from None
-    for key, what in (("layout", "was written by another version"), ("recipe", "holds results of another recipe")):
-        # recipes of the older version are spelled otherwise
-        same = there[key] == said[key] or (key == "recipe" and Recipe.of(there[key]).to_dict() == said[key])
-        if not same:
-            raise FitInputError(f"{str(path)!r} {what}; give another folder, or remove this one")
-    if there["input"] != said["input"]:
-        raise FitInputError(
-            f"{str(path)!r} holds results of another input, {there['input']['path']!r}; give another folder"
+        yield
+    except OSError as error:
+        why = error.strerror or error
+        remedy = (
+            "make room, or lift the limit, and the same command goes on from what is there"
+            if error.errno in FULL
+            else "give another folder, or the same command when it can be written to again"
         )
-    if there["stamp"] != said["stamp"]:
+        raise FitEngineError(f"nothing can be written to {str(path)!r} ({why}); {remedy}") from error
+
+
+def _refuse_inside(path: Path, data: StoredArray) -> None:
+    home = Path(data.path)
+    if home.is_dir() and any(folder.exists() and folder.samefile(home) for folder in path.resolve().parents):
         raise FitInputError(
-            f"{there['input']['path']!r} was changed since the results in {str(path)!r} were begun; give another folder"
+            f"{str(path)!r} lies inside the input {data.path!r}, where results would be mixed with data; "
+            "give a folder outside it"
         )
-    if DONE not in group:
-        raise FitInputError(f"{str(path)!r} was left half made; remove it and start again")
-    return group
 
 
-def _check_points(group: Any, path: Path, plan: Plan) -> None:
-    if isinstance(plan, SpotPlan) and not np.array_equal(group[POINTS][:], plan.windows.points):
-        raise FitInputError(f"{str(path)!r} holds results of other points; give another folder")
+def _is_free(path: Path) -> bool:
+    """Nothing is there, or what is left of an attempt that was ended within its first file."""
+    return not path.exists() or (path.is_dir() and all(file.suffix == ".partial" for file in path.iterdir()))
 
 
-def _at(array: Any, where: Slices) -> Any:
-    """What takes the place of a piece, be it slices or numbers of rows."""
-    return array.oindex if any(isinstance(part, np.ndarray) for part in where) else array
-
-
-def _create(
-    zarr: Any,
-    path: Path,
-    plan: Plan,
-    piece: tuple[int, ...],
-    said: dict[str, Any],
-    derive: tuple[DeriveStep, ...],
-) -> Any:
+def _begin(zarr: Any, path: Path, plan: Plan, said: dict[str, Any]) -> None:
+    """Write one file that tells whose folder this is; all that follows can be gone on with."""
     model = plan.model
-    group = zarr.create_group(str(path))
-    group.attrs[KEY] = said | {
+    about = said | {
         "program": version("napari-imagefit"),
         "model": {"name": model.name, "formula": model.formula},
         "parameters": [{"name": p.name, "unit": p.unit, "description": p.description} for p in model.parameters],
         "status": {str(int(status)): status.message for status in Status},
         "flags": {str(int(flag)): flag.message for flag in Flag},
     }
+    try:
+        zarr.create_group(str(path), attributes={KEY: about})
+    except ValueError:  # another run, begun at the same time, was quicker
+        return
+
+
+def _reopen(zarr: Any, path: Path, said: dict[str, Any]) -> tuple[Any, tuple[int, ...]]:
+    """The group, and the shape of its pieces."""
+    try:
+        group = zarr.open_group(str(path), mode="r+")
+        there = group.attrs[KEY]
+        known = {key: there.get(key) for key in (*IDENTITY, "piece")}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise FitInputError(
+            f"{str(path)!r} holds something that is no result of this program; give a new folder"
+        ) from None
+    for key, what in IDENTITY.items():
+        # recipes of the older version are spelled otherwise
+        same = known[key] == said[key] or (key == "recipe" and _as_now(known[key]) == said[key])
+        if not same:
+            raise FitInputError(what.format(path=str(path), input=(known["input"] or {}).get("path")))
+    return group, tuple(known["piece"])
+
+
+def _as_now(recipe: Any) -> Any:
+    try:
+        return Recipe.of(recipe).to_dict()
+    except FitInputError:
+        return None
+
+
+def _open_arrays(
+    zarr: Any,
+    group: Any,
+    path: Path,
+    plan: Plan,
+    piece: tuple[int, ...],
+    n_pieces: int,
+    derive: tuple[DeriveStep, ...],
+) -> dict[str, Any]:
+    """All arrays by name; those that are not there are made."""
     chunks = plan.map_chunks(piece)
-    units = {p.name: p.unit for p in model.parameters}
+    units = {p.name: p.unit for p in plan.model.parameters}
     # digits of noise hardly get smaller, and the fits want the cores
     quick = zarr.codecs.BloscCodec(cname="lz4", clevel=1)
+    arrays = {}
     for name, values in _kinds(plan):
-        extra = values.shape
-        array = group.create_array(
+        extra, dtype = values.shape, values.dtype
+        field, _, parameter = name.partition("/")
+        arrays[name] = _open_array(
+            group,
+            path,
             name,
             shape=(*plan.grid, *extra),
             chunks=(*chunks, *extra),
-            dtype=values.dtype,
+            dtype=dtype,
             compressors=quick,
-            fill_value=values.dtype.type(_unfitted(name, values.dtype)),
+            fill_value=dtype.type(_unfitted(name, dtype)),
+            attributes={"unit": units[parameter]} if field in ("params", "stderr", "solution", "start") else {},
         )
-        field, _, parameter = name.partition("/")
-        if field in ("params", "stderr", "solution", "start"):
-            array.attrs["unit"] = units[parameter]
     for number, step in enumerate(derive, start=1):
-        for name in (DERIVED, DERIVED_STDERR):
-            array = group.create_array(
-                f"{name}/{number}",
+        for name in (f"{DERIVED}/{number}", f"{DERIVED_STDERR}/{number}"):
+            arrays[name] = _open_array(
+                group,
+                path,
+                name,
                 shape=plan.grid,
                 chunks=chunks,
-                dtype=np.float64,
+                dtype=np.dtype(np.float64),
                 compressors=quick,
                 fill_value=np.nan,
+                attributes={"expression": step.expression, "unit": step.unit},
             )
-            array.attrs["expression"] = step.expression
-            array.attrs["unit"] = step.unit
     if isinstance(plan, SpotPlan):
-        group.create_array(POINTS, data=plan.windows.points)
-    count = len(plan.pieces(piece))
-    group.create_array(DONE, shape=(count,), chunks=(1,), dtype=bool, fill_value=False)
-    return group
+        points = plan.windows.points
+        arrays[POINTS] = _open_array(group, path, POINTS, shape=points.shape, chunks=points.shape, dtype=points.dtype)
+        if not np.array_equal(_read(path, arrays, POINTS, (slice(None),)), points):  # they were being written
+            arrays[POINTS][:] = points
+    arrays[DONE] = _open_array(group, path, DONE, shape=(n_pieces,), chunks=(1,), dtype=np.dtype(bool))
+    return arrays
+
+
+def _open_array(group: Any, path: Path, name: str, shape: Any, chunks: Any, dtype: np.dtype[Any], **how: Any) -> Any:
+    try:
+        if name not in group:
+            group.create_array(name, shape=shape, chunks=chunks, dtype=dtype, **how)
+        array = group[name]
+        sound = (array.shape, array.chunks, array.dtype) == (shape, chunks, dtype)
+    except (ValueError, KeyError, AttributeError):  # half a file, or something else of this name
+        sound = False
+    if not sound:
+        raise _damaged(path, name)
+    return array
+
+
+def _read(path: Path, arrays: Mapping[str, Any], name: str, where: Slices) -> Any:
+    try:
+        return _at(arrays[name], where)[where]
+    except Exception as error:  # each codec has its own
+        raise _damaged(path, name) from error
+
+
+def _damaged(path: Path, name: str) -> FitInputError:
+    return FitInputError(
+        f"the results in {str(path)!r} are damaged: {name!r} cannot be read; remove the folder {str(path / name)!r}, "
+        "and the same command makes it again"
+    )
+
+
+def _at(array: Any, where: Slices) -> Any:
+    """What takes the place of a piece, be it slices or numbers of rows."""
+    return array.oindex if any(isinstance(part, np.ndarray) for part in where) else array
 
 
 def _kinds(plan: Plan) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:

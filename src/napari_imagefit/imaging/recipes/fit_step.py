@@ -81,7 +81,7 @@ class FitStep:
                 "a recipe is a JSON object with 'verb' and 'model'; export one, or see docs/large-data.md"
             )
         verb = said.get("verb")
-        if verb not in VERBS:
+        if not isinstance(verb, str) or verb not in VERBS:
             raise FitInputError(f"the recipe's verb is {verb!r}; choose one of {', '.join(VERBS)}")
         _refuse_unknown(said, COMMON | VERBS[verb], "the recipe")
         settings = _settings(said)
@@ -228,7 +228,10 @@ def _number(value: Any, what: str) -> float:
         return float(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise FitInputError(f"{what} in the recipe is {value!r}; give a number" + _arrays(what))
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise FitInputError(f"{what} in the recipe is too large; give a number below 1e308") from None
 
 
 def _arrays(what: str) -> str:

@@ -93,6 +93,8 @@ class Recipe:
             raise FitInputError(f"the recipe {path} cannot be read: {error.strerror}") from None
         except ValueError as error:
             raise FitInputError(f"the recipe {path} is not JSON: {error}") from None
+        except RecursionError:
+            raise FitInputError(f"the recipe {path} has lists within lists beyond all measure; export one") from None
         return cls.of(said)
 
     @classmethod
