@@ -63,6 +63,8 @@ class Problem:
         not among them: what a program computes depends on what was said, never on the other fits.
     asked : array or None, ``(n_params, 1)`` or ``(n_params, n_fits)``
         The starts that the caller gave, NaN where there is none: of equal answers the nearest to them is told.
+    says : bool
+        Whether the call says anything of the parameters: starts, bounds or values.
     search : bool
         Whether starts that are guessed are the best of several candidates; see `candidates`.
     requested : int
@@ -88,6 +90,7 @@ class Problem:
     plane: tuple[int, ...] | None = None
     held: frozenset[str] = frozenset()
     asked: NDArray[np.float64] | None = None
+    says: bool = True
     search: bool = False
     requested: int = 0
 
@@ -173,6 +176,7 @@ class Problem:
             plane=plane,
             held=_held(model, bounds or {}, fixed or {}),
             asked=start,
+            says=bool(init or bounds or fixed),
             search=search,
         )
         if not problem.free or (lower == upper).all():

@@ -20,7 +20,15 @@ STANDS_OUT = 10
 
 
 def find_starts(
-    model: Model, options: Options, samples: Samples, level: Level, start: Array, lower: Array, upper: Array
+    model: Model,
+    options: Options,
+    samples: Samples,
+    level: Level,
+    start: Array,
+    lower: Array,
+    upper: Array,
+    *,
+    says: bool = True,
 ) -> Array:
     """Starts ``(n_params, B)``: those given, and the model's guess where they are NaN, moved inside the bounds.
 
@@ -29,10 +37,13 @@ def find_starts(
     samples : Samples
         With the samples along the first axis.
     start, lower, upper : arrays, ``(n_params, B)``
+    says : bool
+        Whether the call says anything of them: what is compiled without is quicker.
     """
     if is_numpy(start) and not np.isnan(start).any():
         return start
-    found = guess_starts(model, samples.coords, *filled(samples, options.criterion.is_robust), (start, lower, upper))
+    said = (start, lower, upper) if says else None
+    found = guess_starts(model, samples.coords, *filled(samples, options.criterion.is_robust), said)
     return fitting(model, options, samples, level, found, start, lower, upper)
 
 

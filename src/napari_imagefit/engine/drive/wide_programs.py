@@ -220,7 +220,7 @@ class Programs:
         return Program(key, function, shapes, options, "reassociated", lasts=True)
 
     def _of_model(self, what: str, options: Options, function: Any, shapes: tuple[Any, ...]) -> Program:
-        arithmetic: Arithmetic = "plain" if what == "start" else "reassociated"
+        arithmetic: Arithmetic = "plain" if what.startswith("start") else "reassociated"
         if not self.model.reassociate:
             arithmetic = "as written"
         own = jax.tree.structure(shapes), tuple((s.shape, s.dtype) for s in jax.tree.leaves(shapes))
@@ -240,9 +240,11 @@ class Programs:
         """
         model, options, width = self.model, self.options, self.width
         n, count = len(model.names), self.started
+        says = self.problem.says and model.guess_within is not None
 
         def of_some(samples: Samples, level: Array, limits: Array) -> Array:
-            return find_starts(model, options, samples, Level(*level), limits[:n], limits[n : 2 * n], limits[2 * n :])
+            said = limits[:n], limits[n : 2 * n], limits[2 * n :]
+            return find_starts(model, options, samples, Level(*level), *said, says=says)
 
         def of_one(samples: Samples, level: Array, limits: Array) -> Array:
             samples = tree_map(lambda array: array[:, None] if array.ndim else array, samples)
@@ -275,7 +277,7 @@ class Programs:
         samples = self._samples(self._across)
         pieces = jax.ShapeDtypeStruct((), np.int32)
         level, limits = (self._table(rows, double=False) for rows in (len(Level._fields), 3 * n))
-        return self._of_model("start", options, function, (samples, level, limits, pieces))
+        return self._of_model("start within" if says else "start", options, function, (samples, level, limits, pieces))
 
     def _begin(self) -> Program:
         """From levels, starts and bounds of the free parameters to task, state and trial."""

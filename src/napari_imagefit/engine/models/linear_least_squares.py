@@ -23,17 +23,25 @@ def solve_within(gram: Array, right: Array, lower: Array, upper: Array) -> Array
         Positive definite, with a diagonal of 1 if what is damped is to be little.
     right, lower, upper : arrays, ``(n, B)``
     """
-    x = xp.clip(solve(gram, right), lower, upper)
-    n = right.shape[0]
+    free, n = solve(gram, right), right.shape[0]
+    inside = xp.clip(free, lower, upper)
+    if n == 1:
+        return inside
+    # the others are left alone, to the last bit
+    cut = xp.any(inside != free, axis=0)
 
-    def improve(_: Array, x: Array) -> Array:
-        rows = list(x)
+    def unfinished(state: tuple[Array, Array]) -> Array:
+        return (state[0] < ROUNDS) & xp.any(cut)
+
+    def improve(state: tuple[Array, Array]) -> tuple[Array, Array]:
+        rows = list(state[1])
         for i in range(n):
             rest = sum((gram[i, j] * rows[j] for j in range(n) if j != i), start=0.0 * rows[i])
-            rows[i] = xp.clip((right[i] - rest) / gram[i, i], lower[i], upper[i])
-        return xp.stack(rows)
+            rows[i] = xp.where(cut, xp.clip((right[i] - rest) / gram[i, i], lower[i], upper[i]), rows[i])
+        return state[0] + 1, xp.stack(rows)
 
-    return x if n == 1 else xp.fori_loop(0, ROUNDS, improve, x)
+    found: Array = xp.while_loop(unfinished, improve, (np.zeros((), np.int32), inside))[1]
+    return found
 
 
 def solve(matrix: Array, right: Array) -> Array:
