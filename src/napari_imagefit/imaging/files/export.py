@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -23,12 +22,11 @@ from ..fitting.derived_maps import DerivedMap
 from .export_images import check_affine, write_nifti, write_ome_tiff, write_zarr
 from .export_maps import Map, axes_of, iter_maps
 from .formats import FORMATS, Format
+from .writing import Job, write_files
 from .zarr_store import KEY
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Job = tuple[Path, Callable[[Path], None]]
 
 
 def write(
@@ -99,9 +97,8 @@ def write(
         jobs = [_table(stem.with_name(stem.name + suffix), kind, result, units, derived)]
     else:
         jobs = _images(stem, suffix, kind, result, transform, units, affine, derived)
-    recipe = json.dumps(result.recipe(), indent=1)
-    jobs.append((stem.with_name(f"{stem.name}.recipe.json"), lambda to: _write_text(to, recipe)))
-    _write_all(jobs, overwrite=overwrite)
+    jobs.append(recipe_job(stem, result.recipe()))
+    write_files(jobs, overwrite=overwrite, new_folder=True)
     return [target for target, _ in jobs]
 
 
@@ -112,13 +109,13 @@ def _place(place: Path, said: Format | None, result: FitResult) -> tuple[Format,
     for kind in FORMATS if said is None else [said]:
         for suffix in FORMATS[kind].suffixes:
             if place.name.lower().endswith(suffix) and len(place.name) > len(suffix):
-                if not place.parent.is_dir():
+                if not os.path.isdir(place.parent):
                     raise FitInputError(f"the folder {str(place.parent)!r} does not exist; make it, or choose another")
                 return kind, place.with_name(place.name[: -len(suffix)]), place.name[-len(suffix) :]
     if said is None:
         ends = ", ".join(known.suffixes[0] for known in FORMATS.values())
         raise FitInputError(f"the name {place.name!r} does not tell a format; give one, or a name that ends in {ends}")
-    if place.exists() and not place.is_dir():
+    if os.path.exists(place) and not os.path.isdir(place):
         raise FitInputError(
             f"{str(place)!r} is a file that does not end in {FORMATS[said].suffixes[0]}; give another name"
         )
@@ -205,45 +202,7 @@ def _with_units(table: pd.DataFrame, units: Mapping[str, str], derived: Sequence
     return table
 
 
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text + "\n", encoding="utf-8")
-
-
-def _write_all(jobs: Sequence[Job], *, overwrite: bool) -> None:
-    """Write everything under other names, and rename it when all is there."""
-    for target, _ in jobs:
-        if target.exists() and not overwrite:
-            raise FitInputError(f"{str(target)!r} exists; choose another name, or allow that it is overwritten")
-    written: list[tuple[Path, Path]] = []
-    try:
-        for target, save in jobs:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            # the end of the name stays, by which libraries know the format
-            part = target.with_name(f".part-{os.getpid()}-{target.name}")
-            written.append((part, target))
-            save(part)
-        for part, target in written:
-            _replace(part, target)
-    except OSError as error:
-        raise FitInputError(f"{str(jobs[0][0])!r} cannot be written: {error.strerror or error}") from None
-    finally:
-        for part, _ in written:
-            _remove(part)
-
-
-def _replace(part: Path, target: Path) -> None:
-    if not target.is_dir():
-        part.replace(target)
-        return
-    # a folder is not replaced in one step
-    old = target.with_name(f".old-{os.getpid()}-{target.name}")
-    target.rename(old)
-    part.replace(target)
-    _remove(old)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+def recipe_job(stem: Path, recipe: Mapping[str, Any]) -> Job:
+    """What writes a recipe as JSON beside files whose names begin so."""
+    text = json.dumps(recipe, indent=1) + "\n"
+    return stem.with_name(f"{stem.name}.recipe.json"), lambda to: to.write_text(text, encoding="utf-8")

@@ -17,6 +17,7 @@ from ..fitting.positions import find_positions
 from ..spot_analysis.photometry import pixel_sizes
 from .localisation_columns import STYLES, Rows, Style, in_nanometres, own_columns, picasso_columns, thunderstorm_columns
 from .points_file import read_csv
+from .writing import Job, write_files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,7 +102,26 @@ def write_localisations(
     >>> read_localisations(file, pixel_size=100).points.round(6)
     array([[ 0.  , 10.25,  9.75]])
     """
-    path = Path(path)
+    write_files([localisations_job(result, Path(path), style, pixel_size, units, gain, keep, reasons)])
+
+
+def localisations_job(
+    result: FitResult,
+    path: Path,
+    style: Style = "imagefit",
+    pixel_size: float | Sequence[float] = 1.0,
+    units: str = "px",
+    gain: float | None = None,
+    keep: ArrayLike | None = None,
+    reasons: ArrayLike | None = None,
+) -> Job:
+    """What `write_localisations` writes, to be written together with other files.
+
+    Raises
+    ------
+    FitInputError
+        If there is nothing of that kind to be written.
+    """
     writer = WRITERS.get(path.suffix.lower())
     if writer is None:
         raise FitInputError(f"{path.name!r} is of no kind that is written; end it in .csv or .parquet")
@@ -131,17 +151,18 @@ def write_localisations(
     table = pd.DataFrame(columns)[chosen].reset_index(drop=True)
     if style == "thunderstorm":
         table["id"] = np.arange(1, len(table) + 1)
-    try:
-        if writer == "to_csv":
-            table.to_csv(
-                path, index=False, quoting=csv.QUOTE_NONNUMERIC if style == "thunderstorm" else csv.QUOTE_MINIMAL
-            )
-        else:
-            table.to_parquet(path, index=False)
-    except ImportError:
-        raise FitInputError(NO_PYARROW) from None
-    except OSError as error:
-        raise FitInputError(f"{str(path)!r} cannot be written: {error.strerror or error}") from None
+    quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if style == "thunderstorm" else csv.QUOTE_MINIMAL
+
+    def save(to: Path) -> None:
+        try:
+            if writer == "to_csv":
+                table.to_csv(to, index=False, quoting=quoting)
+            else:
+                table.to_parquet(to, index=False)
+        except ImportError:
+            raise FitInputError(NO_PYARROW) from None
+
+    return path, save
 
 
 def read_localisations(
