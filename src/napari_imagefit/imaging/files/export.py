@@ -19,9 +19,10 @@ from ...engine.results.fit_result import FitResult
 from ..fitting.attempts import ATTEMPTS
 from ..fitting.chunks import is_dask
 from ..fitting.derived_maps import DerivedMap
-from .export_images import check_affine, write_nifti, write_ome_tiff, write_zarr
-from .export_maps import Map, axes_of, iter_maps
+from .export_images import write_nifti, write_ome_tiff, write_zarr
+from .export_maps import Map, iter_maps, placement_of
 from .formats import FORMATS, Format
+from .placement import FileGrid, Placement, grid_of_affine
 from .writing import Job, write_files
 from .zarr_store import KEY
 
@@ -36,7 +37,7 @@ def write(
     format: Format | None = None,
     transform: Mapping[str, Any] | None = None,
     units: Mapping[str, str] | None = None,
-    affine: ArrayLike | None = None,
+    affine: ArrayLike | FileGrid | None = None,
     derived: Sequence[DerivedMap] = (),
     overwrite: bool = False,
 ) -> list[Path]:
@@ -54,12 +55,13 @@ def write(
         What the end of `path` says if not given.
     transform : dict, optional
         ``scale``, ``translate`` and ``units`` of the axes of the grid (or of the stack, whose fitted axis is left out),
-        as napari's layers have them; rotations are not written.
+        and ``rotate``, ``shear`` and ``affine``, as napari's layers have them; what is not along the axes of the world
+        goes into NIfTI only.
     units : dict, optional
         The unit of each parameter by name.
-    affine : array, ``(4, 4)``, optional
-        For NIfTI: from indices of the grid, in the order of its axes, to millimetres. It is kept, and so is that order.
-        Without it the axes are reversed, so that the last one of the grid is x.
+    affine : array, ``(4, 4)``, or FileGrid, optional
+        For NIfTI: from indices of the grid, in the order of its axes, to millimetres. It is kept, and so is that order;
+        a `FileGrid` says another. Without it the axes are reversed, so that the last one of the grid is x.
     derived : sequence of DerivedMap
         Expressions to write too; see `derive`.
     overwrite : bool
@@ -133,18 +135,23 @@ def _images(
     result: FitResult,
     transform: Mapping[str, Any] | None,
     units: Mapping[str, str],
-    affine: ArrayLike | None,
+    affine: ArrayLike | FileGrid | None,
     derived: Sequence[DerivedMap],
 ) -> list[Job]:
-    axes = axes_of(result, transform)
-    matrix = check_affine(affine)
+    placement = placement_of(result, transform)
+    if kind == "nifti":
+        grid = affine if isinstance(affine, FileGrid) else _grid(placement, affine)
+        rest = grid.rest(len(result.shape))
+        frames = placement.axis(rest[0]) if rest else None
+    else:
+        axes = placement.axes(FORMATS[kind].name)
     maps = list(iter_maps(result, units, derived))
     target = stem.with_name(stem.name + suffix)
     if kind == "nifti":
         files = _unique([_as_file_name(one.name) for one in maps])
         targets = [stem.with_name(f"{stem.name}_{name}{suffix}") for name in files]
         return [
-            (path, partial(write_nifti, one=one, axes=axes, affine=matrix))
+            (path, partial(write_nifti, one=one, grid=grid, frames=frames))
             for path, one in zip(targets, maps, strict=True)
         ]
     if kind == "ome-tiff":
@@ -152,6 +159,10 @@ def _images(
         return [(target, lambda to: write_ome_tiff(to, maps, axes, said))]
     attributes = {KEY: _about(result, maps)}
     return [(target, lambda to: write_zarr(to, maps, axes, result.model.name, attributes))]
+
+
+def _grid(placement: Placement, affine: ArrayLike | None) -> FileGrid:
+    return placement.file_grid() if affine is None else grid_of_affine(affine, len(placement.units))
 
 
 def _about(result: FitResult, maps: Sequence[Map]) -> dict[str, Any]:

@@ -82,16 +82,16 @@ def _check(target: Path, *, overwrite: bool) -> None:
 @contextmanager
 def _folder_in(parent: Path, *, new: bool) -> Iterator[Path]:
     """A folder for what is not whole yet; where it fails, the folders that were made for it go too."""
-    made = [folder for folder in (parent, *parent.parents) if new and not os.path.exists(folder)]
+    missing = [one for one in (parent, *parent.parents) if new and not os.path.exists(one)]
     try:
-        if made:
+        if missing:
             parent.mkdir(parents=True)
         with tempfile.TemporaryDirectory(prefix=".part-", dir=parent, ignore_cleanup_errors=True) as folder:
             yield Path(folder)
     except BaseException:
-        for folder in made:
+        for one in missing:
             with suppress(OSError):
-                folder.rmdir()
+                one.rmdir()
         raise
 
 
