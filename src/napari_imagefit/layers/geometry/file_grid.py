@@ -151,11 +151,11 @@ def _iter_known(metadata: Mapping[str, Any]) -> Iterator[_Known]:
 def _iter_stated(metadata: Mapping[str, Any], known: Sequence[_Known], layer: _Layer) -> Iterator[_Way]:
     """Where the reader says which way the data run, a negative scale turns the picture around and not the data.
 
-    It says so by naming the directions, or by an affine that is another than the file's.
+    It says so by naming the directions, or by an affine that is another than the file's or has time in it.
     """
     own = [one.affine for one in known if one.of_data]
     others = [one.affine for one in known if not one.of_data]
-    said = "coordinate_system" in metadata or "direction" in metadata
+    said = {"coordinate_system", "direction"} & set(metadata) or np.shape(metadata.get("affine", ())) == (5, 5)
     if not own or not (said or any(not np.allclose(own[0], other, atol=1e-3) for other in others)):
         return
     steps = np.sqrt((own[0][:3, :3] ** 2).sum(axis=0)) * np.sign(np.diag(own[0])[:3])
