@@ -189,17 +189,29 @@ def read_localisations(
     FitInputError
         If it cannot be read, or is no table of localisations.
     """
-    table = _read(Path(path))
-    names = set(table.columns)
-    if {"y [px]", "x [px]", "status", "flags"} <= names:
+    return localisations_of(read_table(path), path, pixel_size=pixel_size, units=units)
+
+
+def localisations_of(
+    table: pd.DataFrame, path: str | Path, *, pixel_size: float | Sequence[float] | None = None, units: str = "nm"
+) -> Localisations:
+    """What `read_localisations` makes of a table that has been read.
+
+    Raises
+    ------
+    FitInputError
+        If it is no table of localisations.
+    """
+    style, names = style_of(table), set(table.columns)
+    if style == "imagefit":
         return _own(path, table)
-    if {"frame", "x [nm]", "y [nm]"} <= names:
+    if style == "thunderstorm":
         if pixel_size is None:
             raise FitInputError(
                 f"the positions in {Path(path).name!r} are in nm; give pixel_size, the nm of a pixel, to place them"
             )
         return _thunderstorm(path, table, _nanometres(pixel_size, units, 3 if "z [nm]" in names else 2))
-    if {"frame", "x", "y"} <= names and names & {"photons", "lpx", "sx"}:
+    if style == "picasso":
         return _picasso(
             path, table, None if pixel_size is None else _nanometres(pixel_size, units, 3 if "z" in names else 2)
         )
@@ -211,14 +223,33 @@ def read_localisations(
     )
 
 
+def style_of(table: pd.DataFrame) -> Style | None:
+    """What kind of table it is, which its columns say and not its name; None if it holds no localisations."""
+    names = set(table.columns)
+    if {"status", "flags"} <= names:
+        plain = {"y", "x", "point_y", "point_x"}  # as to_dataframe() has them, where the units are not said
+        return "imagefit" if {"y [px]", "x [px]"} <= names or plain <= names else None
+    if {"frame", "x [nm]", "y [nm]"} <= names:
+        return "thunderstorm"
+    return "picasso" if {"frame", "x", "y"} <= names and names & {"photons", "lpx", "sx"} else None
+
+
 def _nanometres(pixel_size: float | Sequence[float], units: str, n_axes: int) -> tuple[float, ...]:
     last = pixel_size if isinstance(pixel_size, (int, float)) else [float(size) for size in pixel_size][-n_axes:]
     return in_nanometres(last, units, n_axes)
 
 
-def _read(path: Path) -> pd.DataFrame:
+def read_table(path: str | Path) -> pd.DataFrame:
+    """The table in a file, ``.csv`` or ``.parquet``.
+
+    Raises
+    ------
+    FitInputError
+        If it cannot be read.
+    """
     import pandas as pd
 
+    path = Path(path)
     readers: dict[str, Any] = {".csv": read_csv, ".parquet": pd.read_parquet}
     reader = readers.get(path.suffix.lower())
     if reader is None:
@@ -235,18 +266,21 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def _own(path: str | Path, table: pd.DataFrame) -> Localisations:
-    axes = [axis for axis in "zyx" if f"{axis} [px]" in table.columns]
-    frames = [name for name in table.columns if str(name) == "frame" or str(name).startswith("frame_")]
-    found = _numbers(path, table, [f"{axis} [px]" for axis in axes])
-    if {f"point_{axis} [px]" for axis in axes} <= set(table.columns):
-        asked = _numbers(path, table, [f"point_{axis} [px]" for axis in axes])
+    columns = [str(name) for name in table.columns]
+    names = [f"{what}{axis}" for axis in "zyx" for what in ("", "point_")]
+    said = {name: f"{name} [px]" if f"{name} [px]" in columns else name for name in names}
+    axes = [axis for axis in "zyx" if said[axis] in columns]
+    frames = [name for name in columns if name == "frame" or name.startswith("frame_")]
+    found = _numbers(path, table, [said[axis] for axis in axes])
+    points = [said[f"point_{axis}"] for axis in axes]
+    if set(points) <= set(columns):
         answered = np.isfinite(found).all(axis=1, keepdims=True)
-        found = np.where(answered, found, asked)
-    points = np.concatenate([_numbers(path, table, frames), found], axis=1)
-    sizes = [name for axis in axes for name in table.columns if str(name).startswith(f"pixel_{axis} [")]
+        found = np.where(answered, found, _numbers(path, table, points))
+    places = np.concatenate([_numbers(path, table, frames), found], axis=1)
+    sizes = [name for axis in axes for name in columns if name.startswith(f"pixel_{axis} [")]
     known = len(sizes) == len(axes) and len(table) > 0
     size = tuple(float(v) for v in _numbers(path, table, sizes)[0]) if known else None
-    return Localisations(points, table, "imagefit", size)
+    return Localisations(places, table, "imagefit", size)
 
 
 def _picasso(path: str | Path, table: pd.DataFrame, size: tuple[float, ...] | None) -> Localisations:
