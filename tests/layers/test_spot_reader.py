@@ -10,6 +10,7 @@ import npe2
 import numpy as np
 import pytest
 
+import napari_imagefit
 from napari_imagefit import FitResult, fit_image, fit_spots
 from napari_imagefit.engine.core.errors import FitInputError
 from napari_imagefit.imaging.files.export import write
@@ -28,7 +29,7 @@ STACK[0, 4:17, 6:19] = np.nan  # the first has no answer
 def plugins() -> Iterator[npe2.PluginManager]:
     """napari's test fixtures keep plugins away."""
     manager = npe2.PluginManager.instance()
-    manifest = npe2.PluginManifest.from_file(Path(__file__).parents[2] / "napari.yaml")
+    manifest = npe2.PluginManifest.from_file(Path(napari_imagefit.__file__).with_name("napari.yaml"))
     known = manifest.name in manager
     if not known:
         manager.register(manifest)

@@ -14,12 +14,13 @@ import numpy as np
 from ...engine.core.errors import FitInputError
 from ...engine.core.status import Flag, Status
 from ...engine.results.fit_result import FitResult
-from ..chunked.plan import Plan
+from ..chunked.plan import Plan, VoxelPlan
 from ..chunked.spot_plan import SpotPlan
 from ..fitting.chunks import Slices
 from ..fitting.records import all_maps
 from .recipe import Recipe
 from .stored_arrays import StoredArray, need
+from .stored_place import place_of
 
 KEY = "napari_imagefit"
 DONE = "finished_pieces"
@@ -59,7 +60,7 @@ class ResultStore:
             piece = tuple(group.attrs[KEY]["piece"])
         else:
             piece = plan.piece_shape(data, most_fits)
-            group = _create(zarr, path, plan, piece, said | {"piece": list(piece)})
+            group = _create(zarr, path, plan, piece, said | {"piece": list(piece), "place": _place(plan, data)})
         return cls(group, plan, plan.pieces(piece))
 
     def finished(self) -> frozenset[int]:
@@ -151,6 +152,11 @@ def _create(zarr: Any, path: Path, plan: Plan, piece: tuple[int, ...], said: dic
     count = len(plan.pieces(piece))
     group.create_array(DONE, shape=(count,), chunks=(1,), dtype=bool, fill_value=False)
     return group
+
+
+def _place(plan: Plan, data: StoredArray) -> dict[str, list[Any]]:
+    """Where the maps of voxels lie, by axis of the grid, if the input says so."""
+    return place_of(data, plan.grid_axes) if isinstance(plan, VoxelPlan) else {}
 
 
 def _kinds(plan: Plan) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
