@@ -223,6 +223,13 @@ def test_nifti_of_planes_and_frames(tmp_path: Path) -> None:
     assert image.header.get_zooms() == pytest.approx((3, 2, 1, 30))
     assert image.header.get_xyzt_units() == ("mm", "sec")
     np.testing.assert_array_equal(np.asarray(image.dataobj), frames.params["tau"].astype(np.float32).transpose())
+    backwards = {"scale": (-0.5, 1, 2, 3), "translate": (4, 0, 0, 0), "units": ("min", "mm", "mm", "mm")}
+    write(frames, tmp_path / "back.nii", transform=backwards)
+    image = nibabel.load(tmp_path / "back_tau.nii")
+    assert (image.header.get_zooms()[3], float(image.header["toffset"])) == (30, 210)
+    np.testing.assert_array_equal(
+        np.asarray(image.dataobj)[..., ::-1], frames.params["tau"].astype(np.float32).transpose()
+    )
 
 
 def test_zarr(result: FitResult, rate: DerivedMap, tmp_path: Path) -> None:

@@ -42,30 +42,38 @@ def write_ome_tiff(path: Path, maps: Sequence[Map], axes: Sequence[Axis], descri
         "Description": description,
         "Channel": {"Name": [one.name for one in maps]},
     }
-    planes: dict[str, list[Any]] = {}
-    places = np.indices(stacked.shape[:-2]).reshape(stacked.ndim - 2, -1)
-    for axis in axes:
-        here = places[names.index(axis.name)] if axis.name in names[:-2] else np.zeros(places.shape[1])
-        if axis.name == "t":
-            known = _in(axis, OME_TIMES, "s")
-            if known is None:
-                continue
-            metadata |= {"TimeIncrement": known.scale, "TimeIncrementUnit": known.unit}
-            name, unit = "DeltaT", known.unit
-        elif axis.unit or axis.scale != 1 or axis.translate:
-            length = _in(axis, OME_LENGTHS, "µm")
-            known, name = length or axis, f"Position{axis.name.upper()}"
-            unit = "pixel" if axis.unit == "px" else "reference frame" if length is None else length.unit
-            metadata[f"PhysicalSize{axis.name.upper()}"] = known.scale
-            metadata[f"PhysicalSize{axis.name.upper()}Unit"] = unit
-        else:
-            continue
-        if axis.translate:
-            planes[name] = (known.scale * here + known.translate).tolist()
-            planes[f"{name}Unit"] = [unit] * here.size
-    if planes:
-        metadata["Plane"] = planes
+    metadata |= _ome_places(axes, names, stacked.shape)
     tifffile.imwrite(path, stacked, ome=True, photometric="minisblack", metadata=metadata)
+
+
+def _ome_places(axes: Sequence[Axis], names: str, shape: Sequence[int]) -> dict[str, Any]:
+    """The sizes of OME, and of each plane the positions that are not 0: of its first pixel, its z and its time."""
+    said: dict[str, Any] = {}
+    planes: dict[str, list[Any]] = {}
+    places = np.indices(shape[:-2]).reshape(len(shape) - 2, -1)
+    for axis in axes:
+        found = _ome_axis(axis)
+        if found is None:
+            continue
+        size, start, known = found
+        said |= {size: known.scale, f"{size}Unit": known.unit}
+        if known.translate:
+            here = places[names.index(axis.name)] if axis.name in names[:-2] else np.zeros(places.shape[1])
+            planes[start] = (known.scale * here + known.translate).tolist()
+            planes[f"{start}Unit"] = [known.unit] * here.size
+    return said | ({"Plane": planes} if planes else {})
+
+
+def _ome_axis(axis: Axis) -> tuple[str, str, Axis] | None:
+    """What OME calls size and start of an axis, and the axis in a unit that it knows; None if there is none to say."""
+    if axis.name == "t":
+        time = _in(axis, OME_TIMES, "s")
+        return None if time is None else ("TimeIncrement", "DeltaT", time)
+    if not axis.unit and axis.scale == 1 and not axis.translate:
+        return None
+    unit = "pixel" if axis.unit == "px" else "reference frame"
+    known = _in(axis, OME_LENGTHS, "µm") or replace(axis, unit=unit)
+    return f"PhysicalSize{axis.name.upper()}", f"Position{axis.name.upper()}", known
 
 
 def _forwards(axis: Axis, n: int) -> Axis:
@@ -82,13 +90,16 @@ def _in(axis: Axis, known: set[str], usual: str) -> Axis | None:
 def write_nifti(path: Path, one: Map, grid: FileGrid, frames: Axis | None = None) -> None:
     """One map, in the order of a file; `frames` is its fourth axis, where there is one."""
     nibabel = need("nibabel", "writing NIfTI")
-    values = np.ascontiguousarray(grid.arrange(one.values))
-    image = nibabel.Nifti1Image(values, grid.affine)
-    header = image.header
+    values, steps = grid.arrange(one.values), list(np.sqrt((grid.affine[:3, :3] ** 2).sum(axis=0)))
     time = None if frames is None else frames.to("s")
+    if frames is not None:
+        values = np.flip(values, 3) if frames.scale < 0 else values
+        frames = _forwards(time or frames, values.shape[3])
+    image = nibabel.Nifti1Image(np.ascontiguousarray(values), grid.affine)
+    header = image.header
     header.set_xyzt_units("mm" if grid.in_mm else "unknown", "sec" if time is not None else "unknown")
-    steps = list(np.sqrt((grid.affine[:3, :3] ** 2).sum(axis=0)))
-    header.set_zooms([*steps, *([] if frames is None else [abs((time or frames).scale)])])
+    header.set_zooms(steps if frames is None else [*steps, frames.scale])
+    header["toffset"] = 0 if frames is None else frames.translate
     # of 80 bytes
     header["descrip"] = one.title.encode()[:79]
     nibabel.save(image, path)

@@ -133,15 +133,7 @@ def localisations_job(
     sizes = pixel_sizes(pixel_size, result.model.ndim)
     rows = Rows.of(result, positions, sizes, units, gain)
     columns = {"imagefit": own_columns, "picasso": picasso_columns, "thunderstorm": thunderstorm_columns}[style](rows)
-    chosen = np.ones(result.shape, bool) if style == "imagefit" else np.asarray(result.converged).copy()
-    if keep is not None:
-        wanted = np.asarray(keep)
-        if wanted.dtype != bool or wanted.shape != result.shape:
-            raise FitInputError(
-                f"keep has shape {wanted.shape} and type {wanted.dtype}; give True or False for each of "
-                f"{result.shape[0]} spots"
-            )
-        chosen &= wanted
+    chosen = _chosen(result, style, keep)
     import pandas as pd
 
     if reasons is not None and np.shape(reasons) != result.shape:
@@ -163,6 +155,22 @@ def localisations_job(
             raise FitInputError(NO_PYARROW) from None
 
     return path, save
+
+
+def _chosen(result: FitResult, style: Style, keep: ArrayLike | None) -> NDArray[np.bool_]:
+    """The spots that get a row."""
+    chosen: NDArray[np.bool_] = (
+        np.ones(result.shape, bool) if style == "imagefit" else np.asarray(result.converged).copy()
+    )
+    if keep is None:
+        return chosen
+    wanted = np.asarray(keep)
+    if wanted.dtype != bool or wanted.shape != result.shape:
+        raise FitInputError(
+            f"keep has shape {wanted.shape} and type {wanted.dtype}; give True or False for each of "
+            f"{result.shape[0]} spots"
+        )
+    return np.logical_and(chosen, wanted)
 
 
 def read_localisations(
