@@ -170,7 +170,8 @@ def _chosen(result: FitResult, style: Style, keep: ArrayLike | None) -> NDArray[
             f"keep has shape {wanted.shape} and type {wanted.dtype}; give True or False for each of "
             f"{result.shape[0]} spots"
         )
-    return np.logical_and(chosen, wanted)
+    chosen &= wanted
+    return chosen
 
 
 def read_localisations(
