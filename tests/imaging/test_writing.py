@@ -9,9 +9,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from napari_imagefit import fit_voxels
 from napari_imagefit.engine.core.errors import FitInputError
+from napari_imagefit.imaging.files.export import write
 from napari_imagefit.imaging.files.writing import write_files
 
 # Every writer, over what it wrote before, where no file may be longer than 3000 bytes.
@@ -131,6 +134,14 @@ def test_folders_that_were_made_for_nothing_go(tmp_path: Path) -> None:
 def test_names_that_are_too_long(tmp_path: Path) -> None:
     with pytest.raises(FitInputError, match="cannot be written: File name too long; choose a shorter name"):
         write_text(tmp_path / ("a" * 300), "x")
+    single = fit_voxels(3 * np.exp(-np.arange(8.0)[:, None] / [2.0, 4.0]), "exponential_decay", x=np.arange(8.0))
+    # of NIfTI the name of the map makes it too long
+    for name in ("a" * 300 + ".csv", "a" * 240 + ".nii", "a" * 250 + ".zarr", "a" * 300 + "/a.csv"):
+        with pytest.raises(FitInputError, match=r"File name too long; choose a shorter name|does not exist"):
+            write(single, tmp_path / name)
+    with pytest.raises(FitInputError, match="File name too long"):
+        write(single, tmp_path / ("a" * 300), format="csv")
+    assert os.listdir(tmp_path) == []
     # as long as a name may be
     write_text(tmp_path / ("a" * 255), "x")
     assert os.listdir(tmp_path) == ["a" * 255]

@@ -76,7 +76,7 @@ def write_localisations(
     result : FitResult
         Of `fit_spots`, computed.
     path : str or Path
-        An existing file is written over.
+        An existing file is replaced when the new one is whole.
     style : {"imagefit", "picasso", "thunderstorm"}
     pixel_size, units, gain
         As for `photometry`: the layer's scale and its unit. ThunderSTORM needs a length.

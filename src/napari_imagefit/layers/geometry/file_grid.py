@@ -174,7 +174,7 @@ def _iter_in_world(_: Mapping[str, Any], known: Sequence[_Known], layer: _Layer)
     """Where napari's world is the file's, or DICOM's: voxels lie on voxels then, and no other way round would do."""
     for triple, world in product(layer.triples, WORLDS):
         rest = [axis for axis in range(len(layer.shape)) if axis not in triple]
-        if layer.matrix[np.ix_(triple, rest)].any():
+        if np.abs(layer.matrix[np.ix_(triple, rest)]).max(initial=0.0) > 1e-6 * np.abs(layer.matrix).max():
             continue
         for factor in layer.factors(triple):
             affine = np.eye(4)
