@@ -124,6 +124,14 @@ def mirrored(image: nibabel.Nifti1Image) -> Image:
     )
 
 
+def mirrored_as_stored(image: nibabel.Nifti1Image) -> Image:
+    """The same with the file's axes in their order, wherever they run to: what is shown lies nowhere in the file."""
+    sizes = np.sqrt((image.affine[:3, :3] ** 2).sum(axis=0))[::-1]
+    said = {"affine": image.affine, "header": image.header, "direction": np.eye(3)}
+    data = np.asarray(image.dataobj).transpose(2, 1, 0, 3)
+    return Image(data, scale=[*-sizes, 10.0], translate=(18, 36, -81, 0), metadata=said)
+
+
 def mirrored_in_short(image: nibabel.Nifti1Image) -> Image:
     """The same where only the affine is left."""
     layer = mirrored(image)
@@ -173,6 +181,7 @@ CASES = [
     *((name, read) for name in ("LAS", "RAS", "LPS", "one size") for read in STRAIGHT),
     *((name, read) for name in AFFINES for read in ANY),
     *((name, read) for name in ("LAS", "RAS", "LPS", "PSR") for read in UNEQUAL),
+    ("PSR", mirrored_as_stored),
     *((name, nothing_but_the_affine) for name in AFFINES),
     *(("tilted", read) for read in [*ANY[:5], mirrored, *UNEQUAL, in_micrometres]),
 ]

@@ -158,15 +158,20 @@ def _iter_stated(metadata: Mapping[str, Any], known: Sequence[_Known], layer: _L
     said = {"coordinate_system", "direction"} & set(metadata) or np.shape(metadata.get("affine", ())) == (5, 5)
     if not own or not (said or any(not np.allclose(own[0], other, atol=1e-3) for other in others)):
         return
-    steps = np.sqrt((own[0][:3, :3] ** 2).sum(axis=0)) * np.sign(np.diag(own[0])[:3])
+    steps = np.sqrt((own[0][:3, :3] ** 2).sum(axis=0))
+    # where they run along axes of the world, napari shows them there
+    along = bool((np.abs(own[0][:3, :3]).argmax(axis=0) == range(3)).all())
     for triple in layer.triples:
-        ends = []
-        for row, axis in enumerate(triple):
-            last = layer.shape[axis] - 1
-            shown = [layer.offset[axis], layer.offset[axis] + layer.matrix[axis, axis] * last]
-            lies = [own[0][row, 3], own[0][row, 3] + steps[row] * last]
-            ends.append(np.abs(np.sort(shown) - np.sort(lies)).max() < NEAR * abs(steps[row]))
-        if all(ends) and all(layer.straight(axis) for axis in triple):
+        if not all(layer.straight(axis) for axis in triple):
+            continue
+        last = np.array(layer.shape)[list(triple)] - 1
+        shown = layer.matrix[triple, triple]
+        off = np.abs(np.abs(shown) - steps) * last
+        if along:
+            ends = layer.offset[list(triple)] + np.outer([0, 1], shown * last)
+            lie = own[0][:3, 3] + np.outer([0, 1], steps * np.sign(np.diag(own[0])[:3]) * last)
+            off = np.abs(np.sort(ends, axis=0) - np.sort(lie, axis=0)).max(axis=0)
+        if (off < NEAR * steps).all():
             yield _Way(triple, own[0])
 
 
