@@ -95,6 +95,38 @@ def test_every_kind_of_file(save: Callable[[Path], str], tmp_path: Path, recipe:
     assert group["params/tau"].attrs["unit"] == "coord0"
 
 
+def test_maps_lie_where_the_input_lay(tmp_path: Path, recipe: Path) -> None:
+    stack = STACK.reshape(16, 2, 3, 14)
+    group = zarr.create_group(str(tmp_path / "stack.ome.zarr"))
+    group.create_array("0", data=stack)
+    steps = [
+        {"type": "scale", "scale": [2.0, 3.0, -0.5, 0.25]},
+        {"type": "translation", "translation": [0.0, 1.0, 7.0, -8.0]},
+    ]
+    axes = [{"name": "t", "unit": "second"}, *({"name": name, "unit": "micrometer"} for name in "zyx")]
+    whole = [{"type": "scale", "scale": [1.0, 1.0, 2.0, 2.0]}]
+    image = {"axes": axes, "datasets": [{"path": "0", "coordinateTransformations": steps}]}
+    group.attrs["ome"] = {"multiscales": [image | {"coordinateTransformations": whole}]}
+    sizes = {f"PhysicalSize{name}": size for name, size in zip("ZYX", (3.0, 0.5, 0.25), strict=True)}
+    units = {f"PhysicalSize{name}Unit": "µm" for name in "ZYX"}
+    planes = {"PositionX": [-8.0] * 32, "PositionXUnit": ["µm"] * 32, "PositionY": [1.0] * 32}
+    metadata = {"axes": "TZYX", **sizes, **units, "Plane": planes}
+    tifffile.imwrite(tmp_path / "stack.ome.tif", stack, metadata=metadata)
+    tifffile.imwrite(tmp_path / "plain.tif", stack)
+    places = []
+    for number, name in enumerate(("stack.ome.zarr", "stack.ome.tif", "plain.tif")):
+        done = run(recipe, tmp_path / name, "-o", tmp_path / f"{number}")
+        assert done.exit_code == 0, done.output
+        there = zarr.open_group(str(tmp_path / f"{number}"), mode="r")
+        assert there["params/tau"].shape == (2, 3, 14)
+        places.append(there.attrs["napari_imagefit"]["place"])
+    assert places == [
+        {"axes": ["z", "y", "x"], "scale": [3, -1, 0.5], "translate": [1, 14, -16], "units": ["micrometer"] * 3},
+        {"axes": ["z", "y", "x"], "scale": [3, 0.5, 0.25], "translate": [0, 0, -8], "units": ["µm"] * 3},
+        {},
+    ]
+
+
 def test_a_result_gives_the_recipe_that_made_it(tmp_path: Path) -> None:
     offset = np.linspace(0.2, 0.4, 14)
     plain = fit_voxels(STACK, "exponential_decay", x=T, fixed={"offset": offset}, bounds={"tau": (0, np.inf)})

@@ -19,10 +19,14 @@ def demo(
     ] = None,
 ) -> None:
     """Open napari on a sample of cold-atom clouds and fit it."""
+    from .engine.core.errors import FitInputError
     from .gui.demo import run_demo
 
     try:
         message = run_demo(screenshot)
+    except FitInputError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
     except ImportError as error:
         typer.echo(
             f'napari cannot open a window: {error}. Install a Qt binding: pip install "napari-imagefit[demo]"', err=True

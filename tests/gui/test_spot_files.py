@@ -16,7 +16,6 @@ from qtpy.QtWidgets import QFileDialog
 from napari_imagefit.gui.widget import ImageFitWidget
 from napari_imagefit.imaging.recipes.recipe import Recipe
 from napari_imagefit.imaging.spots.filters import SpotFilter
-from napari_imagefit.layers.files.spot_reader import napari_get_reader
 
 from .spot_help import LEFT, PATIENCE, choose, click_detect, click_fit, dock_of, frames, write
 
@@ -143,19 +142,3 @@ def test_mistakes_are_sentences(
     answer(tmp_path / "y_locs.csv")
     qtbot.mouseClick(widget.spots.section.load_button, LEFT)
     np.testing.assert_allclose(viewer.layers["y_locs.csv"].data, viewer.layers["spots · gaussian_2d"].data, atol=1e-5)
-
-
-def test_other_tables_are_left_alone(tmp_path: Path) -> None:
-    for name, text in (
-        ("points.csv", "index,axis-0,axis-1\n0,1,2\n"),
-        ("frames_locs.csv", "frame,x,y\n0,1,2\n"),
-        ("empty.spots.csv", ""),
-        ("binary.spots.csv", "\ud83d"),
-    ):
-        (tmp_path / name).write_bytes(text.encode("utf-16", "surrogatepass"))
-        assert napari_get_reader(str(tmp_path / name)) is None
-        (tmp_path / name).write_bytes(text.encode("utf-8", "surrogatepass"))
-        assert napari_get_reader(str(tmp_path / name)) is None
-    assert napari_get_reader([str(tmp_path / "points.csv")]) is None
-    (tmp_path / "real_locs.csv").write_text("frame,x,y,photons,lpx\n0,1,2,3,4\n")
-    assert napari_get_reader(str(tmp_path / "real_locs.csv")) is not None

@@ -104,7 +104,9 @@ def test_ome_sizes(units: Any, scale: Any, sizes: Any, names: Any, tmp_path: Pat
     write(plane, tmp_path / "plane.tif", transform={"scale": scale, "units": units})
     with tifffile.TiffFile(tmp_path / "plane.tif") as file:
         pixels = tifffile.xml2dict(file.ome_metadata)["OME"]["Image"]["Pixels"]
-        np.testing.assert_array_equal(file.asarray()[1], plane.params["tau"].astype(np.float32))
+        # OME's sizes are positive: what runs backwards is turned around
+        tau = plane.params["tau"].astype(np.float32)[:, :: int(np.sign(scale[1]))]
+        np.testing.assert_array_equal(file.asarray()[1], tau)
     assert (pixels["PhysicalSizeY"], pixels["PhysicalSizeX"]) == pytest.approx(sizes)
     assert (pixels["PhysicalSizeYUnit"], pixels["PhysicalSizeXUnit"]) == names
 
@@ -120,6 +122,60 @@ def test_a_line_and_frames_as_ome_tiff(tmp_path: Path) -> None:
         np.testing.assert_array_equal(file.asarray()[1], frames.params["tau"].astype(np.float32))
         pixels = tifffile.xml2dict(file.ome_metadata)["OME"]["Image"]["Pixels"]
     assert (pixels["TimeIncrement"], pixels["TimeIncrementUnit"]) == (0.5, "min")
+
+
+def test_ome_tiff_says_where_the_maps_lie(result: FitResult, tmp_path: Path) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    backwards = {"scale": (2.0, -0.5, 0.25), "translate": (10.0, 20.0, 0.0), "units": ("um", "nm", "um")}
+    frames = {"scale": (0.5, 1, 1, 1), "translate": (3, 0, 0, -7), "units": ("min", "mm", "mm", "mm")}
+    write(result, tmp_path / "maps.ome.tif", transform=backwards)
+    write(make((2, 3, 4, 5)), tmp_path / "frames.ome.tif", transform=frames)
+    write(result, tmp_path / "nowhere.ome.tif", transform={"scale": (2, 2, 2)})
+    said = {}
+    for name in ("maps", "frames", "nowhere"):
+        with tifffile.TiffFile(tmp_path / f"{name}.ome.tif") as file:
+            said[name] = tifffile.xml2dict(file.ome_metadata)["OME"]["Image"]["Pixels"]
+            if name == "maps":
+                # a marked voxel: NaN at (0, 0, 0) lies at 10 µm, 20 nm
+                at = tuple(int(i) for i in np.argwhere(np.isnan(file.asarray()[1]))[0])
+    planes = {(p["TheC"], p["TheZ"]): p for p in said["maps"]["Plane"]}
+    assert len(planes) == 11 * 3
+    assert at == (0, 3, 0)
+    here = planes[1, at[0]]
+    assert (here["PositionZ"], here["PositionZUnit"]) == (10.0, "µm")
+    assert here["PositionY"] + at[1] * said["maps"]["PhysicalSizeY"] == 20.0
+    assert here["PositionYUnit"] == said["maps"]["PhysicalSizeYUnit"] == "nm"
+    assert "PositionX" not in here
+    assert planes[5, 2]["PositionZ"] == 14.0
+    assert {(p["TheT"], p["DeltaT"], p["PositionX"]) for p in said["frames"]["Plane"]} == {(0, 3.0, -7), (1, 3.5, -7)}
+    assert "Plane" not in said["nowhere"]
+
+
+def rotation(degrees: float) -> np.ndarray:
+    c, s = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    return np.array([[1, 0, 0], [0, c, -s], [0, s, c]])
+
+
+def test_what_is_rotated_goes_into_nifti_only(result: FitResult, tmp_path: Path) -> None:
+    nibabel = pytest.importorskip("nibabel")
+    turned = {"scale": (3.0, 2, 1), "translate": (5.0, 6, 7), "rotate": rotation(30), "units": ("mm",) * 3}
+    for name in ("maps.ome.tif", "maps.zarr"):
+        with pytest.raises(FitInputError, match=r"is rotated or sheared, which OME-.* cannot say"):
+            write(result, tmp_path / name, transform=turned)
+    assert os.listdir(tmp_path) == []
+    write(result, tmp_path / "maps.nii", transform=turned)
+    image = nibabel.load(tmp_path / "maps_tau.nii")
+    for index in ((0, 0, 0), (2, 1, 3)):
+        place = rotation(30) @ np.diag((3.0, 2, 1)) @ index + (5, 6, 7)
+        np.testing.assert_allclose((image.affine @ (*index[::-1], 1))[:3], place[::-1], atol=1e-5)
+    # an affine of the whole stack: what moves the maps counts, what mixes the fitted axis with others does not go
+    moved = np.eye(5)
+    moved[1:4, 4] = 1, 2, 3
+    write(result, tmp_path / "moved.nii", transform={"affine": moved, "units": ("s", "mm", "mm", "mm")})
+    assert nibabel.load(tmp_path / "moved_tau.nii").affine[:3, 3].tolist() == [3, 2, 1]
+    moved[0, 2] = 0.1
+    with pytest.raises(FitInputError, match="affine of the transform mixes the fitted axis with the others"):
+        write(result, tmp_path / "mixed.nii", transform={"affine": moved})
 
 
 def test_nifti_keeps_an_affine(result: FitResult, tmp_path: Path) -> None:
@@ -167,6 +223,13 @@ def test_nifti_of_planes_and_frames(tmp_path: Path) -> None:
     assert image.header.get_zooms() == pytest.approx((3, 2, 1, 30))
     assert image.header.get_xyzt_units() == ("mm", "sec")
     np.testing.assert_array_equal(np.asarray(image.dataobj), frames.params["tau"].astype(np.float32).transpose())
+    backwards = {"scale": (-0.5, 1, 2, 3), "translate": (4, 0, 0, 0), "units": ("min", "mm", "mm", "mm")}
+    write(frames, tmp_path / "back.nii", transform=backwards)
+    image = nibabel.load(tmp_path / "back_tau.nii")
+    assert (image.header.get_zooms()[3], float(image.header["toffset"])) == (30, 210)
+    np.testing.assert_array_equal(
+        np.asarray(image.dataobj)[..., ::-1], frames.params["tau"].astype(np.float32).transpose()
+    )
 
 
 def test_zarr(result: FitResult, rate: DerivedMap, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import napari
 from qtpy.QtCore import QCoreApplication, QEventLoop, QTimer
 
+from ..imaging.fitting.writing import write_files
 from .widget import ImageFitWidget
 
 if TYPE_CHECKING:
@@ -24,6 +25,11 @@ def run_demo(screenshot: Path | None = None) -> str:
     -------
     str
         The result in words, for a terminal; empty where the window was left open.
+
+    Raises
+    ------
+    FitInputError
+        If the picture cannot be written.
     """
     viewer = napari.Viewer(title="napari-imagefit")
     # nobody's screen limits a picture
@@ -33,11 +39,12 @@ def run_demo(screenshot: Path | None = None) -> str:
         widget.fit_bar.fit.click()
         napari.run()
         return ""
-    fit_and_wait(widget)
-    picture(viewer, screenshot)
-    words = widget.message.text()
-    viewer.close()
-    return words
+    try:
+        fit_and_wait(widget)
+        picture(viewer, screenshot)
+        return widget.message.text()
+    finally:
+        viewer.close()
 
 
 def open_sample(viewer: Viewer, name: str) -> ImageFitWidget:
@@ -69,8 +76,14 @@ def fit_and_wait(widget: ImageFitWidget) -> None:
 
 
 def picture(viewer: Viewer, path: Path) -> None:
-    """Save what the window shows."""
+    """Save what the window shows.
+
+    Raises
+    ------
+    FitInputError
+        If the file cannot be written.
+    """
     loop = QEventLoop()
     QTimer.singleShot(300, loop.quit)  # let the canvas draw what was just added
     loop.exec()
-    viewer.screenshot(str(path), canvas_only=False, flash=False)
+    write_files([(path, lambda to: viewer.screenshot(str(to), canvas_only=False, flash=False))])

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -20,17 +19,17 @@ from ...engine.results.fit_result import FitResult
 from ..fitting.attempts import ATTEMPTS
 from ..fitting.chunks import is_dask
 from ..fitting.derived_maps import DerivedMap
+from ..fitting.writing import Job, write_files
 from ..recipes.recipe import describe
 from ..recipes.steps import DeriveStep
-from .export_images import check_affine, write_nifti, write_ome_tiff, write_zarr
-from .export_maps import Map, axes_of, iter_maps
+from .export_images import write_nifti, write_ome_tiff, write_zarr
+from .export_maps import Map, iter_maps, placement_of
 from .formats import FORMATS, Format
+from .placement import FileGrid, Placement, grid_of_affine
 from .zarr_store import KEY
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Job = tuple[Path, Callable[[Path], None]]
 
 
 def write(
@@ -40,7 +39,7 @@ def write(
     format: Format | None = None,
     transform: Mapping[str, Any] | None = None,
     units: Mapping[str, str] | None = None,
-    affine: ArrayLike | None = None,
+    affine: ArrayLike | FileGrid | None = None,
     derived: Sequence[DerivedMap] = (),
     recipe: Mapping[str, Any] | None = None,
     overwrite: bool = False,
@@ -59,12 +58,13 @@ def write(
         What the end of `path` says if not given.
     transform : dict, optional
         ``scale``, ``translate`` and ``units`` of the axes of the grid (or of the stack, whose fitted axis is left out),
-        as napari's layers have them; rotations are not written.
+        and ``rotate``, ``shear`` and ``affine``, as napari's layers have them; what is not along the axes of the world
+        goes into NIfTI only.
     units : dict, optional
         The unit of each parameter by name.
-    affine : array, ``(4, 4)``, optional
-        For NIfTI: from indices of the grid, in the order of its axes, to millimetres. It is kept, and so is that order.
-        Without it the axes are reversed, so that the last one of the grid is x.
+    affine : array, ``(4, 4)``, or FileGrid, optional
+        For NIfTI: from indices of the grid, in the order of its axes, to millimetres. It is kept, and so is that order;
+        a `FileGrid` says another. Without it the axes are reversed, so that the last one of the grid is x.
     derived : sequence of DerivedMap
         Expressions to write too; see `derive`.
     recipe : dict, optional
@@ -106,9 +106,8 @@ def write(
         jobs = [_table(stem.with_name(stem.name + suffix), kind, result, units, derived)]
     else:
         jobs = _images(stem, suffix, kind, result, transform, units, affine, derived, recipe)
-    text = json.dumps(recipe, indent=1)
-    jobs.append((stem.with_name(f"{stem.name}.recipe.json"), lambda to: _write_text(to, text)))
-    _write_all(jobs, overwrite=overwrite)
+    jobs.append(recipe_job(stem, recipe))
+    write_files(jobs, overwrite=overwrite, new_folder=True)
     return [target for target, _ in jobs]
 
 
@@ -119,13 +118,13 @@ def _place(place: Path, said: Format | None, result: FitResult) -> tuple[Format,
     for kind in FORMATS if said is None else [said]:
         for suffix in FORMATS[kind].suffixes:
             if place.name.lower().endswith(suffix) and len(place.name) > len(suffix):
-                if not place.parent.is_dir():
+                if not os.path.isdir(place.parent):
                     raise FitInputError(f"the folder {str(place.parent)!r} does not exist; make it, or choose another")
                 return kind, place.with_name(place.name[: -len(suffix)]), place.name[-len(suffix) :]
     if said is None:
         ends = ", ".join(known.suffixes[0] for known in FORMATS.values())
         raise FitInputError(f"the name {place.name!r} does not tell a format; give one, or a name that ends in {ends}")
-    if place.exists() and not place.is_dir():
+    if os.path.exists(place) and not os.path.isdir(place):
         raise FitInputError(
             f"{str(place)!r} is a file that does not end in {FORMATS[said].suffixes[0]}; give another name"
         )
@@ -143,19 +142,24 @@ def _images(
     result: FitResult,
     transform: Mapping[str, Any] | None,
     units: Mapping[str, str],
-    affine: ArrayLike | None,
+    affine: ArrayLike | FileGrid | None,
     derived: Sequence[DerivedMap],
     recipe: Mapping[str, Any],
 ) -> list[Job]:
-    axes = axes_of(result, transform)
-    matrix = check_affine(affine)
+    placement = placement_of(result, transform)
+    if kind == "nifti":
+        grid = affine if isinstance(affine, FileGrid) else _grid(placement, affine)
+        rest = grid.rest(len(result.shape))
+        frames = placement.axis(rest[0]) if rest else None
+    else:
+        axes = placement.axes(FORMATS[kind].name)
     maps = list(iter_maps(result, units, derived))
     target = stem.with_name(stem.name + suffix)
     if kind == "nifti":
         files = _unique([_as_file_name(one.name) for one in maps])
         targets = [stem.with_name(f"{stem.name}_{name}{suffix}") for name in files]
         return [
-            (path, partial(write_nifti, one=one, axes=axes, affine=matrix))
+            (path, partial(write_nifti, one=one, grid=grid, frames=frames))
             for path, one in zip(targets, maps, strict=True)
         ]
     if kind == "ome-tiff":
@@ -163,6 +167,10 @@ def _images(
         return [(target, lambda to: write_ome_tiff(to, maps, axes, said))]
     attributes = {KEY: _about(result, maps, recipe)}
     return [(target, lambda to: write_zarr(to, maps, axes, result.model.name, attributes))]
+
+
+def _grid(placement: Placement, affine: ArrayLike | None) -> FileGrid:
+    return placement.file_grid() if affine is None else grid_of_affine(affine, len(placement.units))
 
 
 def _about(result: FitResult, maps: Sequence[Map], recipe: Mapping[str, Any]) -> dict[str, Any]:
@@ -213,45 +221,7 @@ def _with_units(table: pd.DataFrame, units: Mapping[str, str], derived: Sequence
     return table
 
 
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text + "\n", encoding="utf-8")
-
-
-def _write_all(jobs: Sequence[Job], *, overwrite: bool) -> None:
-    """Write everything under other names, and rename it when all is there."""
-    for target, _ in jobs:
-        if target.exists() and not overwrite:
-            raise FitInputError(f"{str(target)!r} exists; choose another name, or allow that it is overwritten")
-    written: list[tuple[Path, Path]] = []
-    try:
-        for target, save in jobs:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            # the end of the name stays, by which libraries know the format
-            part = target.with_name(f".part-{os.getpid()}-{target.name}")
-            written.append((part, target))
-            save(part)
-        for part, target in written:
-            _replace(part, target)
-    except OSError as error:
-        raise FitInputError(f"{str(jobs[0][0])!r} cannot be written: {error.strerror or error}") from None
-    finally:
-        for part, _ in written:
-            _remove(part)
-
-
-def _replace(part: Path, target: Path) -> None:
-    if not target.is_dir():
-        part.replace(target)
-        return
-    # a folder is not replaced in one step
-    old = target.with_name(f".old-{os.getpid()}-{target.name}")
-    target.rename(old)
-    part.replace(target)
-    _remove(old)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+def recipe_job(stem: Path, recipe: Mapping[str, Any]) -> Job:
+    """What writes a recipe as JSON beside files whose names begin so."""
+    text = json.dumps(recipe, indent=1) + "\n"
+    return stem.with_name(f"{stem.name}.recipe.json"), lambda to: to.write_text(text, encoding="utf-8")

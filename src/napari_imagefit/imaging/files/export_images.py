@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
-from ...engine.core.errors import FitInputError
-from ...engine.core.validation import float_array
 from ..chunked.stored_arrays import need
 from ..fitting.units import parse_unit
-from .export_maps import Axis, Map
+from .export_maps import Map
+from .placement import Axis, FileGrid
 
 # Lengths and times that OME has names for, as pint writes them.
 OME_LENGTHS = {"km", "m", "dm", "cm", "mm", "µm", "nm", "pm", "Å", "in", "ft"}
@@ -23,9 +22,14 @@ CHUNK = 256
 
 
 def write_ome_tiff(path: Path, maps: Sequence[Map], axes: Sequence[Axis], description: str) -> None:
-    """One file with a channel of float32 for each map; sizes in the axes' units."""
+    """One file with a channel of float32 for each map; sizes and positions in the axes' units.
+
+    OME's sizes are positive: where an axis runs backwards, the maps are turned around along it.
+    """
     tifffile = need("tifffile", "writing OME-TIFF")
     stacked = np.stack([np.asarray(one.values, np.float32) for one in maps])
+    stacked = np.flip(stacked, tuple(at for at, axis in enumerate(axes, start=1) if axis.scale < 0))
+    axes = [_forwards(axis, n) for axis, n in zip(axes, stacked.shape[1:], strict=True)]
     names = "c" + "".join(axis.name for axis in axes)
     # a file has planes; frames come first, as OME's order of dimensions has them
     while not names.endswith("yx"):
@@ -38,17 +42,43 @@ def write_ome_tiff(path: Path, maps: Sequence[Map], axes: Sequence[Axis], descri
         "Description": description,
         "Channel": {"Name": [one.name for one in maps]},
     }
-    for axis in axes:
-        if axis.name == "t":
-            time = _in(axis, OME_TIMES, "s")
-            if time is not None:
-                metadata |= {"TimeIncrement": abs(time.scale), "TimeIncrementUnit": time.unit}
-        elif axis.unit or axis.scale != 1:
-            length = _in(axis, OME_LENGTHS, "µm")
-            unit = "pixel" if axis.unit == "px" else "reference frame" if length is None else length.unit
-            metadata[f"PhysicalSize{axis.name.upper()}"] = abs((length or axis).scale)
-            metadata[f"PhysicalSize{axis.name.upper()}Unit"] = unit
+    metadata |= _ome_places(axes, names, stacked.shape)
     tifffile.imwrite(path, stacked, ome=True, photometric="minisblack", metadata=metadata)
+
+
+def _ome_places(axes: Sequence[Axis], names: str, shape: Sequence[int]) -> dict[str, Any]:
+    """The sizes of OME, and of each plane the positions that are not 0: of its first pixel, its z and its time."""
+    said: dict[str, Any] = {}
+    planes: dict[str, list[Any]] = {}
+    places = np.indices(shape[:-2]).reshape(len(shape) - 2, -1)
+    for axis in axes:
+        found = _ome_axis(axis)
+        if found is None:
+            continue
+        size, start, known = found
+        said |= {size: known.scale, f"{size}Unit": known.unit}
+        if known.translate:
+            here = places[names.index(axis.name)] if axis.name in names[:-2] else np.zeros(places.shape[1])
+            planes[start] = (known.scale * here + known.translate).tolist()
+            planes[f"{start}Unit"] = [known.unit] * here.size
+    return said | ({"Plane": planes} if planes else {})
+
+
+def _ome_axis(axis: Axis) -> tuple[str, str, Axis] | None:
+    """What OME calls size and start of an axis, and the axis in a unit that it knows; None if there is none to say."""
+    if axis.name == "t":
+        time = _in(axis, OME_TIMES, "s")
+        return None if time is None else ("TimeIncrement", "DeltaT", time)
+    if not axis.unit and axis.scale == 1 and not axis.translate:
+        return None
+    unit = "pixel" if axis.unit == "px" else "reference frame"
+    known = _in(axis, OME_LENGTHS, "µm") or replace(axis, unit=unit)
+    return f"PhysicalSize{axis.name.upper()}", f"Position{axis.name.upper()}", known
+
+
+def _forwards(axis: Axis, n: int) -> Axis:
+    """The axis as it is once it is turned around, where it runs backwards."""
+    return axis if axis.scale > 0 else replace(axis, scale=-axis.scale, translate=axis.translate + axis.scale * (n - 1))
 
 
 def _in(axis: Axis, known: set[str], usual: str) -> Axis | None:
@@ -57,47 +87,19 @@ def _in(axis: Axis, known: set[str], usual: str) -> Axis | None:
     return axis if found is not None and axis.unit in known else found
 
 
-def check_affine(affine: ArrayLike | None) -> NDArray[np.float64] | None:
-    """An affine as an array.
-
-    Raises
-    ------
-    FitInputError
-        If it is not 4×4 and invertible.
-    """
-    if affine is None:
-        return None
-    matrix = float_array(affine, "the affine")
-    if matrix.shape != (4, 4) or not np.isfinite(matrix).all() or np.linalg.det(matrix[:3, :3]) == 0:
-        raise FitInputError("the affine is not an invertible 4×4 matrix; give the one of the image that was fitted")
-    return matrix
-
-
-def write_nifti(path: Path, one: Map, axes: Sequence[Axis], affine: NDArray[np.float64] | None) -> None:
-    """One map.
-
-    With an affine the axes stay in the order of the grid, as those of the image that the affine is of. Otherwise they
-    are turned around: NIfTI begins with x, the grid ends with it.
-    """
+def write_nifti(path: Path, one: Map, grid: FileGrid, frames: Axis | None = None) -> None:
+    """One map, in the order of a file; `frames` is its fourth axis, where there is one."""
     nibabel = need("nibabel", "writing NIfTI")
-    values = one.values
-    spatial = axes[-3:]
-    if affine is None:
-        values = values.transpose()
-        affine = np.eye(4)
-        lengths = [axis.to("mm") for axis in spatial]
-        in_mm = all(axis is not None for axis in lengths)
-        for row, axis in enumerate(reversed([a for a in lengths if a is not None] if in_mm else spatial)):
-            affine[row, row], affine[row, 3] = axis.scale, axis.translate
-    else:
-        in_mm = True
-    steps = list(np.sqrt((affine[:3, :3] ** 2).sum(axis=0)))
-    values = values.reshape(values.shape + (1,) * (3 - values.ndim))
-    image = nibabel.Nifti1Image(np.ascontiguousarray(values), affine)
+    values, steps = grid.arrange(one.values), list(np.sqrt((grid.affine[:3, :3] ** 2).sum(axis=0)))
+    time = None if frames is None else frames.to("s")
+    if frames is not None:
+        values = np.flip(values, 3) if frames.scale < 0 else values
+        frames = _forwards(time or frames, values.shape[3])
+    image = nibabel.Nifti1Image(np.ascontiguousarray(values), grid.affine)
     header = image.header
-    time = axes[0].to("s") if len(axes) == 4 else None
-    header.set_xyzt_units("mm" if in_mm else "unknown", "sec" if time is not None else "unknown")
-    header.set_zooms([*steps, *([] if len(axes) < 4 else [abs((time or axes[0]).scale)])])
+    header.set_xyzt_units("mm" if grid.in_mm else "unknown", "sec" if time is not None else "unknown")
+    header.set_zooms(steps if frames is None else [*steps, frames.scale])
+    header["toffset"] = 0 if frames is None else frames.translate
     # of 80 bytes
     header["descrip"] = one.title.encode()[:79]
     nibabel.save(image, path)

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from ...engine.core.errors import FitInputError
 from ...engine.results.fit_result import FitResult
 from ..fitting.positions import find_positions
+from ..fitting.writing import Job, write_files
 from ..spot_analysis.photometry import pixel_sizes
 from ..spots.points_file import read_csv
 from .localisation_columns import STYLES, Rows, Style, in_nanometres, own_columns, picasso_columns, thunderstorm_columns
@@ -75,7 +76,7 @@ def write_localisations(
     result : FitResult
         Of `fit_spots`, computed.
     path : str or Path
-        An existing file is written over.
+        An existing file is replaced when the new one is whole.
     style : {"imagefit", "picasso", "thunderstorm"}
     pixel_size, units, gain
         As for `photometry`: the layer's scale and its unit. ThunderSTORM needs a length.
@@ -101,7 +102,26 @@ def write_localisations(
     >>> read_localisations(file, pixel_size=100).points.round(6)
     array([[ 0.  , 10.25,  9.75]])
     """
-    path = Path(path)
+    write_files([localisations_job(result, Path(path), style, pixel_size, units, gain, keep, reasons)])
+
+
+def localisations_job(
+    result: FitResult,
+    path: Path,
+    style: Style = "imagefit",
+    pixel_size: float | Sequence[float] = 1.0,
+    units: str = "px",
+    gain: float | None = None,
+    keep: ArrayLike | None = None,
+    reasons: ArrayLike | None = None,
+) -> Job:
+    """What `write_localisations` writes, to be written together with other files.
+
+    Raises
+    ------
+    FitInputError
+        If there is nothing of that kind to be written.
+    """
     writer = WRITERS.get(path.suffix.lower())
     if writer is None:
         raise FitInputError(f"{path.name!r} is of no kind that is written; end it in .csv or .parquet")
@@ -113,15 +133,7 @@ def write_localisations(
     sizes = pixel_sizes(pixel_size, result.model.ndim)
     rows = Rows.of(result, positions, sizes, units, gain)
     columns = {"imagefit": own_columns, "picasso": picasso_columns, "thunderstorm": thunderstorm_columns}[style](rows)
-    chosen = np.ones(result.shape, bool) if style == "imagefit" else np.asarray(result.converged).copy()
-    if keep is not None:
-        wanted = np.asarray(keep)
-        if wanted.dtype != bool or wanted.shape != result.shape:
-            raise FitInputError(
-                f"keep has shape {wanted.shape} and type {wanted.dtype}; give True or False for each of "
-                f"{result.shape[0]} spots"
-            )
-        chosen &= wanted
+    chosen = _chosen(result, style, keep)
     import pandas as pd
 
     if reasons is not None and np.shape(reasons) != result.shape:
@@ -131,17 +143,35 @@ def write_localisations(
     table = pd.DataFrame(columns)[chosen].reset_index(drop=True)
     if style == "thunderstorm":
         table["id"] = np.arange(1, len(table) + 1)
-    try:
-        if writer == "to_csv":
-            table.to_csv(
-                path, index=False, quoting=csv.QUOTE_NONNUMERIC if style == "thunderstorm" else csv.QUOTE_MINIMAL
-            )
-        else:
-            table.to_parquet(path, index=False)
-    except ImportError:
-        raise FitInputError(NO_PYARROW) from None
-    except OSError as error:
-        raise FitInputError(f"{str(path)!r} cannot be written: {error.strerror or error}") from None
+    quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if style == "thunderstorm" else csv.QUOTE_MINIMAL
+
+    def save(to: Path) -> None:
+        try:
+            if writer == "to_csv":
+                table.to_csv(to, index=False, quoting=quoting)
+            else:
+                table.to_parquet(to, index=False)
+        except ImportError:
+            raise FitInputError(NO_PYARROW) from None
+
+    return path, save
+
+
+def _chosen(result: FitResult, style: Style, keep: ArrayLike | None) -> NDArray[np.bool_]:
+    """The spots that get a row."""
+    chosen: NDArray[np.bool_] = (
+        np.ones(result.shape, bool) if style == "imagefit" else np.asarray(result.converged).copy()
+    )
+    if keep is None:
+        return chosen
+    wanted = np.asarray(keep)
+    if wanted.dtype != bool or wanted.shape != result.shape:
+        raise FitInputError(
+            f"keep has shape {wanted.shape} and type {wanted.dtype}; give True or False for each of "
+            f"{result.shape[0]} spots"
+        )
+    chosen &= wanted
+    return chosen
 
 
 def read_localisations(
@@ -168,17 +198,29 @@ def read_localisations(
     FitInputError
         If it cannot be read, or is no table of localisations.
     """
-    table = _read(Path(path))
-    names = set(table.columns)
-    if {"y [px]", "x [px]", "status", "flags"} <= names:
+    return localisations_of(read_table(path), path, pixel_size=pixel_size, units=units)
+
+
+def localisations_of(
+    table: pd.DataFrame, path: str | Path, *, pixel_size: float | Sequence[float] | None = None, units: str = "nm"
+) -> Localisations:
+    """What `read_localisations` makes of a table that has been read.
+
+    Raises
+    ------
+    FitInputError
+        If it is no table of localisations.
+    """
+    style, names = style_of(table), set(table.columns)
+    if style == "imagefit":
         return _own(path, table)
-    if {"frame", "x [nm]", "y [nm]"} <= names:
+    if style == "thunderstorm":
         if pixel_size is None:
             raise FitInputError(
                 f"the positions in {Path(path).name!r} are in nm; give pixel_size, the nm of a pixel, to place them"
             )
         return _thunderstorm(path, table, _nanometres(pixel_size, units, 3 if "z [nm]" in names else 2))
-    if {"frame", "x", "y"} <= names and names & {"photons", "lpx", "sx"}:
+    if style == "picasso":
         return _picasso(
             path, table, None if pixel_size is None else _nanometres(pixel_size, units, 3 if "z" in names else 2)
         )
@@ -190,14 +232,33 @@ def read_localisations(
     )
 
 
+def style_of(table: pd.DataFrame) -> Style | None:
+    """What kind of table it is, which its columns say and not its name; None if it holds no localisations."""
+    names = set(table.columns)
+    if {"status", "flags"} <= names:
+        plain = {"y", "x", "point_y", "point_x"}  # as to_dataframe() has them, where the units are not said
+        return "imagefit" if {"y [px]", "x [px]"} <= names or plain <= names else None
+    if {"frame", "x [nm]", "y [nm]"} <= names:
+        return "thunderstorm"
+    return "picasso" if {"frame", "x", "y"} <= names and names & {"photons", "lpx", "sx"} else None
+
+
 def _nanometres(pixel_size: float | Sequence[float], units: str, n_axes: int) -> tuple[float, ...]:
     last = pixel_size if isinstance(pixel_size, (int, float)) else [float(size) for size in pixel_size][-n_axes:]
     return in_nanometres(last, units, n_axes)
 
 
-def _read(path: Path) -> pd.DataFrame:
+def read_table(path: str | Path) -> pd.DataFrame:
+    """The table in a file, ``.csv`` or ``.parquet``.
+
+    Raises
+    ------
+    FitInputError
+        If it cannot be read.
+    """
     import pandas as pd
 
+    path = Path(path)
     readers: dict[str, Any] = {".csv": read_csv, ".parquet": pd.read_parquet}
     reader = readers.get(path.suffix.lower())
     if reader is None:
@@ -214,18 +275,21 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def _own(path: str | Path, table: pd.DataFrame) -> Localisations:
-    axes = [axis for axis in "zyx" if f"{axis} [px]" in table.columns]
-    frames = [name for name in table.columns if str(name) == "frame" or str(name).startswith("frame_")]
-    found = _numbers(path, table, [f"{axis} [px]" for axis in axes])
-    if {f"point_{axis} [px]" for axis in axes} <= set(table.columns):
-        asked = _numbers(path, table, [f"point_{axis} [px]" for axis in axes])
+    columns = [str(name) for name in table.columns]
+    names = [f"{what}{axis}" for axis in "zyx" for what in ("", "point_")]
+    said = {name: f"{name} [px]" if f"{name} [px]" in columns else name for name in names}
+    axes = [axis for axis in "zyx" if said[axis] in columns]
+    frames = [name for name in columns if name == "frame" or name.startswith("frame_")]
+    found = _numbers(path, table, [said[axis] for axis in axes])
+    points = [said[f"point_{axis}"] for axis in axes]
+    if set(points) <= set(columns):
         answered = np.isfinite(found).all(axis=1, keepdims=True)
-        found = np.where(answered, found, asked)
-    points = np.concatenate([_numbers(path, table, frames), found], axis=1)
-    sizes = [name for axis in axes for name in table.columns if str(name).startswith(f"pixel_{axis} [")]
+        found = np.where(answered, found, _numbers(path, table, points))
+    places = np.concatenate([_numbers(path, table, frames), found], axis=1)
+    sizes = [name for axis in axes for name in columns if name.startswith(f"pixel_{axis} [")]
     known = len(sizes) == len(axes) and len(table) > 0
     size = tuple(float(v) for v in _numbers(path, table, sizes)[0]) if known else None
-    return Localisations(points, table, "imagefit", size)
+    return Localisations(places, table, "imagefit", size)
 
 
 def _picasso(path: str | Path, table: pd.DataFrame, size: tuple[float, ...] | None) -> Localisations:

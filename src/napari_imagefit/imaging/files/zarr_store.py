@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ...engine.core.errors import FitEngineError, FitInputError
 from ...engine.core.status import Flag, Status
 from ...engine.results.fit_result import FitResult
-from ..chunked.plan import Plan
+from ..chunked.plan import Plan, VoxelPlan
 from ..chunked.spot_plan import SpotPlan
 from ..chunked.stored_arrays import StoredArray, need
 from ..chunked.zarr_chunks import chunk_files
@@ -25,6 +25,7 @@ from ..fitting.chunks import Slices
 from ..fitting.records import all_maps
 from ..recipes.recipe import Recipe
 from ..recipes.steps import DeriveStep
+from .stored_place import place_of
 
 KEY = "napari_imagefit"
 DONE = "finished_pieces"
@@ -85,7 +86,13 @@ class ResultStore:
         with _writing(path), zarr.config.set(WRITE_ALL):
             _refuse_inside(path, data)
             if _is_free(path):
-                _begin(zarr, path, plan, said | {"piece": plan.piece_shape(data, most_fits), "remark": data.remark})
+                _begin(
+                    zarr,
+                    path,
+                    plan,
+                    said
+                    | {"piece": plan.piece_shape(data, most_fits), "remark": data.remark, "place": _place(plan, data)},
+                )
             group, piece = _reopen(zarr, path, said)
             pieces = plan.pieces(piece)
             arrays = _open_arrays(zarr, group, path, plan, piece, len(pieces), recipe.after)
@@ -300,6 +307,11 @@ def _damaged(path: Path, name: str) -> FitInputError:
 def _at(array: Any, where: Slices) -> Any:
     """What takes the place of a piece, be it slices or numbers of rows."""
     return array.oindex if any(isinstance(part, np.ndarray) for part in where) else array
+
+
+def _place(plan: Plan, data: StoredArray) -> dict[str, list[Any]]:
+    """Where the maps of voxels lie, by axis of the grid, if the input says so."""
+    return place_of(data, plan.grid_axes) if isinstance(plan, VoxelPlan) else {}
 
 
 def _kinds(plan: Plan) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:

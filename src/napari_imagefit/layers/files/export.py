@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from ...imaging.files.export import write
 from ...imaging.files.formats import FORMATS, Format
+from ...imaging.files.placement import FileGrid
 from ...imaging.fitting.derived_maps import derive
-from ..request.fit_request import Outcome
+from ..geometry.file_grid import file_grid
+from ..request.fit_request import Outcome, Request
 from .recipes import recipe_of
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ def write_outcome(outcome: Outcome, path: str, kind: Format, layer: Layer | None
     Parameters
     ----------
     layer : Layer or None
-        The layer that was fitted. Readers of NIfTI leave the affine in its metadata, from where it is kept.
+        The layer that was fitted. Readers of NIfTI leave the affine in its metadata, and what they left when it was
+        fitted counts where it is gone: maps go back into the order of the file, see `file_grid`.
 
     Returns
     -------
@@ -50,26 +51,13 @@ def write_outcome(outcome: Outcome, path: str, kind: Format, layer: Layer | None
         format=kind,
         transform=request.transform if voxels else None,
         units=request.units,
-        affine=affine_of(layer) if kind == "nifti" else None,
+        affine=_file_grid(request, layer) if kind == "nifti" else None,
         derived=[derive(result, text, dict(request.units)) for text in request.derived] if voxels else (),
         recipe=recipe_of(outcome),
         overwrite=True,
     )
 
 
-def affine_of(layer: Layer | None) -> Any:
-    """The affine that a reader left in a layer's metadata, None if there is none.
-
-    Examples
-    --------
-    >>> from napari.layers import Image
-    >>> affine_of(Image(np.zeros((2, 2)), metadata={"affine": np.eye(4)})).shape
-    (4, 4)
-    """
-    if layer is None:
-        return None
-    header = layer.metadata.get("header")
-    for found in (layer.metadata.get("affine"), getattr(header, "get_best_affine", lambda: None)()):
-        if found is not None and np.shape(found) == (4, 4):
-            return np.asarray(found, dtype=float)
-    return None
+def _file_grid(request: Request, layer: Layer | None) -> FileGrid | None:
+    left = request.metadata if layer is None else layer.metadata
+    return file_grid(left, request.transform, request.data.shape, request.axis, request.layer_name)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ...engine.core.errors import FitInputError
+from ...imaging.files.export import recipe_job
 from ...imaging.files.localisation_columns import Style
-from ...imaging.files.localisations import write_localisations
+from ...imaging.files.localisations import localisations_job
+from ...imaging.fitting.writing import write_files
 from ..inspection.spot_table import facts_of
 from ..request.fit_request import Outcome
 from .recipes import recipe_of
@@ -62,18 +63,15 @@ def write_spots(outcome: Outcome, path: str, kind: SpotFormat) -> list[Path]:
             f"none of the {len(reasons)} spots counts, so the table would be empty; change the filters, or export "
             "every spot"
         )
-    write_localisations(
+    table = localisations_job(
         result,
         target,
         kind.style,
-        pixel_size=request.pixel_size,
-        units=request.pixel_unit,
+        request.pixel_size,
+        request.pixel_unit,
         keep=None if kind.all_spots else reasons == "",
         reasons=reasons if kind.all_spots else None,
     )
-    recipe = target.with_name(target.name.removesuffix(ending) + ".recipe.json")
-    try:
-        recipe.write_text(json.dumps(recipe_of(outcome), indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise FitInputError(f"{str(recipe)!r} cannot be written: {error.strerror or error}") from None
-    return [target, recipe]
+    jobs = [table, recipe_job(target.with_name(target.stem), recipe_of(outcome))]
+    write_files(jobs)
+    return [written for written, _ in jobs]

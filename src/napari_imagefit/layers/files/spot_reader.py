@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,13 @@ from numpy.typing import NDArray
 
 from ...engine.core.errors import FitInputError
 from ...engine.results.fit_result import LayerTuple
-from ...imaging.files.localisations import Localisations, read_localisations
+from ...imaging.files.localisations import (
+    Localisations,
+    localisations_of,
+    read_localisations,
+    read_table,
+    style_of,
+)
 from ..geometry.transforms import layer_transform
 from ..request.spot_inputs import pixel_sizes_of
 
@@ -20,16 +25,15 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
 RING, DIAMETER = "#2EE6A6", 7.0
-# Sets of columns by which each kind of table is known.
-KNOWN: tuple[tuple[set[str], set[str]], ...] = (
-    ({"y [px]", "x [px]"}, {"y_stderr [px]", "message", "status"}),
-    ({"frame", "x [nm]", "y [nm]"}, {"id", "sigma [nm]", "sigma1 [nm]", "intensity [photon]", "uncertainty [nm]"}),
-    ({"frame", "x", "y"}, {"photons", "lpx", "sx"}),
-)
+ENDINGS = (".csv", ".parquet")
+Paths = str | list[str]
 
 
-def napari_get_reader(path: str | list[str]) -> Callable[[str], list[LayerTuple]] | None:
-    """napari's hook: a reader for tables of localisations, None for every other file.
+def napari_get_reader(path: Paths) -> Callable[[Paths], list[LayerTuple]] | None:
+    """napari's hook: a reader for tables of localisations, None for files that are no tables.
+
+    napari asks it for files with the endings in the manifest, and for others where a person chose this plugin. Their
+    columns decide, and a table that holds something else is refused in a sentence when it is read.
 
     Parameters
     ----------
@@ -39,41 +43,35 @@ def napari_get_reader(path: str | list[str]) -> Callable[[str], list[LayerTuple]
     -------
     callable or None
     """
-    if not isinstance(path, str) or not is_localisations(path):
-        return None
-    return read_points_layer
+    paths = [path] if isinstance(path, str) else path
+    return read_points_layer if all(str(one).lower().endswith(ENDINGS) for one in paths) else None
 
 
-def is_localisations(path: str | Path) -> bool:
-    """Whether a CSV file has the columns of a table of localisations; only its first line is read."""
-    if Path(path).suffix.lower() != ".csv":
-        return False
-    try:
-        with Path(path).open(newline="", encoding="utf-8-sig") as file:
-            names = set(next(csv.reader(file), []))
-    except (OSError, UnicodeDecodeError, csv.Error):
-        return False
-    return any(required <= names and names & hints for required, hints in KNOWN)
-
-
-def read_points_layer(path: str) -> list[LayerTuple]:
+def read_points_layer(path: Paths) -> list[LayerTuple]:
     """A Points layer of a table, where no image says how large a pixel is.
 
     Positions are in pixels, or where the table says how large they are in its unit; ThunderSTORM's are in nm, from the
     corner of the first pixel.
+
+    Raises
+    ------
+    FitInputError
+        If it is no table of localisations, or there are several to be stacked.
     """
-    name = Path(path).name
-    with Path(path).open(newline="", encoding="utf-8-sig") as file:
-        names = next(csv.reader(file), [])
-    in_nm = "x [nm]" in names and "x [px]" not in names
-    found = read_localisations(path, pixel_size=1.0 if in_nm else None)
+    if not isinstance(path, str):
+        if len(path) != 1:
+            raise FitInputError(f"{len(path)} tables make no stack of points; open them one by one")
+        (path,) = path
+    name, table = Path(path).name, read_table(path)
+    in_nm = style_of(table) == "thunderstorm"
+    found = localisations_of(table, path, pixel_size=1.0 if in_nm else None)
     points, n_axes = found.points.copy(), _plane_axes(found)
     options: dict[str, Any] = {}
     frames = points.shape[1] - n_axes
     if in_nm:
         points[:, -2:] += 0.5  # back to the corner: there are no pixels
         options = {"units": ("pixel",) * frames + ("nm",) * n_axes, "size": 300.0}
-    elif found.pixel_size is not None and (unit := _unit_of(names)):
+    elif found.pixel_size is not None and (unit := _unit_of(list(table.columns))):
         options = {
             "scale": (1.0,) * frames + found.pixel_size,
             "units": ("pixel",) * frames + (unit,) * n_axes,
@@ -137,7 +135,8 @@ def _look(found: Localisations, name: str) -> dict[str, Any]:
 def _plane_axes(found: Localisations) -> int:
     if found.pixel_size is not None:
         return len(found.pixel_size)
-    return 3 if {"z [px]", "z [nm]"} & set(found.features.columns) else 2
+    columns = set(found.features.columns)
+    return 3 if {"z [px]", "z [nm]"} & columns or {"z", "point_z"} <= columns else 2
 
 
 def _unit_of(names: list[str]) -> str:

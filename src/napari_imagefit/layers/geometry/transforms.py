@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pint
 from numpy.lib.array_utils import normalize_axis_tuple
 
+from ...imaging.files.placement import compose, shear_matrix
 from ...imaging.fitting.units import symbol
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
 FloatArray = npt.NDArray[np.float64]
+PARTS = ("scale", "translate", "rotate", "shear", "affine")
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,9 +67,7 @@ def data_to_world(layer: Layer) -> tuple[FloatArray, FloatArray]:
     offset : ndarray, shape (ndim,)
         World position of index 0, in the layer's units.
     """
-    affine = np.asarray(layer.affine.affine_matrix, dtype=float)
-    matrix = affine[:-1, :-1] @ layer.rotate @ _shear_matrix(layer) @ np.diag(layer.scale)
-    return matrix, affine[:-1, :-1] @ layer.translate + affine[:-1, -1]
+    return compose({name: getattr(layer, name) for name in PARTS}, layer.ndim)
 
 
 def layer_transform(layer: Layer, drop: Collection[int] = ()) -> dict[str, Any]:
@@ -107,7 +107,11 @@ def layer_transform(layer: Layer, drop: Collection[int] = ()) -> dict[str, Any]:
     if not keep:
         raise ValueError(f"Layer {layer.name!r} has {layer.ndim} axes and all of them would be dropped.")
     affine = np.asarray(layer.affine.affine_matrix, dtype=float)
-    blocks = {"rotate": np.asarray(layer.rotate), "shear": _shear_matrix(layer), "affine": affine[:-1, :-1]}
+    blocks = {
+        "rotate": np.asarray(layer.rotate),
+        "shear": shear_matrix(layer.shear, layer.ndim),
+        "affine": affine[:-1, :-1],
+    }
     for name, matrix in blocks.items():
         mixing = max(_largest(matrix[np.ix_(keep, dropped)]), _largest(matrix[np.ix_(dropped, keep)]))
         if mixing > 1e-12 * _largest(matrix):
@@ -306,15 +310,6 @@ def _unit_factor(source: pint.Unit, target: pint.Unit) -> float:
     # pint's µm → nm is 999.9999999999999: noise that an outline exactly on pixel centres need not suffer
     whole = round(factor) if factor >= 1 else 1 / round(1 / factor)
     return whole if np.isclose(factor, whole, rtol=1e-12, atol=0) else factor
-
-
-def _shear_matrix(layer: Layer) -> FloatArray:
-    shear = np.asarray(layer.shear, dtype=float)
-    if shear.ndim == 2:
-        return shear
-    matrix = np.eye(layer.ndim)  # napari hands out an upper triangle as a vector
-    matrix[np.triu_indices(layer.ndim, k=1)] = shear
-    return matrix
 
 
 def _default_labels(ndim: int) -> tuple[str, ...]:

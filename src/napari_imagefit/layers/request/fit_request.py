@@ -66,6 +66,8 @@ class Request:
         The layer's scale, translate, … for outputs of its own shape.
     map_transform : dict
         The same for maps without the fitted axis.
+    metadata : dict
+        What the reader of its file left in the layer, see `file_grid`.
     units : dict
         The unit of every parameter, by name.
     shown : frozenset of str
@@ -100,6 +102,7 @@ class Request:
     pixel_size: tuple[float, ...] = ()
     pixel_unit: str = "px"
     shown: frozenset[str] = frozenset()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def settings(self) -> Settings:

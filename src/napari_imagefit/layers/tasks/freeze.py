@@ -16,6 +16,7 @@ from ...imaging.fitting.run import Run
 from ...imaging.regions.region import Region, find_regions
 from ...imaging.verbs.voxels import iter_fit_voxels
 from ..geometry.drawn_regions import RegionError, labels_on_image, shapes_masks
+from ..geometry.file_grid import LEFT
 from ..geometry.output_layers import Output, place_maps, role
 from ..geometry.transforms import AxisCoordinates, axis_coordinates, grid_shape, layer_transform, unit_factors
 from ..request.choices import Choices
@@ -58,6 +59,7 @@ def freeze(choices: Choices, shown: frozenset[str] = frozenset()) -> Request:
         "model": model,
         "transform": layer_transform(image),
         "shown": shown,
+        "metadata": {name: image.metadata[name] for name in LEFT if name in image.metadata},
     }
     if choices.job == "voxels":
         return freeze_voxels(choices, model, common)
