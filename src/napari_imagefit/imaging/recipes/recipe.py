@@ -23,6 +23,7 @@ from ..fitting.callbacks import checked_progress, checked_stop
 from ..fitting.chunks import Sliceable, is_dask
 from ..fitting.derived_maps import DerivedMap
 from ..fitting.run import Run, drain, plain
+from ..fitting.writing import write_files
 from ..regions.region import Region
 from ..regions.region_fits import ImageSource, iter_fit_image, iter_fit_regions
 from ..spots.filters import SpotFilter
@@ -170,10 +171,8 @@ class Recipe:
         FitInputError
             If the file cannot be written.
         """
-        try:
-            Path(path).write_text(json.dumps(self.to_dict(), indent=1), encoding="utf-8")
-        except OSError as error:
-            raise FitInputError(f"the recipe {path} cannot be written: {error.strerror or error}") from None
+        text = json.dumps(self.to_dict(), indent=1) + "\n"
+        write_files([(Path(path), lambda to: to.write_text(text, encoding="utf-8"))])
 
     @property
     def model(self) -> Model:
