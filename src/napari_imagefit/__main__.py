@@ -19,9 +19,10 @@ def demo(
     ] = None,
 ) -> None:
     """Open napari on a sample of cold-atom clouds and fit it."""
-    from .gui.demo import run_demo
-
     try:
+        # a binding that is missing is noticed with the first import
+        from .gui.demo import run_demo
+
         message = run_demo(screenshot)
     except ImportError as error:
         typer.echo(
