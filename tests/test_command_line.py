@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -293,3 +294,20 @@ def test_mistakes_are_sentences(tmp_path: Path, recipe: Path, monkeypatch: pytes
 def _text(path: Path) -> Path:
     path.write_text("no array")
     return path
+
+
+def test_the_demo_without_qt_says_what_to_install() -> None:
+    script = """
+import sys
+for name in ("PyQt5", "PyQt6", "PySide2", "PySide6"):
+    sys.modules[name] = None
+from napari_imagefit.__main__ import main
+sys.argv = ["napari-imagefit", "demo"]
+main()
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "QT_API"}
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=False)
+    assert ended.returncode == 1
+    assert "Install a Qt binding" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1

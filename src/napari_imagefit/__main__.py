@@ -20,9 +20,11 @@ def demo(
 ) -> None:
     """Open napari on a sample of cold-atom clouds and fit it."""
     from .engine.core.errors import FitInputError
-    from .gui.demo import run_demo
 
     try:
+        # a binding that is missing is noticed with the first import
+        from .gui.demo import run_demo
+
         message = run_demo(screenshot)
     except FitInputError as error:
         typer.echo(str(error), err=True)

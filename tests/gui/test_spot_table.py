@@ -292,7 +292,6 @@ def test_a_widget_that_is_opened_again_has_the_dock_again(qtbot: Any, fitted: tu
     assert view.note.text().startswith("average of 9 spots")
     click_fit(qtbot, other)
     assert view.note.text().startswith("Of an earlier fit: average of 9 spots")
-    widget.deleteLater()
 
 
 def test_closing_the_dock_lets_go(qtbot: Any, fitted: tuple[Any, ImageFitWidget]) -> None:
@@ -306,7 +305,6 @@ def test_closing_the_dock_lets_go(qtbot: Any, fitted: tuple[Any, ImageFitWidget]
     again = dock_of(viewer)
     assert again.summary.text() == "16 spots · 15 count · ✚ 1 failed"
     bring_forward(again)
-    dock.deleteLater()
 
 
 def test_no_row_number_is_cut_off_and_other_columns_get_their_widths(qtbot: Any) -> None:

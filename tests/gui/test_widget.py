@@ -128,7 +128,6 @@ def test_closing_the_dock_stops_the_fit_and_lets_go(qtbot: Any, make_napari_view
     _drain()
     assert [layer.name for layer in viewer.layers] == ["clouds"]
     gone = weakref.ref(widget)
-    widget.deleteLater()
     del widget, session
     qtbot.waitUntil(lambda: gc.collect() is not None and gone() is None, timeout=PATIENCE)
 

@@ -16,12 +16,14 @@ from napari.qt.threading import create_worker
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
+from .._ending import is_ending
 from .._lazy import imported
 from ..engine.core.progress import Progress
 from ..imaging.fitting.chunks import is_dask
 from ..layers.geometry.output_layers import Output, put, remove_stale, role, role_of
 from ..layers.request.fit_request import Outcome, Request, Showing, Stop, Task, answer
 from ..layers.tasks.freeze import run_any
+from .widgets.workers import watch
 
 if TYPE_CHECKING:
     from napari.components import LayerList
@@ -35,6 +37,8 @@ HEAD_START = 40  # ms in which the window draws the click before a worker starts
 def _load() -> None:
     imported("jax.numpy")
     for name in ("napari_imagefit.engine.drive.wide", "napari_imagefit.imaging.voxels.voxel_fits"):
+        if is_ending():
+            return
         importlib.import_module(name)
 
 
@@ -99,6 +103,7 @@ class Session:
         worker.yielded.connect(lambda progress: self._on_progress(generation, progress))
         worker.returned.connect(lambda outcome: self._on_outcome(generation, outcome))
         worker.errored.connect(lambda error: self._on_error(generation, error))
+        watch(worker, stop.set)
         self._worker = worker
         self._pause_collector()
         self.started.emit()

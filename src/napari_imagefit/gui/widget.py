@@ -190,6 +190,10 @@ class ImageFitWidget(Docked):
             self.fit_bar.set_idle()
             self._say(why)
 
+    def tidy(self) -> None:
+        """Take the preview of spots out of the viewer."""
+        self.spots.tidy()
+
     def shut_down(self) -> None:
         """Stop the worker and let go of the viewer; the widget is of no use afterwards."""
         if not self._open:

@@ -9,13 +9,15 @@ import functools
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Hashable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..._ending import is_ending, when_python_ends
 from ..._lazy import LazyModule
 from . import lasting
 from .device import check_process, computing, cores, find_device
+from .errors import FitEngineError
 from .options import Options
 from .progress import Progress
 
@@ -71,7 +73,10 @@ _compiled = 0
 
 @functools.cache
 def _compilers() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max(2, cores()), thread_name_prefix="imagefit-compile")
+    made = ThreadPoolExecutor(max(2, cores()), thread_name_prefix="imagefit-compile")
+    # Python would wait until the last is compiled, though nobody needs it any more
+    when_python_ends(functools.partial(made.shutdown, wait=False, cancel_futures=True))
+    return made
 
 
 def find(key: Hashable) -> Program | None:
@@ -127,7 +132,7 @@ def obtain(
     lasts: bool = False,
 ) -> Program:
     """Return the program, compiled if need be."""
-    return find(key) or request(key, function, shapes, options, arithmetic, lasts).result()
+    return find(key) or _compiled_in(request(key, function, shapes, options, arithmetic, lasts))
 
 
 def wait_for(
@@ -142,10 +147,18 @@ def wait_for(
         yield replace(here, compiling=True)
         if should_stop():
             return False
-        _, missing = wait(missing, POLL_S)
+        wait(missing, POLL_S)
+        missing = {future for future in missing if not future.done()}
     for future in futures:
-        future.result()
+        _compiled_in(future)
     return True
+
+
+def _compiled_in(future: Future[Program]) -> Program:
+    try:
+        return future.result()
+    except CancelledError:
+        raise FitEngineError("Python ended before the fit was compiled.") from None
 
 
 def compiled_programs() -> int:
@@ -178,6 +191,8 @@ def _make(
         if kept is None:
             # a function of its own: JAX keeps what it traced for as long as the function lives
             lowered = jax.jit(lambda *args: function(*args)).lower(*shapes)
+            if is_ending():
+                raise CancelledError
             program: Program = compile_lowered(lowered, platform, arithmetic)
             if lasts and platform == "cpu":
                 lasting.keep(key, program)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import (
     QSplitter,
@@ -29,6 +29,8 @@ from ..plots.plotting import STYLES, colours_of, pg
 from ..plots.spot_plot import SpotPlot
 from ..plots.surface_plot import SurfacePlot
 from ..widgets.cursor import CursorFollower
+from ..widgets.dock_widget import Stopping
+from ..widgets.keys import Key
 from .facts_table import FactsTable
 from .histogram import HistogramPanel
 from .inspect_bar import InspectBar
@@ -43,7 +45,7 @@ HINT = "Move the pointer over the fit; a click pins what is under it."
 SETTLED = 50  # ms from a slider's move until the fit of the new slice is drawn
 
 
-class Inspector(QWidget):
+class Inspector(Stopping):
     """Shows what the last fit found where the pointer is, and where it was pinned.
 
     Everything is computed from the result whenever it is shown; nothing is kept of curves.
@@ -104,9 +106,7 @@ class Inspector(QWidget):
         QShortcut(QKeySequence(Qt.Key.Key_Escape), self, self.clear_pins).setContext(
             Qt.ShortcutContext.WidgetWithChildrenShortcut
         )
-        self._escape_bound = "Escape" not in self._viewer.keymap
-        if self._escape_bound:
-            self._viewer.bind_key("Escape", self._on_escape)
+        self._escape = Key(self._viewer, "Escape", self.clear_pins)
         self._viewer.layers.events.removed.connect(self._on_removed)
         self._stepped = QTimer(self)
         self._stepped.setSingleShot(True)
@@ -255,6 +255,12 @@ class Inspector(QWidget):
             self.pins.clear()
             self._show_pins()
 
+    def tidy(self) -> None:
+        """Take marks out of the viewer."""
+        if self._open:
+            self.histogram.forget_range()
+            self.clear_pins()
+
     def shut_down(self) -> None:
         """Let go of the viewer; the widget is of no use afterwards."""
         if not self._open:
@@ -266,22 +272,8 @@ class Inspector(QWidget):
         self._stepped.stop()
         self._viewer.dims.events.current_step.disconnect(self._on_step)
         self._viewer.events.theme.disconnect(self._on_theme)
-        if self._escape_bound:
-            self._viewer.bind_key("Escape", None)
+        self._escape.release()
         self._outcome = self._grid = self._place = self._mean = None
-
-    def changeEvent(self, event: QEvent | None) -> None:
-        """A dock that is closed lets go of its widget without closing it: that is the time to stop."""
-        super().changeEvent(event)
-        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None and self._open:
-            self.histogram.forget_range()
-            self.clear_pins()
-            self.shut_down()
-
-    def closeEvent(self, event: Any) -> None:
-        """Stop with the window."""
-        self.shut_down()
-        super().closeEvent(event)
 
     def _find_result(self) -> None:
         """Opened by hand: what has the dock "Image Fit" fitted last?"""
@@ -360,9 +352,6 @@ class Inspector(QWidget):
         counts = HISTOGRAM_WIDTH if self.bar.histogram.isChecked() else 0
         plots = max(width - counts - self.table.wanted_width(), int(0.45 * width))
         self.splitter.setSizes([plots, max(width - counts - plots, 0), counts])
-
-    def _on_escape(self, _viewer: object) -> None:
-        self.clear_pins()
 
     def _on_removed(self, event: Any) -> None:
         what = event.value.metadata.get(MARK, {}).get("what")

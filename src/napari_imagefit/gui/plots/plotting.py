@@ -19,7 +19,18 @@ sys.excepthook, threading.excepthook = _hooks
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
-__all__ = ["STYLES", "UNLIMITED", "Colours", "Style", "adopt_menu", "colour_plot", "colours_of", "new_plot", "pg"]
+__all__ = [
+    "STYLES",
+    "UNLIMITED",
+    "Colours",
+    "Style",
+    "adopt_menu",
+    "clear_plots",
+    "colour_plot",
+    "colours_of",
+    "new_plot",
+    "pg",
+]
 
 
 TICKS = 0.6
@@ -86,6 +97,14 @@ def adopt_menu(plot: Any, owner: Any) -> None:
     """Let a plot's menu, which is made whether it is wanted or not, go with the window; nobody else takes it away."""
     # with its flags: without them it would be a part of the owner, and show
     plot.ctrlMenu.setParent(owner, plot.ctrlMenu.windowFlags())
+
+
+def clear_plots(layout: Any) -> None:
+    """Take all plots away, with their menus; pyqtgraph itself lets go of those without taking them away."""
+    menus = [item.ctrlMenu for item in layout.ci.items if isinstance(item, pg.PlotItem)]
+    layout.clear()
+    for menu in menus:
+        menu.deleteLater()
 
 
 def colour_plot(plot: Any, colours: Colours) -> None:

@@ -219,7 +219,9 @@ class ParameterTable(QTableWidget):
             self.item(row, START).setText(text)
             self.fix_box(row).setChecked(fixed)
 
-        layer_menu(self, self._model.names[row], self._layers, take).popup(self.viewport().mapToGlobal(where))
+        menu = layer_menu(self, self._model.names[row], self._layers, take)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        menu.popup(self.viewport().mapToGlobal(where))
 
     def _number(self, row: int, column: int) -> float | None:
         assert self._model is not None

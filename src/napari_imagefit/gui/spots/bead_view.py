@@ -9,7 +9,8 @@ from qtpy.QtCore import QRectF
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from ...layers.tasks.spot_beads import BeadPicture
-from ..plots.plotting import STYLES, colour_plot, colours_of, new_plot, pg
+from ..plots.plotting import STYLES, clear_plots, colour_plot, colours_of, new_plot, pg
+from ..widgets.dock_widget import Stopping
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 TITLE = "Bead"
 
 
-class BeadView(QWidget):
+class BeadView(Stopping):
     """Planes above, cuts with full widths at half maximum below.
 
     Parameters
@@ -41,7 +42,7 @@ class BeadView(QWidget):
     def show_picture(self, picture: BeadPicture) -> None:
         """Draw another one."""
         self.note.setText(f"{picture.title} · full width at half maximum: {picture.words}")
-        self.graphics.clear()
+        clear_plots(self.graphics)
         colours = colours_of(self._viewer)
         self.graphics.setBackground(colours.background)
         for column, (axes, values, (height, width)) in enumerate(picture.planes):
@@ -81,7 +82,7 @@ class BeadView(QWidget):
 
     def say(self, text: str) -> None:
         """Why there is no picture."""
-        self.graphics.clear()
+        clear_plots(self.graphics)
         self.note.setText(f"⚠ {text}")
 
 

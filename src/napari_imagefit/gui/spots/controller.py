@@ -30,6 +30,7 @@ from ...layers.tasks.spot_detection import (
 from ..sections.detect import DetectSection, detect_fold
 from ..sections.spots import SpotsSection
 from ..widgets.latest_worker import Latest
+from ..widgets.workers import watch
 from .bead_view import find_bead, show_bead
 from .docks import bring_forward, feed
 from .files import ask_for_table
@@ -156,6 +157,7 @@ class SpotWork:
         worker.yielded.connect(lambda progress: self._on_progress(worker, progress))
         worker.returned.connect(lambda found: self._on_found(worker, search, found))
         worker.errored.connect(lambda error: self._on_error(worker, error))
+        watch(worker)
         self._detecting = worker
         worker.start()
 
@@ -186,12 +188,15 @@ class SpotWork:
         self.fold.set_open(False)
         return outcome
 
+    def tidy(self) -> None:
+        """Take the preview out of the viewer."""
+        hide_preview(self._viewer.layers)
+
     def stop(self) -> None:
         """Let go of the viewer."""
         self.preview.forget()
         self.beads.forget()
         self.stop_detecting()
-        hide_preview(self._viewer.layers)
         if self._image is not None:
             self._image.events.data.disconnect(self._on_data)
             self._image = None

@@ -1,4 +1,4 @@
-"""A widget in a dock of napari's window, which stops when the dock is closed."""
+"""Widgets in docks of napari's window: they stop, and go, when the dock or the window is closed."""
 
 from __future__ import annotations
 
@@ -9,11 +9,47 @@ from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QMainWindow, QWidget
 
 
-class Docked(QWidget):
-    """Stops with its dock or its window, and keeps its height beside a dock below the canvas."""
+class Stopping(QWidget):
+    """Stops with its dock or its window."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._follows_window = False
+
+    def tidy(self) -> None:
+        """Take out of the viewer, which goes on, what is there for this widget alone."""
 
     def shut_down(self) -> None:
         """Stop everything and let go of the viewer; the widget is of no use afterwards."""
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Whoever is shown is told when the window goes."""
+        super().showEvent(event)
+        window = self.window()
+        if isinstance(window, QMainWindow) and not self._follows_window:
+            self._follows_window = True
+            # a window that is closed tells none of its widgets; this comes while they are still there
+            window.destroyed.connect(self._on_window_gone)
+
+    def _on_window_gone(self, _window: object = None) -> None:
+        self.shut_down()
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        """A dock that is closed lets go of its widget without closing it, and nobody else takes it away."""
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.tidy()
+            self.shut_down()
+            self.deleteLater()
+
+    def closeEvent(self, event: Any) -> None:
+        """Stop with the window."""
+        self.shut_down()
+        super().closeEvent(event)
+
+
+class Docked(Stopping):
+    """Keeps its height beside a dock below the canvas, too."""
 
     def showEvent(self, event: QShowEvent | None) -> None:
         """The corners of the window belong to what stands beside the canvas."""
@@ -22,14 +58,3 @@ class Docked(QWidget):
         if isinstance(window, QMainWindow):
             window.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
             window.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
-
-    def changeEvent(self, event: QEvent | None) -> None:
-        """A dock that is closed lets go of its widget without closing it: that is the time to stop."""
-        super().changeEvent(event)
-        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.shut_down()
-
-    def closeEvent(self, event: Any) -> None:
-        """Stop with the window."""
-        self.shut_down()
-        super().closeEvent(event)

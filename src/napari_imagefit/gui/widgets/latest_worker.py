@@ -10,6 +10,7 @@ from psygnal import Signal
 from qtpy.QtCore import QObject, QTimer
 
 from ...engine.core.errors import FitEngineError, FitInputError
+from .workers import watch
 
 SETTLE = 60  # ms from a change to its work, so that a drag begins it once
 
@@ -64,6 +65,7 @@ class Latest:
         self._worker = create_worker(_guarded, self._work, asked, _start_thread=False, _ignore_errors=True)
         self._worker.returned.connect(lambda answer: self._on_answer(generation, asked, answer))
         self._worker.errored.connect(lambda error: self._on_error(generation, error))
+        watch(self._worker)
         self._worker.start()
 
     def _on_answer(self, generation: int, asked: Any, answer: Any) -> None:

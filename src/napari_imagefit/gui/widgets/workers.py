@@ -1,0 +1,43 @@
+"""Napari's workers end before Python does: a thread of Qt that Python is taken from ends the process in an abort.
+
+An application that quits by itself asks its workers to quit and waits for them; nobody does where a script ends, or
+calls ``sys.exit``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from qtpy.QtCore import QThreadPool
+
+from ..._ending import when_python_ends
+
+POLL = 20  # ms between two looks at workers that are to end
+LAST_WORDS = 500  # ms that Qt's threads may take to end, those of others included
+
+# those that run are kept alive by napari
+_watched: WeakKeyDictionary[Any, Callable[[], object]] = WeakKeyDictionary()
+
+
+def watch(worker: Any, stop: Callable[[], object] = lambda: None) -> None:
+    """Have a worker asked to quit and waited for when Python ends; `stop` asks its function to."""
+    _watched[worker] = stop
+
+
+def end_all() -> None:
+    """Ask all workers that are watched to quit, and wait until they have."""
+    running = [worker for worker in _watched if worker.is_running]
+    for worker in list(_watched):
+        worker.quit()
+        _watched[worker]()
+    pool = QThreadPool.globalInstance()
+    if pool is None or not running:
+        return
+    while any(worker.is_running for worker in running):
+        pool.waitForDone(POLL)
+    pool.waitForDone(LAST_WORDS)
+
+
+when_python_ends(end_all)

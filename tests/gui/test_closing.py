@@ -1,0 +1,260 @@
+"""What is closed ends and leaves nothing behind, in whatever way and whenever it is closed."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from napari._app_model import get_app_model
+from npe2 import PluginManifest
+from qtpy.QtCore import QCoreApplication, QEvent, Qt
+from qtpy.QtWidgets import QApplication
+
+from napari_imagefit.gui.spots.bead_view import BeadView
+from napari_imagefit.layers.tasks.spot_beads import BeadPicture
+
+CHILD = Path(__file__).with_name("closing_child.py")
+WAYS = ("viewer", "window", "dock", "layer", "quit", "exit", "end")
+PATIENCE = 120_000
+OURS = ("Image Fit", "Inspect fits")
+
+
+@pytest.fixture
+def viewer(make_napari_viewer: Callable[..., Any]) -> Any:
+    # not strict: napari itself leaves menus behind
+    return _with_decays(make_napari_viewer(strict_qt=False))
+
+
+def _with_decays(viewer: Any) -> Any:
+    t = np.arange(6.0)[:, None, None]
+    viewer.add_image(3 * np.exp(-t / np.linspace(1, 4, 80).reshape(8, 10)), name="decays")
+    return viewer
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    """Nothing may wait until garbage is collected."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def settle() -> None:
+    """Handle what is due, and delete what is to be deleted later."""
+    for _ in range(3):
+        QApplication.processEvents()
+        QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+
+
+def listeners(viewer: Any) -> dict[str, int]:
+    """How many callbacks each of the viewer's events, its keys and its pointer have."""
+    groups = {"layers": viewer.layers.events, "dims": viewer.dims.events, "viewer": viewer.events}
+    counts = {f"{group}.{name}": len(e.callbacks) for group, it in groups.items() for name, e in it.emitters.items()}
+    image = viewer.layers["decays"].events
+    counts |= {f"image.{name}": len(e.callbacks) for name, e in image.emitters.items()}
+    return counts | {
+        "keys": len(viewer.keymap),
+        "moves": len(viewer.mouse_move_callbacks),
+        "drags": len(viewer.mouse_drag_callbacks),
+    }
+
+
+def open_dock(viewer: Any, name: str) -> Any:
+    _, widget = viewer.window.add_plugin_dock_widget("napari-imagefit", name)
+    QApplication.processEvents()
+    return widget
+
+
+def close_docks(viewer: Any) -> None:
+    for widget in list(viewer.window.dock_widgets.values()):
+        if type(widget).__module__.startswith("napari_imagefit"):
+            viewer.window.remove_dock_widget(widget)
+    settle()
+
+
+@pytest.mark.usefixtures("no_collector")
+@pytest.mark.parametrize("names", [OURS[:1], OURS[1:], OURS])
+def test_a_dock_leaves_nothing_behind(viewer: Any, names: tuple[str, ...]) -> None:
+    def once() -> tuple[int, dict[str, int]]:
+        for name in names:
+            open_dock(viewer, name)
+        close_docks(viewer)
+        return len(QApplication.allWidgets()), listeners(viewer)
+
+    first = once()
+    assert [once() for _ in range(3)] == [first] * 3
+
+
+def test_docks_of_a_fit_leave_nothing_behind(qtbot: Any, viewer: Any) -> None:
+    def once() -> int:
+        widget = open_dock(viewer, "Image Fit")
+        widget.data.set_job("voxels")
+        widget.data.set_axis(0)
+        qtbot.mouseClick(widget.fit_bar.fit, Qt.MouseButton.LeftButton)
+        qtbot.waitUntil(lambda: not widget.session.running, timeout=PATIENCE)
+        assert widget.inspection.inspectors()
+        gc.disable()
+        close_docks(viewer)
+        gc.enable()
+        return len(QApplication.allWidgets())
+
+    once()
+    counts = [once() for _ in range(2)]
+    assert counts[0] == counts[1]
+
+
+@pytest.mark.usefixtures("no_collector")
+def test_a_menu_of_layers_goes_when_it_is_closed(viewer: Any) -> None:
+    table = open_dock(viewer, "Image Fit").parameters
+    settle()
+    before = len(QApplication.allWidgets())
+    for _ in range(3):
+        table._offer_layers(table.visualItemRect(table.item(0, 0)).center())
+        popup = QApplication.activePopupWidget()
+        assert popup is not None
+        popup.close()
+        settle()
+    assert len(QApplication.allWidgets()) == before
+
+
+@pytest.mark.usefixtures("no_collector")
+def test_another_picture_of_a_bead_leaves_nothing_of_the_last(viewer: Any) -> None:
+    picture = BeadPicture("spot 1", [("y, x", np.eye(5), (1.0, 1.0))], (), "px")
+    view = BeadView(viewer)
+    counts = []
+    for _ in range(3):
+        view.show_picture(picture)
+        settle()
+        counts.append(len(QApplication.allWidgets()))
+    view.deleteLater()
+    assert len(set(counts)) == 1, counts
+
+
+def test_the_window_is_closed_while_others_stay(qtbot: Any, make_napari_viewer: Callable[..., Any]) -> None:
+    """Nothing a fit still has to say reaches a window that is gone."""
+    viewer = _with_decays(make_napari_viewer(strict_qt=False, show=True))
+    widget = open_dock(viewer, "Image Fit")
+    widget.data.set_job("voxels")
+    widget.data.set_axis(0)
+    session = widget.session
+    qtbot.mouseClick(widget.fit_bar.fit, Qt.MouseButton.LeftButton)
+    assert session.running
+    # napari's window says so as it is taken apart, after it was closed
+    viewer.window._qt_window.destroyed.emit()
+    assert not session.running
+    assert gc.isenabled()
+
+
+def test_escape_lets_go_of_the_pins_of_every_inspector(viewer: Any) -> None:
+    first, second = open_dock(viewer, "Inspect fits"), _another_inspector(viewer)
+    called = []
+    for inspector in (first, second):
+        inspector.pins.clear = lambda who=inspector: called.append(who)
+        inspector.pins.items.append(object())
+        inspector._show_pins = lambda: None
+    (press,) = (call for key, call in viewer.keymap.items() if str(key) == "Escape")
+    press(viewer)
+    assert called == [first, second]
+    for inspector in (first, second):
+        inspector.pins.items.clear()
+    viewer.window.remove_dock_widget(first)
+    assert [str(key) for key in viewer.keymap] == ["Escape"], "the second one still needs it"
+    viewer.window.remove_dock_widget(second)
+    assert not viewer.keymap
+
+
+def test_a_key_that_the_user_has_bound_stays_the_user_s(viewer: Any) -> None:
+    def own(_viewer: Any) -> None: ...
+
+    viewer.bind_key("Escape", own)
+    open_dock(viewer, "Inspect fits")
+    close_docks(viewer)
+    assert list(viewer.keymap.values()) == [own]
+
+
+def _another_inspector(viewer: Any) -> Any:
+    from napari_imagefit.gui.inspector.inspector import Inspector
+
+    inspector = Inspector(viewer)
+    viewer.window.add_dock_widget(inspector, name="another")
+    return inspector
+
+
+@pytest.mark.slow
+def test_every_command_before_during_and_after_a_fit(qtbot: Any, viewer: Any, tmp_path: Path) -> None:
+    manifest = PluginManifest.from_distribution("napari-imagefit").contributions
+    image, before = viewer.layers["decays"], listeners(viewer)
+    table = tmp_path / "some.thunderstorm.csv"
+    table.write_text('"id","frame","x [nm]","y [nm]","sigma [nm]","intensity [photon]"\n1,1,150,250,120,100\n')
+
+    def run_all() -> None:
+        for _ in range(2):
+            for use in manifest.widgets or ():
+                get_app_model().commands.execute_command(use.command).result()
+                QApplication.processEvents()
+            for sample in manifest.sample_data or ():
+                for layer in viewer.open_sample("napari-imagefit", sample.key):
+                    viewer.layers.remove(layer)
+            for layer in viewer.open(table, plugin="napari-imagefit"):
+                viewer.layers.remove(layer)
+
+    run_all()
+    close_docks(viewer)
+    assert listeners(viewer) == before
+    widget = open_dock(viewer, "Image Fit")
+    # the first one makes a dock of its own, beside which the menu makes another
+    for when in ("after", "during"):
+        widget.data.layers.choose(image)
+        widget.data.set_job("voxels")
+        widget.data.set_axis(0)
+        widget.fit()
+        assert widget.session.running, widget.message.text()
+        if when == "during":
+            run_all()
+        qtbot.waitUntil(lambda: not widget.session.running, timeout=PATIENCE)
+        assert "converged" in widget.message.text()
+        run_all()
+    close_docks(viewer)
+    run_all()
+    close_docks(viewer)
+    assert [str(key) for key in viewer.keymap] == []
+    after = listeners(viewer)
+    # napari's own follow the layers of results, which stay
+    assert {name: after[name] for name in ("moves", "drags", "keys", "dims.order")} == {
+        name: before[name] for name in ("moves", "drags", "keys", "dims.order")
+    }
+
+
+def close(way: str, seconds: float, what: str) -> tuple[int, str, float]:
+    """Return code, what is on stderr, and the seconds from the closing to the end."""
+    environment = os.environ | {"NAPARI_IMAGEFIT_CACHE": "off"}
+    command = [sys.executable, str(CHILD), way, str(seconds), what]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, check=False)
+    now = time.time()
+    (said,) = (line for line in ended.stdout.splitlines() if line.startswith("closing"))
+    return ended.returncode, ended.stderr, now - float(said.split()[1])
+
+
+@functools.cache
+def bare(way: str) -> tuple[int, str, float]:
+    """Napari without the widget."""
+    return close(way, 1, "bare")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [0.05, 0.6, 1.5, 4])
+@pytest.mark.parametrize("way", WAYS)
+def test_closing_some_time_into_a_fit_is_silent(way: str, seconds: float) -> None:
+    code, words, took = close(way, seconds, "fits")
+    # what is being compiled cannot be broken off, and takes ten times as long where others compute
+    assert (code, words) == bare(way)[:2]
+    assert took < 2 + 20 * bare(way)[2]
