@@ -313,7 +313,7 @@ def test_export_keeps_scale_units_and_affine(fitted: Outcome, image: Image, tmp_
     np.testing.assert_array_equal(tau.affine, affine)
     assert fitted.result is not None
     np.testing.assert_allclose(np.squeeze(tau.get_fdata()), fitted.result.params["tau"], rtol=1e-6)
-    assert json.loads(files[-1].read_text())["verb"] == "fit_voxels"
+    assert json.loads(files[-1].read_text())["steps"][0]["verb"] == "fit_voxels"
     # again, over what is there
     assert write_outcome(outcome, str(tmp_path / "maps.csv"), "csv", None)
     table = pd.read_csv(write_outcome(outcome, str(tmp_path / "maps.csv"), "csv", None)[0])

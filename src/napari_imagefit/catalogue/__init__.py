@@ -46,7 +46,7 @@ class Catalogue(Mapping[str, Model]):
         return len(self._models)
 
     def find(self, model: str | Model) -> Model:
-        """A model by name, or the model itself.
+        """Return a model by name, or the model itself.
 
         Raises
         ------

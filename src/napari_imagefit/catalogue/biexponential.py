@@ -71,7 +71,7 @@ def _slow(row: Array, since: Array, span: Array, target: Array, weights: Array) 
 
 
 def _guess_biexponential(coords: Coords, data: Array, weights: Array) -> Array:
-    """The best pair of a row of time constants, the shorter first; then closer looks around it, and beyond the row."""
+    """Return the best pair of time constants, the shorter first: of a row, then of closer looks around it."""
     t = coords[0]
     low, _, span = span_of(t, weights)
     # what does not count may lie before the first that does, where an exponential may be too large for a number

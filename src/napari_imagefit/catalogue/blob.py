@@ -81,7 +81,7 @@ class Match(NamedTuple):
 
 
 def find_blob(coords: tuple[Array, ...], data: Array, weights: Array) -> Blob:
-    """The one elliptical structure, brighter or darker than its surroundings, that stands out most.
+    """Return the one elliptical structure, brighter or darker than its surroundings, that stands out most.
 
     It is found where the data are furthest from the background, of large images on block means, which noise hardly
     moves. Then it is measured with adaptive moments: moments weighted by a Gaussian that is made to match them, with
@@ -167,7 +167,7 @@ def _blocks(sight: Sight, frame: Frame) -> tuple[Sight, Frame, Array, Array]:
 
 
 def _first(sight: Sight) -> tuple[Array, Array]:
-    """The place of the first sample, from which moments are measured: it is no padding."""
+    """Return the place of the first sample, from which moments are measured: it is no padding."""
     return sight.y[0], sight.x[0]
 
 
@@ -186,7 +186,10 @@ def _powers(sight: Sight) -> Array | tuple[Array, ...]:
 
 
 def _moments(powers: Array | tuple[Array, ...], *fields: Array, also: Array | None = None) -> list[list[Array]]:
-    """Sums of each field ``(m, B)`` times each of the powers, each ``(B,)``; last that of `also` alone, if given."""
+    """Return sums of each field ``(m, B)`` times each of the powers, each ``(B,)``.
+
+    Last that of `also` alone, if given.
+    """
     more = () if also is None else (also,)
     if isinstance(powers, tuple):
         sums = add_up(*(field * power for field in fields for power in powers), *more)
@@ -259,7 +262,7 @@ def _line(total: Array, y: Array, x: Array, xx: Array, xy: Array) -> Line:
 
 
 def _match(sight: Sight, frame: Frame, start: Match) -> Match:
-    """Rounds of adaptive moments until every fit has settled; each by itself, whatever the others do."""
+    """Run rounds of adaptive moments until every fit has settled; each by itself, whatever the others do."""
     level, powers = add_up(sight.count, sight.count * sight.data), _powers(sight)
 
     most = ROUNDS_OF_FEW if sight.data.shape[0] <= ALONE else ROUNDS

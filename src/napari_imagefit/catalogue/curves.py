@@ -26,7 +26,7 @@ def _exponential(coords: Coords, amplitude: Array, tau: Array, offset: Array) ->
 
 
 def guess_exponential(coords: Coords, data: Array, weights: Array) -> Array:
-    """The best of a row of time constants, amplitude and offset regressed for each."""
+    """Return the best of a row of time constants, amplitude and offset regressed for each."""
     t = coords[0]
     level = Level.of(data, weights)
     if t.shape[1] == 1 < data.shape[1] and not is_numpy(t, data, weights):
@@ -58,7 +58,7 @@ def guess_exponential(coords: Coords, data: Array, weights: Array) -> Array:
 
 
 def _falls(since: Array, level: Level) -> tuple[Sequence[Array], Sequence[Array]]:
-    """Sums of weights², and of weights²·data, times each of the row of exponentials."""
+    """Return sums of weights², and of weights²·data, times each of the row of exponentials."""
     # half the time constant gives the square of the exponential
     row = [xp.exp(-since / LONGEST)]
     for _ in range(HALVES):
@@ -123,7 +123,9 @@ FINER = 4
 
 
 def _best_wave(turns: Array, fall: Array, regression: Regression, steps: int) -> Array:
-    """The best whole number, up to `steps`, of waves ``fall·sin(2π·number·turns + phase)``; each ``(B,)``, in NumPy.
+    """Return the best whole number, up to `steps`, of waves ``fall·sin(2π·number·turns + phase)``.
+
+    Each ``(B,)``, in NumPy.
 
     By Fourier transforms of the samples, each moved to the nearest of evenly spaced places, to which evenly spaced ones
     need not be moved.
@@ -152,7 +154,7 @@ def _best_wave(turns: Array, fall: Array, regression: Regression, steps: int) ->
 
 
 def _guess_damped_sine(coords: Coords, data: Array, weights: Array) -> Array:
-    """A row of frequencies up to Nyquist's for one damping, then closer ones around the best for several."""
+    """Return a row of frequencies up to Nyquist's for one damping, then closer ones around the best for several."""
     low, _, span = span_of(coords[0], weights)
     # what does not count may lie before the first that does, where the envelope may be too large for a number
     t = xp.where(weights > 0, coords[0] - low, 0)

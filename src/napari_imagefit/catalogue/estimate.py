@@ -46,7 +46,10 @@ def thinned(*arrays: Array) -> tuple[Array, ...]:
 
 
 def add_up(*terms: Array) -> tuple[Array, ...]:
-    """The sums over the samples of several ``(m, B)``, each ``(B,)``; in NumPy of a term ``(m, 1)`` it is ``(1,)``."""
+    """Return the sums over the samples of several ``(m, B)``, each ``(B,)``.
+
+    In NumPy of a term ``(m, 1)`` it is ``(1,)``.
+    """
     if not is_numpy(terms):
         terms = tuple(xp.broadcast_arrays(*terms))
     sums: tuple[Array, ...] = xp.reduce_sums(terms, 0)
@@ -83,7 +86,10 @@ def quantile(data: Array, weights: Array, fraction: float) -> Array:
 
 
 def between(data: Array, used: Array, fraction: float, low: Array, high: Array, halvings: int = HALVINGS) -> Array:
-    """The quantile, which lies between `low` and `high`, by halving: that counts often, but sorting is far slower."""
+    """Return the quantile, which lies between `low` and `high`, by halving.
+
+    That counts often, but sorting is far slower.
+    """
     kept = xp.where(used, data, xp.inf)
     (count,) = add_up(used.astype(data.dtype))
     rank = fraction * xp.maximum(count - 1, 0)
@@ -100,7 +106,7 @@ def between(data: Array, used: Array, fraction: float, low: Array, high: Array, 
 
 
 def sums_at(places: Array, values: Array, length: int) -> Array:
-    """Sums ``(length, B)`` of the values ``(m, B)`` that have the same place, ``(m, 1)`` or ``(m, B)``."""
+    """Return sums ``(length, B)`` of the values ``(m, B)`` that have the same place, ``(m, 1)`` or ``(m, B)``."""
     fits = values.shape[1]
     flat = places * fits + np.arange(fits, dtype=places.dtype)
     if is_numpy(places, values):
@@ -143,7 +149,7 @@ class Regression(NamedTuple):
         return ratio(add_each(self.squares * a)[0], self.total)
 
     def on(self, basis: Array) -> Line:
-        """The regression on one basis function ``(m, B)``."""
+        """Return the regression on one basis function ``(m, B)``."""
         x = self.mean_of(basis)
         own = basis - x
         xx, xy = add_each(self.squares * own * own, self.product * own)
@@ -227,7 +233,7 @@ def best_of(
 
 
 def first_largest(gain: Array) -> Array:
-    """The place of the largest number along the first axis of a NumPy array, the first of equal ones."""
+    """Return the place of the largest number along the first axis of a NumPy array, the first of equal ones."""
     return np.argmax(np.where(np.isnan(gain), -np.inf, gain), axis=0)
 
 

@@ -16,7 +16,9 @@ RISEN = 0.1
 
 
 def unfolded(t: Array, data: Array, weights: Array) -> Array:
-    """Data with their signs, where they look like magnitudes of a signal that recovers from below 0; else as they are.
+    """Return data with their signs, where they look like magnitudes of a signal that recovers from below 0.
+
+    Else as they are.
 
     They do where none is negative, they rise after the smallest, and one exponential through 0 there explains them far
     better once those before it are negative.

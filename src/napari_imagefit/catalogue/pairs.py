@@ -50,7 +50,7 @@ def falling_row(t: Array, slowest: Array, octaves: int, parts: int) -> Array:
 
 
 def find_pair(row: Array, data: Array, weights: Array, gain: Callable[[Sums, Array], Array]) -> tuple[Array, Array]:
-    """The places in a row ``(k, m, B)`` of the two that gain most together, the larger first; each ``(B,)``.
+    """Return the places in a row ``(k, m, B)`` of the two that gain most together, the larger first; each ``(B,)``.
 
     Parameters
     ----------

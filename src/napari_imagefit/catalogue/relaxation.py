@@ -61,7 +61,10 @@ def _inversion(coords: Coords, amplitude: Array, t1: Array, efficiency: Array) -
 
 
 def _guess_inversion(coords: Coords, data: Array, weights: Array) -> Array:
-    """The best of a row of T1, with the efficiency that regression gives, kept sensible; magnitudes get their signs."""
+    """Return the best of a row of T1, with the efficiency that regression gives, kept sensible.
+
+    Magnitudes get their signs.
+    """
     t = coords[0]
     data = unfolded(t, data, weights)
     reach, regression = reach_of(t, weights), Regression.of(data, weights)
@@ -154,7 +157,7 @@ FASTER = 2.0 ** np.arange(2, 11)
 
 
 def _guess_ivim(coords: Coords, data: Array, weights: Array) -> Array:
-    """The best pair of a row of coefficients, with the fraction that regression gives, kept sensible.
+    """Return the best pair of a row of coefficients, with the fraction that regression gives, kept sensible.
 
     Closer looks around it follow. The row begins where the signal hardly falls, and ends where it has gone before the
     second sample. Two that together are next to one exponential hide a better pair between the steps of the row, of

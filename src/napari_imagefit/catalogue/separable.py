@@ -60,7 +60,7 @@ def regress_pair(a: Array, b: Array, squares: Array, product: Array) -> Pair:
 
 
 def regress_in_turn(bases: Sequence[Array], data: Array, weights: Array) -> list[Array]:
-    """The factors of a weighted regression of data on several basis functions.
+    """Return the factors of a weighted regression of data on several basis functions.
 
     Each is freed of those before it (Gram and Schmidt), and counts only where something is left of it.
     """
@@ -89,7 +89,7 @@ def span_of(t: Array, weights: Array) -> tuple[Array, Array, Array]:
 
 
 def reach_of(t: Array, weights: Array) -> Array:
-    """The largest distance of the coordinates from 0, never 0."""
+    """Return the largest distance of the coordinates from 0, never 0."""
     low, high = extent(t, weights)
     most = xp.maximum(xp.abs(low), xp.abs(high))
     return xp.where(most > 0, most, 1)
@@ -110,7 +110,7 @@ class Peak(NamedTuple):
 
 
 def find_peak(shape: Callable[[Array], Array], t: Array, data: Array, weights: Array) -> Peak:
-    """The peak or dip ``shape((t − center)/width)`` that explains most.
+    """Return the peak or dip ``shape((t − center)/width)`` that explains most.
 
     A grid over centres and widths, the centres as close as the widths need; then closer looks around the best.
     """

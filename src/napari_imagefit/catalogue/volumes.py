@@ -37,7 +37,7 @@ class Ball(NamedTuple):
 
 
 def find_ball(coords: Coords, data: Array, weights: Array) -> Ball:
-    """The one structure, brighter or darker than its surroundings, that stands out most: `find_blob` in 3-D.
+    """Return the one structure, brighter or darker than its surroundings, that stands out most: `find_blob` in 3-D.
 
     From the means of 8 × 8 × 8 blocks, then by adaptive moments along the axes.
     """

@@ -26,7 +26,7 @@ LINEAR: dict[Model, tuple[str, ...]] = {biexponential_decay: ("amplitude_1", "am
 
 
 def starts_within(t: Floats, data: Floats, weights: Floats, lower: Floats, upper: Floats) -> Floats:
-    """Starts ``(5, B)`` of two exponentials inside their bounds.
+    """Return starts ``(5, B)`` of two exponentials inside their bounds.
 
     Coordinates are ``(m,)``, data and weights ``(m, B)``, both 0 where a sample does not count, bounds ``(5, B)``.
     """
@@ -65,7 +65,7 @@ def _some(t: Floats, data: Floats, weights: Floats, lower: Floats, upper: Floats
 def _closer(
     t: Floats, data: Floats, w: Floats, lower: Floats, upper: Floats, tau_1: Floats, tau_2: Floats, step: float
 ) -> tuple[Floats, Floats, Floats]:
-    """The best of nine pairs around one of each fit, with heights and offset inside their bounds."""
+    """Return the best of nine pairs around one of each fit, with heights and offset inside their bounds."""
     around = step ** np.arange(-1.0, 2.0)[:, None]
     short, long = np.clip(around * tau_1, lower[1], upper[1]), np.clip(around * tau_2, lower[3], upper[3])
     first, second = (np.exp(-t[:, None] / taus[:, None]) for taus in (short, long))  # (3, m, B)
@@ -91,7 +91,7 @@ def _inside(
     aa: Floats, bb: Floats, cc: Floats, ab: Floats, ac: Floats, bc: Floats, ay: Floats, by: Floats, cy: Floats,
     low: Floats, high: Floats,
 ) -> tuple[Floats, NDArray[np.intp]]:  # fmt: skip
-    """The best factors ``(3, B)`` inside bounds, of pairs by their sums ``(K, B)``, and which pair it is.
+    """Return the best factors ``(3, B)`` inside bounds, of pairs by their sums ``(K, B)``, and which pair it is.
 
     They are found one after the other in rounds, with the others as they are.
     """

@@ -74,6 +74,10 @@ def run_recipe(
             f"{data.path!r} was changed while it was fitted, so that {str(output)!r} may hold results of both; "
             "remove that folder and start again"
         )
+    _tell_counts(store, plan, output, say)
+
+
+def _tell_counts(store: ResultStore, plan: Plan, output: Path, say: Say) -> None:
     counts = store.status_counts()
     converged = sum(n for status, n in counts.items() if status.converged)
     say(f"{plan.model.name}: {sum(counts.values())} fits · {converged} converged · {output}")

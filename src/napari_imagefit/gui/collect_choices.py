@@ -65,7 +65,7 @@ def choices_of(widget: ImageFitWidget, viewer: Viewer) -> Choices:
 
 
 def units_of(widget: ImageFitWidget) -> dict[str, str]:
-    """The units that the model's parameters will have; none while the coordinates make no sense."""
+    """Return the units that the model's parameters will have; none while the coordinates make no sense."""
     image, model = widget.data.image, widget.model.model
     if image is None:
         return {}
@@ -105,7 +105,7 @@ def set_up(widget: ImageFitWidget, viewer: Viewer, image: Image) -> None:
 
 
 def take_back(widget: ImageFitWidget) -> None:
-    """What a sample has brought goes with it, as far as it was not changed: another image has another camera."""
+    """Take back what a sample has set, as far as it was not changed: another image has another camera."""
     if widget.lent is None:
         return
     noise, detection = widget.lent

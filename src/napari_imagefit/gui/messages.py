@@ -16,7 +16,7 @@ from ..layers.request.naming import spaced
 
 
 def describe(result: FitResult) -> str:
-    """The result in a line, and a line for each reason why fits have no answer, or are to be looked at twice."""
+    """Return the result in a line, and a line for each reason why fits have no answer, or are to be looked at twice."""
     counts = result.counts()
     lines = [headline(result)]
     lines += [f"{n} × {status.message}" for status, n in counts.items() if not status.converged]
@@ -28,7 +28,7 @@ def describe(result: FitResult) -> str:
 
 
 def describe_outcome(outcome: Outcome) -> str:
-    """What a task has found; for voxels the table of reasons says why some have no answer."""
+    """Return what a task has found; for voxels the table of reasons says why some have no answer."""
     result = outcome.result
     if result is None:
         return outcome.note
@@ -64,7 +64,7 @@ def left_out(result: FitResult) -> list[str]:
 
 
 def misfits(result: FitResult) -> list[str]:
-    """What the residuals of more fits say against them than chance has it, and whether samples were cut off."""
+    """Return what the residuals of more fits say against them than chance has it, and whether samples were cut off."""
     lines, most = saturated(result), BY_CHANCE * np.count_nonzero(result.converged)
     for flag in (Flag.STRUCTURED_RESIDUAL, Flag.LARGE_CHI2, Flag.SMALL_CHI2, Flag.UNEVEN_NOISE):
         n = _flagged(result, flag)
@@ -94,13 +94,13 @@ def sentence(words: str) -> str:
 
 
 def median(values: Any) -> float:
-    """The median of what is finite, NaN if nothing is."""
+    """Return the median of what is finite, NaN if nothing is."""
     finite = values[np.isfinite(values)]
     return float(np.median(finite)) if finite.size else float("nan")
 
 
 def describe_mean(mean: MeanFit) -> str:
-    """The fit of a region's mean curve in a line."""
+    """Return the fit of a region's mean curve in a line."""
     result = mean.result
     status = Status(int(result.status.flat[0]))
     voxels = int(mean.n.max(initial=0))

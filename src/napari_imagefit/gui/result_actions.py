@@ -67,7 +67,7 @@ class FollowUps:
         section.reasons.chosen.connect(self._go_to)
 
     def take(self, outcome: Outcome) -> None:
-        """The outcome that the buttons are about from now on."""
+        """Set the outcome that the buttons are about."""
         self.outcome = outcome
         self._visited = {}
         assert outcome.result is not None
@@ -193,7 +193,7 @@ class FollowUps:
         go_to(self._viewer, layer, tuple(int(i) for i in np.unravel_index(place, layer.data.shape)))
 
     def _fitted_layer(self) -> Layer | None:
-        """The layer that was fitted, if it is still there."""
+        """Return the layer that was fitted, if it is still there."""
         if self.outcome is None:
             return None
         group = self.outcome.request.group

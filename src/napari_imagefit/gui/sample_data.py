@@ -24,7 +24,7 @@ HUBBLE = {"scale": 2.0, "threshold": 12.0, "min_distance": 6.0, "border": 6}
 
 
 def make_clouds() -> list[LayerTuple]:
-    """A simulated series of absorption images: a cold gas becomes a condensate.
+    """Return a simulated series of absorption images: a cold gas becomes a condensate.
 
     Returns
     -------
@@ -51,7 +51,7 @@ def make_clouds() -> list[LayerTuple]:
 
 
 def make_phantom() -> list[LayerTuple]:
-    """A simulated slice of tissues in 32 spin echoes, and its compartments.
+    """Return a simulated slice of tissues in 32 spin echoes, and its compartments.
 
     Returns
     -------
@@ -84,7 +84,7 @@ def make_phantom() -> list[LayerTuple]:
 
 
 def make_trouble() -> list[LayerTuple]:
-    """Simulated decays at three noise levels, with blocks of NaN, of zeros, of saturation, and of another model.
+    """Return simulated decays at three noise levels, with blocks of NaN, of zeros, of saturation, and of another model.
 
     Returns
     -------
@@ -110,7 +110,7 @@ def make_trouble() -> list[LayerTuple]:
 
 
 def make_spots() -> list[LayerTuple]:
-    """A simulated film of single molecules that blink, as a camera of known gain, offset and read noise sees them.
+    """Return a simulated film of single molecules that blink, as a camera of known gain and noise sees them.
 
     Returns
     -------
@@ -137,7 +137,7 @@ def make_spots() -> list[LayerTuple]:
 
 
 def make_hubble() -> list[LayerTuple]:
-    """A real photograph: galaxies and stars in the Hubble eXtreme Deep Field, as scikit-image brings it.
+    """Return a real photograph: galaxies and stars in the Hubble eXtreme Deep Field, as scikit-image brings it.
 
     Returns
     -------
@@ -170,7 +170,7 @@ def make_hubble() -> list[LayerTuple]:
 
 
 def _hubble_file() -> Path:
-    """The photograph in the installed package, or where scikit-image keeps what it has downloaded before."""
+    """Return the photograph in the installed package, or where scikit-image keeps what it has downloaded before."""
     import skimage.data
 
     name = "hubble_deep_field.jpg"

@@ -146,8 +146,10 @@ class Session:
         self._resume_collector()
 
     def _pause_collector(self) -> None:
-        """Tracing allocates so much that Python looks for garbage among all objects of the viewer, which holds every
-        thread for 0.15 s at a time.
+        """Pause Python's search for garbage while a fit is traced.
+
+        Tracing allocates so much that Python would look among all objects of the viewer, which holds every thread for
+        0.15 s at a time.
         """
         self._collector_paused |= gc.isenabled()
         gc.disable()
@@ -185,7 +187,7 @@ class Session:
         self._take_turns(generation, self._next_turn(), self._shows(outcome))
 
     def _next_turn(self) -> int:
-        """What was being put into the viewer has been overtaken."""
+        """Start a new turn: what was being put into the viewer is overtaken."""
         self._turn += 1
         return self._turn
 
@@ -219,7 +221,7 @@ class Session:
         self.finished.emit(outcome)
 
     def _puts(self, outputs: Sequence[Output]) -> Iterator[None]:
-        """A new layer is shown in a step of its own: drawing takes as long again."""
+        """Put layers into the viewer; a new one is shown in a step of its own: drawing takes as long again."""
         for output in outputs:
             layer = put(self._layers, output)
             if layer is output.layer and output.visible:
@@ -237,5 +239,5 @@ class Session:
 
 
 def _run(request: Request, task: Callable[[Stop], Task], should_stop: Stop) -> Task:
-    """The task as the generator function that napari's worker asks for."""
+    """Run the task as the generator function that napari's worker asks for."""
     return (yield from answer(request, task(should_stop)))

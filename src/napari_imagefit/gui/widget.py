@@ -156,7 +156,7 @@ class ImageFitWidget(Docked):
         return freeze(choices, shown_roles(self._viewer.layers, group))
 
     def _prepare(self) -> None:
-        """What is chosen has not changed for a while: load what fits need."""
+        """Load what fits need, once choices have not changed for a while."""
         if self._open and self.data.image is not None:
             self.session.load()
 

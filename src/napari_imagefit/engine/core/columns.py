@@ -38,11 +38,11 @@ class Columns:
         return self.make(places) if places.ndim else self.make(places[None])[:, 0]
 
     def min(self, axis: int) -> NDArray[Any]:
-        """The least of each column; `axis` is 0."""
+        """Return the least of each column; `axis` is 0."""
         return np.concatenate([part.min(axis=axis) for part in self.parts()])
 
     def max(self, axis: int) -> NDArray[Any]:
-        """The largest of each column; `axis` is 0."""
+        """Return the largest of each column; `axis` is 0."""
         return np.concatenate([part.max(axis=axis) for part in self.parts()])
 
     def parts(self) -> Iterator[NDArray[Any]]:

@@ -95,7 +95,7 @@ def has_device() -> bool:
 
 
 def _platforms() -> str:
-    """The kinds of devices that there are."""
+    """Return the kinds of devices that there are."""
     try:
         return ", ".join(sorted({d.platform for d in jax.devices()}))
     except NO_DEVICE as error:
@@ -151,5 +151,5 @@ def pool() -> ThreadPoolExecutor:
 
 @functools.lru_cache(1)
 def _pool_of(_process: int) -> ThreadPoolExecutor:
-    """A process that was forked has none of the threads."""
+    """Forget the threads: a process that was forked has none of them."""
     return ThreadPoolExecutor(cores(), thread_name_prefix="imagefit")

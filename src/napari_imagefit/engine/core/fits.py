@@ -88,7 +88,7 @@ class Fits:
                 values[where] = getattr(other, entry.name)
 
     def at(self, where: NDArray[np.bool_]) -> Fits:
-        """Some of the answers."""
+        """Return some of the answers."""
         parts = {e.name: getattr(self, e.name) for e in fields(self)}
         return Fits(**{n: v[:, where] if n in BY_PARAMETER else v[where] for n, v in parts.items()})
 

@@ -62,17 +62,17 @@ class LatticeCoordinate:
         return found[skipped : skipped + last - first]
 
     def min(self, axis: int | None = None) -> float:
-        """The least."""
+        """Return the least."""
         del axis
         return float(self.values.min())
 
     def max(self, axis: int | None = None) -> float:
-        """The largest."""
+        """Return the largest."""
         del axis
         return float(self.values.max())
 
 
 def lattice(axes: Sequence[NDArray[np.float64]]) -> tuple[LatticeCoordinate, ...]:
-    """The coordinates of the rectangle with these axes."""
+    """Return the coordinates of the rectangle with these axes."""
     shape = tuple(a.size for a in axes)
     return tuple(LatticeCoordinate(a, shape, number) for number, a in enumerate(axes))

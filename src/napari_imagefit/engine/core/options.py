@@ -86,10 +86,7 @@ class Options:
             raise FitInputError(f"dtype={self.dtype!r} is not a precision; give 'float64' or 'float32'")
         if self.noise not in NOISES:
             raise FitInputError(f"noise={self.noise!r} is not known; choose from {', '.join(NOISES)}")
-        if callable(self.loss):
-            check_callable(self.loss, "loss", "loss(z)", 1)
-        elif not isinstance(self.loss, str) or self.loss not in LOSSES:
-            raise FitInputError(f"loss={self.loss!r} is not known; choose from {', '.join(LOSSES)}")
+        _check_loss(self.loss)
         if not isinstance(self.f_scale, Real) or not 0 < float(self.f_scale) < math.inf:
             raise FitInputError(f"f_scale={self.f_scale} is no size of a residual; give a number above 0")
         if self.noise != "gaussian" and self.loss != "linear":
@@ -110,3 +107,10 @@ class Options:
         """As they are used: in single precision a cost cannot be told from its neighbours below some units of it."""
         floor = 0.0 if self.dtype == "float64" else 8 * self.eps
         return Tolerances(*(max(float(t), floor) for t in (self.ftol, self.xtol, self.gtol)))
+
+
+def _check_loss(loss: object) -> None:
+    if callable(loss):
+        check_callable(loss, "loss", "loss(z)", 1)
+    elif not isinstance(loss, str) or loss not in LOSSES:
+        raise FitInputError(f"loss={loss!r} is not known; choose from {', '.join(LOSSES)}")

@@ -226,7 +226,7 @@ def compile_lowered(lowered: Any, platform: str, arithmetic: Arithmetic) -> Any:
 
 
 def _size(program: Any) -> int:
-    """The bytes of the program's code, as far as it is known."""
+    """Return the bytes of the program's code, as far as it is known."""
     try:
         return int(program.memory_analysis().generated_code_size_in_bytes)
     except (AttributeError, NotImplementedError, RuntimeError, TypeError):

@@ -16,7 +16,7 @@ SIGMA, FIRST = 1, 2
 
 
 def number_of(kind: Kind, parameter: int) -> int:
-    """The number of a setting of a parameter, by its place among those of a model."""
+    """Return the number of a setting of a parameter, by its place among those of a model."""
     return FIRST + len(KINDS) * parameter + KINDS.index(kind)
 
 
@@ -28,7 +28,7 @@ def renumbered(numbers: NDArray[Any], places: Sequence[int]) -> NDArray[np.uint1
 
 
 def setting(number: int, names: Sequence[str]) -> str:
-    """A setting in words.
+    """Return a setting in words.
 
     Examples
     --------

@@ -21,7 +21,7 @@ TRACED = (
 
 
 def real_array(values: ArrayLike, what: str) -> NDArray[Any]:
-    """An array of real numbers in the type that they have; masked values become NaN.
+    """Return an array of real numbers in the type that they have; masked values become NaN.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def real_array(values: ArrayLike, what: str) -> NDArray[Any]:
 
 
 def in_memory(values: ArrayLike, what: str) -> NDArray[Any]:
-    """An array of NumPy, of any type.
+    """Return an array of NumPy, of any type.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def _transfers_allowed(values: object) -> contextlib.AbstractContextManager[Any]
 
 
 def float_array(values: ArrayLike, what: str) -> NDArray[np.float64]:
-    """The same as float64."""
+    """Return the same as float64."""
     return real_array(values, what).astype(np.float64, copy=False)
 
 

@@ -59,7 +59,7 @@ class Seen(NamedTuple):
     upper: Floats
 
     def at(self, places: NDArray[np.intp]) -> Seen:
-        """Some of them."""
+        """Return some of them."""
 
         def some(array: Any) -> Any:
             return array if np.ndim(array) < 2 or array.shape[1] == 1 else array[:, places]
@@ -75,7 +75,7 @@ class Tried(NamedTuple):
     params: Floats
 
     def unless(self, better: Booleans, new: Tried) -> Tried:
-        """The new one where it is better."""
+        """Return the new one where it is better."""
         return Tried(np.where(better, new.cost, self.cost), np.where(better, new.params, self.params))
 
 
@@ -185,7 +185,7 @@ class _Search:
                 yield params
 
     def guess(self, near: Booleans | None = None, placed: Floats | None = None) -> Floats:
-        """The model's own guess from some of the samples, perhaps at a place."""
+        """Return the model's own guess from some of the samples, perhaps at a place."""
         seen, samples = self.seen, self.seen.samples
         if near is not None:
             used = np.broadcast_to(near, samples.data.shape).astype(samples.data.dtype)
@@ -223,7 +223,7 @@ class _Search:
         return params
 
     def _side_by_side(self, model: SumModel, own: Floats) -> Floats:
-        """The parts that have a position along the longer axis of all that stands out."""
+        """Return the parts that have a position along the longer axis of all that stands out."""
         cells, params = Cells.of(self.coords, self.data, self.weights), own.copy()
         (long, short), middle = cells.axis(), cells.middle()
         placed = [part for part in model.layout if roles_of(part.model).positions]
@@ -236,7 +236,7 @@ class _Search:
         return params
 
     def _of_part(self, part: Part, left: Floats, around: float) -> Floats:
-        """The guess of one part from the surroundings of the place that stands out most."""
+        """Return the guess of one part from the surroundings of the place that stands out most."""
         weights = np.broadcast_to(self.weights, left.shape)
         start, lower, upper = part.said((self.seen.given, self.seen.lower, self.seen.upper), left)
         known = start.copy()
@@ -253,7 +253,7 @@ class _Search:
         return np.where(np.isnan(start), inside, start)
 
     def tried(self, candidate: Floats) -> Tried:
-        """A candidate within its bounds, with its linear parameters regressed, and its cost."""
+        """Return a candidate within its bounds, with its linear parameters regressed, and its cost."""
         inside = self._inside(candidate)
         for theta, one, other in self.roles.turned:
             turned = candidate.copy()
@@ -269,7 +269,7 @@ class _Search:
         return Tried(np.where(better, second[0], first[0]), np.where(better, stepped, inside))
 
     def _inside(self, candidate: Floats) -> Floats:
-        """What is given instead of what is guessed; angles by whole turns, the rest moved inside the bounds."""
+        """Return what is given instead of what is guessed; angles by whole turns, the rest moved inside the bounds."""
         seen, candidate = self.seen, candidate.copy()
         for theta, _, _ in self.roles.turned:
             middle = np.clip(candidate[theta], seen.lower[theta], seen.upper[theta])
@@ -289,14 +289,14 @@ class _Search:
         return np.where(moved(other, turned) < moved(one, inside) - 1e-2, turned, inside)
 
     def _evaluated(self, params: Floats) -> Floats:
-        """The sums; a cost that is no number is infinite."""
+        """Return the sums; a cost that is no number is infinite."""
         count = params.shape[1]
         found = np.array(self.sums(params, self.every))
         found[0] = np.where(np.isfinite(found).all(axis=0), found[0], np.inf)
         return found[:, :count]
 
     def _regressed(self, params: Floats, sums: Floats) -> Floats:
-        """The linear parameters at the minimum of the cost's quadratic model, within their bounds."""
+        """Return the linear parameters at the minimum of the cost's quadratic model, within their bounds."""
         n = len(self.free)
         places = np.array([self.free[k] for k in self.linear])
         gram = np.empty((len(places), len(places), params.shape[1]))

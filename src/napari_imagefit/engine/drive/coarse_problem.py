@@ -17,7 +17,10 @@ FEWEST, MOST = 4096, 16384
 
 
 def coarsen(problem: Problem) -> Problem:
-    """The smaller problem; of a lattice the means of blocks of pixels, otherwise one sample out of every so many."""
+    """Return the smaller problem.
+
+    Of a lattice the means of blocks of pixels, otherwise one sample out of every so many.
+    """
     data = problem.data[:, 0]
     # of a single fit these are no columns
     coords: Any = problem.coords

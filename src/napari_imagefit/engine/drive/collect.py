@@ -143,7 +143,7 @@ def store(
 
 
 def _without_absent_parts(problem: Problem, undetermined: Booleans) -> tuple[Booleans, Booleans]:
-    """What is not determined ``(n_free, B)``, with all of a part that is not there, and where nothing else is lacking.
+    """Return what is not determined, ``(n_free, B)``, with all of an absent part, and where nothing else is lacking.
 
     A cloud without a condensate says nothing of its radii, and where these are found to be wide its height cannot be
     told from the background; but what there is of the thermal cloud is an answer.
@@ -167,7 +167,7 @@ def _doubts(
     used: NDArray[np.int64],
     free: NDArray[np.int64],
 ) -> Iterator[tuple[Flag, Booleans]]:
-    """What samples and residuals say against fits: flags, each with where it holds."""
+    """Return what samples and residuals say against fits: flags, each with where it holds."""
     if problem.alone:
         # nobody is told
         return

@@ -56,14 +56,14 @@ class Evaluator(Protocol):
         """
 
     def plain(self, params: Floats) -> Floats:
-        """The same of the residuals themselves, without a robust loss."""
+        """Return the same of the residuals themselves, without a robust loss."""
 
     def residuals(self, params: Floats) -> Residuals:
-        """Sums over residuals at the end."""
+        """Return sums over residuals at the end."""
 
 
 def evaluator_of(problem: Problem, positions: slice) -> Evaluator:
-    """The evaluator for fits at these positions."""
+    """Return the evaluator for fits at these positions."""
     if isinstance(problem.model, NumpyModel) or problem.whole or problem.root is not None:
         return RowEvaluator(problem, positions)
     if is_large(problem):
@@ -117,7 +117,7 @@ class BlockEvaluator:
         return found + prepare_values(self.problem.model, m, fits, self.options)
 
     def _arguments(self, some: NDArray[np.intp], params: Floats | None = None) -> tuple[Samples, tuple[Any, ...]]:
-        """The samples of `width` fits, and their parameters."""
+        """Return the samples of `width` fits, and their parameters."""
 
         def rows(array: NDArray[Any] | None) -> NDArray[Any] | None:
             return array if array is None or array.ndim < 2 or len(array) == 1 else array[some]
@@ -177,7 +177,7 @@ class TileEvaluator:
         )
 
     def _pieces(self, index: int, *, placed: bool = True) -> Iterator[Samples]:
-        """A tile in NumPy, ``(m, 1)`` by ``(m, 1)``, in double precision, without padding and perhaps coordinates."""
+        """Return a tile in NumPy, ``(m, 1)`` by ``(m, 1)``, in float64, without padding and perhaps coordinates."""
         tile, length = self.tiles[index], self.lengths[index]
         tile = tile._replace(coords=tile.coords if placed else (), f_scale=None)
         # to look at an array of JAX takes longer than to cut a piece of NumPy's
@@ -319,7 +319,7 @@ class RowEvaluator:
         )
 
     def _look(self, params: Floats, some: NDArray[np.intp] | None) -> tuple[Floats, Floats, Floats | None]:
-        """The model's values ``(m, B)``, their derivatives ``(n_free, m, B)``, and a loss that is written in NumPy."""
+        """Return the values ``(m, B)``, their derivatives ``(n_free, m, B)``, and a loss that is written in NumPy."""
         if self._seen is not None and _same(self._seen[0], params) and _same(self._seen[1], some):
             # functions need not be called twice at one place
             return self._seen[2:]
@@ -346,7 +346,7 @@ class RowEvaluator:
         return solved
 
     def _rho(self, value: Floats, some: NDArray[np.intp] | None) -> Floats | None:
-        """The terms of a loss that the user has written."""
+        """Return the terms of a loss that the user has written."""
         loss = getattr(self.model, "rho", None) or self.options.loss
         if not callable(loss):
             return None

@@ -97,7 +97,7 @@ def single(problem: Problem, position: int) -> Problem:
 
 
 def some_of(problem: Problem, positions: Positions) -> Problem:
-    """Some of the fits of a problem."""
+    """Return some of the fits of a problem."""
 
     def columns(array: Table | None) -> Any:
         return None if array is None else columns_of(array, positions)
@@ -148,7 +148,10 @@ class Run:
         return found
 
     def find_starts(self, other_than: Floats | None = None) -> Floats:
-        """Starts ``(n_params, B)``; with `other_than` the best that are not much the same, NaN where there is none."""
+        """Return starts ``(n_params, B)``.
+
+        With `other_than` the best that are not much the same, NaN where there is none.
+        """
         if not np.isnan(self.given).any():
             return self.given
         with np.errstate(all="ignore"):
@@ -163,13 +166,13 @@ class Run:
         return rounded_to(np.array(found[:, : self.count], np.float64), self.options.dtype)
 
     def _sums_of_seen(self, params: Floats, some: NDArray[np.intp]) -> Floats:
-        """The sums of some of the fits that the guess sees; one may be there twice."""
+        """Return the sums of some of the fits that the guess sees; one may be there twice."""
         _, first, place = np.unique(some % self.count, return_index=True, return_inverse=True)
         found = self.evaluator.sums(rounded_to(params[:, first], self.options.dtype), some[first] % self.count)
         return found[:, place]
 
     def task(self) -> Task:
-        """What does not change from step to step."""
+        """Return what does not change from step to step."""
         free, criterion, eps = list(self.problem.free), self.options.criterion, self.options.eps
         level = self.evaluator.level
         norms = self.problem.norms
@@ -226,7 +229,7 @@ class Run:
         return as_arrays(state), begun
 
     def _evaluate(self, params: Floats, free: list[int], state: State, trial: Trial) -> Expansion:
-        """The sums where the trials lead to; NaN for fits that have ended."""
+        """Return the sums where the trials lead to; NaN for fits that have ended."""
         params[free] = np.reshape(trial.x, (len(free), self.count))
         if self.count == 1:
             return self._expansion(self.evaluator.sums(params))
@@ -264,7 +267,7 @@ class Run:
         fits.n_iterations[self.positions] += steps_before
 
     def _cost_at(self, ends: Floats, x: Floats) -> Floats:
-        """The cost ``(B,)`` with other free parameters."""
+        """Return the cost ``(B,)`` with other free parameters."""
         there = ends.copy()
         there[list(self.problem.free)] = x
         return np.asarray(self.evaluator.sums(there)[0], np.float64)

@@ -26,7 +26,9 @@ def costs_more_than_constant(
     level: Level,
     cost_of: Callable[[Floats], Floats],
 ) -> Booleans:
-    """The fits ``(B,)`` that ended above a constant: the mean, with the other linear parameters 0, within the bounds.
+    """Return the fits ``(B,)`` that ended above a constant.
+
+    The mean, with the other linear parameters 0, within the bounds.
 
     That point is evaluated as any other, where the level says that it may be lower.
 

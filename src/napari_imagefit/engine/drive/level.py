@@ -85,14 +85,14 @@ class Level(NamedTuple):
         return cls(n_used, n_wanted, weight, mean, spread, norm, counts, usual, scatter, constant)
 
     def rounding(self, criterion: Criterion, eps: float) -> Array:
-        """A cost that is nothing but the rounding of the data, ``(B,)``; for counts one that means nothing."""
+        """Return a cost that is nothing but the rounding of the data, ``(B,)``; for counts one that means nothing."""
         least = ROUNDING * eps**2
         if criterion.noise == "poisson":
             return xp.maximum(least * self.counts, 1e-12)
         return least * (self.n_used * self.usual if criterion.is_robust else self.norm)
 
     def size(self, criterion: Criterion, eps: float) -> Array:
-        """The norm of what there is to explain; see `trust_region.Task`."""
+        """Return the norm of what there is to explain; see `trust_region.Task`."""
         spread, norm = self.spread, self.norm
         if criterion.noise == "poisson":
             spread = norm = self.counts
@@ -104,7 +104,7 @@ class Level(NamedTuple):
 
 
 def _usual(samples: Samples, used: Array, values: Array, axis: int) -> Array:
-    """The median of squares, in units of σ; 0 where there is nothing."""
+    """Return the median of squares, in units of σ; 0 where there is nothing."""
     found = nanmedian(xp.moveaxis(xp.where(used, samples.weighted(values) ** 2, xp.nan), axis, 0))
     return xp.where(xp.isnan(found), 0, found)
 

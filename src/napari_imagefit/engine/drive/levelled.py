@@ -52,12 +52,15 @@ class Levelled:
             params[self.constant] = np.clip(params[self.constant] + self.levels, *self.bounds)
 
     def give_back_to(self, fits: Fits) -> None:
-        """The same for what fits have come to."""
+        """Return the same for what fits have come to."""
         self.give_back(fits.params, fits.solution, fits.start)
 
 
 def without_levels(problem: Problem, shared: tuple[int, ...] = ()) -> Levelled | None:
-    """The problem without the levels of its data; None where they are no hindrance, or no parameter takes them up."""
+    """Return the problem without the levels of its data.
+
+    None where they are no hindrance, or no parameter takes them up.
+    """
     data = problem.data
     if not _may_matter(problem):
         return None
@@ -84,18 +87,20 @@ def without_levels(problem: Problem, shared: tuple[int, ...] = ()) -> Levelled |
         found = levels[positions]
         return own - found if found.any() else own
 
-    def moved(table: Floats) -> Floats:
-        full = np.array(np.broadcast_to(table, (len(table), problem.n_fits)))
-        full[constant] -= levels
-        return full
-
     start, lower, upper = problem.start, problem.lower, problem.upper
     if said:
-        start, lower, upper = moved(start), moved(lower), moved(upper)
+        start, lower, upper = (_moved(table, constant, levels) for table in (start, lower, upper))
     less = replace(
         problem, data=Columns((problem.n_samples, problem.n_fits), make), start=start, lower=lower, upper=upper
     )
     return Levelled(less, constant, levels, (problem.lower[constant], problem.upper[constant]))
+
+
+def _moved(table: Floats, constant: int, levels: Floats) -> Floats:
+    """Return starts or bounds ``(n_params, n_fits)`` for data from which the levels were taken off."""
+    full = np.array(np.broadcast_to(table, (len(table), levels.size)))
+    full[constant] -= levels
+    return full
 
 
 def _may_matter(problem: Problem) -> bool:
@@ -113,7 +118,7 @@ def _probes(m: int) -> NDArray[np.intp]:
 
 
 def levels_of(probes: NDArray[Any]) -> Floats:
-    """The levels ``(B,)`` of some samples ``(k, B)``; 0 where they vary by a good part of it."""
+    """Return the levels ``(B,)`` of some samples ``(k, B)``; 0 where they vary by a good part of it."""
     values = np.asarray(probes, np.float64)
     known = np.isfinite(values)
     middle = nanmedian(np.where(known, values, np.nan))
@@ -122,7 +127,7 @@ def levels_of(probes: NDArray[Any]) -> Floats:
 
 
 def find_constant(problem: Problem) -> int | None:
-    """The first parameter that is added to the model as it is, so that its derivative is 1 everywhere."""
+    """Return the first parameter that is added to the model as it is, so that its derivative is 1 everywhere."""
     rows = _probes(problem.n_samples)
     coords = tuple(_some(c, rows) for c in problem.coords)
     model = problem.model
@@ -142,13 +147,13 @@ def find_constant(problem: Problem) -> int | None:
 
 
 def _some(coordinate: Any, rows: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Some values of a coordinate of the first fit, ``(k, 1)``."""
+    """Return some values of a coordinate of the first fit, ``(k, 1)``."""
     column: Any = coordinate if coordinate.ndim == 1 else coordinate[:, :1][:, 0]
     return np.asarray(column[rows], np.float64)[:, None]
 
 
 def _inside(model: Model, i: int, value: float) -> float:
-    """A value between the bounds of a parameter, which no formula is likely to be special at."""
+    """Return a value between the bounds of a parameter, which no formula is likely to be special at."""
     lower, upper = model.parameters[i].lower, model.parameters[i].upper
     if np.isfinite(upper - lower):
         return float(lower + (upper - lower) * value / 2)

@@ -26,7 +26,7 @@ EXACT_IN_SINGLE = (np.float32, np.float16, np.uint8, np.int8, np.uint16, np.int1
 
 
 def columns_of(array: Table, positions: Positions) -> NDArray[Any]:
-    """The columns of an array ``(m, N)``, or the one ``(m, 1)`` that all fits have in common."""
+    """Return the columns of an array ``(m, N)``, or the one ``(m, 1)`` that all fits have in common."""
     return array if isinstance(array, np.ndarray) and array.shape[1] == 1 else array[:, positions]
 
 
@@ -38,7 +38,7 @@ def rounded_to(array: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
 
 
 def samples_of(problem: Problem, positions: Positions) -> Samples:
-    """The samples ``(m, B)`` of some fits in NumPy, in double precision, as they are."""
+    """Return the samples ``(m, B)`` of some fits in NumPy, in double precision, as they are."""
     dtype = problem.options.dtype
 
     def own(array: Table | None) -> NDArray[Any] | None:
@@ -69,7 +69,7 @@ def fill(target: NDArray[Any], array: NDArray[Any], pad: float | None) -> None:
 
 
 def across(samples: Samples, rows: int, fits: int, dtype: DTypeLike) -> Samples:
-    """Samples with one row for each fit, ``(fits, rows)``, of which those that are added do not count."""
+    """Return samples with one row for each fit, ``(fits, rows)``, of which those that are added do not count."""
 
     def turned(array: NDArray[Any] | None, pad: float | None, each: bool = False) -> NDArray[Any] | None:
         if array is None:
@@ -133,7 +133,7 @@ def tiles_of(problem: Problem, position: int) -> tuple[list[Samples], list[int]]
 
 
 def _narrowed(coordinate: Any, dtype: np.dtype[Any]) -> Any:
-    """A coordinate whose axis is converted once, instead of all that is made of it."""
+    """Return a coordinate whose axis is converted once, instead of all that is made of it."""
     if not isinstance(coordinate, LatticeCoordinate):
         return coordinate
     return replace(coordinate, values=coordinate.values.astype(_precision(coordinate, dtype)))

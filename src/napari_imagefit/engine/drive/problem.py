@@ -184,7 +184,7 @@ class Problem:
         return problem
 
     def at(self, positions: NDArray[np.intp]) -> Self:
-        """Some of the fits, in this order; of what they have in common nothing is changed."""
+        """Return some of the fits, in this order; of what they have in common nothing is changed."""
 
         def columns(array: Any) -> Any:
             return array if array is None or array.ndim < 2 or array.shape[1] == 1 else array[:, positions]
@@ -246,7 +246,7 @@ def _is_finite(coordinate: Table | LatticeCoordinate) -> bool:
 
 
 def _held(model: Model, bounds: Bounds, fixed: Values) -> frozenset[str]:
-    """The parameters that were fixed, or have one pair of bounds for all fits, which coincide."""
+    """Return the parameters that were fixed, or have one pair of bounds for all fits, which coincide."""
     pairs = {p.name: bounds.get(p.name, (p.lower, p.upper)) for p in model.parameters}
     alike = {name for name, (low, high) in pairs.items() if np.ndim(low) == np.ndim(high) == 0 and low == high}
     return frozenset(alike | set(fixed))
@@ -304,7 +304,7 @@ def check_parameters(
 
 
 def own_lower(parameter: Parameter, *, counts: bool) -> float:
-    """A parameter's lower bound where the caller gives none: of counts one in their unit is not negative."""
+    """Return a parameter's lower bound where the caller gives none: of counts one in their unit is not negative."""
     least = parameter.lower
     return 0.0 if counts and parameter.unit == "data" and math.isinf(least) and parameter.upper > 0 else least
 

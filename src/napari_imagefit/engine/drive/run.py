@@ -114,7 +114,7 @@ def _fit_again(problem: Problem, fits: Fits, stop: Callable[[], bool]) -> Genera
 
 
 def _other_starts(problem: Problem, used: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The best candidates ``(n_params, n_fits)`` that are not much the same as the starts that were used."""
+    """Return the best candidates ``(n_params, n_fits)`` that are not much the same as the starts that were used."""
     starts = np.empty(used.shape)
     for part in chunks(problem):
         some = coarsen(single(problem, part.start)) if is_large(problem) else some_of(problem, part)
@@ -143,13 +143,13 @@ def fits_together(problem: Problem) -> int:
 
 
 def chunks(problem: Problem) -> list[slice]:
-    """The fits of a problem, as many at a time as are worked on together."""
+    """Return the fits of a problem, as many at a time as are worked on together."""
     width = fits_together(problem)
     return [slice(first, min(first + width, problem.n_fits)) for first in range(0, problem.n_fits, width)]
 
 
 def find_starts(problem: Problem) -> NDArray[np.float64]:
-    """The starts ``(n_params, n_fits)`` that `iter_fit` would use, without fitting."""
+    """Return the starts ``(n_params, n_fits)`` that `iter_fit` would use, without fitting."""
     levelled = without_levels(problem)
     problem = problem if levelled is None else levelled.problem
     starts = np.empty((len(problem.model.names), problem.n_fits))

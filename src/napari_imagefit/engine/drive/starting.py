@@ -30,7 +30,7 @@ def find_starts(
     *,
     says: bool = True,
 ) -> Array:
-    """Starts ``(n_params, B)``: those given, and the model's guess where they are NaN, moved inside the bounds.
+    """Return starts ``(n_params, B)``: those given, and the model's guess where they are NaN, moved inside the bounds.
 
     Parameters
     ----------
@@ -57,7 +57,10 @@ def fitting(
     lower: Array,
     upper: Array,
 ) -> Array:
-    """What is guessed as a start ``(n_params, B)``: what is given in its place, the rest where a fit can begin."""
+    """Return what is guessed as a start ``(n_params, B)``.
+
+    What is given in its place, the rest where a fit can begin.
+    """
     found = start_in_branch(model.turns, model.names, found, start, lower, upper)
     found = xp.where(xp.isnan(start), moved_inside(found, lower, upper), start)
     if options.noise == "poisson":
@@ -66,7 +69,7 @@ def fitting(
 
 
 def filled(samples: Samples, robust: bool) -> tuple[Array, Array]:
-    """Data and weights ``(m, B)`` as a guess takes them: both 0 where a sample is not usable.
+    """Return data and weights ``(m, B)`` as a guess takes them: both 0 where a sample is not usable.
 
     For a robust loss, samples that stand out from their neighbours do not count either: a guess has no other defence
     against them.
@@ -78,7 +81,7 @@ def filled(samples: Samples, robust: bool) -> tuple[Array, Array]:
 
 
 def _stands_out(data: Array, used: Array) -> Array:
-    """Samples far from the median of the five around them, in units of how far samples usually are."""
+    """Return samples far from the median of the five around them, in units of how far samples usually are."""
     known = xp.where(used, data, xp.nan)
     edge = xp.full((2, *data.shape[1:]), xp.nan, data.dtype)
     padded = xp.concatenate([edge, known, edge])
@@ -88,7 +91,7 @@ def _stands_out(data: Array, used: Array) -> Array:
 
 
 def _lifted(model: Model, options: Options, samples: Samples, level: Level, start: Array, guessed: Array) -> Array:
-    """Starts of Poisson fits need rates above 0: raise the constant of the model by what lacks at worst."""
+    """Raise the constant of the model by what lacks at worst: starts of Poisson fits need rates above 0."""
     constant = next((i for i, name in enumerate(model.names) if name in ("offset", "intercept")), None)
     if constant is None:
         return start

@@ -80,7 +80,7 @@ class Block(NamedTuple):
     trial: Trial
 
     def left(self, which: NDArray[np.intp]) -> Leftover:
-        """Some of the fits."""
+        """Return some of the fits."""
         tables = (pack(tree_map(lambda row: np.asarray(row)[which], tree)) for tree in self[3:])
         return Leftover(self.positions[which], self.start[:, which], self.level[:, which], *tables)
 
@@ -158,7 +158,10 @@ class _Work:
             yield slice(first, min(first + width, self.problem.n_fits))
 
     def next_job(self, blocks: Iterator[slice], waiting: list[Leftover], others: bool) -> Callable[[], Outcome] | None:
-        """What to do next: fits that wait if they fill a block, or if there is nothing else; None if that is all."""
+        """Return what to do next: fits that wait if they fill a block, or if there is nothing else.
+
+        None if that is all.
+        """
         count = sum(left.positions.size for left in waiting)
         if count < self.width and (part := next(blocks, None)) is not None:
             return lambda: self.first(part)
@@ -169,7 +172,7 @@ class _Work:
         return lambda: self.again(taken)
 
     def first(self, part: slice) -> Outcome:
-        """A new block."""
+        """Return a new block."""
 
         def fit(low: int, high: int, width: int) -> Outcome:
             return self._go_on(self.programs(width), *self.begin(slice(part.start + low, part.start + high), width))
@@ -177,7 +180,7 @@ class _Work:
         return self._in_pieces(fit, part.stop - part.start)
 
     def begin(self, positions: slice, width: int) -> tuple[Samples, Block]:
-        """The samples of some fits on the device, and the fits where they start."""
+        """Return the samples of some fits on the device, and the fits where they start."""
         programs, samples = self.programs(width), samples_of(self.problem, positions)
         limits, turned = self._limits(samples, positions, width), self._turned(samples, width)
         level, start = self._start(programs, samples, turned, positions, limits)
@@ -222,7 +225,7 @@ class _Work:
         return np.ones((len(self.free), width)) if sizes is None else np.tile(sizes[self.free], (1, width))
 
     def _limits(self, samples: Samples, positions: slice, width: int) -> tuple[NDArray[Any], ...]:
-        """Starts, NaN where they are to be guessed, lower and upper bounds, ``(n_params, width)``."""
+        """Return starts, NaN where they are to be guessed, lower and upper bounds, ``(n_params, width)``."""
         problem, found = self.problem, []
         for array in (problem.start, problem.lower, problem.upper):
             own = columns_of(array, positions)
@@ -272,7 +275,10 @@ class _Work:
             return np.asarray(level).astype(np.float64), start.astype(np.float64)
 
     def _turned(self, samples: Samples, width: int) -> Samples:
-        """Samples of a block, on the device: one row for each fit, ``(width, m)``, or one that all have in common."""
+        """Return samples of a block, on the device.
+
+        One row for each fit, ``(width, m)``, or one that all have in common.
+        """
         problem, rows = self.problem, rows_of(self.problem)
 
         def turned(array: NDArray[Any] | None, each: bool, pad: float | None) -> NDArray[Any] | None:
@@ -365,12 +371,12 @@ class _Work:
             store(self.problem, positions, self.fits, start, known, level, answered, residuals, worthless)
 
     def _costs(self, programs: Programs, samples: Samples, params: NDArray[Any]) -> NDArray[Any]:
-        """What the fits of a block cost elsewhere; what fills it up is like its last one."""
+        """Return what the fits of a block cost elsewhere; what fills it up is like its last one."""
         found = programs.call("sums", samples, tuple(_filled(params, programs.width).astype(self.dtype)))
         return np.asarray(found[0], np.float64)[: params.shape[1]]
 
     def _cost_at(self, programs: Programs, samples: Samples, ends: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
-        """The cost ``(B,)`` with other free parameters."""
+        """Return the cost ``(B,)`` with other free parameters."""
         there = ends.copy()
         there[self.free, : x.shape[1]] = x
         cost = programs.call("sums", samples, tuple(there.astype(self.dtype)))[0]

@@ -56,7 +56,7 @@ VECTOR = 8
 
 
 def rows_of(problem: Problem) -> int:
-    """The samples of a fit, padded to what a vector holds: more would cost every fit of a batch."""
+    """Return the samples of a fit, padded to what a vector holds: more would cost every fit of a batch."""
     if plane_of(problem) is not None:
         return problem.n_samples
     if problem.padded:
@@ -65,7 +65,7 @@ def rows_of(problem: Problem) -> int:
 
 
 def plane_of(problem: Problem) -> tuple[int, int] | None:
-    """The window ``(h, w)`` that a model sees as an open grid, if it gains from that."""
+    """Return the window ``(h, w)`` that a model sees as an open grid, if it gains from that."""
     # in single precision, whose exponentials are quick, tables take as long; on a GPU nobody has measured it
     wanted = problem.model.open_grids and problem.options.dtype == "float64" and not problem.padded
     # logarithms of pixels are quick in long loops only, and a row of a window is short
@@ -79,7 +79,7 @@ def plane_of(problem: Problem) -> tuple[int, int] | None:
 
 
 def leaves(tree: Tree) -> list[Any]:
-    """The rows of a tree, in order."""
+    """Return the rows of a tree, in order."""
     found: list[Any] = []
     tree_map(found.append, tree)
     return found
@@ -107,13 +107,13 @@ class Layout(NamedTuple):
 
 
 def tree_of(like: Tree, packed: NDArray[Any]) -> Tree:
-    """A tree whose rows are those of an array, of the types that it is made of."""
+    """Return a tree whose rows are those of an array, of the types that it is made of."""
     rows = iter(packed)
     return tree_map(lambda kind: next(rows).astype(kind, copy=False), like)
 
 
 def pack(tree: Tree) -> NDArray[Any]:
-    """The rows of a tree in NumPy as one array, in double precision."""
+    """Return the rows of a tree in NumPy as one array, in double precision."""
     return np.stack([np.asarray(row, np.float64) for row in leaves(tree)])
 
 
@@ -162,7 +162,7 @@ class Programs:
         return found | ({"plain": self._sums(self._linear)} if self._is_robust else {})
 
     def call(self, name: str, *arguments: Any) -> Any:
-        """What one of them gives; compiled if need be."""
+        """Return what one of them gives; compiled if need be."""
         if name not in self._obtained:
             self._obtained[name] = self.wanted[name].obtain()
         return self._obtained[name](*arguments)
@@ -176,7 +176,7 @@ class Programs:
         return replace(self.options, loss="linear")
 
     def _samples(self, shape: Callable[[int], tuple[int, int]]) -> Samples:
-        """The shapes of samples; `shape` is that of so many fits."""
+        """Return the shapes of samples; `shape` is that of so many fits."""
         problem, width = self.problem, self.width
 
         def array(each: bool) -> Any:
@@ -200,7 +200,7 @@ class Programs:
         return jax.ShapeDtypeStruct((rows, width or self.width), np.float64 if double else self.dtype)
 
     def _trees(self) -> Any:
-        """The shapes of task, state and trial."""
+        """Return the shapes of task, state and trial."""
         return tree_map(lambda kind: jax.ShapeDtypeStruct((self.width,), kind), tuple(self.layout))
 
     def _params(self) -> tuple[Any, ...]:
@@ -378,6 +378,6 @@ class Programs:
         return self._of_any("finish", function, shapes, criterion.noise, criterion.is_robust)
 
     def inverse(self, numbers: NDArray[Any], holds: NDArray[Any]) -> Inverse:
-        """What `finish` has found."""
+        """Return what `finish` has found."""
         kinds = Inverse.of_kinds(self.n, np.float64, np.bool_)
         return Inverse(*tree_of(tuple(kinds[:2]), numbers), *tree_of(tuple(kinds[2:]), holds))

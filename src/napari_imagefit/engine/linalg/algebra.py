@@ -98,7 +98,7 @@ class Algebra:
         return x if self.eps < 1e-10 else x.astype(np.float32).astype(np.float64)
 
     def next_to(self, x: Array, towards: Array) -> Array:
-        """The next number of the model's precision."""
+        """Return the next number of the model's precision."""
         if self.eps < 1e-10:
             return self.module.nextafter(x, towards)
         return self.module.nextafter(x.astype(np.float32), towards.astype(np.float32)).astype(np.float64)
@@ -313,12 +313,12 @@ class NumberAlgebra(Algebra):
 
 
 def as_arrays(tree: Tree) -> Tree:
-    """A tree of tuples with rows ``(B,)`` of NumPy where they were numbers or JAX's."""
+    """Return a tree of tuples with rows ``(B,)`` of NumPy where they were numbers or JAX's."""
     return tree_map(lambda value: np.atleast_1d(np.asarray(value)), tree)
 
 
 def as_numbers(tree: Tree) -> Tree:
-    """A tree of tuples with numbers where there were rows ``(1,)``."""
+    """Return a tree of tuples with numbers where there were rows ``(1,)``."""
     return tree_map(lambda value: value[0] if isinstance(value, np.ndarray) else value, tree)
 
 
@@ -353,7 +353,7 @@ class Matrix(Protocol):
         """Whether all elements are."""
 
     def product(self, algebra: Algebra, vector: Rows) -> Rows:
-        """The matrix times a vector."""
+        """Return the matrix times a vector."""
 
     def scaled(self, scale: Rows, added: Rows) -> Any:
         """D·M·D + E, with D and E diagonal; nothing is added where there is no row of E."""
@@ -362,10 +362,10 @@ class Matrix(Protocol):
         """With the rows and columns of held unknowns set to 0."""
 
     def select(self, algebra: Algebra, mask: Array, other: Any) -> Any:
-        """This matrix where `mask`, else the other."""
+        """Return this matrix where `mask`, else the other."""
 
     def identity_unless(self, algebra: Algebra, sane: Array) -> Any:
-        """The unit matrix instead where it is not sane."""
+        """Return the unit matrix instead where it is not sane."""
 
     def begin_search(self, algebra: Algebra, gradient: Rows, radius: Array, alpha: Array) -> Any:
         """See `trust_region_subproblem`; what follows takes what this returns."""

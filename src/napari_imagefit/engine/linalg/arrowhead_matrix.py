@@ -68,7 +68,7 @@ class Arrow(NamedTuple):
         return self._replace(local=local, border=np.zeros_like(self.border), common=np.eye(len(self.common)))
 
     def begin_search(self, algebra: Algebra, gradient: Rows, radius: Array, alpha: Array) -> Found:
-        """The whole search: nothing here is compiled."""
+        """Run the whole search; nothing here is compiled."""
         solver = Solver.of(self, algebra.eps)
         right = self.split(gradient)
 
@@ -87,16 +87,16 @@ class Arrow(NamedTuple):
         return tuple(-stride * row for row in join(*back)), alpha
 
     def go_on(self, algebra: Algebra, search: Found, gradient: Rows, radius: Array) -> Found:
-        """It has ended."""
+        """Return whether it has ended."""
         return search
 
     def end_search(self, algebra: Algebra, search: Found, gradient: Rows, radius: Array) -> Found:
-        """What it has found."""
+        """Return what it has found."""
         return search
 
 
 def join(own: NDArray[Any], shared: NDArray[Any]) -> Rows:
-    """The inverse of `Arrow.split`."""
+    """Return the inverse of `Arrow.split`."""
     return (*own, *(np.array([value]) for value in shared))
 
 

@@ -27,7 +27,7 @@ class Dense(NamedTuple):
         return self.lower[max(i, j)][min(i, j)]
 
     def at(self, chosen: tuple[int, ...]) -> Self:
-        """Some of the rows and columns."""
+        """Return some of the rows and columns."""
         return self._replace(
             lower=tuple(tuple(self.element(i, j) for j in chosen[: k + 1]) for k, i in enumerate(chosen))
         )

@@ -61,7 +61,7 @@ def trust_region_step(algebra: Algebra, matrix: Triangle, gradient: Rows, radius
 
 
 def begin_search(algebra: Algebra, matrix: Triangle, gradient: Rows, radius: Array, alpha: Array) -> Search | Found:
-    """The first part of `trust_region_step`, without a loop: a bracket of the damping."""
+    """Bracket the damping: the first part of `trust_region_step`, without a loop."""
     if len(matrix) > batched_ldl.MOST:
         return _step_by_eigenvalues(algebra, matrix, gradient, radius, alpha)
     regular, _ = _pivots(algebra, matrix)
@@ -69,14 +69,14 @@ def begin_search(algebra: Algebra, matrix: Triangle, gradient: Rows, radius: Arr
 
 
 def go_on(algebra: Algebra, search: Search | Found, matrix: Triangle, gradient: Rows, radius: Array) -> Search | Found:
-    """The second part: the damping."""
+    """Find the damping: the second part."""
     if not isinstance(search, Search):
         return search
     return _close_in(algebra, _solver(algebra), search, radius, matrix, gradient)
 
 
 def end_search(algebra: Algebra, search: Search | Found, matrix: Triangle, gradient: Rows, radius: Array) -> Found:
-    """The third part, without a loop: the step."""
+    """Compute the step: the third part, without a loop."""
     if not isinstance(search, Search):
         return search
     regular, least = _pivots(algebra, matrix)

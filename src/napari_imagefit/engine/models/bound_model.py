@@ -77,7 +77,7 @@ class BoundModel:
         return {p.name: (p.lower, p.upper) for p in self.model.parameters}
 
     def predict(self, params: ArrayLike, options: Options | None = None) -> NDArray[np.float64]:
-        """The model's values.
+        """Return the model's values.
 
         Parameters
         ----------

@@ -58,7 +58,7 @@ def evaluate(
 def jacobian(
     model: Model, coords: tuple[Array, ...], params: Array | tuple[Array, ...], *, across: bool = False
 ) -> tuple[Array, list[Array]]:
-    """The model's values ``(m, B)``, and their derivatives by each parameter, under JAX.
+    """Return the model's values ``(m, B)``, and their derivatives by each parameter, under JAX.
 
     `across` is as in `evaluate`.
     """

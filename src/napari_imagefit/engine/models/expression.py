@@ -130,7 +130,7 @@ def from_expression(
 
 
 def term(text: str) -> tuple[tuple[str, ...], Callable[[Values], Array]]:
-    """A formula of parameters alone: the names in it, and a function of their values.
+    """Return a formula of parameters alone: the names in it, and a function of their values.
 
     Raises
     ------
@@ -160,7 +160,7 @@ def _names(tree: ast.expr) -> list[str]:
 
 
 def parse(text: str) -> ast.expr:
-    """The tree of a formula, after every part of it was found on the list of what is allowed.
+    """Return the tree of a formula, after every part of it was found on the list of what is allowed.
 
     Raises
     ------
@@ -277,7 +277,7 @@ class _Check:
 
 
 def _fold(node: ast.expr) -> float | None:
-    """The value of an expression without names, None where there are some; not finite where there is none.
+    """Return the value of an expression without names, None where there are some; not finite where there is none.
 
     It stays on the node as `folded`. Of a checked tree only.
     """
@@ -316,7 +316,7 @@ def _as_float(number: float) -> float:
 
 
 def _compile(node: ast.expr) -> Term:
-    """A checked tree as a function of the values of its names."""
+    """Return a checked tree as a function of the values of its names."""
     number = _fold(node)
     if number is not None:
         return lambda _values: number

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ..core.array_module import is_numpy, xp
 from ..core.types import Array, Function, Guess, GuessWithin
+from .dimensions import powers_of
 from .evaluation import evaluate
 from .linear_least_squares import solve_within
 from .model import Parameter
@@ -44,7 +45,7 @@ class Shape(NamedTuple):
 
     @classmethod
     def of(cls, tree: ast.expr, coords: Sequence[str], names: Sequence[str]) -> Shape:
-        """That of the formula that `tree` was checked to be."""
+        """Return that of the formula that `tree` was checked to be."""
         linear = tuple(_linear(tree, names))
         terms = _terms(tree)
         uses = Counter(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
@@ -52,7 +53,7 @@ class Shape(NamedTuple):
             linear,
             next((i for i in linear if names[i] in terms and uses[names[i]] == 1), None),
             {i: p for i, name in enumerate(names) if (p := _position(tree, name, coords)) is not None},
-            _powers(tree, names, coords),
+            powers_of(tree, names, coords),
         )
 
     @property
@@ -67,7 +68,7 @@ class Shape(NamedTuple):
 def generic_guess(
     function: Function, tree: ast.expr, coords: Sequence[str], parameters: Sequence[Parameter], starts: Sequence[float]
 ) -> tuple[Guess, GuessWithin, Roles]:
-    """A guess for the formula that `tree` was checked to be; `starts` are NaN where none was given.
+    """Return a guess for the formula that `tree` was checked to be; `starts` are NaN where none was given.
 
     It comes as one that knows what a call says as well, and with the roles that the parameters have in the formula.
     """
@@ -77,7 +78,7 @@ def generic_guess(
 
 
 def _guess_within(function: Function, shape: Shape, starts: Sequence[float]) -> GuessWithin:
-    """The guess that knows what a call says.
+    """Return the guess that knows what a call says.
 
     Starts and bounds of a call, ``(n_params, B)``, count in it: what has a start is held there, the others are searched
     within their bounds, and the linear ones regressed beside what is held.
@@ -162,7 +163,7 @@ class _Scales(NamedTuple):
 
 
 def _candidate(shape: Shape, i: int, lower: Array, upper: Array, scales: _Scales, u: Array) -> Array:
-    """The value of a parameter at `u` in (0, 1), within bounds ``(B,)``."""
+    """Return the value of a parameter at `u` in (0, 1), within bounds ``(B,)``."""
     if i in shape.position:
         axis, sign = shape.position[i]
         ends = sign * scales.low[axis], sign * (scales.low[axis] + scales.span[axis])
@@ -199,7 +200,10 @@ class _Regression(NamedTuple):
         return xp.where(self.weights > 0, self.weights * values, 0)
 
     def regress(self, rows: list[Array]) -> tuple[Array, list[Array]]:
-        """The cost, and the parameters with the linear ones at their least squares, where they are not known: 0."""
+        """Return the cost, and the parameters with the linear ones at their least squares.
+
+        Where these are not known they are 0.
+        """
 
         def add_up(values: Array) -> Array:
             return xp.reduce_sums((values,), 0)[0] if is_numpy(values) else xp.sum(values, axis=0)
@@ -232,7 +236,7 @@ class _Regression(NamedTuple):
 
 
 def _linear(tree: ast.expr, names: Sequence[str]) -> list[int]:
-    """A largest set of parameters in which the formula is jointly linear, the first ones first."""
+    """Return a largest set of parameters in which the formula is jointly linear, the first ones first."""
     chosen: list[int] = []
     for i, _ in enumerate(names):
         if _degree(tree, {names[k] for k in (*chosen, i)}) <= 1:
@@ -241,7 +245,7 @@ def _linear(tree: ast.expr, names: Sequence[str]) -> list[int]:
 
 
 def _terms(node: ast.expr) -> set[str]:
-    """The names that are added as they are to all the rest of the formula."""
+    """Return the names that are added as they are to all the rest of the formula."""
     match node:
         case ast.Name(id=name):
             return {name}
@@ -255,7 +259,7 @@ def _terms(node: ast.expr) -> set[str]:
 
 
 def _degree(node: ast.expr, names: set[str]) -> float:
-    """The degree of the formula as a polynomial in some of its names; infinite where it is none."""
+    """Return the degree of the formula as a polynomial in some of its names; infinite where it is none."""
     match node:
         case ast.Name(id=name):
             return 1 if name in names else 0
@@ -291,68 +295,3 @@ def _position(tree: ast.expr, name: str, coords: Sequence[str]) -> tuple[int, in
             if one == name and other in coords:
                 return coords.index(other), sign
     return None
-
-
-def _powers(tree: ast.expr, names: Sequence[str], coords: Sequence[str]) -> NDArray[np.float64]:
-    """By which powers of the coordinates' and the data's scale each parameter scales, ``(n_params, 2)``.
-
-    What is added or compared has one dimension, what a function is taken of has none, and the whole has that of data.
-    Where this leaves a choice, or cannot be (``exp(-t)``), the powers are the least squares.
-    """
-    n = len(names)
-    unit = np.eye(n + 2)  # a row says how often a dimension holds each parameter's, the coordinates' and the data's
-    rows: list[NDArray[np.float64]] = []
-
-    def none(*nodes: ast.expr) -> NDArray[np.float64]:
-        rows.extend(dimension(node) for node in nodes)
-        return np.zeros(n + 2)
-
-    def equal(*nodes: ast.expr) -> NDArray[np.float64]:
-        # a number is likely to have no dimension (1 + x²), but it may have one (t + 5)
-        parts = sorted(((_number(node) is not None, dimension(node)) for node in nodes), key=lambda part: part[0])
-        rows.extend((row - parts[0][1]) * (0.1 if number else 1) for number, row in parts[1:])
-        return parts[0][1]
-
-    def times(exponent: float, node: ast.expr) -> NDArray[np.float64]:
-        return np.asarray(exponent * dimension(node), np.float64)
-
-    def dimension(node: ast.expr) -> NDArray[np.float64]:
-        match node:
-            case ast.Name(id=name) if name in names or name in coords:
-                return np.asarray(unit[names.index(name) if name in names else n])
-            case ast.UnaryOp(operand=operand):
-                return dimension(operand)
-            case ast.BinOp(op=ast.Add() | ast.Sub(), left=left, right=right):
-                return equal(left, right)
-            case ast.BinOp(op=ast.Mult(), left=left, right=right):
-                return dimension(left) + dimension(right)
-            case ast.BinOp(op=ast.Div(), left=left, right=right):
-                return dimension(left) - dimension(right)
-            case ast.BinOp(op=ast.Pow(), left=left, right=right):
-                exponent = _number(right)
-                return none(left, right) if exponent is None else times(exponent, left)
-            case ast.Compare(left=left, comparators=[right]):
-                equal(left, right)
-            case ast.Call(func=ast.Name(id="where"), args=[condition, first, second]):
-                dimension(condition)
-                return equal(first, second)
-            case ast.Call(func=ast.Name(id="sqrt"), args=[inner]):
-                return times(0.5, inner)
-            case ast.Call(func=ast.Name(id="abs" | "minimum" | "maximum" | "min" | "max" | "hypot"), args=args):
-                return equal(*args)
-            case ast.Call(func=ast.Name(id="arctan2"), args=args):
-                equal(*args)
-            case ast.Call(args=args):
-                return none(*args)
-        return none()
-
-    rows.append(dimension(tree) - unit[n + 1])
-    system = np.array(rows)
-    found = np.linalg.lstsq(system[:, :n], -system[:, n:], rcond=None)[0]
-    return np.asarray(np.clip(found, -4, 4), np.float64)
-
-
-def _number(node: ast.expr) -> float | None:
-    """The value of a part without names, as `parse` left it."""
-    value: float | None = getattr(node, "folded", None)
-    return value

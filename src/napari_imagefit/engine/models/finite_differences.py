@@ -29,7 +29,7 @@ def differences(
     upper: NDArray[Any],
     scale: NDArray[Any] | None = None,
 ) -> NDArray[Any]:
-    """Derivatives by three-point differences: central, or one-sided next to a bound or the edge of the domain.
+    """Return derivatives by three-point differences: central, or one-sided next to a bound or the edge of the domain.
 
     It takes two calls per free parameter, and two more for each time that the step of any fit must be changed.
 
@@ -74,7 +74,10 @@ def differences(
 def _of_one(
     evaluate: Evaluate, params: NDArray[Any], values: Real, index: int, low: float, high: float, eps: float
 ) -> Real | None:
-    """The same for a single fit where the first step is a good one, as it is most often; None where it is not."""
+    """Return the same for a single fit where the first step is a good one, as it is most often.
+
+    None where it is not.
+    """
     x = params[index, 0]
     size = abs(float(x))
     root = eps ** (1 / 3)
@@ -97,7 +100,9 @@ def _of_one(
 
 
 def complex_step(evaluate: Evaluate, params: NDArray[Any], free: tuple[int, ...]) -> Real:
-    """Derivatives to rounding, of functions that are analytic in complex parameters; one call per free parameter.
+    """Return derivatives to rounding, of functions that are analytic in complex parameters.
+
+    One call per free parameter.
 
     Returns
     -------
@@ -214,7 +219,10 @@ class _Line:
         return np.asarray(agree.all(axis=0) & (allowed > 0))
 
     def slopes(self, step: Real, active: NDArray[np.bool_]) -> tuple[Real, Real, Real]:
-        """Derivatives ``(m, B)``; change relative to the largest value, inf if undefined, and the step, ``(B,)``."""
+        """Return derivatives ``(m, B)``.
+
+        Change relative to the largest value, inf if undefined, and the step, ``(B,)``.
+        """
         near, far = self.offsets(step)
         near, near_values = self.at(near, active)
         far, far_values = self.at(far, active)
@@ -256,7 +264,10 @@ class _Line:
         return moved[self.index].astype(np.float64) - x, np.array(self.evaluate(moved), np.float64)
 
     def three_points(self, a: Real, at_a: Real, b: Real, at_b: Real) -> Real:
-        """The slope at 0 of the parabola through the values at 0, a and b; of the secant if two of them coincide."""
+        """Return the slope at 0 of the parabola through the values at 0, a and b.
+
+        Of the secant if two of them coincide.
+        """
         rise_a, rise_b = at_a - self.values, at_b - self.values
         parabola = (rise_a * (b / a) - rise_b * (a / b)) / (b - a)
         secant = np.where(a != 0, rise_a / a, np.where(b != 0, rise_b / b, 0))

@@ -12,7 +12,7 @@ ROUNDS = 3
 
 
 def solve_within(gram: Array, right: Array, lower: Array, upper: Array) -> Array:
-    """The x ``(n, B)`` within bounds that minimise ½xᵀGx − bᵀx.
+    """Return the x ``(n, B)`` within bounds that minimise ½xᵀGx − bᵀx.
 
     Where no bound is in the way that is the solution of Gx = b; otherwise, from where it is clipped, each is minimised
     in turn: for two unknowns this is exact.

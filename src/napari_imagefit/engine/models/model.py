@@ -173,7 +173,7 @@ class Model:
     exact: ClassVar[bool] = False
 
     def made_of(self, value: Hashable, *parts: Model, broadcasts: bool = True) -> Self:
-        """The model itself, once it is known what it computes and of which models it is made."""
+        """Return the model itself, once it is known what it computes and of which models it is made."""
         foreign = tuple(dict.fromkeys(one for part in parts for one in part.foreign)) if broadcasts else (self,)
         object.__setattr__(self, "value", value)
         object.__setattr__(self, "foreign", foreign)
@@ -181,13 +181,15 @@ class Model:
         return self
 
     def knowing(self, guess: GuessWithin, roles: Roles | None = None) -> Self:
-        """The model itself, with a guess that knows what a call says, and perhaps its parameters' roles."""
+        """Return the model itself, with a guess that knows what a call says, and perhaps its parameters' roles."""
         object.__setattr__(self, "guess_within", guess)
         object.__setattr__(self, "roles", roles)
         return self
 
     def on_open_grids(self) -> Self:
-        """The model itself, which is to see windows of full rows and columns as coordinates ``(h, 1)`` and ``(1, w)``.
+        """Return the model itself.
+
+        It is to see windows of full rows and columns as coordinates ``(h, 1)`` and ``(1, w)``.
 
         Its function keeps what it computes of one of them apart from the pixels by `xp.optimization_barrier`.
         """
@@ -195,17 +197,17 @@ class Model:
         return self
 
     def turning(self, *turns: Turn) -> Self:
-        """The model itself, of whose equal answers one is told, whatever branch a fit ends in; see `turns`."""
+        """Return the model itself, of whose equal answers one is told, whatever branch a fit ends in; see `turns`."""
         object.__setattr__(self, "turns", turns)
         return self
 
     def may_lack(self, *parts: tuple[str, ...]) -> Self:
-        """The model itself, of which one of these parts may be absent; each is given by its own parameters."""
+        """Return the model itself, of which one of these parts may be absent; each is given by its own parameters."""
         object.__setattr__(self, "optional", tuple(part for part in parts if part))
         return self
 
     def with_edge(self, has_edge: bool = True) -> Self:
-        """The model itself, of which the cost around each end is looked at; see `flat_cost`."""
+        """Return the model itself, of which the cost around each end is looked at; see `flat_cost`."""
         object.__setattr__(self, "has_edge", has_edge)
         return self
 
@@ -238,7 +240,7 @@ class Model:
         return self if other == 0 and isinstance(other, int) else NotImplemented
 
     def __add__(self, other: Model) -> Model:
-        """The sum of two models: ``gaussian + plane``.
+        """Return the sum of two models: ``gaussian + plane``.
 
         Equal names get the number of their part (``amplitude_1``, ``amplitude_2``). Of several constants ``offset`` the
         first is kept; the others, which could not be told from it, are left out.
@@ -264,7 +266,7 @@ class Model:
         return add(self, other)
 
     def bind(self, *coords: ArrayLike) -> BoundModel:
-        """The model at these coordinates, one array for each of `ndim`.
+        """Return the model at these coordinates, one array for each of `ndim`.
 
         Raises
         ------
@@ -290,7 +292,7 @@ class Model:
         bounds: Mapping[str, tuple[float, float]] | None = None,
         init: Mapping[str, float] | None = None,
     ) -> Model:
-        """A model from a formula, such as ``"a*exp(-t/tau) + c"``.
+        """Return a model from a formula, such as ``"a*exp(-t/tau) + c"``.
 
         See `napari_imagefit.engine.expression` for what a formula may hold; nothing else is ever run.
 

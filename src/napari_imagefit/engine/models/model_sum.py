@@ -44,16 +44,16 @@ class Part:
     places: tuple[int | None, ...]
 
     def own(self, params: Sequence[Array]) -> list[Array]:
-        """This part's parameters out of the sum's."""
+        """Return this part's parameters out of the sum's."""
         return [0.0 if place is None else params[place] for place in self.places]
 
     def names(self, names: Sequence[str]) -> dict[str, str]:
-        """What this part's parameters are called in the sum."""
+        """Return what this part's parameters are called in the sum."""
         own = zip(self.model.names, self.places, strict=True)
         return {name: names[place] for name, place in own if place is not None}
 
     def said(self, said: Sequence[Array], data: Array) -> tuple[Array, Array, Array]:
-        """What is said of this part's parameters, of what is said of the sum's: starts and bounds."""
+        """Return what is said of this part's parameters, of what is said of the sum's: starts and bounds."""
 
         def row(whole: Array, alone: Array, i: int, place: int | None) -> Array:
             return alone[i] if place is None else whole[place]
@@ -66,7 +66,7 @@ class Part:
 
 
 def add(first: Model, second: Model) -> SumModel:
-    """The sum of two models.
+    """Return the sum of two models.
 
     Equal names get the number of their part, counted from 1: ``amplitude_1``, ``amplitude_2``. A sum of sums is flat,
     so that ``a + b + c`` numbers 1, 2, 3 wherever the parentheses stand. Of several constants (``offset``,
@@ -139,7 +139,7 @@ def _pieces(model: Model) -> tuple[Model, ...]:
 
 
 def _lay_out(models: Sequence[Model]) -> tuple[list[Parameter], list[Part]]:
-    """The parameters of the sum, and where each part finds its own."""
+    """Return the parameters of the sum, and where each part finds its own."""
     kept: list[tuple[int, Parameter]] = []
     parts = []
     has_constant = False
@@ -211,7 +211,7 @@ def _guess(
 
 
 def evaluated(model: Model, coords: tuple[Array, ...], params: Array) -> Array:
-    """The model's values ``(m, B)`` inside of a guess, in NumPy or under JAX."""
+    """Return the model's values ``(m, B)`` inside of a guess, in NumPy or under JAX."""
     if not is_numpy(coords, params):
         return evaluate(model.function, coords, params)
     single = params.dtype == np.float32
@@ -219,7 +219,7 @@ def evaluated(model: Model, coords: tuple[Array, ...], params: Array) -> Array:
 
 
 def _formula(parts: Sequence[Part], names: Sequence[str]) -> str:
-    """The parts' formulas under the names that their parameters have in the sum; definitions go to the end."""
+    """Return the parts' formulas under the names that their parameters have in the sum; definitions go to the end."""
     terms, definitions = [], []
     for part in parts:
         text = part.model.formula or part.model.name

@@ -47,7 +47,7 @@ class NumpyModel(Model):
         lower: NDArray[Any],
         upper: NDArray[Any],
     ) -> NDArray[Any]:
-        """Derivatives ``(n_free, m, B)`` by the free parameters, whose bounds are ``(n_free, B)``."""
+        """Return derivatives ``(n_free, m, B)`` by the free parameters, whose bounds are ``(n_free, B)``."""
         if self.slopes is not None:
             given = self.slopes(params, values)
             if given is not None:

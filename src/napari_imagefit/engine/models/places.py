@@ -83,12 +83,12 @@ class Cells(NamedTuple):
         return np.stack([np.take_along_axis(c, best[None], axis=0)[0] for c in self.coords])
 
     def middle(self) -> Floats:
-        """The centroid of all that stands out, ``(ndim, B)``."""
+        """Return the centroid of all that stands out, ``(ndim, B)``."""
         mass = self.mass()
         return np.stack([_average(c, mass) for c in self.coords])
 
     def centre(self) -> Floats:
-        """The middle of the circle, or sphere, of which what stands out is a part."""
+        """Return the middle of the circle, or sphere, of which what stands out is a part."""
         mass, middle = self.mass(), self.middle()
         away = [c - here for c, here in zip(self.coords, middle, strict=True)]
         square = sum((a * a for a in away), start=np.zeros(mass.shape))
@@ -111,13 +111,13 @@ class Cells(NamedTuple):
         return long, np.sqrt(np.maximum(mean - half, 0) / PART)
 
     def mass(self) -> Floats:
-        """What stands out of the background, ``(K, B)``."""
+        """Return what stands out of the background, ``(K, B)``."""
         away = np.where(np.isfinite(self.mean), np.abs(self.mean), 0)
         mass: Floats = np.maximum(away - CUT * away.max(axis=0), 0)
         return mass
 
     def seen_from(self, at: Floats) -> Place:
-        """A place, with the moments of the distances from it."""
+        """Return a place, with the moments of the distances from it."""
         away = [c - here for c, here in zip(self.coords, at, strict=True)]
         square = sum((a * a for a in away), start=np.zeros(self.mean.shape))
         distance, mass = np.sqrt(square), self.mass()
@@ -129,7 +129,7 @@ class Cells(NamedTuple):
         return Place(at, np.maximum(radius, least), np.maximum(width, least), np.maximum(size, least))
 
     def around(self, at: Floats, part: float, coords: tuple[Floats, ...]) -> Booleans:
-        """The samples ``(m, B)`` within a part of the span from a place."""
+        """Return the samples ``(m, B)`` within a part of the span from a place."""
         near = np.ones((1, 1), bool)
         for c, here, span in zip(coords, at, self.span, strict=True):
             near = near & (np.abs(c - here) <= part * span)
@@ -142,7 +142,7 @@ def _average(values: Floats, mass: Floats) -> Floats:
 
 
 def _blurred(lattice: Floats) -> Floats:
-    """Sums over each cell and those next to it; the fits are along the last axis."""
+    """Return sums over each cell and those next to it; the fits are along the last axis."""
     for axis in range(lattice.ndim - 1):
         rows = np.moveaxis(lattice, axis, 0)
         found = rows.copy()

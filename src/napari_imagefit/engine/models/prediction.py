@@ -32,7 +32,7 @@ Coords = tuple[NDArray[Any], ...]
 
 
 def values_of(model: Model, coords: Coords, params: NDArray[Any], options: Options) -> NDArray[Any]:
-    """The model's values ``(m, B)`` in the options' precision, in one piece.
+    """Return the model's values ``(m, B)`` in the options' precision, in one piece.
 
     In NumPy where the model is written for it, else by a program for this number of samples and fits.
     ``coords`` are ``(m, 1)`` or ``(m, B)`` each, parameters ``(n_params, B)``.
@@ -46,7 +46,7 @@ def values_of(model: Model, coords: Coords, params: NDArray[Any], options: Optio
 
 
 def predict(model: Model, coords: Coords, params: Floats, options: Options) -> Floats:
-    """The model's values ``(m, N)`` for parameters ``(n_params, N)``; NaN where a parameter is NaN.
+    """Return the model's values ``(m, N)`` for parameters ``(n_params, N)``; NaN where a parameter is NaN.
 
     ``coords`` are ``(m,)`` or ``(m, N)`` each. In double precision where that takes no program: a level may be so much
     larger than what is left beside it that single precision would show hardly anything of it.
@@ -77,7 +77,7 @@ def predict(model: Model, coords: Coords, params: Floats, options: Options) -> F
 
 
 def linearise(model: Model, coords: Coords, params: Floats, options: Options | None = None) -> tuple[Floats, Floats]:
-    """The model's values ``(m, N)`` and derivatives ``(n_params, m, N)`` by all its parameters.
+    """Return the model's values ``(m, N)`` and derivatives ``(n_params, m, N)`` by all its parameters.
 
     ``coords`` are ``(m,)`` or ``(m, N)`` each; parameters ``(n_params, N)``. In double precision without options.
     """
@@ -116,7 +116,7 @@ def _linear(model: Model, coords: tuple[Array, ...], params: Array) -> Array:
 def _padded(
     what: str, function: Any, model: Model, coords: Coords, params: NDArray[Any], options: Options
 ) -> NDArray[Any]:
-    """What a program returns, ``(..., m, B)``, for samples and fits padded to shapes that it is compiled for.
+    """Return what a program returns, ``(..., m, B)``, for samples and fits padded to shapes that it is compiled for.
 
     In the program samples are along the last axis, as they are in all sums: with fits there, a fit's last bits would
     tell how many others there are.

@@ -29,7 +29,7 @@ def is_constant(parameter: Parameter) -> bool:
 
 
 def roles_of(model: Model) -> Roles:
-    """The roles of a model's parameters."""
+    """Return the roles of a model's parameters."""
     if model.roles is not None:
         return model.roles
     parameters = tuple(enumerate(model.parameters))

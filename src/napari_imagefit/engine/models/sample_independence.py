@@ -80,14 +80,14 @@ class _Step:
         _require(operation(self.one, without=without) == operation(self.two, without=without))
 
     def both(self, name: str) -> Iterator[tuple[Any, int]]:
-        """A parameter and the number of samples, in the one jaxpr and in the other."""
+        """Return a parameter and the number of samples, in the one jaxpr and in the other."""
         return zip((self.one.params[name], self.two.params[name]), self.lengths, strict=True)
 
     def param(self, name: str) -> Any:
         return self.one.params[name]
 
     def moved(self, to: Callable[[int], int]) -> None:
-        """The first operand and every result must have samples, at these axes; other operands must have none."""
+        """Check that the first operand and every result have samples at these axes, and other operands none."""
         axis, *others = self.ins
         _require(axis is not None and not any(other is not None for other in others))
         _require(axis is not None and all(out == to(axis) for out in self.outs))
@@ -98,7 +98,7 @@ class _Walk:
         self.lengths = lengths
 
     def axis(self, one: Any, two: Any) -> int | None:
-        """The axis of the samples."""
+        """Return the axis of the samples."""
         a, b = one.aval, two.aval
         _require(a.dtype == b.dtype and a.weak_type == b.weak_type and len(a.shape) == len(b.shape))
         differ = [i for i, sizes in enumerate(zip(a.shape, b.shape, strict=True)) if sizes[0] != sizes[1]]

@@ -48,14 +48,14 @@ def is_traceable(model: Model) -> bool:
 
 
 def unsaid(parameters: Sequence[Parameter], data: Array) -> tuple[Array, Array, Array]:
-    """What a call says that says nothing: no starts, and the model's own bounds, ``(n_params, B)`` each."""
+    """Return what a call says that says nothing: no starts, and the model's own bounds, ``(n_params, B)`` each."""
     table = np.array([(np.nan, p.lower, p.upper) for p in parameters]).T
     start, lower, upper = xp.broadcast_to(table[:, :, None].astype(data.dtype), (3, len(parameters), data.shape[1]))
     return start, lower, upper
 
 
 def unaware(within: GuessWithin, parameters: Sequence[Parameter]) -> Guess:
-    """A guess that asks another one as if nothing was said."""
+    """Return a guess that asks another one as if nothing was said."""
 
     def guess(coords: tuple[Array, ...], data: Array, weights: Array) -> Array:
         return within(coords, data, weights, *unsaid(parameters, data))
@@ -115,7 +115,10 @@ def prepare_guess(model: Model, coords: tuple[Array, ...], data: Array, weights:
 
 
 def _compiled(model: Model, coords: tuple[Array, ...], data: Array, weights: Array) -> Array:
-    """A guess of other people's in ``jax.numpy``, which would compile operation by operation if it was called."""
+    """Return a guess of other people's in ``jax.numpy``.
+
+    It would compile operation by operation if it was called.
+    """
     wanted = _program(model, coords, data, weights)
     program = obtain(*wanted)
     with computing(wanted[3]):

@@ -53,13 +53,7 @@ class Ties:
         FitInputError
             For unknown names, expressions that hold what they may not, circles, and when nothing is left.
         """
-        terms = {}
-        for name, text in tied.items():
-            full.index(name)
-            names, value = term(text)
-            for other in names:
-                full.index(other)
-            terms[name] = (names, value)
+        terms = _terms(full, tied)
         kept = tuple(i for i, name in enumerate(full.names) if name not in terms)
         if not kept:
             raise FitInputError(f"all parameters of {full.name!r} are tied; leave at least one to be fitted")
@@ -131,7 +125,7 @@ class Ties:
         return np.stack([np.broadcast_to(np.asarray(row), params.shape[1:]) for row in rows])
 
     def _slopes(self, params: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Derivatives ``(N, n_full, n)`` of all parameters by those that are fitted."""
+        """Return derivatives ``(N, n_full, n)`` of all parameters by those that are fitted."""
 
         def one(column: Array) -> Array:
             return jnp.stack([jnp.asarray(value) * 1.0 for value in self.complete(list(column))])
@@ -168,6 +162,17 @@ def _turns(
 def _at_least_two(params: NDArray[np.float64]) -> NDArray[np.float64]:
     """Columns of fits, a single one twice: a number by itself is divided otherwise than an array, in its last bit."""
     return np.repeat(params, 2, axis=1) if params.shape[1] == 1 else params
+
+
+def _terms(full: Model, tied: Mapping[str, str]) -> dict[str, tuple[tuple[str, ...], Callable[..., Any]]]:
+    """Return the names in each expression, which are the model's, and a function of their values."""
+    terms = {}
+    for name, text in tied.items():
+        full.index(name)
+        terms[name] = names, _ = term(text)
+        for other in names:
+            full.index(other)
+    return terms
 
 
 def _in_order(terms: Mapping[str, tuple[tuple[str, ...], Any]]) -> list[str]:

@@ -208,12 +208,12 @@ def _of_jaxpr(jaxpr: Jaxpr, order: int) -> Hashable:
 
 
 def constants(jaxpr: Jaxpr) -> tuple[Any, ...]:
-    """The constants of a jaxpr, none if it comes without."""
+    """Return the constants of a jaxpr, none if it comes without."""
     return tuple(getattr(jaxpr, "consts", ()))
 
 
 def operation(equation: Equation, order: int = 0, without: Iterable[str] = ()) -> Hashable:
-    """What an equation does, whatever its operands; parameters may be left out."""
+    """Return what an equation does, whatever its operands; parameters may be left out."""
     params = {name: value for name, value in sorted(equation.params.items()) if name not in without}
     if "jvp_jaxpr_fun" in params:
         rule = custom_rule(equation) if order < ORDERS else ()
@@ -224,7 +224,7 @@ def operation(equation: Equation, order: int = 0, without: Iterable[str] = ()) -
 
 
 def custom_rule(equation: Equation) -> Jaxpr | None:
-    """The rule of a ``custom_jvp`` as a jaxpr; None if it cannot be known for all uses."""
+    """Return the rule of a ``custom_jvp`` as a jaxpr; None if it cannot be known for all uses."""
     if equation.params.get("symbolic_zeros"):
         return None
     avals = [v.aval for v in equation.invars]
@@ -246,7 +246,7 @@ def custom_rule(equation: Equation) -> Jaxpr | None:
 
 
 def _own(jaxpr: Jaxpr) -> Jaxpr:
-    """The jaxpr with constants of its own: JAX only refers to captured arrays, which may be written to later."""
+    """Return the jaxpr with constants of its own: JAX only refers to captured arrays, which may be written to later."""
     inner: Jaxpr = getattr(jaxpr, "jaxpr", jaxpr)
     consts = constants(jaxpr)
     equations = [e.replace(params={k: _own_value(v) for k, v in e.params.items()}) for e in inner.eqns]

@@ -32,7 +32,7 @@ class Turn:
     widths: tuple[str, str] | None = None
 
     def renamed(self, names: Mapping[str, str]) -> Self | None:
-        """The same under other names; without widths where these have none, None where the angle has none."""
+        """Return the same under other names; without widths where these have none, None where the angle has none."""
         if self.angle not in names:
             return None
         widths = self.widths and tuple(names[name] for name in self.widths if name in names)
@@ -100,7 +100,7 @@ def settle(turns: Sequence[Turn], names: Sequence[str], fits: Fits, asked: Array
 def branches(
     turn: Turn, names: Sequence[str], x: Array, asked: Array, lower: Array, upper: Array, *, ordered: bool = False
 ) -> Branches:
-    """The two branches of points ``(n_params, B)``, and which of them is asked for.
+    """Return the two branches of points ``(n_params, B)``, and which of them is asked for.
 
     First by the bounds, then by being nearest to what was `asked` (angles in radians, widths by the logarithm of their
     ratio), then, if `ordered`, by having the larger width first.
@@ -131,7 +131,7 @@ def branches(
 
 
 def _turned(angle: Array, period: float, asked: Array, lower: Array, upper: Array) -> Array:
-    """An angle ``(B,)`` within half a period of what was asked, or of 0, if there is such a turn inside the bounds."""
+    """Return an angle ``(B,)`` within half a period of what was asked, or of 0, if the bounds allow it."""
     middle = xp.where(xp.isnan(asked), 0, asked)
     turns = xp.ceil((angle - middle) / period - 0.5)
     # rounding may have led to the other end

@@ -28,7 +28,7 @@ class ForeignModel(NumpyModel):
 
 
 def nameless(model: FittableModel) -> Model:
-    """A model with the object's parameters, which computes nothing yet; their bounds are not in it."""
+    """Return a model with the object's parameters, which computes nothing yet; their bounds are not in it."""
     name = getattr(model, "name", None)
     # names such as D*, which are no identifiers, are replaced
     parameters = [Parameter(p if p.isidentifier() else f"parameter_{i}") for i, p in enumerate(model.parameters)]
@@ -36,14 +36,14 @@ def nameless(model: FittableModel) -> Model:
 
 
 def inside(starts: Real, lower: Real, upper: Real) -> Real:
-    """Starts moved off their bounds."""
+    """Return starts moved off their bounds."""
     width = upper - lower
     margin = 1e-3 * np.where(np.isfinite(width), width, np.maximum(np.abs(starts), 1e-30))
     return np.clip(starts, lower + margin, upper - margin)
 
 
 def to_model(model: FittableModel, calls: Calls, starts: Real) -> Model:
-    """The object as a model that is called in NumPy.
+    """Return the object as a model that is called in NumPy.
 
     Parameters
     ----------
@@ -97,7 +97,10 @@ def _patch(columns: NDArray[Any], bad: NDArray[np.bool_]) -> NDArray[Any]:
 
 
 def _no_guess(_coords: Any, data: Array, _weights: Any) -> Array:
-    """Starts are given; where the object knows none, there is no fit. In NumPy, as guesses of host models must be."""
+    """Return NaN, for starts are given.
+
+    Where the object knows none, there is no fit. In NumPy, as guesses of host models must be.
+    """
     return np.full_like(np.asarray(data)[:1], np.nan)
 
 

@@ -215,7 +215,7 @@ class TrustRegionFitter:
     def _fit(
         self, model: BoundModel | FittableModel, data: NDArray[Any], limits: dict[str, Any], report: Report | None
     ) -> Fits:
-        """Data ``(m, N)``, neither empty; limits by name, numbers or ``(N,)``."""
+        """Return data ``(m, N)``, neither empty; limits by name, numbers or ``(N,)``."""
         steps = iter_fit(_problem(model, data, limits, self._options()))
         while True:
             try:
@@ -301,7 +301,7 @@ def _r2(fits: Fits) -> Floats:
 
 
 def _reporter(callback: Callable[..., object], chunk_size: int | None) -> Report:
-    """The callback with two arguments, called once for each chunk that is done."""
+    """Return the callback with two arguments, called once for each chunk that is done."""
 
     def takes(*arguments: float) -> bool:
         try:

@@ -41,7 +41,7 @@ class FittableModel(Protocol):
         """From parameters ``(n_params, n_voxels)`` to values ``(n_observations, n_voxels)``."""
 
     def compute_jacobian_batch(self, params: Array, predicted: Array, xp: Any) -> Array | None:
-        """Derivatives ``(n_params, n_observations, n_voxels)``."""
+        """Return derivatives ``(n_params, n_observations, n_voxels)``."""
 
 
 def check_protocol(model: Any) -> None:
@@ -70,7 +70,7 @@ class Calls:
     n_observations: int
 
     def guess(self, observed: NDArray[Any]) -> Real:
-        """Starts ``(n_params, N)`` for data ``(m, N)``; NaN where there is none.
+        """Return starts ``(n_params, N)`` for data ``(m, N)``; NaN where there is none.
 
         The object sees no NaN: gaps are filled from the samples beside them, and voxels without any are 0. It is given
         all voxels at once, as osipy does.
@@ -99,7 +99,7 @@ class Calls:
         return _shaped(found, (self.n_observations, params.shape[1]), "predict_array_batch")
 
     def jacobian(self, params: NDArray[Any], predicted: NDArray[Any]) -> NDArray[Any] | None:
-        """Derivatives ``(n_params, m, B)``, or None."""
+        """Return derivatives ``(n_params, m, B)``, or None."""
         method = getattr(self.model, "compute_jacobian_batch", None)
         found = None if method is None else _run(lambda: method(params, predicted, np))
         if found is None:
@@ -121,7 +121,7 @@ def _shaped(found: Any, shape: tuple[int, ...], method: str) -> NDArray[Any]:
 
 
 def _fill_gaps(block: Real) -> Real:
-    """Samples that are not finite, from their neighbours in the same column."""
+    """Return samples that are not finite, from their neighbours in the same column."""
     finite = np.isfinite(block)
     places = np.arange(len(block))
     for column in np.flatnonzero(~finite.all(axis=0)):

@@ -25,22 +25,22 @@ class Source(Protocol):
     """Where a result came from: how its fits lie in the data."""
 
     def fitted(self, result: FitResult) -> NDArray[np.float64]:
-        """The model's values in the data's shape, NaN where there is no answer."""
+        """Return the model's values in the data's shape, NaN where there is no answer."""
 
     def residual(self, result: FitResult) -> NDArray[np.float64]:
-        """Data − fitted, in the data's shape, NaN where there is no answer."""
+        """Return data − fitted, in the data's shape, NaN where there is no answer."""
 
     def index_columns(self) -> dict[str, NDArray[Any]]:
         """Which fit is which: columns such as frame and label, each of ``n_fits`` values."""
 
     def layers(self, result: FitResult) -> list[LayerTuple]:
-        """The result as napari layer data tuples."""
+        """Return the result as napari layer data tuples."""
 
     def remarks(self, result: FitResult) -> list[str]:
-        """What all fits together say that none says by itself, a sentence each."""
+        """Return what all fits together say that none says by itself, a sentence each."""
 
     def recipe(self) -> dict[str, Any]:
-        """What was asked for beyond the model, as JSON."""
+        """Return what was asked for beyond the model, as JSON."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,12 +247,15 @@ class FitResult:
 
     @np.errstate(all="ignore")
     def fitted(self) -> NDArray[np.float64]:
-        """The model's values in the data's shape, computed now; NaN where there is no answer."""
+        """Return the model's values in the data's shape, computed now; NaN where there is no answer."""
         return self.source.fitted(self)
 
     @np.errstate(all="ignore")
     def residual(self) -> NDArray[np.float64]:
-        """Data − fitted in the data's shape, computed now; NaN where there is no answer or the data are not finite."""
+        """Return data − fitted in the data's shape, computed now.
+
+        NaN where there is no answer or the data are not finite.
+        """
         return self.source.residual(self)
 
     @np.errstate(all="ignore")
@@ -290,7 +293,10 @@ class FitResult:
         return self.source.layers(self)
 
     def refusals(self) -> dict[str, int]:
-        """Settings that could not be used in some fits, in words, and in how many fits each; the first of a fit."""
+        """Return settings that could not be used in some fits, in words, and in how many fits each.
+
+        The first of a fit.
+        """
         numbers, counts = np.unique(self.refused[self.refused > 0], return_counts=True)
         return {setting(int(n), self.model.names): int(count) for n, count in zip(numbers, counts, strict=True)}
 
@@ -306,7 +312,7 @@ class FitResult:
 
     @np.errstate(all="ignore")
     def summary(self) -> str:
-        """A few lines for people: how many fits converged, why others did not, and what they found."""
+        """Return a few lines for people: how many fits converged, why others did not, and what they found."""
         counts = self.counts()
         total = sum(counts.values())
         converged = sum(n for status, n in counts.items() if status.converged)
@@ -329,12 +335,12 @@ class FitResult:
         return "\n".join(lines)
 
     def recipe(self) -> dict[str, Any]:
-        """What was asked for, as JSON; it holds no code."""
+        """Return what was asked for, as JSON; it holds no code."""
         return {"model": self.model.name, **self.source.recipe()}
 
 
 def noise_variance(fits: Fits) -> NDArray[np.float64]:
-    """The reduced χ² of each fit as a measure of the noise; NaN where nothing is left to measure it with."""
+    """Return the reduced χ² of each fit as a measure of the noise; NaN where nothing is left to measure it with."""
     freedom = fits.n_used - fits.n_free
     if fits.n_shared.any():
         # one problem with one noise; fits that have no say in it, such as of constant data, tell nothing of it

@@ -94,7 +94,7 @@ def _covariance(
 
 
 def _columns(noise: Noise, plan: Plan, params: Real, free: NDArray[np.bool_]) -> Real:
-    """The derivatives by the free parameters, ``(m, n)``, as the fit has them."""
+    """Return the derivatives by the free parameters, ``(m, n)``, as the fit has them."""
     return np.stack([noise.standardise(row) for row in plan.slopes(params)[free]], axis=1)
 
 

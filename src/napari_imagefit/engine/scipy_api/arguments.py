@@ -85,7 +85,7 @@ def read(
 def _read_start(
     f: Callable[..., Any], p0: ArrayLike | None, bounds: Any, method: str | None
 ) -> tuple[Real, Real, Real]:
-    """Starts and bounds, ``(n,)`` each."""
+    """Return starts and bounds, ``(n,)`` each."""
     given = None if p0 is None else np.atleast_1d(np.asarray(p0, float))
     n = count_parameters(f) if given is None else given.size
     lower, upper = read_bounds(bounds, n)
@@ -106,7 +106,7 @@ def _read_start(
 
 
 def _read_ydata(ydata: ArrayLike) -> Real:
-    """Data as numbers; masked ones are NaN."""
+    """Return data as numbers; masked ones are NaN."""
     if isinstance(ydata, np.ma.MaskedArray):
         ydata = np.ma.filled(ydata.astype(float), np.nan)
     y = np.asarray(ydata, float)
@@ -206,7 +206,7 @@ def apply_nan_policy(
 
 
 def _numbers_of(xdata: Any, shape: tuple[int, ...]) -> Real | None:
-    """The numbers of xdata, if it is an array, or a table's column with one for each sample; else None."""
+    """Return the numbers of xdata, if it is an array, or a table's column with one for each sample; else None."""
     if isinstance(xdata, np.ndarray):
         return xdata
     if not hasattr(xdata, "__array__") or np.shape(xdata) != shape:
@@ -218,7 +218,7 @@ def _numbers_of(xdata: Any, shape: tuple[int, ...]) -> Real | None:
 
 
 def read_sigma(sigma: Real | None, y: Real, used: NDArray[np.bool_] | None = None) -> Real | None:
-    """Standard deviations ``()`` or ``(m,)``, or a covariance ``(m, m)``."""
+    """Return standard deviations ``()`` or ``(m,)``, or a covariance ``(m, m)``."""
     if sigma is None:
         return None
     if sigma.size == 1 and sigma.ndim < 2:

@@ -42,12 +42,12 @@ class Plan:
 
 
 def _no_guess(_coords: Any, data: Array, _weights: Any) -> Array:
-    """Starts are always given; that the number of parameters is not known here does no harm."""
+    """Return starts are always given; that the number of parameters is not known here does no harm."""
     return jnp.ones((1, data.shape[1]))
 
 
 def samplewise(found: Traced, slopes: tuple[Traced, ...] | None, x: Real, rows: int, n: int) -> Plan:
-    """The plan of a function that was traced for so many samples, perhaps with its derivatives column by column."""
+    """Return the plan of a function that was traced for so many samples, perhaps with derivatives by column."""
     leading = x.shape[:-1]
     flat = tuple(x.reshape(-1, x.shape[-1]))
 
@@ -104,12 +104,13 @@ def length_of(shape: tuple[int, ...], given: CurveInput) -> int:
 
 
 def check_jacobian(shape: tuple[int, ...], expected: tuple[int, int]) -> None:
+    """Refuse derivatives of another shape; raises `FitInputTypeError`."""
     if shape != expected:
         raise FitInputTypeError(f"`jac` returns derivatives of shape {shape}; give (data, parameters) = {expected}")
 
 
 def compiled(found: Traced, slopes: Traced | None, given: CurveInput) -> Plan:
-    """The samples as they are, in a program for this length."""
+    """Return the samples as they are, in a program for this length."""
     x, n = given.xdata, given.p0.size
     length = length_of(found.out_shape, given)
     # what is not an array of samples is part of the program already

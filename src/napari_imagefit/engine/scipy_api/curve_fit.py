@@ -90,7 +90,7 @@ class CurveFit:
         max_nfev: int | None = None,
         **kwargs: Any,
     ) -> Any:
-        """The same as the function `curve_fit`."""
+        """Fit as the function `curve_fit` does."""
         if "args" in kwargs:
             raise FitInputError("'args' is not a supported keyword argument.")
         max_nfev = kwargs.pop("maxfev", None) if max_nfev is None else max_nfev

@@ -66,13 +66,13 @@ class Noise:
         return residual[self.used]
 
     def rescaled(self, covariance: Real) -> Real:
-        """A covariance for residuals in units of their own standard deviation, from one as the fit has it."""
+        """Return a covariance for residuals in units of their own standard deviation, from one as the fit has it."""
         with np.errstate(over="ignore"):
             return covariance * self.unit * self.unit
 
 
 def _unit(y: Real, sigma: Real) -> float:
-    """A power of two by which squares of 1/σ and of data in units of σ are numbers; 1 if they are."""
+    """Return a power of two by which squares of 1/σ and of data in units of σ are numbers; 1 if they are."""
     known = np.isfinite(sigma)
     if not known.any():
         return 1.0
@@ -97,7 +97,7 @@ def copies_of(given: CurveInput) -> int:
 
 
 def repeated(f: Any, jac: Any, given: CurveInput, copies: int) -> tuple[Any, Any, CurveInput]:
-    """The same problem with every sample so many times, each with as much less weight."""
+    """Return the same problem with every sample so many times, each with as much less weight."""
     sigma: Real
     if given.sigma is not None and given.sigma.ndim == 2:
         sigma = np.asarray(np.kron(np.eye(copies), copies * given.sigma), float)
@@ -117,4 +117,5 @@ def repeated(f: Any, jac: Any, given: CurveInput, copies: int) -> tuple[Any, Any
 
 
 def of_one(residual: Real, copies: int) -> Real:
+    """Return the residuals of the samples, where each was fitted `copies` times with less weight."""
     return np.asarray(residual[: residual.size // copies] * np.sqrt(copies), float)

@@ -28,7 +28,7 @@ class Settings:
     any_method: bool  # whether SciPy would not take MINPACK's
 
     def in_unit(self, unit: float) -> Settings:
-        """The same where a standard deviation of the data is so much."""
+        """Return the same where a standard deviation of the data is so much."""
         if unit == 1 or not self.options.criterion.is_robust:
             return self
         return replace(self, options=replace(self.options, f_scale=self.options.f_scale * unit))

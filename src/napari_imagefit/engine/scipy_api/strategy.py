@@ -34,7 +34,7 @@ KEPT = 128
 
 
 def padded_length(length: int, flength: int | None) -> int:
-    """The length to which data are padded."""
+    """Return the length to which data are padded."""
     if flength is None or length > flength:
         return bucket(length)
     # long ones are looked at in tiles, of which there must be a whole number
@@ -50,7 +50,7 @@ def plan_for(
     traces: TracesOf,
     traces_of_jac: TracesOf | None,
 ) -> Plan:
-    """Padded if `f` is proved to compute each sample by itself, compiled if JAX can trace it, else on the host.
+    """Choose: padded if `f` is proved to compute each sample by itself, compiled if JAX can trace it, else on the host.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def _as_it_is(given: CurveInput, traces: TracesOf, traces_of_jac: TracesOf | Non
 
 
 def _columns(traces: TracesOf, x: Real, n: int) -> tuple[Traced, ...] | None:
-    """The derivatives, column by column, if they are proved to keep samples apart."""
+    """Return the derivatives, column by column, if they are proved to keep samples apart."""
     whole = traces.trace(x, n)
     # another shape is refused later, where it is clear which one is expected
     if whole is None or whole.out_shape != (x.shape[-1], n):
@@ -144,7 +144,7 @@ def _padded(x: Any, flength: int | None) -> tuple[int, Real | None]:
 
 
 def modules_named(f: Callable[..., Any]) -> set[str]:
-    """What the code of a function names: ``"jax"`` for anything of JAX, ``"numpy"`` for what cannot be traced.
+    """Return what the code of a function names: ``"jax"`` for anything of JAX, ``"numpy"`` for what cannot be traced.
 
     The latter are functions of NumPy, SciPy and ``math``; constants such as ``np.pi`` are not among them.
     """

@@ -85,7 +85,7 @@ def _shared_parameters(problem: Problem, shared: Sequence[str]) -> tuple[int, ..
 
 
 def _for_good(should_stop: Callable[[], bool] | None) -> Callable[[], bool]:
-    """What was said once holds."""
+    """Return what was said once holds."""
     said = False
 
     def stop() -> bool:
@@ -110,7 +110,7 @@ class Layout(NamedTuple):
         )
 
     def spread(self, rows: Rows, fits: int) -> Any:
-        """An array ``(n_free, N)`` of unknowns: own rows ``(N,)``, then shared ones ``(1,)``."""
+        """Return an array ``(n_free, N)`` of unknowns: own rows ``(N,)``, then shared ones ``(1,)``."""
         order = np.argsort(np.array(self.own + self.shared))
         return np.stack([np.broadcast_to(row, fits) for row in rows])[order]
 
@@ -214,7 +214,7 @@ class _Fit:
         self.lower, self.upper = (np.broadcast_to(a, shape)[self.free] for a in (problem.lower, problem.upper))
 
     def solve(self) -> Generator[Progress, None, _Found]:
-        """The joint fit, until it ends."""
+        """Run the joint fit until it ends."""
         algebra, options, told = self.algebra, self.options, time.perf_counter()
         with np.errstate(all="ignore"):
             task, state, reason, start = self._begin()
@@ -237,7 +237,10 @@ class _Fit:
         return _Found(task, state, start, rows, takes_part, status, params)
 
     def _begin(self) -> tuple[Task, State, Any, Floats]:
-        """The joint task; fits that cannot take part are left out, with the reason, and where each one starts."""
+        """Return the joint task.
+
+        Fits that cannot take part are left out, with the reason, and where each one starts.
+        """
         layout, level, criterion, eps = self.layout, self.evaluators.level, self.options.criterion, self.options.eps
         params = np.array(self.evaluators.find_starts())
         own, shared, lower, upper = list(layout.own), list(layout.shared), self.lower, self.upper

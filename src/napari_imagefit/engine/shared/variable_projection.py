@@ -223,7 +223,7 @@ def _drain(problem: Problem, should_stop: Callable[[], bool]) -> Generator[Progr
 
 
 def _mended(matrix: Floats, step: Floats, change: Floats, little: float) -> Floats:
-    """The matrix, so that the step would have changed the gradient by as much as it did."""
+    """Return the matrix, so that the step would have changed the gradient by as much as it did."""
     bent = matrix @ step
     along, seen = float(step @ bent), float(step @ change)
     # a step that is next to none tells of rounding

@@ -68,7 +68,7 @@ def _inside(algebra: Algebra, x: Array, lower: Array, upper: Array, margin: floa
 
 
 def to_sphere(algebra: Algebra, inside: Rows, direction: Rows, radius: Array) -> Array:
-    """The positive stride along `direction` from a point inside a ball to its surface, ``(B,)``."""
+    """Return the positive stride along `direction` from a point inside a ball to its surface, ``(B,)``."""
     a = algebra.dot(direction, direction)
     b = algebra.dot(inside, direction)
     c = algebra.dot(inside, inside) - radius * radius
@@ -114,7 +114,7 @@ class Quadratic(NamedTuple):
 def cut_step(
     algebra: Algebra, box: Box, x: Rows, step: Rows, scale: Rows, model: Quadratic, radius: Array, theta: Array
 ) -> tuple[Rows, Array]:
-    """The best of three steps that stay inside the bounds, in the place of one that does not.
+    """Return the best of three steps that stay inside the bounds, in the place of one that does not.
 
     They are the trust-region step cut at the first bound, its reflection there, and the scaled steepest descent. In a
     problem of many fits there is a fourth, cut at each bound by itself: else one fit's bound would stop all others.

@@ -111,7 +111,7 @@ class Matrices(NamedTuple):
 
 
 def told(found: Inverse) -> Answer:
-    """What is said of regular fits, in NumPy."""
+    """Return what is said of regular fits, in NumPy."""
     n = len(found.out)
     undetermined = np.stack(found.undetermined)
     covariance = _blanked(Dense.of(found.covariance, n).full(), undetermined | np.stack(found.out))
@@ -133,7 +133,7 @@ def invert(
     used: Array,
     plain: Dense | None = None,
 ) -> tuple[Inverse, Matrices]:
-    """The formulas of `answer`: matrices that are far from singular are inverted straight away."""
+    """Return the formulas of `answer`: matrices that are far from singular are inverted straight away."""
     where = algebra.where
     matrix, x = state.here.matrix, state.x
     assert isinstance(matrix, Dense)
@@ -214,7 +214,7 @@ def quotient(numerator: Array, denominator: Array) -> Array:
 
 
 def robust_factor(sums: Residuals, used: Array, free: Array) -> Array:
-    """What multiplies (JᵀJ)⁻¹ for a robust loss; NaN where the loss is flat on average."""
+    """Return what multiplies (JᵀJ)⁻¹ for a robust loss; NaN where the loss is flat on average."""
     mean = sums.slope / used
     variance = xp.maximum(sums.slope_squared / used - mean**2, 0)
     correction = 1 + free / used * quotient(variance, mean**2)

@@ -48,7 +48,7 @@ class Expected(NamedTuple):
 
 
 def expected_at_most(n: NDArray[Any], p: NDArray[Any], *, smooth: bool) -> Expected:
-    """What a J of `p` columns leaves of `n` samples: the smoothest curves gone, or the roughest."""
+    """Return what a J of `p` columns leaves of `n` samples: the smoothest curves gone, or the roughest."""
     first, second = np.zeros(n.shape), (n - 1) / 2
     for k in range(1, int(p.max(initial=0)) + 1):
         value = np.where(k <= p, np.cos(k * np.pi / (n + 1)), 0)
@@ -57,7 +57,7 @@ def expected_at_most(n: NDArray[Any], p: NDArray[Any], *, smooth: bool) -> Expec
 
 
 def expected_of(slopes: Floats, used: Booleans) -> Expected:
-    """What a J ``(p, m, B)`` leaves of the samples that are `used`, ``(m, B)``; columns of zeros are none."""
+    """Return what a J ``(p, m, B)`` leaves of the samples that are `used`, ``(m, B)``; columns of zeros are none."""
     p = len(slopes)
     squares = np.einsum("imB,imB->iB", slopes, slopes)
     there = squares > NOTHING * squares.max(axis=0)

@@ -42,7 +42,7 @@ def find_misfits(
     criterion: Criterion,
     expect: Expect | None = None,
 ) -> Iterator[tuple[Flag, Booleans]]:
-    """Flags, each with where it holds.
+    """Return flags, each with where it holds.
 
     Parameters
     ----------

@@ -33,7 +33,7 @@ class Expansion(NamedTuple):
     matrix: Matrix  # JᵀJ
 
     def select(self, algebra: Algebra, mask: Array, other: Expansion) -> Expansion:
-        """This one where `mask`, else the other."""
+        """Return this one where `mask`, else the other."""
         return Expansion(
             algebra.where(mask, self.cost, other.cost),
             tuple(algebra.where(mask, a, b) for a, b in zip(self.gradient, other.gradient, strict=True)),
@@ -119,7 +119,7 @@ def _optimality(algebra: Algebra, box: Box, x: Rows, here: Expansion, columns: R
 
 
 def begin(algebra: Algebra, task: Task, x: Rows, blank: Expansion, enough: Array) -> State:
-    """The state before the first step, in which the starts `x` are evaluated.
+    """Return the state before the first step, in which the starts `x` are evaluated.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ def begin(algebra: Algebra, task: Task, x: Rows, blank: Expansion, enough: Array
 
 
 def first_radius(algebra: Algebra, task: Task, x: Rows, here: Expansion, columns: Rows) -> Array:
-    """The trust region around the start: the size of the parameters in their own scale, as in SciPy."""
+    """Return the trust region around the start: the size of the parameters in their own scale, as in SciPy."""
     norms = columns if task.norms is None else task.norms
     length = algebra.sqrt(2 * here.cost)
     if not task.lower:
@@ -165,7 +165,7 @@ def first_radius(algebra: Algebra, task: Task, x: Rows, here: Expansion, columns
 def judge(
     algebra: Algebra, task: Task, tolerances: Tolerances, limit: Array, state: State, trial: Trial, there: Expansion
 ) -> State:
-    """What a trial leads to: a step or a smaller region, and perhaps the end of a fit."""
+    """Return what a trial leads to: a step or a smaller region, and perhaps the end of a fit."""
     where = algebra.where
     x, predicted = trial.x, trial.predicted
     fresh = state.status == FRESH
@@ -223,7 +223,7 @@ def judge(
 
 
 def stay(state: State) -> Trial:
-    """The first trial: the starts, which have not been evaluated."""
+    """Return the first trial: the starts, which have not been evaluated."""
     nothing = tuple(0.0 * v for v in state.x)
     none = 0.0 * state.radius
     return Trial(state.x, nothing, nothing, none, none, none)
@@ -238,7 +238,7 @@ class Subproblem(NamedTuple):
 
 
 def _subproblem(algebra: Algebra, task: Task, state: State) -> Subproblem:
-    """The quadratic model around a point, scaled by the columns of J and the distances to the bounds."""
+    """Return the quadratic model around a point, scaled by the columns of J and the distances to the bounds."""
     where, here, box = algebra.where, state.here, task.box
     norms = state.column_norms if task.norms is None else task.norms
     norms = tuple(where(v > 0, v, 1.0) for v in norms)
@@ -263,7 +263,7 @@ def _subproblem(algebra: Algebra, task: Task, state: State) -> Subproblem:
 
 
 def propose(algebra: Algebra, task: Task, state: State) -> Trial:
-    """The next step to try; a fit whose start has not been evaluated stays there."""
+    """Return the next step to try; a fit whose start has not been evaluated stays there."""
 
     def begin(task: Task, state: State) -> tuple[Subproblem, Any]:
         sub = _subproblem(algebra, task, state)
@@ -314,7 +314,7 @@ def _trial(
     hoped: Array,
     alpha: Array,
 ) -> Trial:
-    """A step in scaled variables, and where it leads."""
+    """Return a step in scaled variables, and where it leads."""
     where, box = algebra.where, task.box
     step = tuple(d * s for d, s in zip(sub.scale, scaled_step, strict=True))
     there = box.strictly_inside(algebra, tuple(algebra.rounded(v + s) for v, s in zip(state.x, step, strict=True)))
@@ -325,7 +325,7 @@ def _trial(
 
 
 def _left_to_gain(algebra: Algebra, last_gain: Array, trial: Trial, actual: Array, ratio: Array) -> Array:
-    """What this step gained, or what is left to gain by one of three signs if that is more, ``(B,)``.
+    """Return what this step gained, or what is left to gain by one of three signs if that is more, ``(B,)``.
 
     A fit is not at its end if gains do not decline from step to step (it creeps along a valley), if it gained more than
     the model foretold (the cost curves less than the model, or down: a saddle), or if a bound has cut the step short.

@@ -70,7 +70,7 @@ class Camera:
                 )
 
     def sigma(self, data: ArrayLike) -> NDArray[np.float64]:
-        """Standard deviations of data, estimated from the data themselves, in their unit: for ``sigma=``.
+        """Return standard deviations of data, estimated from the data themselves, in their unit: for ``sigma=``.
 
         √(electrons + read noise²) times the gain, with one electron at least. Weights that follow the data favour
         samples that are low by chance; with few electrons give the camera as noise instead.
@@ -81,7 +81,7 @@ class Camera:
         return np.asarray(gain * np.sqrt(electrons + read**2))
 
     def level(self, data: NDArray[Any]) -> NDArray[Any]:
-        """Data as if every pixel had the mean gain and offset; themselves where all are alike.
+        """Return data as if every pixel had the mean gain and offset; themselves where all are alike.
 
         Raises
         ------

@@ -48,7 +48,7 @@ class Influence(NamedTuple):
 
 
 def terms(criterion: Criterion, value: Array, samples: Samples, rho: Array | None = None) -> Terms:
-    """The terms of each sample; those that are not usable give numbers of no meaning.
+    """Return the terms of each sample; those that are not usable give numbers of no meaning.
 
     `rho` are the loss and its derivatives at each sample, where a loss was computed before.
     """

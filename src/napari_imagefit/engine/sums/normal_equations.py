@@ -85,7 +85,7 @@ def sums_of(cost: Array, residual: Array, slopes: Sequence[Array], axis: Axes) -
 
 
 def add_up(*values: Array, axis: Axes = 0) -> tuple[Array, ...]:
-    """The sums over the samples of several arrays, in one pass."""
+    """Return the sums over the samples of several arrays, in one pass."""
     alike = tuple(xp.broadcast_arrays(*values))
     sums: tuple[Array, ...] = xp.reduce_sums(alike, axis)
     return sums
@@ -149,7 +149,7 @@ class NormalSums:
         return request(key, function, shapes, self.options, self._arithmetic())
 
     def program(self, samples: Samples, params: tuple[Array, ...]) -> Any:
-        """The program, compiled if need be; all samples that it is asked for are of one shape."""
+        """Return the program, compiled if need be; all samples that it is asked for are of one shape."""
         if self._program is None:
             key, function, shapes = self._request(samples, params)
             self._program = find(key) or obtain(key, function, shapes, self.options, self._arithmetic())

@@ -39,7 +39,10 @@ class Residuals(NamedTuple):
 def residual_sums(
     criterion: Criterion, samples: Samples, value: Array, middle: Array, axis: int = 0, rho: Array | None = None
 ) -> Residuals:
-    """The sums for the model's values; `axis` is that of the samples, and `middle` the mean of the data ``(B,)``."""
+    """Return the sums for the model's values.
+
+    `axis` is that of the samples, and `middle` the mean of the data ``(B,)``.
+    """
     used = samples.usable()
 
     def of_used(values: Array) -> Array:

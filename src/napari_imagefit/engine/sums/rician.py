@@ -41,7 +41,7 @@ def cost(m: Array, x: Array) -> Array:
 
 
 def score(m: Array, x: Array) -> Array:
-    """The derivative of the cost by m, divided by m: 1 − (x/m)·I₁(xm)/I₀(xm)."""
+    """Return the derivative of the cost by m, divided by m: 1 − (x/m)·I₁(xm)/I₀(xm)."""
     z = x * m
     positive = z > xp.finfo(z.dtype).tiny
     safe = xp.where(positive, z, 1)

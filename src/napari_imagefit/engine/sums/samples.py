@@ -13,7 +13,7 @@ TILE = 65536
 
 
 def bucket(length: int) -> int:
-    """The number of samples to which data of a length are padded, so that a few programs serve all lengths.
+    """Return the number of samples to which data of a length are padded, so that a few programs serve all lengths.
 
     Powers of two, then whole tiles of a large image.
     """
@@ -41,13 +41,13 @@ class Samples(NamedTuple):
         return values if self.weights is None else values * self.weights
 
     def counts(self, value: Array) -> tuple[Array, Array]:
-        """The expected and the observed number of counts."""
+        """Return the expected and the observed number of counts."""
         shift = 0.0 if self.shift is None else self.shift
         # a camera's noise can make less than nothing of no light
         return self.weighted(value) + shift, xp.maximum(self.electrons(), 0)
 
     def electrons(self) -> Array:
-        """The observed number of counts, less than nothing where the data have that."""
+        """Return the observed number of counts, less than nothing where the data have that."""
         return self.weighted(self.data) + (0.0 if self.shift is None else self.shift)
 
     def arrays(self) -> tuple[tuple[Array, ...], Array, Array]:

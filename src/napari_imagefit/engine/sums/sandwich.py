@@ -29,7 +29,7 @@ def sandwich(
     others: Floats,
     line: tuple[float, float],
 ) -> Sandwich:
-    """The sums for samples whose variance is ``line[0] + line[1]·fitted``, and no less than 0.
+    """Return the sums for samples whose variance is ``line[0] + line[1]·fitted``, and no less than 0.
 
     By all parameters, in double precision. Coordinates are ``(m,)`` or ``(m, N)`` each; data, NaN where they are not
     used, and `others`, what is there beside the model, are ``(m, N)``; parameters ``(n_params, N)``.

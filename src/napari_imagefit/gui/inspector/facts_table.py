@@ -58,11 +58,11 @@ class FactsTable(QTableWidget):
                     item.setToolTip(text)
 
     def wanted_width(self) -> int:
-        """The width at which every column is seen whole, up to three of them."""
+        """Return the width at which every column is seen whole, up to three of them."""
         return HEADER + COLUMN * min(max(self.columnCount(), 1), 3) + 24
 
     def column_of(self, title: str) -> dict[str, str]:
-        """What stands in a column, by the titles of the rows."""
+        """Return what stands in a column, by the titles of the rows."""
         titles = [self.horizontalHeaderItem(i).text() for i in range(self.columnCount())]
         column = titles.index(title)
         return {self.verticalHeaderItem(r).text(): self.item(r, column).text() for r in range(self.rowCount())}

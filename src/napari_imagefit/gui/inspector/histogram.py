@@ -162,7 +162,7 @@ class HistogramPanel(QWidget):
         self._values = np.empty(0)
 
     def showEvent(self, event: Any) -> None:
-        """What was not drawn while nobody saw it."""
+        """Draw what was not drawn while hidden."""
         super().showEvent(event)
         if self._due:
             self._count()
@@ -221,7 +221,7 @@ class HistogramPanel(QWidget):
         self._say()
 
     def _reset_range(self) -> None:
-        """The upper half of what is in view."""
+        """Return the upper half of what is in view."""
         if self._histogram is not None:
             edges = self._histogram.edges
             self.range.setRegion((float(edges[edges.size // 2]), float(edges[-1])))

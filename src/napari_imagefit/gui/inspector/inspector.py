@@ -219,7 +219,7 @@ class Inspector(Stopping):
         self._enable()
 
     def shown_places(self) -> dict[str, Place]:
-        """The fits that are shown, by "cursor" or the pin's letter."""
+        """Return the fits that are shown, by "cursor" or the pin's letter."""
         pinned = {pin.letter: pin.place for pin in self.pins.items}
         if self._place is not None:
             return {CURSOR: self._place, **pinned}
@@ -276,7 +276,7 @@ class Inspector(Stopping):
         self._outcome = self._grid = self._place = self._mean = None
 
     def _find_result(self) -> None:
-        """Opened by hand: what has the dock "Image Fit" fitted last?"""
+        """Show what the dock "Image Fit" has fitted last, when opened by hand."""
         window = getattr(self._viewer, "window", None)
         if not self._open or self._outcome is not None or window is None:
             return
@@ -347,7 +347,7 @@ class Inspector(Stopping):
         self._share_width()
 
     def _share_width(self) -> None:
-        """The table as wide as it wants to be, unless the plots would get too narrow."""
+        """Make the table as wide as it wants to be, unless the plots would get too narrow."""
         width = self.splitter.width()
         counts = HISTOGRAM_WIDTH if self.bar.histogram.isChecked() else 0
         plots = max(width - counts - self.table.wanted_width(), int(0.45 * width))

@@ -33,7 +33,7 @@ class Inspection:
         self.outcome: Outcome | None = None
 
     def feed(self, outcome: Outcome) -> None:
-        """A fit is done: show it wherever it can be inspected; the first one opens the dock below the canvas."""
+        """Show a finished fit wherever it can be inspected; the first one opens the dock below the canvas."""
         if outcome.result is None:
             return
         self.outcome = outcome
@@ -44,7 +44,7 @@ class Inspection:
             inspector.show_result(outcome)
 
     def feed_mean(self, outcome: Outcome) -> None:
-        """The mean curve of a region is fitted: show it in the same way."""
+        """Show the fitted mean curve of a region in the same way."""
         found = self.inspectors()
         if not found and not self._offered:
             found = [self.open()]
@@ -52,7 +52,7 @@ class Inspection:
             inspector.show_mean(outcome)
 
     def look_at(self, place: Place) -> None:
-        """A fit was chosen elsewhere: show it wherever it can be inspected."""
+        """Show a fit that was chosen elsewhere wherever it can be inspected."""
         for inspector in self.inspectors():
             inspector.look_at(place)
 

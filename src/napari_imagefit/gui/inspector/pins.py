@@ -50,7 +50,7 @@ class Pins:
 
 
 def _centre(result: FitResult, grid: FitGrid, place: Place) -> tuple[float, float] | None:
-    """The pixel next to the centre of a fitted surface, where it is told in a plane's coordinates."""
+    """Return the pixel next to the centre of a fitted surface, where it is told in a plane's coordinates."""
     coords = getattr(result.source, "coords", None)
     if grid.axis is not None or not isinstance(coords, tuple) or not {"y", "x"} <= set(result.model.names):
         return None

@@ -34,7 +34,7 @@ def share_scale(plots: Sequence[CurvePlot]) -> None:
 
 
 def style_of(who: str, colours: Colours) -> Style:
-    """The cursor's is the colour of text, and so is that of a mean, which has other symbols."""
+    """Return the style of a curve: the cursor's has the colour of text, as has a mean, with other symbols."""
     if who == MEAN:
         return Style(colours.text.name(), "h", "hbar", "⬢")
     return STYLES[who] if who in STYLES else Style(colours.text.name(), "o", "disc", "●")
@@ -86,7 +86,7 @@ class CurvePlot:
             axis.setWidth(BESIDE)
 
     def set_labels(self, left: str, bottom: str) -> None:
-        """What the axes show."""
+        """Set the titles of the axes."""
         self.upper.getAxis("left").setLabel(left)
         self.lower.getAxis("bottom").setLabel(bottom)
 
@@ -110,7 +110,7 @@ class CurvePlot:
             items.set_style(style_of(who, colours), colours)
 
     def drawn(self, who: str) -> _Items | None:
-        """What is on the plot for one fit; None if nothing is."""
+        """Return what is on the plot for one fit; None if nothing is."""
         items = self._items.get(who)
         return items if items is not None and items.visible else None
 

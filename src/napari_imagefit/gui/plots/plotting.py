@@ -77,7 +77,7 @@ def colours_of(viewer: Viewer) -> Colours:
 
 
 def new_plot(layout: Any, row: int, column: int, *, left: str, bottom: str = "", name: str = "") -> Any:
-    """A plot whose axes never change the unit of what they show, and keep their width."""
+    """Return a plot whose axes never change the unit of what they show, and keep their width."""
     plot = layout.addPlot(row=row, col=column, enableMenu=False)
     adopt_menu(plot, layout)
     for side, text in (("left", left), ("bottom", bottom)):

@@ -130,7 +130,10 @@ class SpotPlot(QWidget):
 
 
 def _from_centre(picture: SpotPicture, axis: int) -> Curve:
-    """A cut counted from the fitted centre, or from the window's middle: spots far apart lie on top of each other."""
+    """Return a cut counted from the fitted centre, or from the window's middle.
+
+    Spots far apart lie on top of each other.
+    """
     curve = picture.along[axis]
     origin = picture.first[axis] + picture.middle[axis] if curve.centre is None else curve.centre
     return replace(

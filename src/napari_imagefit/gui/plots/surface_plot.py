@@ -58,7 +58,7 @@ class SurfacePlot:
         self._view.ci.setGeometry(self._view.viewRect())
 
     def set_labels(self, along: tuple[str, str]) -> None:
-        """What the axes show, y and x, with their units."""
+        """Set the titles of the axes, y and x, with their units."""
         for cut, axis in zip(self.cuts, along, strict=True):
             cut.set_labels("data" if cut is self.cuts[0] else "", f"along {axis}")
         self.patch_plot.getAxis("left").setLabel(along[0])

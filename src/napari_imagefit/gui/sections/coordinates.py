@@ -93,7 +93,7 @@ class CoordinatesEdit(QWidget):
         return cast("CoordinateKind", self.kinds.currentData())
 
     def coordinates(self) -> Coordinates:
-        """What is chosen.
+        """Return what is chosen.
 
         Raises
         ------

@@ -75,7 +75,7 @@ class DetectSection(QWidget):
         return SPACES[self.space.currentText()]
 
     def detection(self) -> Detection:
-        """What is chosen.
+        """Return what is chosen.
 
         Raises
         ------
@@ -124,11 +124,11 @@ class DetectSection(QWidget):
             self.set_space(2)
 
     def say(self, text: str, *, problem: bool = False) -> None:
-        """What the preview found, or why it found nothing."""
+        """Show what the preview found, or why it found nothing."""
         self.note.setText(f"⚠ {text}" if problem else text)
 
     def summary(self) -> str:
-        """What is chosen in a few words, for the title of a part that is folded."""
+        """Return what is chosen in a few words, for the title of a part that is folded."""
         try:
             chosen = self.detection()
         except FitInputError as error:
@@ -142,7 +142,7 @@ class DetectSection(QWidget):
 
 
 def detect_fold(section: DetectSection) -> Fold:
-    """The section under a title that says what is set in it."""
+    """Return the section under a title that says what is set in it."""
     fold = Fold("Detection", section, "What counts as a spot; what would be found is drawn while this is open")
     section.changed.connect(lambda: fold.set_summary(section.summary()))
     fold.set_summary(section.summary())

@@ -59,6 +59,6 @@ class ModelSection(QWidget):
 
 
 def offered_models(job: Job) -> list[str]:
-    """The names of the models for that job."""
+    """Return the names of the models for that job."""
     axes = {"voxels": (1,), "spots": (2, 3), "region": (2,)}[job]
     return [model.name for n in axes for model in models.values() if model.ndim == n]

@@ -134,7 +134,7 @@ class OptionsSection(QWidget):
             self.noise.setCurrentIndex(0)
 
     def noise_choice(self) -> NoiseChoice:
-        """What is known of the noise, with its numbers.
+        """Return what is known of the noise, with its numbers.
 
         Raises
         ------
@@ -177,7 +177,7 @@ class OptionsSection(QWidget):
         )
 
     def summary(self) -> str:
-        """What is chosen in a few words, for the title of a part that is folded."""
+        """Return what is chosen in a few words, for the title of a part that is folded."""
         words = [self.noise.currentText()]
         words += [self.loss.currentText()] if self.loss.currentText() != "linear" else []
         try:
@@ -214,7 +214,7 @@ def _row(layout: QHBoxLayout) -> QWidget:
 
 
 def options_fold(section: OptionsSection) -> Fold:
-    """The section under a title that says what is set in it."""
+    """Return the section under a title that says what is set in it."""
     fold = Fold("Options", section, "Noise, outliers, iterations, tolerance, precision and device")
     section.changed.connect(lambda: fold.set_summary(section.summary()))
     fold.set_summary(section.summary())

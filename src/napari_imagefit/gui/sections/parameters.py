@@ -117,7 +117,7 @@ class ParameterTable(QTableWidget):
         self._fit_height()
 
     def rows(self) -> tuple[Row, ...]:
-        """What is typed.
+        """Return what is typed.
 
         Raises
         ------
@@ -153,11 +153,11 @@ class ParameterTable(QTableWidget):
         self.share_box(at).setChecked(row.shared)
 
     def fix_box(self, row: int) -> QCheckBox:
-        """The box that holds the parameter of that row."""
+        """Return the box that holds the parameter of that row."""
         return self._box(row, FIX)
 
     def share_box(self, row: int) -> QCheckBox:
-        """The box that makes the parameter of that row one for all fits."""
+        """Return the box that makes the parameter of that row one for all fits."""
         return self._box(row, SHARE)
 
     def _box(self, row: int, column: int) -> QCheckBox:
@@ -186,7 +186,10 @@ class ParameterTable(QTableWidget):
         QGuiApplication.clipboard().setText("\n".join("\t".join(cells) for cells in lines.values()))
 
     def _check_box(self, name: str, column: int) -> QWidget:
-        """A box in the middle of its cell; a check mark of the cell's own can hardly be seen in napari's dark theme."""
+        """Return a box in the middle of its cell.
+
+        A check mark of the cell's own can hardly be seen in napari's dark theme.
+        """
         box = QCheckBox()
         box.setToolTip(TIPS[column])
         box.setAccessibleName(f"{TITLES[column]} {name}")
@@ -210,7 +213,7 @@ class ParameterTable(QTableWidget):
         return layer_named(text, self._layers) if names_layer(text) else self._number(row, START)
 
     def _offer_layers(self, where: QPoint) -> None:
-        """A menu of the layers that a start or a fixed value can be taken from."""
+        """Return a menu of the layers that a start or a fixed value can be taken from."""
         row = self.rowAt(where.y()) if self.rowAt(where.y()) >= 0 else self.currentRow()
         if self._model is None or row < 0:
             return

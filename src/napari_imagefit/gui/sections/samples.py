@@ -57,7 +57,7 @@ class SamplesSection(QWidget):
             edit.editingFinished.connect(self.changed.emit)
 
     def selection(self) -> Selection | None:
-        """What is chosen; None if all samples count.
+        """Return what is chosen; None if all samples count.
 
         Raises
         ------
@@ -88,7 +88,7 @@ class SamplesSection(QWidget):
         self.changed.emit()
 
     def summary(self) -> str:
-        """What is chosen in a few words, for the title of a part that is folded."""
+        """Return what is chosen in a few words, for the title of a part that is folded."""
         try:
             chosen = self.selection()
         except FitInputError as error:
@@ -106,7 +106,7 @@ class SamplesSection(QWidget):
 
 
 def samples_fold(section: SamplesSection) -> Fold:
-    """The section under a title that says what is set in it."""
+    """Return the section under a title that says what is set in it."""
     fold = Fold("Samples", section, "Which samples of each curve count: skip, exclude, noise floor, saturation")
     section.changed.connect(lambda: fold.set_summary(section.summary()))
     fold.set_summary(section.summary())

@@ -111,7 +111,7 @@ class SpotsSection(QWidget):
         return cast("Frames", self.frames.currentData())
 
     def choice(self) -> SpotChoice:
-        """What is chosen.
+        """Return what is chosen.
 
         Raises
         ------
@@ -127,7 +127,7 @@ class SpotsSection(QWidget):
         )
 
     def set_window(self, size: tuple[int, ...]) -> None:
-        """The window that an empty field stands for."""
+        """Return the window that an empty field stands for."""
         self._auto = size
         words = f"{size[0]}" if len(set(size)) == 1 else ", ".join(map(str, size))
         self.window_size.setPlaceholderText(f"{words} (3 σ)")

@@ -92,12 +92,12 @@ def _around(cut: Any, width: float) -> tuple[float, float]:
 
 
 def find_bead(viewer: Viewer) -> BeadView | None:
-    """The dock, if there is one."""
+    """Return the dock, if there is one."""
     return next((w for w in viewer.window.dock_widgets.values() if isinstance(w, BeadView)), None)
 
 
 def show_bead(viewer: Viewer) -> BeadView:
-    """The dock, which is made where there is none, in front of the other tabs below the canvas."""
+    """Return the dock, which is made where there is none, in front of the other tabs below the canvas."""
     found = find_bead(viewer)
     if found is None:
         found = BeadView(viewer)

@@ -115,14 +115,14 @@ class SpotWork:
         self.look()
 
     def set_model_axes(self, ndim: int) -> None:
-        """The model is a surface, or a volume: so are spots that are searched."""
+        """Search spots in planes or in volumes, as the model is."""
         self._ndim = ndim
         if ndim in (2, 3) and self._job == "spots":
             self.detect.set_space(ndim)
         self._show_window()
 
     def choice(self) -> SpotChoice:
-        """What is chosen of points and windows.
+        """Return what is chosen of points and windows.
 
         Raises
         ------
@@ -162,7 +162,7 @@ class SpotWork:
         worker.start()
 
     def stop_detecting(self) -> None:
-        """What is under way ends unheard."""
+        """Drop what is under way."""
         if self._detecting is not None:
             self._detecting.quit()
             self._detecting = None

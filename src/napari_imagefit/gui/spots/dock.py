@@ -150,7 +150,7 @@ class SpotsDock(Docked):
             self._dress()
 
     def chosen(self) -> NDArray[np.bool_]:
-        """The selected spots, or all that count where fewer than two are selected, ``(N,)``."""
+        """Return the selected spots, or all that count where fewer than two are selected, ``(N,)``."""
         assert self.facts is not None
         # of the viewer where it can be: rows may be hidden, or too scattered to be selected
         spots = self._selected() if self._is_whole() else self.table.selected_spots()
@@ -240,7 +240,7 @@ class SpotsDock(Docked):
         return whole
 
     def _selected(self) -> NDArray[np.intp]:
-        """The spots that are selected in the viewer."""
+        """Return the spots that are selected in the viewer."""
         assert self._layer is not None
         return np.array(sorted(int(i) for i in self._layer.selected_data), np.intp)
 
@@ -280,7 +280,7 @@ class SpotsDock(Docked):
             self.looked_at.emit((int(spots[0]),))
 
     def _on_clicked(self, sight: Sight) -> None:
-        """A click on a spot selects it, as a click on its row does; elsewhere it changes nothing."""
+        """Select a spot that was clicked, as a click on its row does; a click elsewhere changes nothing."""
         if self._outcome is None or self._outcome.result is None or self._layer is None or not self._is_whole():
             return
         place = pick(self._viewer.layers, self._outcome.request.group, self._outcome.result, sight)

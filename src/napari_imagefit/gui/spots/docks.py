@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def find_dock(viewer: Viewer) -> SpotsDock | None:
-    """That of the viewer's window, None if there is none."""
+    """Return that of the viewer's window, None if there is none."""
     return next((dock for dock in viewer.window.dock_widgets.values() if isinstance(dock, SpotsDock)), None)
 
 

@@ -30,6 +30,6 @@ def ask_for_spots(parent: QWidget, outcome: Outcome) -> Callable[[], list[Path]]
 
 
 def ask_for_table(parent: QWidget) -> str:
-    """A table of localisations; empty if the question is dismissed."""
+    """Return a table of localisations; empty if the question is dismissed."""
     path, _ = QFileDialog.getOpenFileName(parent, "Open localisations", "", TABLES)
     return str(path)

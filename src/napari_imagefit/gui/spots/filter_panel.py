@@ -159,7 +159,7 @@ class FilterPanel(QWidget):
         self._show_filter()
 
     def _show_filter(self) -> None:
-        """The range of the column's filter, or all of it."""
+        """Return the range of the column's filter, or all of it."""
         one = self._filters.get(self.column.currentText())
         blocked = self.on.blockSignals(True)
         self.on.setChecked(one is not None)
@@ -265,7 +265,7 @@ class FilterPanel(QWidget):
 
 
 def _rounded(low: float, high: float) -> tuple[float, float]:
-    """Ends with as many digits as their distance warrants, outwards: what is seen is what counts."""
+    """Round the ends outwards, to as many digits as their distance warrants: what is seen is what counts."""
     reach = high - low
     if not reach > 0 or not math.isfinite(reach):
         return low, high

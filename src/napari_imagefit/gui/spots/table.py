@@ -67,7 +67,7 @@ class SpotTableModel(QAbstractTableModel):
         self.layoutChanged.emit()
 
     def rows_of(self, spots: NDArray[np.intp]) -> NDArray[np.intp]:
-        """The rows in which spots stand, ascending; spots that are not shown have none."""
+        """Return the rows in which spots stand, ascending; spots that are not shown have none."""
         row = np.full(self._shown.size, -1, np.intp)
         row[self.order] = np.arange(self.order.size)
         found = row[spots]
@@ -82,7 +82,7 @@ class SpotTableModel(QAbstractTableModel):
         return 0 if parent.isValid() else len(self._names)
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = 0) -> Any:
-        """The column's name, or the spot's number with the sign of its kind."""
+        """Return the column's name, or the spot's number with the sign of its kind."""
         if role not in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole):
             return None
         if orientation == Qt.Orientation.Horizontal:
@@ -94,7 +94,7 @@ class SpotTableModel(QAbstractTableModel):
         return f"{sign} {spot}" if sign else str(spot)
 
     def data(self, index: QModelIndex, role: int = 0) -> Any:
-        """What a cell shows."""
+        """Return what a cell shows."""
         if not index.isValid():
             return None
         values, spot = self._columns[self._names[index.column()]], int(self.order[index.row()])
@@ -161,12 +161,12 @@ class SpotTable(QTableView):
         self.select_spots(before)
 
     def selected_rows(self) -> NDArray[np.intp]:
-        """The selected rows, ascending."""
+        """Return the selected rows, ascending."""
         ranges = [np.arange(one.top(), one.bottom() + 1) for one in self.selectionModel().selection()]
         return np.unique(np.concatenate(ranges)).astype(np.intp) if ranges else np.empty(0, np.intp)
 
     def selected_spots(self) -> NDArray[np.intp]:
-        """The spots of the selected rows."""
+        """Return the spots of the selected rows."""
         rows = self.selected_rows()
         return self.rows.order[rows[rows < self.rows.order.size]]
 
@@ -216,7 +216,7 @@ class SpotTable(QTableView):
 
 
 def shown_as(value: Any) -> str:
-    """A cell's value as a person reads it."""
+    """Return a cell's value as a person reads it."""
     if isinstance(value, (bool, np.bool_)):
         return "yes" if value else "no"
     if isinstance(value, (int, np.integer)):

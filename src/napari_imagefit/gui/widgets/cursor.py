@@ -84,7 +84,7 @@ class CursorFollower:
         return self.enabled() and (active is None or str(getattr(active, "mode", "pan_zoom")) == "pan_zoom")
 
     def _on_step(self, _event: object = None) -> None:
-        """A slider moved: the pointer is over another slice."""
+        """Follow a slider: the pointer is over another slice."""
         if self._latest is None or not self.enabled():
             return
         point = self._viewer.dims.point

@@ -35,7 +35,7 @@ class Stopping(QWidget):
         self.shut_down()
 
     def changeEvent(self, event: QEvent | None) -> None:
-        """A dock that is closed lets go of its widget without closing it, and nobody else takes it away."""
+        """Take the widget away when its dock is closed: the dock lets go of it without closing it."""
         super().changeEvent(event)
         if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.tidy()
@@ -52,7 +52,7 @@ class Docked(Stopping):
     """Keeps its height beside a dock below the canvas, too."""
 
     def showEvent(self, event: QShowEvent | None) -> None:
-        """The corners of the window belong to what stands beside the canvas."""
+        """Give the corners of the window to what stands beside the canvas."""
         super().showEvent(event)
         window = self.window()
         if isinstance(window, QMainWindow):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def add_shapes(viewer: Viewer, image: Image, rectangles: list[Any], axis: int | None) -> Any:
-    """A Shapes layer over the image's plane; `axis` is the one along which curves run, if any."""
+    """Return a Shapes layer over the image's plane; `axis` is the one along which curves run, if any."""
     leading = [a for a in range(image.ndim - 2) if axis is None or axis < image.ndim - 2]
     try:
         transform = layer_transform(image, drop=leading)

@@ -12,7 +12,7 @@ from ...engine.core.errors import FitInputError
 
 
 def label(text: str, buddy: QWidget | None = None) -> QLabel:
-    """A row's label, as wide as the widest of all sections, so that their fields stand in one column."""
+    """Return a row's label, as wide as the widest of all sections, so that their fields stand in one column."""
     made = QLabel(text)
     made.setMinimumWidth(made.fontMetrics().horizontalAdvance("Compare with mm"))
     if buddy is not None:
@@ -24,7 +24,7 @@ def label(text: str, buddy: QWidget | None = None) -> QLabel:
 
 
 def form(parent: QWidget) -> QFormLayout:
-    """A column of labelled fields."""
+    """Return a column of labelled fields."""
     made = QFormLayout(parent)
     made.setContentsMargins(0, 0, 0, 0)
     made.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
@@ -53,7 +53,7 @@ class NumberEdit(QLineEdit):
         self.setMinimumWidth(56)
 
     def number(self) -> float | None:
-        """What is typed, None if nothing is.
+        """Return what is typed, None if nothing is.
 
         Raises
         ------

@@ -50,7 +50,7 @@ class Key:
 
 
 def _call_all(listeners: list[Callable[[], None]]) -> Callable[[object], None]:
-    """A function, which is all that napari calls for a key."""
+    """Return a function, which is all that napari calls for a key."""
 
     def call_all(_viewer: object) -> None:
         for pressed in tuple(listeners):

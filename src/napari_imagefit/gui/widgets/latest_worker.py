@@ -89,7 +89,7 @@ class Latest:
 
 
 def _guarded(work: Callable[[Any], Any], asked: Any) -> Any:
-    """A mistake is an answer; a ``RuntimeError`` would vanish in napari's worker."""
+    """Return a mistake as a result; a ``RuntimeError`` would vanish in napari's worker."""
     try:
         return work(asked)
     except FitInputError as error:

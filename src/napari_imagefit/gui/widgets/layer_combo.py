@@ -49,7 +49,7 @@ class LayerCombo(QComboBox):
         self.currentIndexChanged.connect(self._announce)
 
     def layer(self) -> Layer | None:
-        """The chosen layer."""
+        """Return the chosen layer."""
         layer: Layer | None = self.currentData()
         return layer
 

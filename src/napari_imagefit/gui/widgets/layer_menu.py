@@ -23,12 +23,12 @@ def names_layer(text: str) -> bool:
 
 
 def name_of(layer: Layer) -> str:
-    """A layer as a cell names it."""
+    """Return a layer as a cell names it."""
     return f"{PREFIX}{layer.name}"
 
 
 def layer_named(text: str, layers: LayerList) -> Layer:
-    """The layer that a cell names.
+    """Return the layer that a cell names.
 
     Raises
     ------

@@ -8,7 +8,7 @@ AUTO = "auto"
 
 
 def parse_number(text: str) -> float | None:
-    """A typed number; None for nothing or ``auto``.
+    """Return a typed number; None for nothing or ``auto``.
 
     Raises
     ------
@@ -30,7 +30,7 @@ def parse_number(text: str) -> float | None:
 
 
 def format_value(value: float, error: float) -> str:
-    """A value with its error, as many digits as the error warrants.
+    """Return a value with its error, as many digits as the error warrants.
 
     Examples
     --------
@@ -49,7 +49,7 @@ def format_value(value: float, error: float) -> str:
 
 
 def format_bound(value: float) -> str:
-    """A bound, with a sign for none.
+    """Return a bound, with a sign for none.
 
     Examples
     --------

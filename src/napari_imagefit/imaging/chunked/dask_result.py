@@ -36,7 +36,7 @@ class LazySource:
         return self._of_data(ResidualBlock, [data, *self._on_grid(result)], np.float64)
 
     def painted(self, result: FitResult) -> Any:
-        """The label of each region's status on its pixels."""
+        """Return the label of each region's status on its pixels."""
         return self._of_data(PaintedBlock, [Argument.along(result.status, self.plan.grid_axes)], np.uint8)
 
     def _on_grid(self, result: FitResult) -> list[Argument]:
@@ -111,7 +111,7 @@ class LazyFitResult(FitResult):
         return blockwise(block, self.records.chunks, axes, [Argument(self.records, axes)], np.dtype(np.float64))
 
     def compute(self, **options: Any) -> FitResult:
-        """The same with NumPy arrays; `options` go to Dask, such as ``scheduler``.
+        """Return the same with NumPy arrays; `options` go to Dask, such as ``scheduler``.
 
         `fitted` and `residual`, which are as large as the data, stay lazy.
         """
@@ -127,7 +127,7 @@ class LazyFitResult(FitResult):
         return replace(loaded, **{name: own(value) for name, value in vars(loaded).items()})
 
     def persist(self, **options: Any) -> LazyFitResult:
-        """The same with everything being computed and kept where Dask keeps it."""
+        """Return the same with everything being computed and kept where Dask keeps it."""
         records = self.records.persist(**options)
         return cast(LazyFitResult, self._with(records, LazyFitResult, seconds=self.seconds, records=records))
 

@@ -71,7 +71,7 @@ class LazySpotSource:
         return da.where(da.isfinite(values), values, np.nan)
 
     def _by_chunk(self, kind: Callable[[SpotPlan, tuple[Key, ...]], Any], dtype: np.dtype[Any], *of_each: int) -> Any:
-        """What a task finds out about the spots of each chunk, ``(N, *of_each)``, in the order of the points.
+        """Return what a task finds out about the spots of each chunk, ``(N, *of_each)``, in the order of the points.
 
         A task reads no more than the pixels of its windows; where these cross the edge of a chunk, it reads from the
         next one, too.

@@ -128,7 +128,7 @@ def blockwise(
     dtype: np.dtype[Any],
     new: Mapping[int, int] | None = None,
 ) -> Any:
-    """A Dask array with these axes, of a task per chunk; `chunks` are those of the data, and of labels."""
+    """Return a Dask array with these axes, of a task per chunk; `chunks` are those of the data, and of labels."""
     from dask import array
 
     da: Any = array
@@ -159,7 +159,7 @@ def _as_dask(argument: Argument, chunks: Chunks) -> Any:
 
 
 def _alone(block: Any) -> Any:
-    """The only block along the axes that a task takes whole."""
+    """Return the only block along the axes that a task takes whole."""
     while isinstance(block, list):
         (block,) = block
     return block

@@ -27,7 +27,7 @@ _arrived: dict[str, Model] = {}
 
 
 def send(model: Model) -> Parcel:
-    """A model as something that can be pickled; one of the catalogue goes by its name.
+    """Return a model as something that can be pickled; one of the catalogue goes by its name.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def send(model: Model) -> Parcel:
 
 
 def receive(parcel: Parcel) -> Model:
-    """The model that was sent."""
+    """Return the model that was sent."""
     kind, name, pickled = parcel
     if kind == "catalogue":
         return models[name]

@@ -76,7 +76,7 @@ class Plan(ABC):
         """The shape of the grid of fits."""
 
     def piece_shape(self, data: Sliceable, most_fits: int | None = None) -> tuple[int, ...]:
-        """The shape of pieces of these data that are neither large nor tiny."""
+        """Return the shape of pieces of these data that are neither large nor tiny."""
         return piece_shape(data, self.whole, most_fits)
 
     def pieces(self, piece: tuple[int, ...]) -> tuple[Slices, ...]:
@@ -88,7 +88,7 @@ class Plan(ABC):
         return tuple(piece[axis] if axis < len(piece) else self.grid[-1] for axis in self.grid_axes)
 
     def on_data(self, where: Slices) -> Slices:
-        """What is read of the data for a piece."""
+        """Return what is read of the data for a piece."""
         return where[: len(self.shape)]
 
     def on_grid(self, where: Slices) -> Slices:
@@ -96,15 +96,15 @@ class Plan(ABC):
         return tuple(where[axis] if axis < len(where) else slice(None) for axis in self.grid_axes)
 
     def cut(self, where: Slices) -> dict[Key, NDArray[Any]]:
-        """The parts of all arguments for a piece."""
+        """Return the parts of all arguments for a piece."""
         return {key: argument.cut(where) for key, argument in self.arguments.items()}
 
     def places(self, where: Slices) -> dict[Key, NDArray[Any]]:
-        """The same for those that say where there is a fit."""
+        """Return the same for those that say where there is a fit."""
         return {key: self.arguments[key].cut(where) for key in (MASK, FRAMES) if key in self.arguments}
 
     def bare(self) -> Self:
-        """The plan without what is not the same in every piece."""
+        """Return the plan without what is not the same in every piece."""
         return replace(self, arguments={}, said=Settings())
 
     def with_settings(self, settings: Settings, others: Mapping[Key, Argument]) -> Self:
@@ -184,14 +184,14 @@ class Plan(ABC):
 
     @abstractmethod
     def data_shape(self, grid: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of the data of a piece, by that of its grid."""
+        """Return the shape of the data of a piece, by that of its grid."""
 
     @abstractmethod
     def recipe(self) -> dict[str, Any]:
-        """What was asked for beyond the model, as JSON."""
+        """Return what was asked for beyond the model, as JSON."""
 
     def nothing(self, shape: tuple[int, ...]) -> NDArray[Any]:
-        """Data of which only shape and type matter."""
+        """Return data of which only shape and type matter."""
         return np.broadcast_to(np.zeros((), self.dtype), shape)
 
     def blank(self, grid: tuple[int, ...], source: Source, status: Status) -> FitResult:
@@ -242,9 +242,8 @@ class VoxelPlan(Plan):
         one = tuple(n if inside and a == axis % ndim else min(n, 1) for a, n in enumerate(stack.shape))
         # a stack of one voxel goes through all checks, whatever the values of samples must be
         places = None if select is None else replace(select, noise_floor=None, saturation=None, min_signal=None)
-        nothing = np.broadcast_to(np.zeros((), stack.dtype), one)
-        own = replace(split(settings, (), ())[0], requested=1)
-        iter_fit_voxels(nothing, model, x=x, axis=axis, select=places, settings=own)
+        own = split(settings, (), ())[0]
+        iter_fit_voxels(dark(stack.dtype, one, own), model, x=x, axis=axis, select=places, settings=own)
         axis %= ndim
         plan = cls(
             model=model,
@@ -309,7 +308,16 @@ class VoxelPlan(Plan):
         return {"verb": "fit_voxels", "axis": self.axis, "x": self.x.tolist(), **selected, **wishes_recipe(self.said)}
 
 
+def dark(dtype: np.dtype[Any], shape: tuple[int, ...], settings: Settings) -> NDArray[Any]:
+    """Return data without any light, as a view: what a check of everything but the values is tried with."""
+    zero = 0.0 if settings.camera is None else float(np.mean(np.asarray(settings.camera.offset, float)))
+    if dtype.kind in "iu":
+        zero = min(zero, np.iinfo(dtype).max)
+    return np.broadcast_to(np.asarray(zero).astype(dtype), shape)
+
+
 def check_lengths(data: Sliceable) -> None:
+    """Refuse a Dask array whose lengths are not known; raises `FitInputError`."""
     if np.isnan(data.shape).any():
         raise FitInputError(
             f"the Dask array has an unknown length (shape {data.shape}); call its compute_chunk_sizes() first"
@@ -317,11 +325,14 @@ def check_lengths(data: Sliceable) -> None:
 
 
 def no_fits(plan: Plan, grid: tuple[int, ...], source: Source, settings: Settings) -> Run:
+    """Return the run of a piece in which nothing is fitted."""
     _, ties = settings.model(plan.model)
     return run([], grid, np.zeros(0, np.intp), plan.model, source, settings, ties)
 
 
 def wishes_recipe(settings: Settings) -> dict[str, Any]:
+    """Return the settings as JSON; Dask arrays among them are loaded."""
+
     def loaded(value: Any) -> Any:
         if isinstance(value, (tuple, list)):
             return [loaded(v) for v in value]

@@ -16,7 +16,7 @@ from ..fitting.chunks import Argument, Sliceable, Slices, is_dask, iter_pieces
 from ..fitting.run import Run, Settings
 from ..regions.region import Region, find_regions, flat_coordinates
 from ..regions.region_fits import ImageSource, iter_fit_image, iter_fit_regions
-from .plan import FRAMES, MASK, Cut, Plan, check_lengths, no_fits, wishes_recipe
+from .plan import FRAMES, MASK, Cut, Plan, check_lengths, dark, no_fits, wishes_recipe
 from .split_settings import join, split
 
 
@@ -99,7 +99,7 @@ class ImagePlan(Plan):
         coords: Sequence[ArrayLike] | None = None,
         settings: Settings | None = None,
     ) -> ImagePlan:
-        """The same for regions on a grid of fits ``(*frames, labels)``, or ``(*frames,)`` without labels."""
+        """Return the same for regions on a grid of fits ``(*frames, labels)``, or ``(*frames,)`` without labels."""
         settings = settings or Settings()
         _check_image(image, model, coords, settings)
         frames, plane = _apart(image, model)
@@ -190,23 +190,25 @@ class ImagePlan(Plan):
 
 
 def _apart(image: Sliceable, model: Model) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The shapes of frames and plane."""
+    """Return the shapes of frames and plane."""
     first = len(image.shape) - model.ndim
     return tuple(image.shape[:first]), tuple(image.shape[first:])
 
 
 def _check_image(image: Sliceable, model: Model, coords: Sequence[ArrayLike] | None, settings: Settings) -> None:
-    """An image of one frame goes through all checks."""
+    """Check an image of one frame in the place of all."""
     check_lengths(image)
     frames, plane = _apart(image, model) if len(image.shape) >= model.ndim else ((), tuple(image.shape))
-    one = np.broadcast_to(np.zeros((), image.dtype), (*(min(n, 1) for n in frames), *plane))
-    # a piece of the whole, whatever the values of pixels must be
-    own = replace(split(settings, (), ())[0], requested=1)
+    own = split(settings, (), ())[0]
+    one = dark(image.dtype, (*(min(n, 1) for n in frames), *plane), own)
     iter_fit_image(one, model, coords=coords, settings=own)
 
 
 def _survey(mask: Any, n_frame_axes: int) -> tuple[NDArray[np.int64], bool]:
-    """The labels in all frames, and whether there is more than one region; the mask is looked at frame by frame."""
+    """Return the labels in all frames, and whether there is more than one region.
+
+    The mask is looked at frame by frame.
+    """
     labels: set[int] = set()
     regions = 0
     one = (*(1,) * n_frame_axes, *mask.shape[n_frame_axes:])
@@ -221,13 +223,13 @@ def _survey(mask: Any, n_frame_axes: int) -> tuple[NDArray[np.int64], bool]:
 
 
 def _among(region: Region, n_own: int, labels: NDArray[np.int64]) -> Region:
-    """A region on the grid of all labels, from the one of the labels in its piece."""
+    """Return a region on the grid of all labels, from the one of the labels in its piece."""
     column = int(np.searchsorted(labels, region.label))
     return replace(region, places=region.places // n_own * len(labels) + column)
 
 
 def _some_frames(regions: Sequence[Region], frames: NDArray[np.intp], n_labels: int) -> list[Region]:
-    """The regions in these frames, with frames and places counted among them."""
+    """Return the regions in these frames, with frames and places counted among them."""
     found = []
     for region in regions:
         own = np.searchsorted(frames, region.frames)

@@ -40,7 +40,7 @@ class CameraPart(Camera):
 def split(
     settings: Settings, data_axes: tuple[int, ...], grid_axes: tuple[int, ...]
 ) -> tuple[Settings, dict[Key, Argument]]:
-    """The settings without their arrays, and the arrays."""
+    """Return the settings without their arrays, and the arrays."""
     found: dict[Key, Argument] = {}
 
     def apart(what: str, wishes: Any) -> Any:
@@ -71,7 +71,7 @@ def split(
 
 
 def join(settings: Settings, cut: Mapping[Key, NDArray[Any]]) -> Settings:
-    """The settings for a piece: the inverse of `split`."""
+    """Return the settings for a piece: the inverse of `split`."""
     wishes: dict[str, Any] = {what: dict(getattr(settings, what) or {}) for what in ("init", "bounds", "fixed")}
     more: dict[str, Any] = {}
     for key, array in cut.items():

@@ -131,7 +131,10 @@ class SpotPlan(Plan):
         return self.groups([np.arange(0, n, size) for n, size in zip(self.shape, piece, strict=True)])
 
     def groups(self, firsts: Sequence[NDArray[np.intp]]) -> tuple[Slices, ...]:
-        """The pieces of chunks that begin at these pixels along each axis, in C order; those without points are not."""
+        """Return the pieces of chunks that begin at these pixels along each axis, in C order.
+
+        Those without points are not.
+        """
         windows = self.windows
         pixels = np.concatenate([windows.frames, windows.centres], axis=1).T
         places = [np.searchsorted(first, own, "right") - 1 for first, own in zip(firsts, pixels, strict=True)]
@@ -154,7 +157,7 @@ class SpotPlan(Plan):
         return replace(super().bare(), windows=self.windows.some(slice(0)))
 
     def parts(self, where: Slices) -> dict[Key, Any]:
-        """What a piece is fitted with; of Dask arrays the parts are Dask arrays."""
+        """Return what a piece is fitted with; of Dask arrays the parts are Dask arrays."""
         rows, begin = where[-1], [part.start for part in self.on_data(where)]
         assert self.windows.crowded is not None
         allowed = self.windows.allowed
@@ -229,7 +232,7 @@ class SpotPlan(Plan):
 
 
 def _among(cut: Cut, shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
-    """The mask of a piece."""
+    """Return the mask of a piece."""
     mask = cut.get(MASK)
     return None if mask is None else np.broadcast_to(mask, shape)
 

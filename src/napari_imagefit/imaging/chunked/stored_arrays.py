@@ -30,7 +30,7 @@ ABSENT = "absent"
 
 
 def need(module: str, what: str, instead: str = "") -> Any:
-    """A module that one feature needs, and that need not be installed.
+    """Return a module that one feature needs, and that need not be installed.
 
     Raises
     ------
@@ -82,7 +82,7 @@ class StoredArray:
             return True
 
     def __getitem__(self, where: Any, /) -> NDArray[Any]:
-        """What is there.
+        """Return what is there.
 
         Raises
         ------
@@ -100,7 +100,7 @@ class StoredArray:
 
 
 def open_stored(text: str) -> StoredArray:
-    """An array in a file: ``.npy``, ``.tif``, ``.zarr`` (or OME-Zarr, its first level), ``FILE.h5::/dataset``.
+    """Return an array in a file: ``.npy``, ``.tif``, ``.zarr`` (or OME-Zarr, its first level), ``FILE.h5::/dataset``.
 
     Raises
     ------
@@ -143,7 +143,7 @@ def _kind(path: Path) -> str:
 
 
 def _first_level(path: Path) -> str:
-    """The path of the array in a Zarr folder: itself, or the first level of an OME-Zarr image."""
+    """Return the path of the array in a Zarr folder: itself, or the first level of an OME-Zarr image."""
     zarr = need("zarr", "reading Zarr")
     try:
         node = zarr.open(str(path), mode="r")
@@ -164,7 +164,7 @@ def _first_level(path: Path) -> str:
 
 
 def _look(kind: str, path: str, inside: str) -> tuple[str, str]:
-    """The stamp of a file, and the remark on it."""
+    """Return the stamp of a file, and the remark on it."""
     if kind != "zarr":
         return _size_and_time(Path(path)), ""
     with _opened(kind, path, inside) as array:

@@ -112,7 +112,7 @@ def write(
 
 
 def _place(place: Path, said: Format | None, result: FitResult) -> tuple[Format, Path, str]:
-    """The format, the path without its end, and its end."""
+    """Return the format, the path without its end, and its end."""
     if said is not None and said not in FORMATS:
         raise FitInputError(f"the format {said!r} is not known; choose from {', '.join(FORMATS)}")
     for kind in FORMATS if said is None else [said]:
@@ -174,7 +174,7 @@ def _grid(placement: Placement, affine: ArrayLike | None) -> FileGrid:
 
 
 def _about(result: FitResult, maps: Sequence[Map], recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """What a reader needs to know of the numbers."""
+    """Return what a reader needs to know of the numbers."""
     return {
         "recipe": recipe,
         "program": version("napari-imagefit"),
@@ -186,7 +186,7 @@ def _about(result: FitResult, maps: Sequence[Map], recipe: Mapping[str, Any]) ->
 
 
 def _unique(names: Sequence[str]) -> list[str]:
-    """The same, numbered where two are alike but for what a file name cannot hold."""
+    """Return the same, numbered where two are alike but for what a file name cannot hold."""
     found: list[str] = []
     for name in names:
         own, number = name, 2
@@ -222,6 +222,6 @@ def _with_units(table: pd.DataFrame, units: Mapping[str, str], derived: Sequence
 
 
 def recipe_job(stem: Path, recipe: Mapping[str, Any]) -> Job:
-    """What writes a recipe as JSON beside files whose names begin so."""
+    """Return what writes a recipe as JSON beside files whose names begin so."""
     text = json.dumps(recipe, indent=1) + "\n"
     return stem.with_name(f"{stem.name}.recipe.json"), lambda to: to.write_text(text, encoding="utf-8")

@@ -47,7 +47,10 @@ def write_ome_tiff(path: Path, maps: Sequence[Map], axes: Sequence[Axis], descri
 
 
 def _ome_places(axes: Sequence[Axis], names: str, shape: Sequence[int]) -> dict[str, Any]:
-    """The sizes of OME, and of each plane the positions that are not 0: of its first pixel, its z and its time."""
+    """Return the sizes of OME, and of each plane the positions that are not 0.
+
+    Of its first pixel, its z and its time.
+    """
     said: dict[str, Any] = {}
     planes: dict[str, list[Any]] = {}
     places = np.indices(shape[:-2]).reshape(len(shape) - 2, -1)
@@ -65,7 +68,10 @@ def _ome_places(axes: Sequence[Axis], names: str, shape: Sequence[int]) -> dict[
 
 
 def _ome_axis(axis: Axis) -> tuple[str, str, Axis] | None:
-    """What OME calls size and start of an axis, and the axis in a unit that it knows; None if there is none to say."""
+    """Return what OME calls size and start of an axis, and the axis in a unit that it knows.
+
+    None if there is none to say.
+    """
     if axis.name == "t":
         time = _in(axis, OME_TIMES, "s")
         return None if time is None else ("TimeIncrement", "DeltaT", time)
@@ -77,12 +83,12 @@ def _ome_axis(axis: Axis) -> tuple[str, str, Axis] | None:
 
 
 def _forwards(axis: Axis, n: int) -> Axis:
-    """The axis as it is once it is turned around, where it runs backwards."""
+    """Return the axis as it is once it is turned around, where it runs backwards."""
     return axis if axis.scale > 0 else replace(axis, scale=-axis.scale, translate=axis.translate + axis.scale * (n - 1))
 
 
 def _in(axis: Axis, known: set[str], usual: str) -> Axis | None:
-    """The axis in a unit that has a name, None where it is not of that kind."""
+    """Return the axis in a unit that has a name, None where it is not of that kind."""
     found = axis.to(usual) if axis.unit not in ("", "px") else None
     return axis if found is not None and axis.unit in known else found
 
@@ -106,7 +112,7 @@ def write_nifti(path: Path, one: Map, grid: FileGrid, frames: Axis | None = None
 
 
 def write_zarr(path: Path, maps: Sequence[Map], axes: Sequence[Axis], name: str, attributes: Mapping[str, Any]) -> None:
-    """A group in the layout of OME-Zarr 0.5: one image of one level, a channel of float32 for each map."""
+    """Return a group in the layout of OME-Zarr 0.5: one image of one level, a channel of float32 for each map."""
     zarr = need("zarr", "writing Zarr")
     group = zarr.create_group(str(path), zarr_format=3)
     shape = (len(maps), *maps[0].values.shape)

@@ -58,7 +58,7 @@ class Rows:
         return cls(result, precise, positions, sizes, units, gain_of(result, gain), derived)
 
     def frames(self, style: str) -> NDArray[Any]:
-        """The frame of each spot, 0 where the image has no frames."""
+        """Return the frame of each spot, 0 where the image has no frames."""
         columns = self.result.source.index_columns()
         named = [name for name in columns if name.startswith("frame")]
         if len(named) > 1:
@@ -86,7 +86,7 @@ class Rows:
         return (model[f"{name}_y"], model[f"{name}_x"]) if f"{name}_y" in model else (model[name], model[name])
 
     def background_spread(self) -> Floats:
-        """Standard deviation of what is left over in each window, in photons."""
+        """Return standard deviation of what is left over in each window, in photons."""
         left = np.asarray(self.result.residual()).reshape(self.result.shape[0], -1)
         # of the window's own pixels: a group has those of all its windows
         own = np.isfinite(left).sum(axis=1)
@@ -173,7 +173,7 @@ def thunderstorm_columns(rows: Rows) -> dict[str, Any]:
 
 
 def in_nanometres(size: float | Sequence[float], units: str, ndim: int) -> tuple[float, ...]:
-    """A pixel's size in nm along each axis.
+    """Return a pixel's size in nm along each axis.
 
     Raises
     ------

@@ -115,7 +115,7 @@ def localisations_job(
     keep: ArrayLike | None = None,
     reasons: ArrayLike | None = None,
 ) -> Job:
-    """What `write_localisations` writes, to be written together with other files.
+    """Return what `write_localisations` writes, to be written together with other files.
 
     Raises
     ------
@@ -158,7 +158,7 @@ def localisations_job(
 
 
 def _chosen(result: FitResult, style: Style, keep: ArrayLike | None) -> NDArray[np.bool_]:
-    """The spots that get a row."""
+    """Return the spots that get a row."""
     chosen: NDArray[np.bool_] = (
         np.ones(result.shape, bool) if style == "imagefit" else np.asarray(result.converged).copy()
     )
@@ -204,7 +204,7 @@ def read_localisations(
 def localisations_of(
     table: pd.DataFrame, path: str | Path, *, pixel_size: float | Sequence[float] | None = None, units: str = "nm"
 ) -> Localisations:
-    """What `read_localisations` makes of a table that has been read.
+    """Return what `read_localisations` makes of a table that has been read.
 
     Raises
     ------
@@ -233,7 +233,7 @@ def localisations_of(
 
 
 def style_of(table: pd.DataFrame) -> Style | None:
-    """What kind of table it is, which its columns say and not its name; None if it holds no localisations."""
+    """Return what kind of table it is, which its columns say and not its name; None if it holds no localisations."""
     names = set(table.columns)
     if {"status", "flags"} <= names:
         plain = {"y", "x", "point_y", "point_x"}  # as to_dataframe() has them, where the units are not said
@@ -249,7 +249,7 @@ def _nanometres(pixel_size: float | Sequence[float], units: str, n_axes: int) ->
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
-    """The table in a file, ``.csv`` or ``.parquet``.
+    """Return the table in a file, ``.csv`` or ``.parquet``.
 
     Raises
     ------

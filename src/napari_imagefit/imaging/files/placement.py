@@ -21,7 +21,7 @@ STRAIGHT = 1e-9
 
 
 def compose(transform: Mapping[str, Any], ndim: int) -> tuple[Floats, Floats]:
-    """The matrix and the offset of a transform: ``world = matrix @ index + offset``.
+    """Return the matrix and the offset of a transform: ``world = matrix @ index + offset``.
 
     `transform` may have ``scale``, ``translate``, ``rotate``, ``shear`` and ``affine``, as napari's layers have them.
     """
@@ -36,7 +36,7 @@ def compose(transform: Mapping[str, Any], ndim: int) -> tuple[Floats, Floats]:
 
 
 def shear_matrix(shear: ArrayLike, ndim: int) -> Floats:
-    """A shear as a matrix."""
+    """Return a shear as a matrix."""
     given = np.asarray(shear, dtype=float)
     if given.ndim == 2:
         return given
@@ -73,7 +73,7 @@ class Axis:
     unit: str = ""
 
     def to(self, unit: str) -> Self | None:
-        """The same in another unit; None if it is of another kind."""
+        """Return the same in another unit; None if it is of another kind."""
         factor = factor_to(self.unit, unit)
         return None if factor is None else type(self)(self.name, self.scale * factor, self.translate * factor, unit)
 
@@ -100,7 +100,7 @@ class FileGrid:
     in_mm: bool = True
 
     def rest(self, ndim: int) -> list[int]:
-        """The axes of the grid that are none of the three; they come after them."""
+        """Return the axes of the grid that are none of the three; they come after them."""
         return [axis for axis in range(ndim) if axis not in self.axes]
 
     def arrange(self, values: NDArray[Any]) -> NDArray[Any]:
@@ -188,7 +188,7 @@ class Placement:
 
 
 def grid_of_affine(affine: ArrayLike, count: int) -> FileGrid:
-    """A file whose first axes are those of the grid, in their order.
+    """Return a file whose first axes are those of the grid, in their order.
 
     Raises
     ------
@@ -199,7 +199,7 @@ def grid_of_affine(affine: ArrayLike, count: int) -> FileGrid:
 
 
 def check_affine(affine: ArrayLike) -> Floats:
-    """An affine as an array.
+    """Return an affine as an array.
 
     Raises
     ------
@@ -213,7 +213,7 @@ def check_affine(affine: ArrayLike) -> Floats:
 
 
 def _without_fitted(transform: Mapping[str, Any], count: int, fitted: int) -> dict[str, Any]:
-    """The transform of the grid; parts that have the fitted axis too lose it."""
+    """Return the transform of the grid; parts that have the fitted axis too lose it."""
     own: dict[str, Any] = {}
     for what in ("scale", "translate", "units"):
         if transform.get(what) is None:

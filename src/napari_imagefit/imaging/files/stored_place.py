@@ -11,7 +11,9 @@ Place = dict[str, list[Any]]
 
 
 def place_of(data: StoredArray, axes: Sequence[int]) -> Place:
-    """The name, scale, translation and unit of these axes of a stored array; nothing where the file does not say them.
+    """Return the name, scale, translation and unit of these axes of a stored array.
+
+    Nothing where the file does not say them.
 
     A file that says something that cannot be understood says nothing.
     """

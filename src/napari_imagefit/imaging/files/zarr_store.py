@@ -115,7 +115,7 @@ class ResultStore:
         )
 
     def finished(self) -> frozenset[int]:
-        """The numbers of the pieces that are there."""
+        """Return the numbers of the pieces that are there."""
         return frozenset(int(i) for i in np.flatnonzero(_read(self.path, self.arrays, DONE, (slice(None),))))
 
     def write(self, number: int, result: FitResult) -> None:
@@ -138,7 +138,7 @@ class ResultStore:
             self.arrays[DONE][number] = True
 
     def _derived(self, result: FitResult) -> Iterator[tuple[str, NDArray[np.float64]]]:
-        """The maps of the steps of the recipe that follow the fit, by name."""
+        """Return the maps of the steps of the recipe that follow the fit, by name."""
         for number, step in enumerate(self.derive, start=1):
             derived = step.of(result)
             yield f"{DERIVED}/{number}", derived.values
@@ -202,7 +202,7 @@ def _begin(zarr: Any, path: Path, plan: Plan, said: dict[str, Any]) -> None:
 
 
 def _reopen(zarr: Any, path: Path, said: dict[str, Any]) -> tuple[Any, tuple[int, ...]]:
-    """The group, and the shape of its pieces."""
+    """Return the group, and the shape of its pieces."""
     try:
         group = zarr.open_group(str(path), mode="r+")
         there = group.attrs[KEY]
@@ -305,7 +305,7 @@ def _damaged(path: Path, name: str) -> FitInputError:
 
 
 def _at(array: Any, where: Slices) -> Any:
-    """What takes the place of a piece, be it slices or numbers of rows."""
+    """Return what takes the place of a piece, be it slices or numbers of rows."""
     return array.oindex if any(isinstance(part, np.ndarray) for part in where) else array
 
 
@@ -315,7 +315,7 @@ def _place(plan: Plan, data: StoredArray) -> dict[str, list[Any]]:
 
 
 def _kinds(plan: Plan) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
-    """The name of every map, and an array of its type and of the shape of what it holds of one fit."""
+    """Return the name of every map, and an array of its type and of the shape of what it holds of one fit."""
     nowhere: Any = None
     yield from all_maps(plan.blank((), nowhere, Status.STOPPED))
 

@@ -53,11 +53,11 @@ class Argument:
         return cls(values, tuple(axes[len(axes) - values.ndim :]))
 
     def cut(self, where: Slices) -> NDArray[Any]:
-        """The part for a piece of the data, in memory."""
+        """Return the part for a piece of the data, in memory."""
         return np.asarray(self.part(where))
 
     def part(self, where: Slices) -> Any:
-        """The same as lazy as the whole."""
+        """Return the same as lazy as the whole."""
         own = [
             slice(None) if n == 1 or axis >= len(where) else where[axis]
             for n, axis in zip(self.values.shape, self.axes, strict=True)
@@ -68,7 +68,7 @@ class Argument:
 def piece_shape(
     data: Sliceable, whole: Sequence[int], most_fits: int | None = None, samples_per_fit: float | None = None
 ) -> tuple[int, ...]:
-    """The shape of pieces that are whole along these axes: as many of the stored chunks as make a good meal.
+    """Return the shape of pieces that are whole along these axes: as many of the stored chunks as make a good meal.
 
     Chunks that are too large are cut, tiny ones are put together. A fit takes the samples along the axes that are
     whole, if nothing else is said.
@@ -94,7 +94,7 @@ def _size(shape: tuple[int, ...], axes: Sequence[int]) -> int:
 
 
 def _stored(data: Sliceable) -> tuple[int, ...]:
-    """The shape of the chunks in which the data are stored, single samples where that is not known."""
+    """Return the shape of the chunks in which the data are stored, single samples where that is not known."""
     chunks = getattr(data, "chunks", None)
     if chunks is None:
         return (1,) * len(data.shape)
@@ -102,7 +102,7 @@ def _stored(data: Sliceable) -> tuple[int, ...]:
 
 
 def iter_pieces(shape: tuple[int, ...], piece: tuple[int, ...]) -> Iterator[Slices]:
-    """The places of all pieces, in C order."""
+    """Return the places of all pieces, in C order."""
     steps = [range(0, n, size) for n, size in zip(shape, piece, strict=True)]
     for firsts in product(*steps):
         yield tuple(slice(i, min(i + size, n)) for i, size, n in zip(firsts, piece, shape, strict=True))

@@ -14,7 +14,7 @@ from ...engine.core.validation import float_array
 def check_axis(
     shape: tuple[int, ...], axis: int, x: ArrayLike | None
 ) -> tuple[int, NDArray[np.float64], tuple[int, ...]]:
-    """The axis counted from the front, the coordinates along it, and the shape of the grid of fits.
+    """Return the axis counted from the front, the coordinates along it, and the shape of the grid of fits.
 
     Raises
     ------

@@ -46,7 +46,7 @@ class DerivedMap:
 
 
 def derive(result: FitResult, expression: str, units: Mapping[str, str] | None = None) -> DerivedMap:
-    """An expression of the parameters of a result, with its standard error.
+    """Return an expression of the parameters of a result, with its standard error.
 
     The error is √(gᵀCg) with the exact derivatives g and the whole covariance C, so that correlations count. What was
     fixed or is at a bound adds nothing to it; where a free parameter has no error the expression has none either, nor
@@ -104,7 +104,7 @@ def derive(result: FitResult, expression: str, units: Mapping[str, str] | None =
 
 
 def _slope(value: Any, at: dict[str, Any], name: str) -> Any:
-    """The derivative by one parameter, fit by fit."""
+    """Return the derivative by one parameter, fit by fit."""
 
     def of_one(own: Any) -> Any:
         return jnp.asarray(value({**at, name: own})) * jnp.ones_like(own)

@@ -17,7 +17,7 @@ BLANK = {"status": Status.NOT_FITTED}
 
 
 def without(result: FitResult, places: ArrayLike) -> FitResult:
-    """The same result with no answer at some places: NaN, and `Status.NOT_FITTED`.
+    """Return the same result with no answer at some places: NaN, and `Status.NOT_FITTED`.
 
     Parameters
     ----------

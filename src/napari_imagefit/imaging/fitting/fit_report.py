@@ -18,7 +18,7 @@ Place = tuple[int, ...]
 
 @dataclass(frozen=True)
 class ParameterFacts:
-    """One parameter of one fit; NaN where there is no answer. `remark` is "", "fixed", "at its lower bound"…"""
+    """One parameter of one fit; NaN where there is no answer. `remark` is "", "fixed", "at its lower bound" …."""
 
     name: str
     value: float
@@ -55,7 +55,7 @@ class FitFacts:
 
 
 def facts(result: FitResult, place: Place) -> FitFacts:
-    """What the result says of the fit at a place on its grid.
+    """Return what the result says of the fit at a place on its grid.
 
     Examples
     --------
@@ -88,7 +88,10 @@ def solution_at(result: FitResult, place: Place) -> NDArray[np.float64] | None:
 
 
 def covariance_at(result: FitResult, place: Place) -> NDArray[np.float64]:
-    """The covariance ``(n_params, n_params)``, 0 for parameters that were held; NaN where the data do not determine."""
+    """Return the covariance ``(n_params, n_params)``, 0 for parameters that were held.
+
+    NaN where the data do not determine.
+    """
     covariance = np.array(result.covariance[place], dtype=float)
     if not Status(int(result.status[place])).converged:
         return np.full_like(covariance, np.nan)
@@ -107,7 +110,10 @@ def _number(result: FitResult, name: str, place: Place) -> float:
 
 
 def _at(result: FitResult, place: Place) -> Any:
-    """The result of one fit: maps of a million fits are too slow to be made anew for every move of the cursor."""
+    """Return the result of one fit.
+
+    Maps of a million fits are too slow to be made anew for every move of the cursor.
+    """
     from dataclasses import replace
 
     names = ("chi2", "n_used", "n_free", "squares", "spread", "status")

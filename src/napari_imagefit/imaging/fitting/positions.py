@@ -14,7 +14,7 @@ AXES = ("z", "y", "x")
 
 
 def find_positions(model: Model) -> tuple[str, ...]:
-    """The model's positions along its axes, in their order; none if one is missing."""
+    """Return the model's positions along its axes, in their order; none if one is missing."""
     names = AXES[-model.ndim :] if model.ndim <= len(AXES) else ()
     return names if set(names) <= set(model.names) else ()
 

@@ -49,7 +49,7 @@ def record_type(n_params: int) -> np.dtype[Any]:
 
 
 def pack(result: FitResult) -> NDArray[Any]:
-    """A result as records on its grid."""
+    """Return a result as records on its grid."""
     names = result.model.names
     records = np.empty(result.shape, record_type(len(names)))
     for field in BY_NAME:
@@ -74,7 +74,7 @@ def unpack(
     kind: Callable[..., FitResult] = FitResult,
     **more: Any,
 ) -> FitResult:
-    """A result of records, NumPy's or Dask's; `more` goes to its class."""
+    """Return a result of records, NumPy's or Dask's; `more` goes to its class."""
     fields: dict[str, Any] = {field: records[field] for field in ("covariance", *NUMBERS)}
     for field in BY_NAME:
         values = records[field]
@@ -101,7 +101,7 @@ def stored_maps(result: FitResult) -> Iterator[tuple[str, NDArray[Any]]]:
 
 
 def all_maps(result: FitResult) -> Iterator[tuple[str, NDArray[Any]]]:
-    """The same and those that are computed from them."""
+    """Return the same and those that are computed from them."""
     yield from stored_maps(result)
     for name in DERIVED:
         yield name, getattr(result, name)

@@ -46,7 +46,7 @@ def refused_by_wishes(
 
 
 def joined(refused: Numbers | None, sigma: NDArray[np.bool_] | None) -> Numbers | None:
-    """What wishes and σ cost together; None where it is nothing."""
+    """Return what wishes and σ cost together; None where it is nothing."""
     if sigma is None or not sigma.any():
         return refused
     nothing = np.zeros(sigma.size, np.uint16) if refused is None else refused

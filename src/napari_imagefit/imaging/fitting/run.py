@@ -85,7 +85,7 @@ class Settings:
             raise FitInputError(f"shared is {self.shared!r}; give a list of parameter names")
 
     def model(self, model: Model) -> tuple[Model, Ties | None]:
-        """The model to fit, and what makes the whole one of it where parameters are tied.
+        """Return the model to fit, and what makes the whole one of it where parameters are tied.
 
         Raises
         ------
@@ -105,7 +105,7 @@ class Settings:
         return ties.model, ties
 
     def level(self, data: NDArray[Any]) -> NDArray[Any]:
-        """Data with the differences between a camera's pixels taken out."""
+        """Return data with the differences between a camera's pixels taken out."""
         return data if self.camera is None else self.camera.level(data)
 
     def check_camera(self, data: NDArray[Any], samples: Iterable[NDArray[Any]]) -> None:
@@ -157,7 +157,7 @@ class Job:
     again: Again | None = field(default=None, kw_only=True)
 
     def apart(self, fits: Fits) -> Iterable[tuple[NDArray[np.intp], Fits]]:
-        """What goes where on the grid."""
+        """Return what goes where on the grid."""
         return [(self.places, fits)]
 
 
@@ -184,32 +184,14 @@ class Wishes:
             As `Problem.build` does for numbers, and for arrays of which no fit can use its value; and if an array does
             not broadcast.
         """
-
-        def flat(name: str, value: ArrayLike) -> ArrayLike:
-            array = float_array(value, f"what was given for {name!r}, {value!r},")
-            if array.ndim == 0:
-                return float(array)
-            try:
-                return np.broadcast_to(array, grid).reshape(-1)
-            except ValueError:
-                raise FitInputError(
-                    f"the values given for {name!r} have shape {array.shape}, which does not broadcast to the "
-                    f"grid of fits {grid}; give one number or one value per fit"
-                ) from None
-
-        def pair(name: str, value: Any) -> tuple[ArrayLike, ArrayLike]:
-            if not isinstance(value, Sequence) or len(value) != 2:
-                raise FitInputError(f"bounds of {name!r} are {value!r}; give (lower, upper)")
-            return flat(name, value[0]), flat(name, value[1])
-
         init, bounds, fixed = settings.init, settings.bounds, settings.fixed
         for what, wishes in (("init", init), ("bounds", bounds), ("fixed", fixed)):
             if wishes is not None and not isinstance(wishes, Mapping):
                 raise FitInputError(f"{what} is {wishes!r}; give a dict by parameter name")
         wanted = cls(
-            {name: flat(name, value) for name, value in (init or {}).items()},
-            {name: pair(name, value) for name, value in (bounds or {}).items()},
-            {name: flat(name, value) for name, value in (fixed or {}).items()},
+            {name: _flat(name, value, grid) for name, value in (init or {}).items()},
+            {name: _flat_pair(name, value, grid) for name, value in (bounds or {}).items()},
+            {name: _flat(name, value, grid) for name, value in (fixed or {}).items()},
         )
         counts = settings.options.noise == "poisson"
         refused = refused_by_wishes(model, **wanted.at(places), counts=counts, n_fits=places.size)
@@ -242,7 +224,7 @@ class Wishes:
         )
 
     def at(self, places: NDArray[np.intp]) -> dict[str, Any]:
-        """The wishes for these places on the grid, as arguments of `Problem.build`."""
+        """Return the wishes for these places on the grid, as arguments of `Problem.build`."""
 
         def pick(value: ArrayLike) -> ArrayLike:
             return value if np.ndim(value) == 0 else np.asarray(value)[places]
@@ -252,6 +234,26 @@ class Wishes:
             "bounds": {name: (pick(low), pick(high)) for name, (low, high) in self.bounds.items()},
             "fixed": {name: pick(value) for name, value in self.fixed.items()},
         }
+
+
+def _flat(name: str, value: ArrayLike, grid: tuple[int, ...]) -> ArrayLike:
+    """Return a number as it is, an array broadcast to the grid and flat."""
+    array = float_array(value, f"what was given for {name!r}, {value!r},")
+    if array.ndim == 0:
+        return float(array)
+    try:
+        return np.broadcast_to(array, grid).reshape(-1)
+    except ValueError:
+        raise FitInputError(
+            f"the values given for {name!r} have shape {array.shape}, which does not broadcast to the "
+            f"grid of fits {grid}; give one number or one value per fit"
+        ) from None
+
+
+def _flat_pair(name: str, value: Any, grid: tuple[int, ...]) -> tuple[ArrayLike, ArrayLike]:
+    if not isinstance(value, Sequence) or len(value) != 2:
+        raise FitInputError(f"bounds of {name!r} are {value!r}; give (lower, upper)")
+    return _flat(name, value[0], grid), _flat(name, value[1], grid)
 
 
 def run(
@@ -295,13 +297,7 @@ def run(
                 progress = next(steps)
             except StopIteration as end:
                 flag_centres(job.problem, end.value)
-                for where, own in job.apart(end.value):
-                    if fits is None and where.size == size and (where == np.arange(size)).all():
-                        # most often it is all there is, which need not be copied
-                        fits = own
-                        continue
-                    fits = fits or blank()
-                    fits.put(where, own)
+                fits = _with(fits, job.apart(end.value), size, blank)
                 break
             now = time.perf_counter()
             # each yield to a window costs it, and the fit, some 20 ms
@@ -328,6 +324,20 @@ def run(
     )
 
 
+def _with(
+    fits: Fits | None, parts: Iterable[tuple[NDArray[np.intp], Fits]], size: int, blank: Callable[[], Fits]
+) -> Fits | None:
+    """Return the fits of the whole grid with those of a job."""
+    for where, own in parts:
+        if fits is None and where.size == size and (where == np.arange(size)).all():
+            # most often it is all there is, which need not be copied
+            fits = own
+            continue
+        fits = fits or blank()
+        fits.put(where, own)
+    return fits
+
+
 def _iter_job(job: Job, should_stop: Callable[[], bool] | None) -> Generator[Progress, None, Fits]:
     fits = yield from iter_fit(job.problem, should_stop)
     if job.again is None:
@@ -348,7 +358,7 @@ def drain(steps: Run, progress: Callable[[int, int], object] | None = None) -> F
 
 
 def plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A mapping as JSON: arrays become lists, infinities the strings ``"inf"`` and ``"-inf"``."""
+    """Return a mapping as JSON: arrays become lists, infinities the strings ``"inf"`` and ``"-inf"``."""
 
     def convert(value: Any) -> Any:
         if isinstance(value, Mapping):

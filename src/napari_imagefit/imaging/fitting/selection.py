@@ -121,7 +121,7 @@ class Selection:
     def apply(
         self, data: ArrayLike, x: ArrayLike | None = None, axis: int = 0
     ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """The data with NaN where a sample does not count, and which curves are to be fitted.
+        """Return the data with NaN where a sample does not count, and which curves are to be fitted.
 
         Integers become floating-point numbers that hold them exactly. Curves of which no sample counts are to be
         fitted, too, and will be told to have too few.
@@ -143,7 +143,7 @@ class Selection:
         return selected, chosen
 
     def recipe(self) -> dict[str, Any]:
-        """What was said, as JSON; what was not is left out."""
+        """Return what was said, as JSON; what was not is left out."""
         said = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
         if "exclude" in said:
             said["exclude"] = [[_plain(end) for end in pair] for pair in self.exclude]

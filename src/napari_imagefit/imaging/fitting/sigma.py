@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -9,7 +11,7 @@ from ...engine.core.errors import FitInputError
 from ...engine.core.validation import float_array
 
 # σ below it has an inverse that is no number.
-SMALLEST = 1 / np.finfo(np.float64).max
+SMALLEST = 1 / sys.float_info.max
 # What a mark says of a sample: its σ cannot be used, or is not known, which leaves the sample out.
 WRONG, UNKNOWN = 1, 2
 
@@ -62,7 +64,7 @@ def _refuse_sigma(values: NDArray[np.float64]) -> None:
 
 
 def marks_of_sigma(sigma: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.int8] | None:
-    """A mark for each sample of the data's shape, as a view: 0 where its σ can be used; None where all can."""
+    """Return a mark for each sample of the data's shape, as a view: 0 where its σ can be used; None where all can."""
     if sigma is None or not np.ndim(sigma):
         return None
     values = float_array(sigma, "sigma")

@@ -68,7 +68,7 @@ def status_labels(status: NDArray[np.int8]) -> NDArray[np.uint8]:
 
 
 def reason_labels(result: FitResult) -> NDArray[np.uint8]:
-    """The same with a label of `REMARKS` for fits that converged and are suspicious, ``(*grid,)``."""
+    """Return the same with a label of `REMARKS` for fits that converged and are suspicious, ``(*grid,)``."""
     labels = status_labels(result.status)
     for remark in reversed(REMARKS):
         labels[result.converged & ((result.flags & np.uint16(remark.flag)) > 0)] = remark.label

@@ -26,7 +26,7 @@ def _registry() -> Any:
 
 
 def unit_of(expression: str, units: Mapping[str, str]) -> str:
-    """The unit of an expression, ``""`` where it has none or it does not follow from those of its names.
+    """Return the unit of an expression, ``""`` where it has none or it does not follow from those of its names.
 
     Parameters
     ----------
@@ -52,13 +52,13 @@ def unit_of(expression: str, units: Mapping[str, str]) -> str:
 
 
 def symbol(unit: Any) -> str:
-    """The short form of a unit of pint: ``"µm"``, ``"1/ms"``, ``"px"`` for pixel, ``""`` for none."""
+    """Return the short form of a unit of pint: ``"µm"``, ``"1/ms"``, ``"px"`` for pixel, ``""`` for none."""
     # versions of pint differ in which of Unicode's two µ they write
     return "px" if str(unit) == "pixel" else f"{unit:~P}".replace("\u03bc", "\u00b5")
 
 
 def parse_unit(text: str) -> Any:
-    """A unit of pint.
+    """Return a unit of pint.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def _is_pure(unit: Any) -> bool:
 
 
 def _same(nodes: list[ast.expr], units: Mapping[str, str]) -> Any:
-    """The unit of all of them; numbers in different units, even of one kind, do not add up."""
+    """Return the unit of all of them; numbers in different units, even of one kind, do not add up."""
     found = [_visit(node, units) for node in nodes]
     if any(str(unit) != str(found[0]) for unit in found):
         raise _Underivable

@@ -81,7 +81,7 @@ def _check(target: Path, *, overwrite: bool) -> None:
 
 @contextmanager
 def _folder_in(parent: Path, *, new: bool) -> Iterator[Path]:
-    """A folder for what is not whole yet; where it fails, the folders that were made for it go too."""
+    """Return a folder for what is not whole yet; where it fails, the folders that were made for it go too."""
     missing = [one for one in (parent, *parent.parents) if new and not os.path.exists(one)]
     try:
         if missing:

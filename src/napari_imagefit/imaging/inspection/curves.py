@@ -60,7 +60,7 @@ class Curve:
 
 
 def voxel_curve(result: FitResult, place: Place, raw: Any = None, sigma: ArrayLike | None = None) -> Curve:
-    """The curve of one voxel.
+    """Return the curve of one voxel.
 
     Parameters
     ----------
@@ -105,7 +105,10 @@ def line_through(
     coords: tuple[tuple[FloatArray, ...], tuple[FloatArray, ...]],
     options: Options,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """The model at the samples' coordinates, on the fine grid, and its error there; NaN where there is no answer."""
+    """Return the model at the samples' coordinates, on the fine grid, and its error there.
+
+    NaN where there is no answer.
+    """
     samples, fine = coords
     n, m = samples[0].size, fine[0].size
     params = solution_at(result, place)

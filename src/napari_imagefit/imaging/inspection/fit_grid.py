@@ -41,7 +41,7 @@ class FitGrid:
 
     @classmethod
     def of(cls, result: FitResult) -> FitGrid:
-        """The grid of a result of `fit_voxels`, `fit_image` or `fit_spots`.
+        """Return the grid of a result of `fit_voxels`, `fit_image` or `fit_spots`.
 
         Raises
         ------
@@ -66,7 +66,7 @@ class FitGrid:
         raise TypeError(f"a result of {type(source).__name__} has no grid in its data")
 
     def places(self, samples: NDArray[np.intp]) -> list[Place]:
-        """The fits to which samples belong, without repetitions, in their order.
+        """Return the fits to which samples belong, without repetitions, in their order.
 
         Parameters
         ----------
@@ -90,7 +90,10 @@ class FitGrid:
         return list(found)
 
     def sample_of(self, place: Place, inside: tuple[float, ...] | None = None) -> tuple[float, ...]:
-        """A sample of a fit, as an index into the data: of a curve the first, of a region the one nearest `inside`."""
+        """Return a sample of a fit, as an index into the data.
+
+        Of a curve the first, of a region the one nearest `inside`.
+        """
         if self.axis is not None:
             before, after = place[: self.axis], place[self.axis :]
             return (*before, 0, *after)
@@ -104,7 +107,7 @@ class FitGrid:
         return (*leading, int(nearest[0]), int(nearest[1]))
 
     def nearest(self, sample: ArrayLike) -> Place | None:
-        """The surface that lies nearest to a sample, of those in its frame if there is one.
+        """Return the surface that lies nearest to a sample, of those in its frame if there is one.
 
         Parameters
         ----------

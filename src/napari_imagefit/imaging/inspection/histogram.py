@@ -39,7 +39,7 @@ class Histogram:
 
 
 def histogram(values: NDArray[Any], *, robust: bool = True, whole: bool = False, bins: int = BINS) -> Histogram:
-    """The histogram of a map; NaN and infinities are not counted.
+    """Return the histogram of a map; NaN and infinities are not counted.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def within(values: NDArray[Any], low: float, high: float) -> NDArray[np.bool_]:
 
 
 def map_names(result: FitResult, units: Mapping[str, str]) -> dict[str, str]:
-    """The maps of a result that have a histogram: how each is found, and what it is called with its unit.
+    """Return the maps of a result that have a histogram: how each is found, and what it is called with its unit.
 
     Examples
     --------
@@ -116,7 +116,7 @@ def map_names(result: FitResult, units: Mapping[str, str]) -> dict[str, str]:
 
 
 def map_values(result: FitResult, key: str) -> NDArray[Any]:
-    """A map by its key in `map_names`, ``(*grid,)``; NaN for fits outside the mask."""
+    """Return a map by its key in `map_names`, ``(*grid,)``; NaN for fits outside the mask."""
     kind, _, name = key.partition(":")
     if kind == "param":
         return np.asarray(result.params[name])

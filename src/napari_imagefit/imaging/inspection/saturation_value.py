@@ -16,7 +16,9 @@ from ..voxels.voxel_fits import VoxelSource
 
 
 def saturation_value(result: FitResult) -> float | None:
-    """The largest sample of the first fit with `Flag.SATURATED`; None where there is none, or data are not in memory.
+    """Return the largest sample of the first fit with `Flag.SATURATED`.
+
+    None where there is none, or data are not in memory.
 
     Examples
     --------
@@ -32,7 +34,7 @@ def saturation_value(result: FitResult) -> float | None:
 
 
 def _samples(source: Any, place: int) -> NDArray[Any] | None:
-    """What one fit was made to."""
+    """Return what one fit was made to."""
     if isinstance(source, VoxelSource):
         along = np.moveaxis(source.stack, source.axis, 0).reshape(source.x.size, -1)[:, place]
         return np.where((source.select or Selection()).usable(along, source.x), along, np.nan)

@@ -57,7 +57,7 @@ class SpotPicture:
 
 
 def spot_picture(result: FitResult, place: Place, sigma: ArrayLike | None = None) -> SpotPicture:
-    """The window of one spot, its fit, and cuts through its centre.
+    """Return the window of one spot, its fit, and cuts through its centre.
 
     Parameters
     ----------
@@ -148,7 +148,10 @@ def _centre(result: FitResult, place: Place) -> tuple[float, ...] | None:
 
 
 def _local(result: FitResult, place: Place, middle: Any) -> tuple[FloatArray | None, Any]:
-    """The fit's parameters with positions counted from the window's middle, and that middle; else both as they are."""
+    """Return the fit's parameters with positions counted from the window's middle, and that middle.
+
+    Else both as they are.
+    """
     params = solution_at(result, place)
     names = find_positions(result.model)
     if params is None or not names:
@@ -178,7 +181,7 @@ def _cut(
     data: FloatArray,
     options: Options,
 ) -> Curve:
-    """The samples along one line of the window, and the model there."""
+    """Return the samples along one line of the window, and the model there."""
     from ...engine.models.prediction_error import predict_with_error
 
     fine_x = np.linspace(x[0], x[-1], FINE)
@@ -198,7 +201,7 @@ def _cut(
 
 
 def _others(result: FitResult, place: Place, coords: tuple[FloatArray, ...] | None) -> FloatArray:
-    """What spots that were fitted together with this one add at coordinates from its window's middle, ``(m,)``."""
+    """Return what spots fitted together with this one add at coordinates from its window's middle, ``(m,)``."""
     source = result.source
     if not isinstance(source, SpotSource) or source.groups is None:
         return np.zeros(1) if coords is not None else np.zeros(source.windows.n_samples)  # type: ignore[attr-defined]

@@ -33,13 +33,13 @@ class SpotGrid(FitGrid):
 
     @classmethod
     def of_spots(cls, result: FitResult, windows: Windows, shape: tuple[int, ...]) -> SpotGrid:
-        """The grid of a result of `fit_spots`."""
+        """Return the grid of a result of `fit_spots`."""
         n_frame_axes = windows.frames.shape[1]
         reach = np.concatenate([np.full(n_frame_axes, 0.5), np.array(windows.size) / 2])
         return cls(shape, result.shape, None, (), spot_positions(result, windows), reach)
 
     def under(self, point: NDArray[np.float64]) -> Place | None:
-        """The spot nearest to a point, of those whose window it lies in.
+        """Return the spot nearest to a point, of those whose window it lies in.
 
         Parameters
         ----------

@@ -136,7 +136,7 @@ def _centre(result: FitResult, place: Place) -> tuple[float, float] | None:
 def _nearest(
     coords: tuple[FloatArray, FloatArray], inside: NDArray[np.bool_], centre: tuple[float, float]
 ) -> tuple[int, int] | None:
-    """The pixel next to the centre; None if the centre lies outside of the region's rectangle."""
+    """Return the pixel next to the centre; None if the centre lies outside of the region's rectangle."""
     if any(not c.min() <= value <= c.max() for c, value in zip(coords, centre, strict=True)):
         return None
     distance = (coords[0] - centre[0]) ** 2 + (coords[1] - centre[1]) ** 2
@@ -153,7 +153,7 @@ def _cut(
     data: FloatArray,
     inside: NDArray[np.bool_],
 ) -> Curve:
-    """The samples along one row or column; coordinates may bend, the fine grid follows them."""
+    """Return the samples along one row or column; coordinates may bend, the fine grid follows them."""
     step = np.linspace(0, data.size - 1, FINE)
     fine = tuple(np.interp(step, np.arange(data.size), c) for c in coords)
     fitted, line, error = line_through(result, place, (tuple(coords), fine), image.options)

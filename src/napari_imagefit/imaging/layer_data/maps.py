@@ -40,7 +40,7 @@ def image_layers(
 
 
 def voxel_layers(result: FitResult, source: CurveSource, units: Units | None = None) -> list[LayerTuple]:
-    """Maps of every parameter, its standard error and goodness, fitted and residual stack, reasons of failure."""
+    """Return maps of parameters, standard errors and goodness, fitted and residual stack, reasons of failure."""
     fitted = source.fitted(result)
     residual = source.stack - fitted
     residual[~np.isfinite(residual)] = np.nan
@@ -53,6 +53,7 @@ def voxel_layers(result: FitResult, source: CurveSource, units: Units | None = N
 
 
 def named(name: str, role: str, result: FitResult, unit: str = "") -> dict[str, Any]:
+    """Return the name and the metadata of a layer of a result."""
     return {
         "name": f"{name}{f' [{unit}]' if unit else ''} · {result.model.name}",
         "metadata": {"napari_imagefit": {"role": role, "recipe": result.recipe()}},
@@ -60,14 +61,17 @@ def named(name: str, role: str, result: FitResult, unit: str = "") -> dict[str, 
 
 
 def as_fine_as(data: NDArray[Any]) -> np.dtype[Any]:
-    """The type of pictures of the data, no finer: that would be twice the memory for digits that the data lack."""
+    """Return the type of pictures of the data, no finer.
+
+    That would be twice the memory for digits that the data lack.
+    """
     return np.result_type(np.float32, data.dtype)
 
 
 def picture_layers(
     result: FitResult, fitted: NDArray[Any], residual: NDArray[Any], units: Units | None
 ) -> list[LayerTuple]:
-    """The fitted and the residual image, with common limits of contrast."""
+    """Return the fitted and the residual image, with common limits of contrast."""
     unit = (units or {}).get("data", "")
     spread = robust_limits(np.abs(residual), 0.0)[1]
     return [
@@ -95,7 +99,7 @@ def picture_layers(
 
 
 def map_layers(result: FitResult, units: Units) -> list[LayerTuple]:
-    """A layer of each parameter, its error, and what tells how good the fits are."""
+    """Return a layer of each parameter, its error, and what tells how good the fits are."""
     maps: list[LayerTuple] = []
     shown = main_parameter(result)
 
@@ -119,7 +123,7 @@ def map_layers(result: FitResult, units: Units) -> list[LayerTuple]:
 
 
 def main_parameter(result: FitResult) -> str:
-    """What a map is made for: the first parameter with the coordinate's unit, such as a time constant."""
+    """Return what a map is made for: the first parameter with the coordinate's unit, such as a time constant."""
     free = [p for p in result.model.parameters if p.name not in result.recipe()["fixed"]]
     return next((p.name for p in free if p.unit.startswith("coord")), free[0].name)
 
@@ -152,7 +156,7 @@ def robust_limits(values: NDArray[Any], low: float | None) -> tuple[float, float
 
 
 def _paint(result: FitResult, source: RegionSource) -> NDArray[np.uint8]:
-    """The label of each region's status on its pixels."""
+    """Return the label of each region's status on its pixels."""
     plane = source.coords[0].shape
     canvas = np.zeros((int(np.prod(source.frames)), int(np.prod(plane))), np.uint8)
     labels = status_labels(result.status).ravel()
@@ -162,6 +166,7 @@ def _paint(result: FitResult, source: RegionSource) -> NDArray[np.uint8]:
 
 
 def status_layer(result: FitResult, labels: NDArray[np.uint8], *, remarks: bool = False) -> LayerTuple:
+    """Return a Labels layer of reasons, with their words, counts and colours."""
     found = reasons(result, remarks=remarks)
     features = {
         "index": [reason.label for reason in found],
@@ -187,7 +192,7 @@ def _attempt_layer(result: FitResult) -> LayerTuple:
 
 
 def outline_layer(result: FitResult, source: RegionSource, units: Units, names: Sequence[str]) -> LayerTuple:
-    """An ellipse for each width of each fit; the row of its fit is its features.
+    """Return an ellipse for each width of each fit; the row of its fit is its features.
 
     `names` are those of the regions, in the order of the labels.
     """

@@ -31,7 +31,7 @@ class Ellipse:
 
 
 def find_ellipses(params: Mapping[str, float]) -> list[Ellipse]:
-    """The ellipses that a fit's parameters describe; none where a centre or a width is missing or not finite."""
+    """Return the ellipses that a fit's parameters describe; none where a centre or a width is missing or not finite."""
     if not {"y", "x"} <= params.keys():
         return []
     center = (params["y"], params["x"])

@@ -19,7 +19,7 @@ DIAMETERS = {"sigma": 4 * np.sqrt(2 * np.log(2)), "gamma": 4.0, "radius": 2.0}
 
 
 def spot_layers(result: FitResult, source: WindowSource) -> list[LayerTuple]:
-    """A ring for each spot where its fit found it; the row of its fit is its features.
+    """Return a ring for each spot where its fit found it; the row of its fit is its features.
 
     Where there is no answer, or the centre has left its window, the ring lies at the point that was given.
     """

@@ -144,7 +144,7 @@ class FitStep:
 
 
 def _settings(said: Mapping[str, Any]) -> Settings:
-    """What all verbs take beside data and model."""
+    """Return what all verbs take beside data and model."""
     sigma, camera = said.get("sigma"), _camera(said.get("camera"))
     settings = Settings(
         init={name: _numbers(v, f"init of {name!r}") for name, v in _object(said.get("init"), "init").items()},
@@ -239,7 +239,7 @@ def _arrays(what: str) -> str:
 
 
 def _numbers(value: Any, what: str) -> Any:
-    """A number, or lists of them as an array."""
+    """Return a number, or lists of them as an array."""
 
     def check(v: Any) -> Any:
         return [check(one) for one in v] if isinstance(v, list) else _number(v, what)

@@ -252,7 +252,7 @@ class Recipe:
         return iter_fit_regions(data, fit.model, regions, grid, labels=labels, **said)
 
     def _points(self, data: Any, given: ArrayLike | None) -> Any:
-        """The points of spots: those given, or those that the detection finds."""
+        """Return the points of spots: those given, or those that the detection finds."""
         if self.fit.verb != "fit_spots":
             if given is not None:
                 raise FitInputError(f"the recipe's verb is {self.fit.verb}, which takes no points; leave them out")

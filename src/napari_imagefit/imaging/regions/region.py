@@ -64,7 +64,7 @@ class Region:
     places: NDArray[np.intp]
 
     def without(self, places: NDArray[np.bool_]) -> Region | None:
-        """The same but for the fits at some flat places of the grid; None if nothing is left."""
+        """Return the same but for the fits at some flat places of the grid; None if nothing is left."""
         kept = ~places[self.places]
         return replace(self, frames=self.frames[kept], places=self.places[kept]) if kept.any() else None
 
@@ -115,7 +115,7 @@ def find_regions(
 
 
 def _split(flat: NDArray[Any], labels: NDArray[Any]) -> Iterator[tuple[int, NDArray[np.intp]]]:
-    """The pixels of each label, in one pass over the plane."""
+    """Return the pixels of each label, in one pass over the plane."""
     used = np.flatnonzero(flat > 0)
     order = np.argsort(flat[used], kind="stable")
     values = flat[used][order].astype(labels.dtype)
@@ -224,7 +224,7 @@ Portion = tuple[Region, slice]
 
 
 def _lattice(group: list[Portion], plane: tuple[int, ...]) -> tuple[int, ...] | None:
-    """The shape of the rectangle that a single region fills, row by row."""
+    """Return the shape of the rectangle that a single region fills, row by row."""
     if len(group) != 1:
         return None
     pixels = group[0][0].pixels
@@ -244,7 +244,7 @@ def _lattice(group: list[Portion], plane: tuple[int, ...]) -> tuple[int, ...] | 
 def _axes(
     coords: tuple[NDArray[np.float64], ...], shape: tuple[int, ...], first: int
 ) -> list[NDArray[np.float64]] | None:
-    """The coordinates along the axes of a rectangle; None where they bend."""
+    """Return the coordinates along the axes of a rectangle; None where they bend."""
     corner = np.unravel_index(first, coords[0].shape)
     axes = []
     for axis, values in enumerate(coords):
@@ -279,7 +279,7 @@ def _portions(regions: list[Region], length: int) -> Iterator[list[Portion]]:
 
 
 def _columns(group: list[Portion], images: NDArray[Any], rows: int, pad: float) -> NDArray[Any]:
-    """The samples ``(rows, n_fits)`` of a group."""
+    """Return the samples ``(rows, n_fits)`` of a group."""
     if len(group) == 1:
         region, part = group[0]
         if region.pixels.size == images.shape[1]:

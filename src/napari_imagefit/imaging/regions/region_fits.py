@@ -125,7 +125,7 @@ def iter_fit_regions(
     settings: Settings | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Run:
-    """The same for regions that may overlap, or differ from frame to frame."""
+    """Return the same for regions that may overlap, or differ from frame to frame."""
     settings = settings or Settings()
     image = settings.level(image)
     plane = image.shape[image.ndim - model.ndim :]

@@ -56,7 +56,7 @@ class Simulated:
     labels: NDArray[np.uint8] | None = None
 
     def coordinates(self, axis: int) -> Floats:
-        """The positions along an axis, ``(data.shape[axis],)``, in its unit."""
+        """Return the positions along an axis, ``(data.shape[axis],)``, in its unit."""
         return self.axes[axis].start + self.axes[axis].step * np.arange(self.data.shape[axis], dtype=np.float64)
 
 
@@ -67,7 +67,7 @@ def simulate(
     noise: ArrayLike = 0.0,
     rng: np.random.Generator | int | None = None,
 ) -> Floats:
-    """A model's values for a batch of parameters, with Gaussian noise.
+    """Return a model's values for a batch of parameters, with Gaussian noise.
 
     Parameters
     ----------
@@ -214,7 +214,7 @@ def cold_clouds(shots: int = 12, shape: tuple[int, int] = (192, 256), seed: int 
 
 
 def _absorption_noise(density: Floats, photons: Floats, read: float = 6.0) -> Floats:
-    """Standard deviation of −ln(N_atoms/N_bright) for counted photons and a camera's read noise (in photons)."""
+    """Return standard deviation of −ln(N_atoms/N_bright) for counted photons and a camera's read noise (in photons)."""
     dimmed = photons * np.exp(-density)
     return np.sqrt(1 / dimmed + 1 / photons + (read / dimmed) ** 2 + (read / photons) ** 2)
 
@@ -243,7 +243,7 @@ ELLIPSES = (
 
 
 def multi_echo_phantom(shape: tuple[int, int] = (128, 128), echoes: int = 32, seed: int = 2026) -> Simulated:
-    """A slice of tissue-like compartments in a series of spin echoes: one exponential decay per voxel.
+    """Return a slice of tissue-like compartments in a series of spin echoes: one exponential decay per voxel.
 
     Amplitudes fall off smoothly across the slice, as under a receive coil. Noise is Gaussian of standard deviation 8;
     the magnitude images of a scanner have Rician noise, which differs where the signal is weak.

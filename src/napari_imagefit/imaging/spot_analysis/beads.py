@@ -79,7 +79,7 @@ class BeadCut:
 
 
 def average_bead(image: ArrayLike, result: FitResult, keep: ArrayLike | None = None, upsample: int = 1) -> AverageBead:
-    """The average of spots, each moved to a common centre by its fitted position and normalised by its fit.
+    """Return the average of spots, each moved to a common centre by its fitted position and normalised by its fit.
 
     Between pixels cubic splines interpolate. Pixels that are not finite, and beyond the image, count for none. Of spots
     that were fitted together the light of the others, as it was fitted, is taken out.
@@ -270,7 +270,7 @@ def _fitted_image(image: ArrayLike, windows: Windows) -> NDArray[Any]:
 
 
 def _of_others(result: FitResult, rows: NDArray[np.intp]) -> Floats:
-    """The light of the other spots of each group in the windows of some spots, ``(n_rows, m)``."""
+    """Return the light of the other spots of each group in the windows of some spots, ``(n_rows, m)``."""
     source = result.source
     if not isinstance(source, SpotSource):
         return np.zeros((rows.size, 1))
@@ -279,7 +279,7 @@ def _of_others(result: FitResult, rows: NDArray[np.intp]) -> Floats:
 
 
 def _background(result: FitResult, windows: Windows, rows: NDArray[np.intp]) -> Floats:
-    """The constant and the slope under some spots, ``(n_rows, m)``."""
+    """Return the constant and the slope under some spots, ``(n_rows, m)``."""
     under = np.zeros((rows.size, windows.n_samples))
     if "offset" in result.params:
         under += result.params["offset"][rows, None]
@@ -290,7 +290,7 @@ def _background(result: FitResult, windows: Windows, rows: NDArray[np.intp]) -> 
 
 
 def _fitted_pixels(result: FitResult, data: NDArray[Any], rows: NDArray[np.intp]) -> Floats:
-    """The pixels of some windows that were to be fitted, ``(n_rows, m)``; NaN elsewhere."""
+    """Return the pixels of some windows that were to be fitted, ``(n_rows, m)``; NaN elsewhere."""
     source: Any = result.source
     used = source.used(rows)
     return np.where(used, source.windows.gather(data, rows), np.nan).astype(float)

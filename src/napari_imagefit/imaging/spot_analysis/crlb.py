@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 
 
 def crlb(result: FitResult, noise: str | float | ArrayLike | Camera | None = None) -> dict[str, Floats]:
-    """The smallest standard deviation that an unbiased estimate of each parameter can have.
+    """Return the smallest standard deviation that an unbiased estimate of each parameter can have.
 
     √(F⁻¹)ᵢᵢ of Fisher's information ``F = Σ (∂μ/∂pᵢ)(∂μ/∂pⱼ)/variance`` at the fitted parameters, summed over the
     pixels of the window that were used. The variance of a pixel is μ for counts, ``gain²·(electrons + read noise²)``

@@ -34,7 +34,7 @@ class NoiseGrowth:
     is_followed: bool
 
     def sentence(self) -> str:
-        """What follows from it, for people."""
+        """Return what follows from it, for people."""
         said = (
             f"Residuals are {np.sqrt(self.ratio):.1f} times larger at the tops of spots than around them, as those of "
             "counts are, or of a model that does not fit: least squares states the errors of its parameters too small "

@@ -133,7 +133,7 @@ def photometry_table(result: FitResult, **said: Any) -> pd.DataFrame:
 
 
 def gain_of(result: FitResult, gain: float | None = None) -> float:
-    """Data units per photon: those given, otherwise of the camera that was fitted with, otherwise 1.
+    """Return data units per photon: those given, otherwise of the camera that was fitted with, otherwise 1.
 
     Raises
     ------
@@ -147,7 +147,7 @@ def gain_of(result: FitResult, gain: float | None = None) -> float:
 
 
 def pixel_sizes(said: float | Sequence[float], ndim: int) -> tuple[float, ...]:
-    """The size of a pixel along each axis.
+    """Return the size of a pixel along each axis.
 
     Raises
     ------

@@ -36,7 +36,7 @@ class SharedWidth:
         return LOSS * self.part**2
 
     def sentence(self) -> str:
-        """What to do, for people."""
+        """Return what to do, for people."""
         return (
             f"These spots are dim, known to {self.part:.2f} widths, and a width that such spots share comes out too "
             f"small however many they are: {self.name} by some {100 * self.loss:.0f} %. Fix it at that of bright spots"

@@ -69,12 +69,12 @@ class _Linear:
         return _Linear(*by_pixel, self.inverse[good], self.used[:, good])
 
     def excess(self, variance: Floats) -> Floats:
-        """The sum of squares of each spot ``(n,)`` over what it is on average for pixels so variable."""
+        """Return the sum of squares of each spot ``(n,)`` over what it is on average for pixels so variable."""
         total = np.sum(variance, axis=0, where=self.used)
         return _excess((self.residual**2).sum(axis=0), total, self.inverse, _gram(self.slopes, variance))
 
     def left_over(self, variance: Floats) -> Floats:
-        """What residuals squared are on average ``(m, n)`` for pixels so variable; the fit takes its part."""
+        """Return what residuals squared are on average ``(m, n)`` for pixels so variable; the fit takes its part."""
         leverage = np.einsum("npq,qmn->pmn", self.inverse, self.slopes)
         own = np.einsum("pmn,pmn->mn", leverage, self.slopes)
         taken = np.einsum("pmn,npq,qmn->mn", leverage, _gram(self.slopes, variance), leverage, optimize=True)
@@ -89,7 +89,9 @@ def _excess(squares: Floats, variance: Floats, inverse: Floats, scatter: Floats)
 
 
 def _invert(curvature: Floats, free: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """The inverses ``(n, p, p)`` of curvatures, each parameter in a unit in which its own is 1; the units ``(n, p)``.
+    """Return the inverses ``(n, p, p)`` of curvatures, each parameter in a unit in which its own is 1.
+
+    The units ``(n, p)``.
 
     NaN where one is singular. Of what is held the curvature is taken to be 1, and nothing beside it.
     """
@@ -117,7 +119,7 @@ def _unit_diagonal(among: Floats) -> Floats:
 
 
 def _gram(slopes: Floats, weights: Floats | None = None) -> Floats:
-    """Sums over the pixels of products of slopes ``(p, m, n)``, weighted: ``(n, p, p)``."""
+    """Return sums over the pixels of products of slopes ``(p, m, n)``, weighted: ``(n, p, p)``."""
     gram = np.empty((slopes.shape[2], len(slopes), len(slopes)))
     for i, slope in enumerate(slopes):
         weighted = slope if weights is None else slope * weights
@@ -193,7 +195,7 @@ def find_noise_line(result: FitResult) -> NoiseLine | None:
 
 
 def with_growing_noise(result: FitResult) -> FitResult:
-    """The same result with the errors that it has if the noise grows with the light as its residuals say.
+    """Return the same result with the errors that it has if the noise grows with the light as its residuals say.
 
     Least squares without σ take the noise to be the same in every pixel. Of counts it is not, and errors that are
     scaled by √(reduced χ²) are too small. Here the covariance is ``(JᵀJ)⁻¹ Jᵀ V J (JᵀJ)⁻¹`` with V the variance of each
@@ -310,7 +312,7 @@ def _shared(result: FitResult) -> tuple[int, ...]:
 
 
 def unaware_source(result: FitResult) -> SpotSource | None:
-    """The windows of spots whose errors take the noise to be the same everywhere; None for any other result."""
+    """Return the windows of spots whose errors take the noise to be the same everywhere; None for any other result."""
     source = result.source
     # a Dask array is not read again
     return source if is_unaware(result) and isinstance(source, SpotSource) and source.noise is None else None
@@ -323,6 +325,6 @@ def is_unaware(result: FitResult) -> bool:
 
 
 def _free(result: FitResult) -> NDArray[np.bool_]:
-    """What a fit found for itself alone ``(n, p)``."""
+    """Return what a fit found for itself alone ``(n, p)``."""
     held, shared = certain(result), result.recipe().get("shared") or ()
     return np.stack([~np.asarray(held[name]) & (name not in shared) for name in result.model.names], axis=1)

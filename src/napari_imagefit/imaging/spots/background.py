@@ -29,7 +29,7 @@ class SlopedModel(Model):
 
 
 def with_background(model: Model, background: str) -> Model:
-    """A surface on its background, the same model for the same surface.
+    """Return a surface on its background, the same model for the same surface.
 
     ``"sloping"`` adds ``slope_y·(y − y₀) + slope_x·(x − x₀)``, and ``slope_z`` in a volume, around the model's own
     position, so that its ``offset`` is the background under the spot. Of a model without positions the slope goes
@@ -48,11 +48,12 @@ def with_background(model: Model, background: str) -> Model:
 
 
 def surface_of(model: Model) -> Model:
-    """The model without the slope that was added to it."""
+    """Return the model without the slope that was added to it."""
     return model.base if isinstance(model, SlopedModel) else model
 
 
 def background_of(model: Model) -> Background:
+    """Return the kind of background that a model has."""
     return "sloping" if isinstance(model, SlopedModel) else "constant"
 
 

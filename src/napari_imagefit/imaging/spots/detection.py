@@ -88,7 +88,7 @@ class Detection:
         object.__setattr__(self, "bright", bool(self.bright))
 
     def per_axis(self, name: str, ndim: int) -> tuple[float, ...]:
-        """A setting as one number for each axis.
+        """Return a setting as one number for each axis.
 
         Raises
         ------
@@ -102,11 +102,11 @@ class Detection:
         return values
 
     def window(self, ndim: int) -> tuple[int, ...]:
-        """A window for `fit_spots` that holds such spots and a rim of their background: 3 σ to either side."""
+        """Return a window for `fit_spots` that holds such spots and a rim of their background: 3 σ to either side."""
         return tuple(2 * math.ceil(3 * scale) + 1 for scale in self.per_axis("scale", ndim))
 
     def recipe(self) -> dict[str, Any]:
-        """What was said, as JSON; what was not is left out."""
+        """Return what was said, as JSON; what was not is left out."""
         said = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in said.items()}
 
@@ -209,7 +209,7 @@ def iter_find_spots(
 
 
 def find_in_frame(frame: ArrayLike, detection: Detection, mask: NDArray[np.bool_] | None = None) -> Spots:
-    """The spots of one frame ``(Y, X)`` or volume ``(Z, Y, X)``."""
+    """Return the spots of one frame ``(Y, X)`` or volume ``(Z, Y, X)``."""
     return pick(response(frame, detection, mask), detection)
 
 
@@ -224,7 +224,7 @@ def response(frame: ArrayLike, detection: Detection, mask: NDArray[np.bool_] | N
 
 
 def pick(filtered: Response, detection: Detection) -> Spots:
-    """The spots of a filtered frame by the other settings: threshold, distance and border."""
+    """Return the spots of a filtered frame by the other settings: threshold, distance and border."""
     border = np.array(detection.per_axis("border", filtered.pixels.shape[1]))
     inside = ((filtered.pixels >= border) & (filtered.pixels < np.array(filtered.shape) - border)).all(axis=1)
     chosen = inside & (filtered.strengths >= detection.threshold)

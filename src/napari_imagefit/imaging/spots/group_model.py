@@ -55,7 +55,7 @@ class JointModel:
 
 
 def common_names(single: Model) -> tuple[str, ...]:
-    """The parameters of the background."""
+    """Return the parameters of the background."""
     surface = surface_of(single)
     constant = tuple(
         p.name for p in surface.parameters if p.name == "offset" and p.unit in ("", "data")
@@ -65,7 +65,7 @@ def common_names(single: Model) -> tuple[str, ...]:
 
 @functools.lru_cache(KEPT)
 def joint_model(single: Model, count: int) -> JointModel:
-    """The model for a group of so many spots, the same for the same surface."""
+    """Return the model for a group of so many spots, the same for the same surface."""
     surface, common = surface_of(single), common_names(single)
     own = tuple(name for name in single.names if name not in common)
     positions = [own.index(name) for name in find_positions(single)]
@@ -137,7 +137,7 @@ def share(joint: JointModel, fits: Fits, spot: int) -> Fits:
 
 
 def _values(joint: JointModel, values: NDArray[np.float64], spot: int) -> NDArray[np.float64]:
-    """A spot's parameters; its offset is the background under itself, not under the first spot."""
+    """Return a spot's parameters; its offset is the background under itself, not under the first spot."""
     single = joint.single
     found = np.stack([values[joint.place(name, spot)] for name in single.names])
     if spot and isinstance(single, SlopedModel) and "offset" in joint.common:
@@ -148,7 +148,7 @@ def _values(joint: JointModel, values: NDArray[np.float64], spot: int) -> NDArra
 
 
 def _turn(joint: JointModel, values: NDArray[np.float64], spot: int) -> NDArray[np.float64]:
-    """Derivatives ``(n_groups, n_params, n_joint)`` of a spot's parameters by the joint ones."""
+    """Return derivatives ``(n_groups, n_params, n_joint)`` of a spot's parameters by the joint ones."""
     single = joint.single
     turn = np.zeros((values.shape[1], len(single.names), len(joint.model.names)))
     for row, name in enumerate(single.names):

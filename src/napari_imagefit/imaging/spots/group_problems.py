@@ -197,7 +197,10 @@ def _starts(
 def _wishes(
     source: SpotSource, joint: JointModel, wishes: Wishes, members: Rows, starts: list[Floats], away: Floats
 ) -> dict[str, Any]:
-    """Starts, bounds and fixed values of a group by the joint names; of the background those of the first spot."""
+    """Return starts, bounds and fixed values of a group by the joint names.
+
+    Of the background those of the first spot.
+    """
     single, positions = joint.single, list(find_positions(joint.single)) if source.positions else []
     init, bounds, fixed = {}, {}, {}
     common = common_names(single)

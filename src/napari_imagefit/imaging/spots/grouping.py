@@ -37,7 +37,7 @@ class Groups:
 
 
 def check_groups(groups: Any) -> int:
-    """The largest number of spots in one fit; 1 for None.
+    """Return the largest number of spots in one fit; 1 for None.
 
     Raises
     ------

@@ -93,7 +93,7 @@ def laplacian(data: Floats, scale: Sequence[float]) -> Floats:
 
 
 def _kernel(sigma: float, *, bent: bool) -> Floats:
-    """A sampled Gaussian with sum 1, or −σ² times its second derivative with sum 0."""
+    """Return a sampled Gaussian with sum 1, or −σ² times its second derivative with sum 0."""
     x = np.arange(-int(4 * sigma + 0.5) - 1, int(4 * sigma + 0.5) + 2) / sigma
     gaussian = np.exp(-0.5 * x**2)
     gaussian /= gaussian.sum()
@@ -102,7 +102,10 @@ def _kernel(sigma: float, *, bent: bool) -> Floats:
 
 
 def filled(data: Floats, usable: NDArray[np.bool_], scale: Sequence[float]) -> Floats:
-    """The data with the weighted mean of their surroundings where they are not usable; 0 far from any that is."""
+    """Return the data with the weighted mean of their surroundings where they are not usable.
+
+    0 far from any that is.
+    """
     if usable.all():
         return data
     known = np.where(usable, data, 0.0)
@@ -154,7 +157,7 @@ def _empty(data: NDArray[Any], usable: NDArray[np.bool_], scale: Sequence[float]
 
 
 def _noise(level: Floats, answer: Floats, searched: NDArray[np.bool_], scale: Sequence[float], *, whole: bool) -> float:
-    """The noise of the answer.
+    """Return the noise of the answer.
 
     Where most pixels are like their neighbours, as a background without counts or one that is clipped, it is no less
     than what the filter makes of the noise of those that vary: how far they are from their neighbours, of which spots,
@@ -182,7 +185,7 @@ def _are_alike(level: Floats, searched: NDArray[np.bool_]) -> bool:
 
 
 def _spread(values: Floats) -> float:
-    """A robust standard deviation around 0: by the median of sizes, by their mean where half of them are 0."""
+    """Return a robust standard deviation around 0: by the median of sizes, by their mean where half of them are 0."""
     sizes = np.abs(values)
     return float(MEDIAN_TO_SIGMA * np.median(sizes) or MEAN_TO_SIGMA * sizes.mean())
 

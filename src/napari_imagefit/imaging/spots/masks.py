@@ -58,7 +58,7 @@ def check_saturation(saturation: Any) -> float | None:
 def unsaturated(
     data: NDArray[Any], saturation: float | None, mask: NDArray[np.bool_] | None
 ) -> NDArray[np.bool_] | None:
-    """The mask, less the pixels that are saturated."""
+    """Return the mask, less the pixels that are saturated."""
     if saturation is None:
         return mask
     below: NDArray[np.bool_] = ~(data >= saturation)
@@ -66,7 +66,7 @@ def unsaturated(
 
 
 def as_mask(used: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """A mask in a shape.
+    """Return a mask in a shape.
 
     Raises
     ------

@@ -22,7 +22,7 @@ def read_csv(path: Path) -> Any:
 
 
 def read_points(path: Path, n_axes: int, n_frame_axes: int) -> NDArray[np.float64]:
-    """The points in a table, ``(N, n_axes)`` in pixel indices, the frame first.
+    """Return the points in a table, ``(N, n_axes)`` in pixel indices, the frame first.
 
     Columns go by the names that a table of `fit_spots` has (``frame``, ``point_y``, ``point_x``, exported ones with
     ``[px]``), by those of napari's points (``axis-0``, ``axis-1`` …), or by Picasso's (``frame``, ``x``, ``y``); others

@@ -105,7 +105,7 @@ def counted_once(steps: Run, total: int) -> Run:
 
 
 def in_image(result: FitResult, source: SpotSource, wishes: Wishes) -> FitResult:
-    """The result with positions in pixel indices of the image, and what is to be remarked on the windows."""
+    """Return the result with positions in pixel indices of the image, and what is to be remarked on the windows."""
     windows = source.windows
 
     def absolute(values: Mapping[str, Floats]) -> dict[str, Floats]:

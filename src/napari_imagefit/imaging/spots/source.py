@@ -58,7 +58,7 @@ class SpotSource:
         return self.windows.offsets() if self.positions else self.windows.coordinates(rows)
 
     def samples(self, rows: NDArray[np.intp], *, padded: bool) -> NDArray[Any]:
-        """The pixels of some windows, ``(n_rows, m)``."""
+        """Return the pixels of some windows, ``(n_rows, m)``."""
         return self.windows.samples(self.image, self.mask, rows, padded=padded)
 
     def used(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
@@ -81,7 +81,7 @@ class SpotSource:
         return np.stack([values - self.origin(name) for name, values in result.answers.items()])
 
     def fitted_at(self, result: FitResult, params: Floats, rows: NDArray[np.intp]) -> Floats:
-        """The fitted windows of some spots, ``(n_rows, m)``; `params` are the `solution`."""
+        """Return the fitted windows of some spots, ``(n_rows, m)``; `params` are the `solution`."""
         own = predict(result.model, self.coords(rows), params[:, rows], self.options).T
         own += self.of_others(result, params, rows)
         whole = self.mask is None and self.windows.allowed is None and not self.windows.is_cut[rows].any()
@@ -94,7 +94,7 @@ class SpotSource:
         rows: NDArray[np.intp],
         coords: tuple[Floats, ...] | None = None,
     ) -> Floats | float:
-        """What the other spots of each group add to the windows of some spots, ``(n_rows, m)``.
+        """Return what the other spots of each group add to the windows of some spots, ``(n_rows, m)``.
 
         `params` are as `coords` counts them: from the middle of each window; `coords` are its pixels if not given.
         """

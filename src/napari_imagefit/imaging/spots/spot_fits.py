@@ -135,7 +135,7 @@ def check_surface(model: Model, n_axes: int) -> None:
 
 
 def asked_of(model: Model, most: int = 1, saturation: float | None = None, *, masked: bool = False) -> dict[str, Any]:
-    """What a recipe says of a surface on its own background, of spots in groups, and of saturated pixels."""
+    """Return what a recipe says of a surface on its own background, of spots in groups, and of saturated pixels."""
     said: dict[str, Any] = {"groups": most} if most > 1 else {}
     if masked:
         # an array is not written down, but that there was one
@@ -161,7 +161,7 @@ def check_groupable(model: Model, settings: Settings) -> None:
 
 
 def moved_positions(model: Model, settings: Settings) -> tuple[str, ...]:
-    """The parameters that are counted from the middle of each window."""
+    """Return the parameters that are counted from the middle of each window."""
     return find_positions(model) if _can_be_moved(model, settings) else ()
 
 

@@ -122,7 +122,7 @@ class Windows:
                 yield rows[first : first + most], is_cut
 
     def gather(self, array: NDArray[Any], rows: NDArray[np.intp]) -> NDArray[Any]:
-        """What an array of the image's shape (or of its part, see `begin`) holds in some windows, ``(n_rows, m)``.
+        """Return what an array of the image's shape (or its part, see `begin`) holds in some windows, ``(n_rows, m)``.
 
         In its own type. Where a window leaves the image, it repeats the edge.
         """
@@ -161,7 +161,7 @@ class Windows:
     def samples(
         self, image: NDArray[Any], mask: NDArray[np.bool_] | None, rows: NDArray[np.intp], *, padded: bool
     ) -> NDArray[Any]:
-        """The image in some windows, ``(n_rows, m)``; NaN where a mask forbids or, if `padded`, the image ends.
+        """Return the image in some windows, ``(n_rows, m)``; NaN where a mask forbids or, if `padded`, the image ends.
 
         In the image's own type where nothing is to be NaN.
         """
@@ -183,7 +183,7 @@ class Windows:
 
 
 def nearest_pixels(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The pixels that points lie in: half a pixel beyond the middle of one is still in it."""
+    """Return the pixels that points lie in: half a pixel beyond the middle of one is still in it."""
     return np.asarray(np.floor(points + 0.5))
 
 
@@ -300,7 +300,7 @@ def _along(values: NDArray[Any], axis: int, ndim: int) -> NDArray[Any]:
 
 
 def _strides(shape: Sequence[int]) -> NDArray[np.intp]:
-    """Steps between neighbours along each axis of a flat array."""
+    """Return steps between neighbours along each axis of a flat array."""
     return np.array([prod(shape[axis + 1 :]) for axis in range(len(shape))], np.intp)
 
 

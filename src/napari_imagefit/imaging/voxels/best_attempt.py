@@ -25,7 +25,7 @@ SIGMAS = 5.0
 
 
 def copy(result: FitResult) -> FitResult:
-    """A result whose maps can be written to, each laid out in C order."""
+    """Return a result whose maps can be written to, each laid out in C order."""
 
     def own(value: Any) -> Any:
         if isinstance(value, dict):

@@ -122,12 +122,15 @@ class VoxelCall:
         return tuple(n for a, n in enumerate(self.stack.shape) if a != self.axis)
 
     def with_settings(self, settings: Settings) -> VoxelCall:
-        """The same with other starts, bounds or options; what is fixed, tied or said of the noise is the same."""
+        """Return the same with other starts, bounds or options.
+
+        What is fixed, tied or said of the noise is the same.
+        """
         wishes = Wishes.of(self.fitted, self.grid, self.places, settings)
         return replace(self, settings=settings, wishes=wishes)
 
     def curves(self, values: NDArray[Any], places: Indices) -> NDArray[Any]:
-        """The samples ``(n, n_places)`` of some voxels."""
+        """Return the samples ``(n, n_places)`` of some voxels."""
         along = np.moveaxis(values, self.axis, 0)
         along = along if self.kept.all() else along[self.kept]
         size = int(np.prod(self.grid))
@@ -138,7 +141,7 @@ class VoxelCall:
         return chosen
 
     def problem(self, places: Indices, starts: Floats | None = None) -> Problem:
-        """The problem of some voxels.
+        """Return the problem of some voxels.
 
         Parameters
         ----------
@@ -195,7 +198,10 @@ class VoxelCall:
         return self._run(jobs, self.places, self.grid, source, self.refused, should_stop)
 
     def _again(self, *, guessed: bool = True) -> Again | None:
-        """What is done with fitted curves: the parts of an answer in order, or another start where a guess misleads."""
+        """Return what is done with fitted curves.
+
+        The parts of an answer in order, or another start where a guess misleads.
+        """
         init = self.wishes.init
         if has_parts(self.fitted) and not {FAST, SLOW, FRACTION} & init.keys():
             return iter_in_order

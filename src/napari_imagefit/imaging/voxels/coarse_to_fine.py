@@ -267,7 +267,7 @@ def _blank(source: VoxelSource, call: VoxelCall, count: int | None = None) -> Fi
 
 
 def coarse_steps(grid: tuple[int, ...]) -> list[int]:
-    """The steps of the grids before the full one, the coarsest first; none where there are few voxels."""
+    """Return the steps of the grids before the full one, the coarsest first; none where there are few voxels."""
     steps: list[int] = []
     step = LARGEST_STEP
     while step > 1:
@@ -278,7 +278,7 @@ def coarse_steps(grid: tuple[int, ...]) -> list[int]:
 
 
 def on_grid(grid: tuple[int, ...], step: int) -> Booleans:
-    """The voxels at every so many along each axis of space, ``(*grid,)``."""
+    """Return the voxels at every so many along each axis of space, ``(*grid,)``."""
     found = np.zeros(grid, bool)
     found[_every(grid, step)] = True
     return found
@@ -290,7 +290,7 @@ def _every(grid: tuple[int, ...], step: int) -> tuple[slice, ...]:
 
 
 def _thinned(result: FitResult, cut: tuple[slice, ...]) -> FitResult:
-    """The fits of a coarser grid."""
+    """Return the fits of a coarser grid."""
 
     def own(value: Any) -> Any:
         if isinstance(value, dict):
@@ -301,7 +301,7 @@ def _thinned(result: FitResult, cut: tuple[slice, ...]) -> FitResult:
 
 
 def interpolate(result: FitResult, good: Booleans, places: Indices, step: int) -> Floats:
-    """Starts ``(n_params, n_places)`` from the good voxels at every `step`, NaN where there is none around.
+    """Return starts ``(n_params, n_places)`` from the good voxels at every `step`, NaN where there is none around.
 
     Linear in each axis, with the weights of those that are good; the one with the largest weight where a parameter is
     an angle, of which means make no sense.

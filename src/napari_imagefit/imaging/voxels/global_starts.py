@@ -26,7 +26,7 @@ AT_A_TIME = 1 << 15
 
 
 def collect(call: VoxelCall, result: FitResult, good: Booleans, targets: Indices) -> Floats:
-    """Starts ``(n_params, m)`` for any voxel; finite, the same for the same input."""
+    """Return starts ``(n_params, m)`` for any voxel; finite, the same for the same input."""
     rng = np.random.default_rng(0)
     places = np.flatnonzero(good)
     if places.size > MOST:
@@ -41,7 +41,7 @@ def collect(call: VoxelCall, result: FitResult, good: Booleans, targets: Indices
 
 
 def guesses(call: VoxelCall, places: Indices) -> Floats:
-    """The model's own guesses ``(n_params, n_places)``; NaN for a parameter that is tied."""
+    """Return the model's own guesses ``(n_params, n_places)``; NaN for a parameter that is tied."""
     own = np.full((len(call.model.names), places.size), np.nan)
     own[[call.model.index(name) for name in call.fitted.names]] = find_starts(call.problem(places))
     if call.ties is not None:
@@ -86,7 +86,7 @@ def spread(known: Floats, model: Model, rng: np.random.Generator) -> Floats:
 
 
 def best_for(call: VoxelCall, places: Indices, pool: Floats, count: int) -> Sequence[Floats]:
-    """The starts of a pool that suit each voxel best, first the best: `count` arrays ``(n_params, n_places)``.
+    """Return the starts of a pool that suit each voxel best, first the best: `count` arrays ``(n_params, n_places)``.
 
     A start is as good as its curve is with the best height; parameters in the unit of the data are stretched to it.
     """

@@ -24,7 +24,7 @@ MOST_LOOKED_AT = 100_000  # values from which a contrast is judged while a fit i
 
 
 def unfinished_layers(result: FitResult, units: Units | None = None, *, status: bool) -> list[LayerTuple]:
-    """Maps of the parameters of a fit that is under way: what a person looks at meanwhile.
+    """Return maps of the parameters of a fit that is under way: what a person looks at meanwhile.
 
     Voxels whose turn has not come show the value of the coarse grid's voxel before them, and the names of the layers
     say that this is how it stands so far. With `status` that map, too; without, nothing covers them.
@@ -44,7 +44,7 @@ def unfinished_layers(result: FitResult, units: Units | None = None, *, status: 
 
 
 def coarse_map(values: NDArray[np.float64], status: NDArray[np.int8]) -> NDArray[np.float64]:
-    """A map in which voxels that wait for their fit have the value of the finest grid's voxel that is known there.
+    """Return a map in which voxels that wait for their fit have the value of the finest known grid's voxel.
 
     Examples
     --------
@@ -68,7 +68,7 @@ def coarse_map(values: NDArray[np.float64], status: NDArray[np.int8]) -> NDArray
 
 
 def derived_layers(result: FitResult, derived: DerivedMap) -> list[LayerTuple]:
-    """The map of an expression, and its standard error, hidden."""
+    """Return the map of an expression, and its standard error, hidden."""
     layers = []
     for values, name, role, visible in (
         (derived.stderr, f"σ({derived.expression})", f"derived_stderr:{derived.expression}", False),

@@ -49,7 +49,7 @@ def mean_curve(
     mask: Any = None,
     select: Selection | None = None,
 ) -> MeanCurve:
-    """The mean curve of a region, of exactly the samples and voxels that a map of it would be fitted to.
+    """Return the mean curve of a region, of exactly the samples and voxels that a map of it would be fitted to.
 
     Samples that the selection leaves out of a voxel's curve do not count in the mean, and neither do voxels that it
     leaves out as too weak. Where values decide (noise floor, saturation), fewer voxels count in some samples than in
@@ -152,7 +152,7 @@ def fit_mean_curve(
 
 
 def _of_one(settings: Settings, region: NDArray[np.bool_]) -> Settings:
-    """The settings for the mean of a region."""
+    """Return the settings for the mean of a region."""
 
     def mean(value: Any) -> Any:
         array = float_array(np.asarray(value), "what was given")
@@ -184,7 +184,7 @@ def _of_one(settings: Settings, region: NDArray[np.bool_]) -> Settings:
 def seed(
     settings: Settings, result: FitResult, *, bounds_factor: float | None = None, model: str | Model | None = None
 ) -> Settings:
-    """The settings of a map that starts from the fit of a mean curve.
+    """Return the settings of a map that starts from the fit of a mean curve.
 
     Parameters
     ----------

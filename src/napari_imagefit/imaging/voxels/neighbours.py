@@ -31,7 +31,7 @@ def is_good(result: FitResult) -> Booleans:
 
 
 def around(places: Indices, grid: tuple[int, ...], radius: int) -> Iterator[tuple[slice, Indices, Booleans]]:
-    """The flat places of all neighbours within a cube, some voxels at a time.
+    """Return the flat places of all neighbours within a cube, some voxels at a time.
 
     Yields
     ------
@@ -112,7 +112,7 @@ def _weights(errors: Floats) -> Floats:
 
 
 def weighted_median(values: Floats, weights: Floats, use: Booleans) -> Floats:
-    """The value of each row at which half of the weight is reached, ``(n,)``; NaN where nothing is used."""
+    """Return the value of each row at which half of the weight is reached, ``(n,)``; NaN where nothing is used."""
     use = use & np.isfinite(values)
     weights = np.where(use, weights, 0.0)
     largest = weights.max(axis=1, initial=0.0, keepdims=True)
@@ -125,7 +125,10 @@ def weighted_median(values: Floats, weights: Floats, use: Booleans) -> Floats:
 
 
 def lower_quartile_around(values: Floats, use: Booleans, places: Indices) -> Floats:
-    """The lower quartile of a map in the cube around some voxels, ``(n_places,)``; NaN with too few neighbours."""
+    """Return the lower quartile of a map in the cube around some voxels, ``(n_places,)``.
+
+    NaN with too few neighbours.
+    """
     flat = np.where(use & np.isfinite(values), values, np.inf).ravel()
     quartiles = np.full(places.size, np.nan)
     radius = 1 if min(values.ndim, SPATIAL) == SPATIAL else 2

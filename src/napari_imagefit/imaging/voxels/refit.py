@@ -117,7 +117,7 @@ def refit(
 
 
 def _prepare(result: FitResult, settings: Settings | None) -> tuple[VoxelCall, VoxelSource]:
-    """The call that made the result, with the settings of the second chance."""
+    """Return the call that made the result, with the settings of the second chance."""
     source = result.source
     if not isinstance(source, VoxelSource) or source.call is None:
         raise FitInputError("only a result of fit_voxels on a stack in memory can be fitted again; use fit_voxels")
@@ -260,7 +260,7 @@ class _Refit:
             active = self._next_to(fresh) | self._grow(fresh)
 
     def _unsolved(self, among: Booleans | None = None) -> Booleans:
-        """The voxels that still need a try."""
+        """Return the voxels that still need a try."""
         judged = self.targets if among is None else self.targets & among
         doubtful = suspect(self.whole, judged & (self.in_vain < CONFIRMED))
         return judged & (failed(self.whole) | doubtful | self.asked)
@@ -309,7 +309,7 @@ class _Refit:
 
 
 def wider_bounds(call: VoxelCall) -> dict[str, tuple[float, float]]:
-    """The bounds of the model's own that give way, moved out by the width of their range; by name.
+    """Return the bounds of the model's own that give way, moved out by the width of their range; by name.
 
     Not those that were given, nor one at 0. One without a counterpart moves out by its own size.
     """

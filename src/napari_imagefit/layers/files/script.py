@@ -44,7 +44,7 @@ class Script:
         self.packed = False
 
     def value(self, name: str, value: Any) -> str:
-        """A value as an expression; an array gets a line of its own."""
+        """Return a value as an expression; an array gets a line of its own."""
         if isinstance(value, Camera):
             parts = (f"{part}={self.value(part, getattr(value, part))}" for part in ("gain", "offset", "read_noise"))
             return f"nif.Camera({', '.join(parts)})"
@@ -63,7 +63,7 @@ class Script:
         return repr(value)
 
     def array(self, name: str, values: NDArray[Any]) -> str:
-        """An array as an expression: written out, or packed into text where it is long.
+        """Return an array as an expression: written out, or packed into text where it is long.
 
         Raises
         ------
@@ -87,7 +87,7 @@ class Script:
         return f"unpack({text!r}, {values.shape}, {str(small.dtype)!r}){cast}"
 
     def text(self, title: str) -> str:
-        """The whole."""
+        """Return the whole script."""
         imports = sorted(self.imports, key=lambda line: (line.startswith("from"), "napari_imagefit" in line, line))
         parts = [f'"""{title}"""', "\n".join(imports)]
         return (
@@ -96,7 +96,7 @@ class Script:
 
 
 def as_python(outcome: Outcome, layer: Layer | None) -> str:
-    """The script of an outcome.
+    """Return the script of an outcome.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ def _load(script: Script, request: Request, layer: Layer | None) -> None:
 
 
 def _settings(script: Script, request: Request) -> dict[str, str]:
-    """The keyword arguments that all verbs share."""
+    """Return the keyword arguments that all verbs share."""
     wishes, own = request.wishes, {p.name: (p.lower, p.upper) for p in request.model.parameters}
     given: dict[str, str] = {}
     for name in ("init", "bounds", "fixed", "tied"):
@@ -242,7 +242,10 @@ def _axes(request: Request) -> list[tuple[str, NDArray[np.float64]]]:
 
 
 def _labels(request: Request) -> NDArray[np.uint16] | None:
-    """The regions as labels, of the plane's shape where they are the same in all frames; None for the whole image."""
+    """Return the regions as labels, of the plane's shape where they are the same in all frames.
+
+    None for the whole image.
+    """
     shape = request.data.shape
     frames, plane = int(np.prod(shape[:-2])), shape[-2:]
     labels = np.zeros((frames, int(np.prod(plane))), np.uint16)
@@ -269,7 +272,7 @@ def _evenly(values: NDArray[np.float64]) -> str:
 
 
 def _mask(script: Script, name: str, mask: NDArray[Any]) -> str:
-    """A mask, as a rectangle where it is one."""
+    """Return a mask, as a rectangle where it is one."""
     mask = np.asarray(mask)
     filled = np.argwhere(mask)
     box = tuple(

@@ -30,7 +30,7 @@ Paths = str | list[str]
 
 
 def napari_get_reader(path: Paths) -> Callable[[Paths], list[LayerTuple]] | None:
-    """napari's hook: a reader for tables of localisations, None for files that are no tables.
+    """Return a reader for tables of localisations, None for files that are no tables: the hook of napari.
 
     napari asks it for files with the endings in the manifest, and for others where a person chose this plugin. Their
     columns decide, and a table that holds something else is refused in a sentence when it is read.
@@ -48,7 +48,7 @@ def napari_get_reader(path: Paths) -> Callable[[Paths], list[LayerTuple]] | None
 
 
 def read_points_layer(path: Paths) -> list[LayerTuple]:
-    """A Points layer of a table, where no image says how large a pixel is.
+    """Return a Points layer of a table, where no image says how large a pixel is.
 
     Positions are in pixels, or where the table says how large they are in its unit; ThunderSTORM's are in nm, from the
     corner of the first pixel.
@@ -80,7 +80,7 @@ def read_points_layer(path: Paths) -> list[LayerTuple]:
 
 
 def points_over(image: Image, path: str) -> LayerTuple:
-    """A Points layer of a table over an image, which says how large its pixels are.
+    """Return a Points layer of a table over an image, which says how large its pixels are.
 
     Raises
     ------
@@ -140,6 +140,6 @@ def _plane_axes(found: Localisations) -> int:
 
 
 def _unit_of(names: list[str]) -> str:
-    """The unit of the size of a pixel, as ``pixel_y [µm]`` says it."""
+    """Return the unit of the size of a pixel, as ``pixel_y [µm]`` says it."""
     column = next((name for name in names if name.startswith("pixel_y [")), "")
     return column.partition("[")[2].rstrip("]")

@@ -93,7 +93,7 @@ class _Layer:
 def file_grid(
     metadata: Mapping[str, Any], transform: Mapping[str, Any], shape: Sequence[int], fitted: int, name: str
 ) -> FileGrid | None:
-    """The order of the file's axes for maps of a layer; None if nothing is known of a file.
+    """Return the order of the file's axes for maps of a layer; None if nothing is known of a file.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def file_grid(
 
 
 def _iter_known(metadata: Mapping[str, Any]) -> Iterator[_Known]:
-    """The header's first: what it says is of the file."""
+    """Return the header's affine first: what it says is of the file."""
     header: Any = metadata.get("header")
     found: Any = getattr(header, "get_best_affine", lambda: ())()
     if np.shape(found) == (4, 4):
@@ -269,7 +269,10 @@ def _permutation(one: _Known, affine: Floats, shape: Sequence[int]) -> list[tupl
 
 
 def _order(way: _Way, known: Sequence[_Known], layer: _Layer) -> tuple[_Known, list[tuple[int, bool]]] | None:
-    """The affine that maps get, the file's where it is known, and the order of its axes; None if they do not meet."""
+    """Return the affine that maps get, the file's where it is known, and the order of its axes.
+
+    None if they do not meet.
+    """
     if None in way.axes:
         return _Known(way.affine, None, True), [(0, False), (1, False), (2, False)]
     turns = _permutation(known[0], way.affine, _shape(layer, way.axes))

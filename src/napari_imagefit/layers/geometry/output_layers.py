@@ -21,7 +21,7 @@ TRANSFORM = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_l
 
 
 def map_transform(image: Image, axis: int) -> dict[str, Any]:
-    """The transform of a map without the fitted axis.
+    """Return the transform of a map without the fitted axis.
 
     napari aligns the last axes of layers. Where the fitted axis comes first, the map has one axis less. Elsewhere, or
     where the map would have a single axis, it keeps the fitted one with one sample as long as the whole axis.
@@ -90,7 +90,7 @@ def _make(new: LayerTuple) -> Layer:
 
 
 def role(new: LayerTuple) -> str:
-    """What a layer tuple shows."""
+    """Return what a layer tuple shows."""
     return str(new[1]["metadata"][KEY]["role"])
 
 
@@ -100,13 +100,13 @@ def is_output(layer: Layer) -> bool:
 
 
 def role_of(layer: Layer, group: str) -> str | None:
-    """What the layer shows of the fits of that group; None if it is not one of theirs."""
+    """Return what the layer shows of the fits of that group; None if it is not one of theirs."""
     made: Mapping[str, Any] = layer.metadata.get(KEY, {})
     return made.get("role") if made.get("group") == group else None
 
 
 def shown_roles(layers: LayerList, group: str) -> frozenset[str]:
-    """The roles of the group's layers."""
+    """Return the roles of the group's layers."""
     return frozenset(found for layer in layers if (found := role_of(layer, group)) is not None)
 
 

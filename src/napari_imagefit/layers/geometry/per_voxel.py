@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def values_on_grid(layer: Layer, image: Image, axis: int | None) -> NDArray[np.float64]:
-    """The layer's values at the image's voxels: those of its nearest pixels, NaN where it has none.
+    """Return the layer's values at the image's voxels: those of its nearest pixels, NaN where it has none.
 
     Parameters
     ----------

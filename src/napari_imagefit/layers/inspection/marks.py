@@ -41,7 +41,7 @@ class Pin:
 
 
 def find_mark(layers: LayerList, what: str) -> Any:
-    """The layer of pins, or of chosen fits; None if there is none."""
+    """Return the layer of pins, or of chosen fits; None if there is none."""
     return next((layer for layer in layers if layer.metadata.get(MARK, {}).get("what") == what), None)
 
 

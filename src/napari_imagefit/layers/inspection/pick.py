@@ -51,7 +51,7 @@ class Sight:
 
     @classmethod
     def of_middle(cls, viewer: Viewer) -> Sight:
-        """The middle of what is on screen."""
+        """Return the middle of what is on screen."""
         dims = viewer.dims
         position = [float(p) for p in dims.point]
         centre = viewer.scene.camera.center[-len(dims.displayed) :]
@@ -72,7 +72,7 @@ class Sight:
 
 
 def pick(layers: LayerList, group: str, result: FitResult, sight: Sight) -> Place | None:
-    """The fit under a point: asks the visible layers of the fit's group, the topmost first.
+    """Return the fit under a point: asks the visible layers of the fit's group, the topmost first.
 
     Parameters
     ----------
@@ -93,7 +93,10 @@ def pick(layers: LayerList, group: str, result: FitResult, sight: Sight) -> Plac
 
 
 def nearest_surface(layers: LayerList, group: str, result: FitResult, sight: Sight) -> Place | None:
-    """The region whose fit lies nearest to a point of the slice on screen; None for curves, and without their layer."""
+    """Return the region whose fit lies nearest to a point of the slice on screen.
+
+    None for curves, and without their layer.
+    """
     for layer in layers:
         if str(layer.unique_id) == group:
             return FitGrid.of(result).nearest(to_data(layer, sight.position, sight.units))
@@ -101,7 +104,7 @@ def nearest_surface(layers: LayerList, group: str, result: FitResult, sight: Sig
 
 
 def pick_in(layer: Layer, result: FitResult, sight: Sight) -> Place | None:
-    """The fit under a point in one layer of the fit: its input, a map, fitted, residual, status or outlines.
+    """Return the fit under a point in one layer of the fit: its input, a map, fitted, residual, status or outlines.
 
     Examples
     --------
@@ -131,7 +134,7 @@ def pick_in(layer: Layer, result: FitResult, sight: Sight) -> Place | None:
 
 
 def spot_under(layer: Layer, grid: SpotGrid, sight: Sight) -> Place | None:
-    """The spot whose window holds the point; in 3-D views the one nearest to the line of sight."""
+    """Return the spot whose window holds the point; in 3-D views the one nearest to the line of sight."""
     if layer.ndim != len(grid.shape):
         return None
     start = to_data(layer, sight.position, sight.units)
@@ -150,7 +153,10 @@ def spot_under(layer: Layer, grid: SpotGrid, sight: Sight) -> Place | None:
 
 
 def _shape_in(layer: Layer, grid: FitGrid) -> tuple[int, ...] | None:
-    """The shape of the layer's data; of shapes, that of the data they are drawn on. None if it is none of the fit's."""
+    """Return the shape of the layer's data.
+
+    Of shapes, that of the data they are drawn on. None if it is none of the fit's.
+    """
     if layer._type_string not in ("image", "labels"):
         return grid.shape if layer.ndim == len(grid.shape) else None
     shape = grid_shape(layer)
@@ -171,7 +177,7 @@ def _nearest_with_answer(places: Sequence[Place], result: FitResult) -> Place | 
 
 
 def _samples_under(layer: Layer, shape: tuple[int, ...], sight: Sight) -> NDArray[np.intp]:
-    """Indices ``(n, layer.ndim)`` into the layer's data, the nearest first."""
+    """Return indices ``(n, layer.ndim)`` into the layer's data, the nearest first."""
     n = np.array(shape)
     start = to_data(layer, sight.position, sight.units)
     if sight.direction is None:
@@ -188,7 +194,7 @@ def _samples_under(layer: Layer, shape: tuple[int, ...], sight: Sight) -> NDArra
 
 
 def _walk(start: FloatArray, step: FloatArray, shape: NDArray[np.intp]) -> NDArray[np.intp]:
-    """The voxels that the line ``start + t·step`` goes through, in the order of rising t."""
+    """Return the voxels that the line ``start + t·step`` goes through, in the order of rising t."""
     nothing = np.empty((0, shape.size), np.intp)
     moves = np.abs(step) > 1e-12 * np.abs(step).max()
     still = start[~moves]

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 
 def reasons_of(result: FitResult) -> list[Reason]:
-    """The labels that the status layer of a result has, with their words, colours and counts; none that no fit has.
+    """Return the labels that the status layer of a result has, with their words, colours and counts.
+
+    None that no fit has.
 
     Examples
     --------

@@ -43,7 +43,9 @@ class Look:
 
 
 def spot_table(result: FitResult, request: Request, filters: Sequence[SpotFilter] = ()) -> pd.DataFrame:
-    """A row per spot: where it is, all parameters and errors with units, and in words how it ended and why it fails.
+    """Return a row per spot.
+
+    Where it is, all parameters and errors with units, and in words how it ended and why it fails.
 
     Parameters
     ----------
@@ -71,7 +73,7 @@ def spot_table(result: FitResult, request: Request, filters: Sequence[SpotFilter
 
 
 def facts_of(outcome: Outcome) -> pd.DataFrame:
-    """The table that was made with the layer of an outcome, with the reasons by the filters that hold now."""
+    """Return the table that was made with the layer of an outcome, with the reasons by the filters that hold now."""
     assert outcome.result is not None
     assert outcome.facts is not None
     table = outcome.facts.copy(deep=False)
@@ -80,7 +82,7 @@ def facts_of(outcome: Outcome) -> pd.DataFrame:
 
 
 def _rank(column: Hashable) -> int:
-    """What is read first stands first: values, why they do not count, their errors, and what is for programs."""
+    """Order the columns: values, why they do not count, their errors, and what is for programs."""
     name = str(column)
     if name in LAST or name.startswith("point_"):
         return 3
@@ -110,7 +112,7 @@ def reasons_of_spots(
 
 
 def flag_words(flags: NDArray[np.integer[Any]]) -> NDArray[np.object_]:
-    """Sets of flags in words."""
+    """Return sets of flags in words."""
     codes, which = np.unique(flags, return_inverse=True)
     words = np.array(["; ".join(flag.message for flag in Flag(int(code))) for code in codes], object)
     return words[which] if codes.size else np.empty(0, object)
@@ -124,7 +126,7 @@ def kinds(table: Any) -> NDArray[np.object_]:
 
 
 def number_columns(table: pd.DataFrame) -> list[str]:
-    """The columns by which spots can be coloured, sized and filtered."""
+    """Return the columns by which spots can be coloured, sized and filtered."""
     from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
     skipped = ("status_code", "flag_bits")
@@ -188,6 +190,6 @@ def _shares(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def with_filters(recipe: Mapping[str, Any], filters: Sequence[SpotFilter]) -> dict[str, Any]:
-    """A recipe that says which spots count."""
+    """Return a recipe that says which spots count."""
     plain = {name: value for name, value in recipe.items() if name != "filters"}
     return {**plain, "filters": [one.recipe() for one in filters]} if filters else plain

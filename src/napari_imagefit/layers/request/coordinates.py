@@ -21,7 +21,7 @@ SEPARATORS = re.compile(r"[\s,;]+")
 
 
 def resolve(coordinates: Coordinates, image: Image, axis: int) -> tuple[NDArray[np.float64], str]:
-    """The coordinates ``(n,)`` of the samples along an axis of a layer, and their unit.
+    """Return the coordinates ``(n,)`` of the samples along an axis of a layer, and their unit.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def parse_numbers(text: str) -> tuple[float, ...]:
 
 
 def read_columns(path: str | Path) -> Mapping[str, tuple[float, ...]]:
-    """The columns of numbers of a text table: CSV with or without titles, or numbers between spaces.
+    """Return the columns of numbers of a text table: CSV with or without titles, or numbers between spaces.
 
     A single row of numbers, as FSL writes b-values, counts as a column.
 

@@ -7,7 +7,7 @@ from .fit_request import Request
 
 
 def spaced(number: int) -> str:
-    """A large number in groups of three digits.
+    """Return a large number in groups of three digits.
 
     Examples
     --------
@@ -18,7 +18,7 @@ def spaced(number: int) -> str:
 
 
 def axis_title(request: Request, axis: int) -> str:
-    """The name of a data axis, with the unit of the coordinates that the fit had along it."""
+    """Return the name of a data axis, with the unit of the coordinates that the fit had along it."""
     labels = request.transform["axis_labels"]
     label = str(labels[axis])
     # napari calls an axis that nobody has named "-1", "-2"…
@@ -28,14 +28,14 @@ def axis_title(request: Request, axis: int) -> str:
 
 
 def axis_titles(request: Request) -> tuple[str, ...]:
-    """The axes along which the model runs: of a curve one, of a surface y and x."""
+    """Return the axes along which the model runs: of a curve one, of a surface y and x."""
     if request.job == "voxels":
         return (axis_title(request, request.axis),)
     return axis_title(request, -2), axis_title(request, -1)
 
 
 def place_title(request: Request, place: Place) -> str:
-    """A fit as a person would call it: a voxel by its indices, a region by its name and frame."""
+    """Return a fit as a person would call it: a voxel by its indices, a region by its name and frame."""
     if request.job == "spots":
         return f"spot {place[0]}"
     if request.job == "voxels" or not request.region_names:

@@ -24,7 +24,7 @@ COLOURS = {None: "transparent", 0: "transparent", REFIT: "#F0E442", LEAVE_OUT: "
 
 
 def paint_layer(request: Request, grid: tuple[int, ...]) -> LayerTuple:
-    """An empty Labels layer over the maps, whose labels have names and colours."""
+    """Return an empty Labels layer over the maps, whose labels have names and colours."""
     where = request.map_transform
     data = np.zeros(grid, np.uint8)
     if data.ndim < len(where["scale"]):
@@ -41,12 +41,12 @@ def paint_layer(request: Request, grid: tuple[int, ...]) -> LayerTuple:
 
 
 def find_paint(layers: LayerList, group: str) -> Labels | None:
-    """The paint layer of that group, None if there is none."""
+    """Return the paint layer of that group, None if there is none."""
     return next((layer for layer in layers if role_of(layer, group) == PAINT), None)
 
 
 def painted(layer: Labels, grid: tuple[int, ...]) -> NDArray[np.integer[Any]]:
-    """What was painted, on the grid of fits.
+    """Return what was painted, on the grid of fits.
 
     Raises
     ------

@@ -24,7 +24,7 @@ Lookup = Callable[["Layer"], NDArray[np.float64]]
 def parameter_wishes(
     model: Model, rows: Sequence[Row], lookup: Lookup | None = None, chosen: NDArray[np.bool_] | None = None
 ) -> dict[str, Any]:
-    """The parameter table as ``init``, ``bounds``, ``fixed``, ``tied`` and ``shared``.
+    """Return the parameter table as ``init``, ``bounds``, ``fixed``, ``tied`` and ``shared``.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def _wanted(value: Any, chosen: NDArray[np.bool_] | None) -> Any:
 
 
 def parameter_units(model: Model, axes: Sequence[str]) -> dict[str, str]:
-    """The unit of every parameter, ``""`` where it is not known or there is none.
+    """Return the unit of every parameter, ``""`` where it is not known or there is none.
 
     Parameters
     ----------

@@ -64,7 +64,7 @@ def freeze_spots(choices: Choices, model: Model, common: dict[str, Any]) -> Requ
 
 
 def points_on_image(layer: Points, image: Image, choices: Choices) -> NDArray[np.float64]:
-    """The points of a layer in pixel indices of an image, ``(N, image.ndim)``.
+    """Return the points of a layer in pixel indices of an image, ``(N, image.ndim)``.
 
     Of a layer with fewer axes than the image the points lie in every frame, or in the one on screen.
 
@@ -109,7 +109,7 @@ def fingerprint(points: NDArray[Any]) -> str:
 
 
 def pixel_sizes_of(image: Image, ndim: int) -> tuple[tuple[float, ...], str]:
-    """The size of a pixel along the last axes, in the unit of the last one.
+    """Return the size of a pixel along the last axes, in the unit of the last one.
 
     In pixels where units do not go together, or a scale has none: what it counts in is not known.
     """
@@ -129,7 +129,7 @@ def _plane_axes(choices: Choices) -> int:
 
 
 def _beyond_plain(choices: Choices) -> dict[str, Any]:
-    """What of the choices for spots is not as it is by itself."""
+    """Return what of the choices for spots is not as it is by itself."""
     wishes: dict[str, Any] = {}
     if choices.spots.background != "constant":
         wishes["background"] = choices.spots.background

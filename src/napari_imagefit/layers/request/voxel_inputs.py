@@ -69,7 +69,7 @@ def freeze_voxels(choices: Choices, model: Model, common: dict[str, Any]) -> Req
 
 
 def _voxel_mask(choices: Choices, shape: tuple[int, ...], axis: int) -> NDArray[np.bool_] | None:
-    """The voxels to fit, in the shape of the stack without the axis; None for all."""
+    """Return the voxels to fit, in the shape of the stack without the axis; None for all."""
     mask = _in_region(choices, shape, axis)
     if choices.paint is None:
         return mask
@@ -85,7 +85,7 @@ def _voxel_mask(choices: Choices, shape: tuple[int, ...], axis: int) -> NDArray[
 
 
 def _in_region(choices: Choices, shape: tuple[int, ...], axis: int) -> NDArray[np.bool_] | None:
-    """The voxels inside any shape or label."""
+    """Return the voxels inside any shape or label."""
     image, layer = choices.image, choices.region
     assert image is not None
     if layer is None:

@@ -158,7 +158,7 @@ def _spelled(unit: str) -> str:
 
 
 def layer_units(image: Image, model: Model, axes: Sequence[int]) -> dict[str, str]:
-    """The unit of every parameter of a fit along these axes of a layer; empty where the layer lacks the axes."""
+    """Return the unit of every parameter of a fit along these axes of a layer; empty where the layer lacks the axes."""
     if image.ndim < len(axes) or max(axes) >= image.ndim:
         return {}
     return parameter_units(model, [axis.unit for axis in _in_one_unit(axis_coordinates(image, axes))])

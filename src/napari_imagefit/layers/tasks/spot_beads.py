@@ -40,7 +40,7 @@ class BeadPicture:
 
 
 def picture_average(outcome: Outcome, keep: NDArray[np.bool_]) -> BeadPicture:
-    """The average of some spots, each moved to its centre.
+    """Return the average of some spots, each moved to its centre.
 
     Raises
     ------

@@ -84,7 +84,7 @@ class FrameFinder:
         self._filtered: Any = None
 
     def find(self, search: Search) -> Spots:
-        """The spots of the frame, in pixel indices of the whole image."""
+        """Return the spots of the frame, in pixel indices of the whole image."""
         detection = search.detection
         key = (search.version, search.frame, search.ndim, detection.scale, detection.bright)
         if key != self._key:
@@ -96,7 +96,7 @@ class FrameFinder:
 
 
 def find_all(search: Search) -> Generator[Progress, None, Spots]:
-    """The spots of all frames, with progress; a generator for a worker thread."""
+    """Return the spots of all frames, with progress; a generator for a worker thread."""
     return (yield from iter_find_spots(search.data, search.detection, search.ndim))
 
 
@@ -125,7 +125,7 @@ def show_preview(layers: LayerList, image: Image, spots: Spots, search: Search) 
 
 
 def find_preview(layers: LayerList) -> Any:
-    """The layer of the preview, None if there is none."""
+    """Return the layer of the preview, None if there is none."""
     return next((layer for layer in layers if layer.metadata.get(MARK, {}).get("what") == PREVIEW), None)
 
 

@@ -110,7 +110,7 @@ def _refit(
 
 
 def add_map(outcome: Outcome, expression: str, should_stop: Stop | None = None) -> Task:
-    """The map of an expression of the parameters, and of its error."""
+    """Return the map of an expression of the parameters, and of its error."""
     del should_stop
     yield from ()
     request, result = outcome.request, _result(outcome)
