@@ -121,7 +121,8 @@ def test_maps_and_what_is_done_with_them(
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a: (str(target), a[3].split(";;")[3]))
     assert "Exported to" in click(qtbot, widget, results.export_button)
     assert (tmp_path / "maps.csv").is_file()
-    assert json.loads((tmp_path / "maps.recipe.json").read_text())["steps"][-1]["model"] == "exponential_decay"
+    steps = json.loads((tmp_path / "maps.recipe.json").read_text())["steps"]
+    assert [step["model"] for step in steps if step["step"] == "fit"] == ["exponential_decay"]
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: ("", ""))
     click(qtbot, widget, results.export_button)
 

@@ -17,6 +17,9 @@ from .trust_region import State
 
 # How far to look, in standard errors, and which part of the rise that they promise is enough.
 FAR, ENOUGH = 5.0, 0.5
+# By how much the longest axis of the correlations is longer than the shortest, squared, in a valley: clouds of some
+# pixels with their edge in sight have 3 to 20, those without it above 300.
+ENTANGLED = 100.0
 
 
 def unless_flat(
@@ -42,6 +45,8 @@ def unless_flat(
     asked = (state.status > 0) & np.isfinite(covariance).all(axis=(1, 2)) & (errors > 0).all(axis=1)
     unit = np.where(asked[:, None, None], covariance / (errors[:, :, None] * errors[:, None]), np.eye(len(x)))
     values, vectors = np.linalg.eigh(unit)
+    # in a valley errors hang together; where they do not, the edge of a cloud of few pixels makes the cost uneven
+    asked &= values[:, -1] > ENTANGLED * values[:, 0]
     flat = np.zeros(cost.shape, bool)
     # along each axis of the ellipsoid of errors: where the valley bends it is not the longest that is flat
     for axis in reversed(range(len(x))):
