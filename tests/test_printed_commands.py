@@ -115,7 +115,7 @@ def check_run(shell: Shell, command: str) -> None:
     shutil.rmtree(shell.folder / "results.zarr", ignore_errors=True)
     done = shell.run(command)
     assert done.returncode == 0, done.stderr
-    assert "12 fits · 12 converged" in done.stderr
+    assert "4 fits · 4 converged" in done.stderr
 
 
 def check_run_on_cluster(shell: Shell, command: str) -> None:
