@@ -12,7 +12,8 @@ import pytest
 
 import napari_imagefit as nif
 from napari_imagefit import Detection, FitInputError, FitResult, Recipe, find_spots, fit_image, fit_spots, fit_voxels
-from napari_imagefit.imaging.fitting.records import all_maps
+from napari_imagefit.command_line.cluster import _result
+from napari_imagefit.imaging.fitting.records import all_maps, pack
 from napari_imagefit.imaging.fitting.run import drain
 from napari_imagefit.imaging.recipes.recipe import describe
 from napari_imagefit.imaging.recipes.region_step import RegionStep
@@ -196,3 +197,20 @@ def test_a_region_goes_with_data_of_its_shape() -> None:
         recipe.run(CLOUDS)
     whole = RegionStep.of_recipe({"shape": [4, 5], "regions": [{}]})
     assert isinstance(whole.regions[0].pixels, EveryPixel)
+
+
+def test_derived_maps_of_a_piece_that_comes_from_a_worker() -> None:
+    """A worker sends numbers only; what was held in the piece is known from the plan."""
+    low, high = np.zeros((4, 6)), np.full((4, 6), 50.0)
+    low[0, 0] = high[0, 0] = 1.0
+    fit = {"step": "fit", "verb": "fit_voxels", "model": "exponential_decay", "x": T.tolist()}
+    fit["bounds"] = {"tau": [low.tolist(), high.tolist()]}
+    recipe = Recipe.of({"version": 2, "steps": [fit, {"step": "derive", "expression": "1/tau"}]})
+    plan = recipe.plan(STACK)
+    piece = plan.pieces((16, 2, 6))[0]
+    here = drain(plan.steps(STACK[plan.on_data(piece)], plan.cut(piece)))
+    wanted, found = recipe.derived(here)[0], recipe.derived(_result(plan, piece, pack(here)))[0]
+    np.testing.assert_array_equal(found.values, wanted.values)
+    np.testing.assert_array_equal(found.stderr, wanted.stderr)
+    assert np.isnan(found.stderr[0, 0])
+    assert np.isfinite(found.stderr[0, 1:]).all()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from concurrent.futures import CancelledError
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from ..engine.core.errors import FitEngineError, FitInputError
 from ..imaging.chunked.dask_tasks import fit_piece
 from ..imaging.chunked.plan import Cut, Plan
+from ..imaging.chunked.split_settings import join
 from ..imaging.chunked.stored_arrays import StoredArray, need
 from ..imaging.files.zarr_store import ResultStore
 from ..imaging.fitting.chunks import Slices
@@ -97,13 +99,23 @@ def _drive(
             if (following := submit()) is not None:
                 results.add(following)
             number = numbers.pop(future.key)
-            store.write(number, _result(plan, records))
+            store.write(number, _result(plan, store.pieces[number], records))
             done += sizes[number]
             tell(done, "")
             # a worker keeps a result for as long as anyone holds its future
             del future
 
 
-def _result(plan: Plan, records: NDArray[Any]) -> Any:
-    nowhere: Any = None
-    return unpack(records, plan.model, nowhere, known_sigma=plan.knows_noise, criterion=plan.settings.options.criterion)
+@dataclass(frozen=True)
+class _PieceSource:
+    """What a piece was fitted with; its data stay with the worker."""
+
+    said: dict[str, Any]
+
+    def recipe(self) -> dict[str, Any]:
+        return self.said
+
+
+def _result(plan: Plan, piece: Slices, records: NDArray[Any]) -> Any:
+    source: Any = _PieceSource(join(plan.settings, plan.cut(piece)).recipe())
+    return unpack(records, plan.model, source, known_sigma=plan.knows_noise, criterion=plan.settings.options.criterion)
