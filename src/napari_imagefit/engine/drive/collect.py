@@ -142,6 +142,12 @@ def store(
     fits.put(part, own)
 
 
+def constant_of(problem: Problem) -> int | None:
+    """Return which of the free parameters is the background, None if none is."""
+    names = [problem.model.names[i] for i in problem.free]
+    return next((i for i, name in enumerate(names) if name in CONSTANTS), None)
+
+
 def _without_absent_parts(problem: Problem, undetermined: Booleans) -> tuple[Booleans, Booleans]:
     """Return what is not determined, ``(n_free, B)``, with all of an absent part, and where nothing else is lacking.
 

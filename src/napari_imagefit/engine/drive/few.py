@@ -29,7 +29,7 @@ from ..solver.trust_region import RUNNING, Expansion, State, Task, Trial, begin,
 from ..sums.samples import ALONE, Samples
 from .candidates import Seen, best_start, other_start
 from .coarse_problem import coarsen
-from .collect import store
+from .collect import constant_of, store
 from .evaluators import Evaluator, evaluator_of, is_large
 from .improvement import costs_more_than_constant
 from .level import Level
@@ -258,7 +258,9 @@ class Run:
             found = answer(self.algebra, self.options.criterion, *(as_numbers(known) if self.count == 1 else known))
             if problem.model.has_edge:
                 cost_at = partial(self._cost_at, ends)
-                found = unless_flat(found, self.options.criterion, state, evaluator.level.n_used, cost_at)
+                found = unless_flat(
+                    found, self.options.criterion, state, evaluator.level.n_used, cost_at, constant_of(problem)
+                )
             cost = np.asarray(state.here.cost)
             worthless = costs_more_than_constant(
                 problem, self.positions, ends, cost, evaluator.level, lambda params: evaluator.sums(params)[0]

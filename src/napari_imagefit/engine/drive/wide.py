@@ -33,7 +33,7 @@ from ..solver.flat_cost import unless_flat
 from ..solver.trust_region import RUNNING, State, Task, Trial
 from ..sums.residual_sums import Residuals
 from ..sums.samples import Samples
-from .collect import store
+from .collect import constant_of, store
 from .improvement import costs_more_than_constant
 from .level import Level
 from .loading import columns_of, fill, lengths_of, samples_of
@@ -362,7 +362,9 @@ class _Work:
                     whole[..., some] = part
             if self.problem.model.has_edge:
                 cost_at = partial(self._cost_at, programs, samples, ends)
-                answered = unless_flat(answered, self.options.criterion, known, level.n_used, cost_at)
+                answered = unless_flat(
+                    answered, self.options.criterion, known, level.n_used, cost_at, constant_of(self.problem)
+                )
             positions = _run_of(block.positions)
             costs = partial(self._costs, programs, samples)
             cost = np.asarray(known.here.cost)

@@ -17,13 +17,17 @@ from .trust_region import State
 
 # How far to look, in standard errors, and which part of the rise that they promise is enough.
 FAR, ENOUGH = 5.0, 0.5
-# By how much the longest axis of the correlations is longer than the shortest, squared, in a valley: clouds of some
-# pixels with their edge in sight have 3 to 20, those without it above 300.
-ENTANGLED = 100.0
+# By how much the variance of the constant is larger than if the other parameters were known, in a valley.
+ENTANGLED = 20.0
 
 
 def unless_flat(
-    found: Answer, criterion: Criterion, state: State, used: Floats, cost_at: Callable[[Floats], Floats]
+    found: Answer,
+    criterion: Criterion,
+    state: State,
+    used: Floats,
+    cost_at: Callable[[Floats], Floats],
+    constant: int | None,
 ) -> Answer:
     """Take back what is known of fits whose cost does not rise, to one side, along an axis of their errors.
 
@@ -35,8 +39,10 @@ def unless_flat(
         How many samples each fit has.
     cost_at : callable
         The cost ``(B,)`` at other places ``(n_free, B)``.
+    constant : int or None
+        Which of the free parameters is the background; without one there is no such valley.
     """
-    if criterion.is_robust:
+    if criterion.is_robust or constant is None:
         return found
     x, cost = np.stack(state.x), np.asarray(state.here.cost)
     variance = 2 * cost / np.maximum(used - len(x), 1) if criterion.noise == "gaussian" else np.ones(cost.shape)
@@ -45,8 +51,10 @@ def unless_flat(
     asked = (state.status > 0) & np.isfinite(covariance).all(axis=(1, 2)) & (errors > 0).all(axis=1)
     unit = np.where(asked[:, None, None], covariance / (errors[:, :, None] * errors[:, None]), np.eye(len(x)))
     values, vectors = np.linalg.eigh(unit)
-    # in a valley errors hang together; where they do not, the edge of a cloud of few pixels makes the cost uneven
-    asked &= values[:, -1] > ENTANGLED * values[:, 0]
+    # with its edge in sight a cloud leaves samples that know the constant from nothing else; only without them is there
+    # a valley of height, radii and background, and elsewhere the edge makes the cost of a few pixels uneven
+    inflation = (vectors[:, constant] ** 2 / np.maximum(values, np.finfo(float).tiny)).sum(axis=-1)
+    asked &= inflation > ENTANGLED
     flat = np.zeros(cost.shape, bool)
     # along each axis of the ellipsoid of errors: where the valley bends it is not the longest that is flat
     for axis in reversed(range(len(x))):
