@@ -72,6 +72,7 @@ lint:
 screenshots:
 	$(SETUP) demo
 	$(DISPLAYED) $(BIN)/python docs/make_screenshots.py
+	$(DISPLAYED) $(BIN)/python docs/make_live_animation.py
 	$(DISPLAYED) $(BIN)/python docs/make_walkthrough_voxels.py
 	$(DISPLAYED) $(BIN)/python docs/make_walkthrough_spots.py
 

@@ -12,6 +12,8 @@ from .cost_report import CostReport
 
 # What is compiled is compiled in each run: no test may pass because of what another run has left behind.
 os.environ["NAPARI_IMAGEFIT_CACHE"] = "off"
+# Nor because of somebody's settings, which no test may change: napari, and we, keep them in memory alone.
+os.environ["NAPARI_CONFIG"] = ""
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -18,7 +18,7 @@ import zarr
 from typer.testing import CliRunner, Result
 
 from napari_imagefit import FitResult, fit_image, fit_voxels
-from napari_imagefit.__main__ import app
+from napari_imagefit.command_line.app import app
 from napari_imagefit.engine.core.errors import FitInputError
 from napari_imagefit.imaging.fitting.records import all_maps
 from napari_imagefit.imaging.recipes.recipe import Recipe

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import threading
 from pathlib import Path
@@ -37,3 +38,24 @@ def test_threads_import_one_after_the_other(tmp_path: Path, monkeypatch: pytest.
         for name in NAMES:
             sys.modules.pop(name, None)
             _imported.pop(name, None)
+
+
+def test_an_interrupt_leaves_no_half_of_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """JAX could never be imported again; and where it collects garbage, the interrupt was lost."""
+    name = "interrupted_as_it_is_imported"
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / f"{name}.py").write_text(
+        "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(0.3)\nended = True\n"
+    )
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            _ = LazyModule(name).ended
+        try:
+            assert LazyModule(name).ended
+        except KeyboardInterrupt:
+            pytest.fail("it was begun once more")
+    finally:
+        signal.signal(signal.SIGINT, before)
+        sys.modules.pop(name, None)
+        _imported.pop(name, None)

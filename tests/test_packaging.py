@@ -25,7 +25,7 @@ LARGEST_FILE = 300_000
 
 def misfits(files: dict[str, bytes]) -> list[str]:
     """Files that are too large, or binary, by name, and are no picture of the documentation."""
-    others = {name: content for name, content in files.items() if not re.search(r"docs/images/\w+\.png$", name)}
+    others = {name: content for name, content in files.items() if not re.search(r"docs/images/\w+\.(png|gif)$", name)}
     return sorted(name for name, content in others.items() if len(content) > LARGEST_FILE or b"\0" in content)
 
 
@@ -36,7 +36,9 @@ def test_nothing_in_the_repository_that_does_not_belong() -> None:
     names = [name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
     assert len(names) > 100
     assert not misfits({name: (ROOT / name).read_bytes() for name in names})
-    assert misfits({"docs/images/a.png": b"\0", "a.whl": b"\0", "b.json": b"1" * 300_001}) == ["a.whl", "b.json"]
+    assert misfits(
+        {"docs/images/a.png": b"\0", "docs/images/b.gif": b"\0", "a.whl": b"\0", "b.json": b"1" * 300_001}
+    ) == ["a.whl", "b.json"]
 
 
 def build(source: Path, *options: str) -> None:
@@ -53,6 +55,7 @@ def check_wheel(wheel: Path, installed: Path) -> None:
     (entry_points,) = installed.glob("*.dist-info/entry_points.txt")
     assert "napari-imagefit = napari_imagefit:napari.yaml" in entry_points.read_text(encoding="utf-8")
     assert (installed / "napari_imagefit" / "py.typed").is_file()
+    assert (installed / "napari_imagefit" / "docs" / "widget.md").is_file(), "the help pages"
 
 
 def missing_links(files: dict[str, bytes]) -> list[str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import json
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +20,7 @@ from typer.testing import CliRunner, Result
 from zarr.storage import LocalStore
 
 from napari_imagefit import FitResult, fit_voxels
-from napari_imagefit.__main__ import app
+from napari_imagefit.command_line.app import app
 from napari_imagefit.imaging.files.zarr_store import ResultStore
 
 RNG = np.random.default_rng(0)
@@ -218,6 +220,40 @@ def test_damaged_results_are_said(tmp_path: Path, voxels: tuple[Any, ...]) -> No
     refused = run(*voxels, "-o", tmp_path / "image.zarr")
     assert refused.exit_code == 1
     assert "another version" in refused.stderr
+
+
+def test_two_runs_at_once_lose_nothing_of_each_other(
+    tmp_path: Path, spots: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of a map holds several pieces of spots: while one is put into it, another has to wait."""
+    pytest.importorskip("fcntl")
+    write, store_set = ResultStore.write, LocalStore.set
+    pieces: dict[int, FitResult] = {}
+    stores: list[ResultStore] = []
+
+    def keep(store: ResultStore, piece: int, result: FitResult) -> None:
+        stores.append(store)
+        pieces[piece] = result
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ResultStore, "write", keep)
+        assert run(*spots, "-o", tmp_path / "out").exit_code == 0
+    assert run(*spots, "-o", tmp_path / "whole").exit_code == 0
+    other = threading.Thread(target=write, args=(stores[0], 1, pieces[1]))
+
+    async def while_the_other_writes(store: LocalStore, *arguments: Any) -> None:
+        if other.ident is None:
+            other.start()
+            await asyncio.sleep(1.5)
+        await store_set(store, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStore, "set", while_the_other_writes)
+        write(stores[0], 0, pieces[0])
+    other.join()
+    for piece in pieces.keys() - {0, 1}:
+        write(stores[0], piece, pieces[piece])
+    assert maps(tmp_path / "out") == maps(tmp_path / "whole")
 
 
 def test_a_damaged_chunk_of_several_pieces_is_said(tmp_path: Path, spots: tuple[Any, ...], before_piece: Any) -> None:

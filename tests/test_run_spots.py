@@ -14,7 +14,7 @@ import zarr
 from typer.testing import CliRunner, Result
 
 from napari_imagefit import FitResult, fit_spots
-from napari_imagefit.__main__ import app
+from napari_imagefit.command_line.app import app
 from napari_imagefit.imaging.files.localisations import write_localisations
 from napari_imagefit.imaging.files.zarr_store import ResultStore
 from napari_imagefit.imaging.fitting.records import all_maps

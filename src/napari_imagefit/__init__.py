@@ -15,10 +15,11 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "catalogue": ["models"],
-        "engine.sums.camera": ["Camera"],
+        "engine.noise.camera": ["Camera"],
         "engine.scipy_api.curve_fit": ["CurveFit", "curve_fit"],
         "engine.osipy_api.fitter": ["TrustRegionFitter"],
-        "engine.models.model": ["Model", "Parameter"],
+        "engine.models.model": ["Model"],
+        "engine.functions.parameter": ["Parameter"],
         "engine.results.fit_result": ["FitResult"],
         "engine.core.errors": ["FitEngineError", "FitInputError"],
         "engine.core.status": ["Flag", "Status"],

@@ -1,31 +1,243 @@
-"""What is done when Python ends, before it waits for its threads: ordinary exit handlers are called after that."""
+"""What is done when Python ends, before it waits for its threads: ordinary exit handlers are called after that.
+
+Nothing of a user is at stake in a thread that imports, traces or compiles, but Python would wait for it for seconds.
+Such threads are begun with `Background`: what they do in Python is broken off, and a compiler that does not come back
+is left alone as the process ends.
+"""
 
 from __future__ import annotations
 
 import atexit
+import contextlib
+import ctypes
+import gc
+import io
+import sys
+import threading
+import time
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Future, InvalidStateError
 
 # what was registered last is called first, and executors must still be there then
-import concurrent.futures.thread  # noqa: F401
-import contextlib
-import threading
-from collections.abc import Callable
+from concurrent.futures.thread import ThreadPoolExecutor  # noqa: F401
+from typing import Any
+from weakref import WeakSet
+
+GRACE = 0.5  # s in which a compiler may come to its end
+POLL = 0.02  # s
+AGAIN = 0.2  # s after which a thread that goes on is told again
 
 _ending = threading.Event()
+_left = threading.Event()  # threads alone, as the process ends
+_calls: list[Callable[[], object]] = []
+_all: WeakSet[Background] = WeakSet()
+_alone: set[threading.Thread] = set()
+
+
+class _BrokenOffError(BaseException):
+    """Raised in the midst of what a background thread does; not an `Exception`, which others would handle."""
+
+
+class Background:
+    """Does jobs in a few threads for which Python does not wait when it ends.
+
+    Parameters
+    ----------
+    most : int
+        How many threads there are at a time.
+    name : str
+        Of the threads.
+    """
+
+    def __init__(self, most: int, name: str) -> None:
+        self._most, self._name = most, name
+        self._lock = threading.Lock()
+        self._waiting: deque[tuple[Future[Any], Callable[..., Any], tuple[Any, ...]]] = deque()
+        self._under_way: dict[threading.Thread, Future[Any]] = {}
+        self._threads: set[threading.Thread] = set()
+        _all.add(self)
+
+    def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
+        """Have a function called, as soon as a thread is free.
+
+        Raises
+        ------
+        CancelledError
+            By the future, if Python ends before that is done.
+        """
+        future: Future[Any] = Future()
+        if is_ending():
+            future.cancel()
+            return future
+        with self._lock:
+            self._waiting.append((future, function, args))
+            if len(self._threads) < self._most:
+                thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+                self._threads.add(thread)
+                thread.start()
+        return future
+
+    @property
+    def busy(self) -> set[threading.Thread]:
+        """The threads in which anything is being done."""
+        with self._lock:
+            return {thread for thread in self._threads if thread.is_alive()}
+
+    def _work(self) -> None:
+        me = threading.current_thread()
+        with contextlib.suppress(_BrokenOffError):
+            while self._do_next(me):
+                pass
+
+    def _do_next(self, me: threading.Thread) -> bool:
+        with self._lock:
+            if not self._waiting or is_ending():
+                self._threads.discard(me)
+                return False
+            future, function, args = self._waiting.popleft()
+            self._under_way[me] = future
+        try:
+            # whoever waited may have given up, or was told that Python ends
+            if future.set_running_or_notify_cancel():
+                _do(future, function, args)
+        finally:
+            with self._lock:
+                self._under_way.pop(me, None)
+        return True
+
+    def break_off(self) -> None:
+        """Tell those who wait that nothing comes any more, and raise an exception in what is done in Python."""
+        with self._lock:
+            waiting = [future for future, _, _ in self._waiting]
+            self._waiting.clear()
+            under_way = dict(self._under_way)
+        for future in waiting:
+            future.cancel()
+        for thread, future in under_way.items():
+            with contextlib.suppress(InvalidStateError):
+                future.set_exception(CancelledError())
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                ctypes.c_ulong(thread.ident or 0), ctypes.py_object(_BrokenOffError)
+            )
+
+
+def _do(future: Future[Any], function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    try:
+        result = function(*args)
+    except BaseException as error:  # noqa: BLE001 - it is raised where the result is asked for
+        with contextlib.suppress(InvalidStateError):
+            future.set_exception(error)
+    else:
+        with contextlib.suppress(InvalidStateError):
+            future.set_result(result)
+
+
+@contextlib.contextmanager
+def left_alone() -> Iterator[None]:
+    """Surround a call that is out of Python's sight, as a compiler's is: the process may end in the midst of it."""
+    me = threading.current_thread()
+    _alone.add(me)
+    try:
+        yield
+    finally:
+        _alone.discard(me)
 
 
 def when_python_ends(call: Callable[[], object]) -> None:
     """Have something called once, as the main thread has come to its end and others may still run."""
-
-    def end() -> None:
-        _ending.set()
-        call()
-
-    register = getattr(threading, "_register_atexit", atexit.register)
-    # refused where Python ends already
-    with contextlib.suppress(RuntimeError):
-        register(end)
+    _calls.append(call)
 
 
 def is_ending() -> bool:
     """Whether Python ends, so that nothing new should be begun."""
     return _ending.is_set()
+
+
+def _end() -> None:
+    _ending.set()
+    everything = list(_all)
+    collects = gc.isenabled()
+    if any(background.busy for background in everything):
+        _be_silent()
+        # what is raised in a callback of the collector, as JAX has one, is lost
+        gc.disable()
+        for background in everything:
+            background.break_off()
+    while _calls:
+        _calls.pop()()
+    _wait_for(everything)
+    if collects:
+        gc.enable()
+
+
+def _wait_for(everything: list[Background]) -> None:
+    """Wait until nothing is done any more, or nothing but what can be left alone."""
+    until = time.monotonic() + GRACE
+    again = time.monotonic() + AGAIN
+    while busy := set().union(*(background.busy for background in everything)):
+        # the others come to their end as soon as they are in Python again
+        if time.monotonic() > until and busy <= _alone and _leave_at_exit():
+            return
+        if time.monotonic() > again:
+            # it was raised where nobody lets it through
+            again += AGAIN
+            for background in everything:
+                background.break_off()
+        time.sleep(POLL)
+
+
+def _be_silent() -> None:
+    """Say nothing of what is broken off where nobody can handle it, such as in a callback of a weak reference."""
+    # what an import that is broken off has open is closed with the process
+    warnings.simplefilter("ignore", ResourceWarning)
+    unraisable, uncaught = sys.unraisablehook, threading.excepthook
+    sys.unraisablehook = lambda what: None if what.exc_type is _BrokenOffError else unraisable(what)
+    # told again as it came to its end
+    threading.excepthook = lambda what: None if what.exc_type is _BrokenOffError else uncaught(what)
+
+
+def _leave_at_exit() -> bool:
+    """Have the process end without its threads once Python has ended: all exit handlers called, all files written.
+
+    A thread that comes out of a compiler while Python is being taken apart is ended by Python in a way that C++ answers
+    with an abort, and C++ objects that a compiler uses are destroyed under it. So such a thread stands still there, and
+    the process ends with the status it was to end with before objects are destroyed.
+
+    Returns
+    -------
+    bool
+        False where the C library has no such thing: then the threads must be waited for.
+    """
+    try:
+        c, cpp = ctypes.CDLL(None), ctypes.CDLL("libstdc++.so.6")
+        stand_still, leave, flush = c.pause, c._exit, c.fflush
+        on_exit, at_exit, set_terminate = c.on_exit, c.__cxa_atexit, cpp._ZSt13set_terminatePFvvE
+    except (OSError, AttributeError):
+        return False
+    _left.set()
+    set_terminate(stand_still)
+    # what is registered last is called first: `fflush(NULL)`, then `_exit(status)`
+    on_exit(leave, None)
+    at_exit(flush, None, None)
+    return True
+
+
+def _write_out() -> None:
+    """Write what files still hold back: those that a thread which is left alone can reach are never closed."""
+    if _left.is_set():
+        for thing in gc.get_objects():
+            if issubclass(type(thing), io.IOBase):
+                with contextlib.suppress(Exception):
+                    thing.flush()
+
+
+# called after the exit handlers of all that is imported later
+atexit.register(_write_out)
+_register: Callable[[Callable[[], None]], object] | None = getattr(threading, "_register_atexit", None)
+if _register is None:
+    _register = atexit.register
+# refused where Python ends already
+with contextlib.suppress(RuntimeError):
+    _register(_end)

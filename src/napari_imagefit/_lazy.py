@@ -11,6 +11,9 @@ from types import ModuleType
 
 import numpy as np
 
+from ._ending import Background, is_ending
+
+_background = Background(1, "importing")
 _importing = threading.RLock()
 _imported: dict[str, ModuleType] = {}
 
@@ -19,18 +22,26 @@ def imported(name: str) -> ModuleType:
     """Import a module, one thread at a time.
 
     Where modules import each other, as those of JAX do, two threads that begin at different ones would meet halves of
-    them: Python lets one go on rather than have both wait for ever.
+    them: Python lets one go on rather than have both wait for ever. Never in the main thread, where Ctrl-C is raised:
+    JAX cannot be imported again after it was broken off, and where it collects garbage the exception is lost.
     """
     if name not in _imported:
-        with _importing:
-            # JAX draws numbers from NumPy's global generator while it is imported
-            drawn = np.random.get_state()  # noqa: NPY002 - it is about the old one
-            try:
-                with np.errstate(all="ignore"):
-                    _imported[name] = importlib.import_module(name)
-            finally:
-                np.random.set_state(drawn)  # noqa: NPY002
+        if threading.current_thread() is threading.main_thread() and not is_ending():
+            _background.submit(_import, name).result()
+        else:
+            _import(name)
     return _imported[name]
+
+
+def _import(name: str) -> None:
+    with _importing:
+        # JAX draws numbers from NumPy's global generator while it is imported
+        drawn = np.random.get_state()  # noqa: NPY002 - it is about the old one
+        try:
+            with np.errstate(all="ignore"):
+                _imported[name] = importlib.import_module(name)
+        finally:
+            np.random.set_state(drawn)  # noqa: NPY002
 
 
 class LazyModule(ModuleType):

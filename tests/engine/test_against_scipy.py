@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import least_squares
 
-from napari_imagefit.engine.models.model import Model, Parameter
+from napari_imagefit.engine.functions.parameter import Parameter
+from napari_imagefit.engine.models.model import Model
 
 T = np.linspace(0.1, 4, 24)
 FITS = 8

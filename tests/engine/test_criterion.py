@@ -18,9 +18,9 @@ from scipy.optimize._lsq.least_squares import IMPLEMENTED_LOSSES
 import napari_imagefit as nif
 from napari_imagefit.engine.core.options import Criterion
 from napari_imagefit.engine.core.types import LOSSES
-from napari_imagefit.engine.sums import noise_and_loss
-from napari_imagefit.engine.sums.noise_and_loss import LEAST, Terms
-from napari_imagefit.engine.sums.samples import Samples
+from napari_imagefit.engine.noise import noise_and_loss
+from napari_imagefit.engine.noise.noise_and_loss import LEAST, Terms
+from napari_imagefit.engine.noise.samples import Samples
 
 Floats = NDArray[np.float64]
 EPS = np.finfo(float).eps

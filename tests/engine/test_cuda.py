@@ -19,8 +19,8 @@ from napari_imagefit.engine.drive import wide
 from napari_imagefit.engine.drive.problem import Problem
 from napari_imagefit.engine.drive.wide_programs import Programs
 from napari_imagefit.engine.models import prediction, starts
+from napari_imagefit.engine.noise.samples import Samples
 from napari_imagefit.engine.sums.normal_equations import NormalSums
-from napari_imagefit.engine.sums.samples import Samples
 
 M, FITS = 20, 600
 T = np.linspace(0.1, 5, M)

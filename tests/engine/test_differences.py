@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from napari_imagefit.engine.models.finite_differences import complex_step, differences
+from napari_imagefit.engine.functions.finite_differences import complex_step, differences
 
 T = np.linspace(0.1, 4, 20)[:, None]
 SCALES = 10.0 ** np.arange(-12, 13, 3)

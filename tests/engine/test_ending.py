@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from napari_imagefit._ending import Background
 
 SCRIPT = """
 import sys, threading, time
@@ -44,3 +51,76 @@ def test_what_waits_to_be_compiled_keeps_nobody() -> None:
     assert (ended.returncode, ended.stderr) == (3, "")
     assert ended.stdout.count("traced") < 40
     assert ended.stdout.splitlines()[-1] == "Python ended before the fit was compiled."
+
+
+BUSY = """
+import atexit, gc, sys, time
+from napari_imagefit._ending import Background, left_alone, when_python_ends
+
+def in_python():
+    sys.stdout.write("begun\\n")
+    end = time.monotonic() + 600
+    while time.monotonic() < end:
+        time.sleep(0.01)
+
+def in_collector():
+    # as in an import of JAX: what is raised in a callback of the collector is lost
+    sys.stdout.write("begun\\n")
+    gc.callbacks.append(eval("lambda *_: sleep(0.02)", {{"sleep": time.sleep}}))  # which keeps nothing open
+    end = time.monotonic() + 600
+    while time.monotonic() < end:
+        [[] for _ in range(2000)]
+
+def in_c():
+    # as a compiler: out of Python's sight, and not to be broken off
+    sys.stdout.write("begun\\n")
+    with left_alone():
+        time.sleep(600)
+
+background = Background(2, "busy")
+futures = [background.submit({what}), background.submit({what}), background.submit(print, "never")]
+when_python_ends(lambda: sys.stdout.write(f"{{[future.done() for future in futures]}}\\n"))
+atexit.register(sys.stdout.write, "handlers are called\\n")
+left_open = open(sys.argv[1], "w")
+left_open.write("all of it")
+time.sleep(0.5)
+sys.exit(3)
+"""
+
+
+@pytest.mark.parametrize("what", ["in_python", "in_collector", "in_c"])
+def test_what_is_done_in_the_background_keeps_nobody(tmp_path: Path, what: str) -> None:
+    """Who waits for it is told, and Python ends as it always does: with its status, handlers called, files written."""
+    file = tmp_path / "file"
+    command = [sys.executable, "-c", BUSY.format(what=what), str(file)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert (ended.returncode, ended.stderr) == (3, "")
+    assert ended.stdout == "begun\nbegun\n[True, True, True]\nhandlers are called\n"
+    assert file.read_text() == "all of it"
+
+
+def test_background_work_gives_its_result_or_its_error() -> None:
+    background = Background(2, "test")
+    fine, wrong = background.submit(pow, 2, 5), background.submit(int, "five")
+    assert fine.result(60) == 32
+    with pytest.raises(ValueError, match="five"):
+        wrong.result(60)
+
+
+def test_no_more_threads_than_asked_for_and_none_that_idles() -> None:
+    background = Background(2, "test")
+    at_once, most, lock = [0], [0], threading.Lock()
+
+    def work() -> None:
+        with lock:
+            at_once[0] += 1
+            most[0] = max(most[0], at_once[0])
+        time.sleep(0.01)
+        with lock:
+            at_once[0] -= 1
+
+    for future in [background.submit(work) for _ in range(20)]:
+        future.result(60)
+    assert most[0] <= 2
+    while background.busy:
+        time.sleep(0.01)

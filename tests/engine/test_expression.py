@@ -19,7 +19,7 @@ from scipy.optimize import curve_fit
 
 from napari_imagefit import Model, fit_image, fit_voxels, models
 from napari_imagefit.engine.core.errors import FitInputError
-from napari_imagefit.engine.models.expression import CONSTANTS, FUNCTIONS, MOST_CHARACTERS
+from napari_imagefit.engine.functions.expression_syntax import CONSTANTS, FUNCTIONS, MOST_CHARACTERS
 
 T = np.linspace(0.5, 20, 24)
 DECAY = Model.from_expression("a*exp(-t/tau) + c", ["t"])

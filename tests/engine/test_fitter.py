@@ -207,6 +207,7 @@ def test_wrong_settings(argument: dict[str, Any], message: str) -> None:
         (DATA, {"tau": (2, 1)}, "the lower bound 2 of 'tau' is above its upper bound 1"),
         (DATA, {"tau": (np.nan, 1)}, "a bound of 'tau' is NaN"),
         (DATA, {"tau": 3}, r"bounds of 'tau' are 3; give \(lower, upper\)"),
+        (DATA, {"tau": np.array(3)}, r"bounds of 'tau' are array\(3\); give \(lower, upper\)"),
         (DATA, {"tau": (np.zeros(5), 1)}, r"a bound of 'tau' has shape \(5,\); give a number, or shape \(60,\)"),
         (DATA, [(0, 1)] * 3, r"bounds_override is .*; give a dict"),
         (DATA, dict.fromkeys(BOUND.parameters, (1, 1)), "all parameters of 'exponential_decay' are fixed"),

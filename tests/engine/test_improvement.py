@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.optimize import OptimizeWarning
 
-from napari_imagefit import Camera, FitResult, Model, Parameter, Status, curve_fit, fit_image, fit_voxels
+from napari_imagefit import Camera, CurveFit, FitResult, Model, Parameter, Status, curve_fit, fit_image, fit_voxels
 from napari_imagefit.engine.models.model import Model as EngineModel
-from napari_imagefit.engine.models.roles import roles_of
+from napari_imagefit.engine.models.model import roles_of
 from napari_imagefit.imaging.fitting.status_labels import reasons, worth_a_look
+
+# each of its models is compiled for these tests alone
+pytestmark = pytest.mark.slow
 
 T = np.linspace(0, 4, 32)
 DECAY = Model.from_expression("a*exp(-k*t)+c", ["t"])
@@ -114,13 +119,91 @@ def test_large_images() -> None:
     assert no_result(fit_image(image, "gaussian_2d", init=start, max_iterations=1, fixed={}))
 
 
-def test_curve_fit_returns_what_it_has_reached() -> None:
-    def decay(t: Any, a: float, k: float, offset: float) -> Any:
-        return a * jnp.exp(-k * t) + offset
+def jax_decay(t: Any, a: float, k: float, offset: float) -> Any:
+    return a * jnp.exp(-k * t) + offset
 
-    with pytest.warns(match="The parameters reached by then are returned"):
-        popt, _ = curve_fit(decay, T, stack(1)[:, 0], p0=list(ASTRAY.values()), max_nfev=2)
+
+def numpy_decay(t: Any, a: float, k: float, offset: float) -> Any:
+    return a * np.exp(-k * t) + offset
+
+
+ABOVE = "ended above a constant that f contains"
+
+
+@pytest.mark.parametrize("f", [jax_decay, numpy_decay])
+@pytest.mark.parametrize(
+    "said",
+    [
+        {},
+        {"sigma": np.linspace(0.1, 0.2, 32)},
+        {"sigma": 0.01 * np.eye(32) + 0.001},
+        {"loss": "soft_l1"},
+        {"bounds": ([-np.inf, -2, -50], [np.inf, 9, 50])},
+    ],
+    ids=["plain", "sigma", "covariance", "robust", "bounds"],
+)
+def test_curve_fit_returns_what_it_has_reached_with_a_word(f: Any, said: dict[str, Any]) -> None:
+    data = stack(1)[:, 0]
+    with pytest.warns(OptimizeWarning, match=ABOVE):
+        popt, _ = curve_fit(f, T, data, p0=list(ASTRAY.values()), ftol=0.9, **said)
     assert np.isfinite(popt).all()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        curve_fit(f, T, data, p0=[10, 1, 0], **said)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        CurveFit(64).curve_fit(f, T, data, p0=list(ASTRAY.values()), max_nfev=2, **said)
+    first, second = sorted(str(warning.message) for warning in caught)
+    assert ABOVE in first
+    assert "The parameters reached by then are returned" in second
+
+
+def test_curve_fit_says_nothing_where_there_is_no_such_constant() -> None:
+    data = 5 + np.sin(9 * T)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        curve_fit(lambda t, a, k: a * np.exp(-k * t), T, data, p0=[1, 1.5], bounds=([0, 1], [9, 2]))
+        curve_fit(jax_decay, T, data, p0=[1, 1.5, 0.5], bounds=([0.1, 1, 0], [9, 2, 1]))
+
+
+@pytest.mark.parametrize("shared", ["a", "c", "a k", "a c", "a k c"])
+def test_fits_that_share_parameters(shared: str) -> None:
+    """A height that all share is 0 for all of them or for none."""
+    data = stack(40)
+    names = shared.split()
+    astray = fit_voxels(data, DECAY, x=T, init=ASTRAY, max_iterations=1, shared=names)
+    assert no_result(astray)
+    assert (astray.flags == 0).all()
+    assert (astray.n_shared == 0).all()
+    assert np.isnan(astray.fitted()).all()
+    done = fit_voxels(data, DECAY, x=T, init={"a": 10, "k": 1, "c": 0}, shared=names)
+    assert done.converged.all()
+    assert (done.n_shared == len(names)).all()
+
+
+def test_one_of_those_that_share_parameters() -> None:
+    """It has no answer, and the others are as they would be without it."""
+    one = np.arange(10) == 4
+    for shared, init in (("c", {"a": np.where(one, 1e3, 20), "c": 5.0}), ("a", {"a": 20.0, "c": 5.0})):
+        init |= {"k": np.where(one, -3.0, 0.7)}
+        result = fit_voxels(stack(10), DECAY, x=T, init=init, max_iterations=3, shared=[shared])
+        assert (result.status[one] == Status.NO_IMPROVEMENT).all()
+        assert (result.n_shared == ~one).all()
+        others = fit_voxels(stack(10)[:, ~one], DECAY, x=T, init={"a": 20.0, "k": 0.7, "c": 5.0}, shared=[shared])
+        for name in result.params:
+            np.testing.assert_allclose(result.params[name][~one], others.params[name], rtol=1e-3)
+
+
+def test_a_constant_out_of_reach_of_one_of_those_that_share() -> None:
+    """Its bounds keep it from what the others have in common."""
+    rng = np.random.default_rng(3)
+    line = Model.from_expression("s*t*u + c", ["t"], bounds={"u": (0, 9)})
+    slopes = np.array([1.0, 1.1, 0.9, -1.0])
+    data = slopes * T[:, None] + rng.normal(0, 0.1, (32, 4)) + 3
+    bounds = {"u": ([0, 0, 0, 0.5], 9.0)}
+    result = fit_voxels(data, line, x=T, init={"s": 1.0, "u": 1.0}, shared=["s"], bounds=bounds)
+    assert result.converged.all()
+    assert (result.cost > cost_of_the_mean(data)).tolist() == [False, False, False, True]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import napari_imagefit as nif
 from napari_imagefit.engine.core.grid_coordinates import lattice
 from napari_imagefit.engine.core.programs import compiled_programs
 from napari_imagefit.engine.drive import few
-from napari_imagefit.engine.sums.samples import TILE
+from napari_imagefit.engine.noise.samples import TILE
 
 SHAPE = (300, 290)
 Y, X = np.mgrid[: SHAPE[0], : SHAPE[1]].astype(float)

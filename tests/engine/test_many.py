@@ -78,6 +78,7 @@ def test_fits_that_wait_get_the_same_answer(data: np.ndarray, result: Fits) -> N
         same(fit(data[:, which], requested=data.shape[1]), result, which)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("most", [wide.MOST // 2, pytest.param(1024, marks=pytest.mark.slow), wide.FEWEST])
 def test_less_memory(data: np.ndarray, result: Fits, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
     program, sizes = Program.obtain, []

@@ -7,12 +7,20 @@ from __future__ import annotations
 
 from typing import Any
 
+import dask.array as da
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 import napari_imagefit as nif
 from napari_imagefit import Flag
+from napari_imagefit.imaging.chunked.iterate import iter_fit_lazily
+from napari_imagefit.imaging.chunked.plan import VoxelPlan
+from napari_imagefit.imaging.fitting.run import drain
+from napari_imagefit.imaging.voxels.common_residual import MOST
+
+# each of its models is compiled for these tests alone
+pytestmark = pytest.mark.slow
 
 Floats = NDArray[np.float64]
 N = 40_000
@@ -103,7 +111,66 @@ def test_a_map_of_short_curves_remarks_on_what_they_have_in_common() -> None:
     np.testing.assert_array_equal(wrong.flags & Flag.STRUCTURED_RESIDUAL, 0)
 
 
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_map_in_pieces_remarks_on_the_same(masked: bool) -> None:
+    t = np.linspace(10, 320, 8)
+    noise = np.random.default_rng(5).normal(0, 2, (8, 80, 90))
+    data = two_decays(t)[:, None, None] + noise
+    data[3, ::7, ::5] = np.nan
+    mask = np.indices((80, 90)).sum(axis=0) % 3 > 0 if masked else None
+    # more curves than are looked at
+    assert (7200 if mask is None else np.count_nonzero(mask)) > MOST
+    said = {"x": t, "mask": mask}
+    (want,) = _remarks(nif.fit_voxels(data, "exponential_decay", **said))
+    lazy = nif.fit_voxels(da.from_array(data, chunks=(8, 30, 40)), "exponential_decay", **said)
+    assert lazy.source.remarks(lazy) == []
+    for options in ({"scheduler": "sync"}, {"scheduler": "threads"}):
+        assert _remarks(lazy.compute(**options)) == [want]
+    assert _remarks(lazy.persist().compute()) == [want]
+    assert want in lazy.summary()
+    steps = iter_fit_lazily(da.from_array(data, chunks=(4, 30, 40)), VoxelPlan.of(data, "exponential_decay", **said))
+    assert _remarks(drain(steps)) == [want]
+    right = 1000 * np.exp(-t[:, None, None] / 60) + noise
+    assert _remarks(nif.fit_voxels(da.from_array(right), "exponential_decay", **said).compute()) == []
+
+
+def test_a_map_in_pieces_is_read_once() -> None:
+    """The remark reads nothing again."""
+    t = np.linspace(10, 320, 8)
+    data = two_decays(t)[:, None, None] + np.random.default_rng(5).normal(0, 2, (8, 20, 20))
+    read: list[int] = []
+
+    def load(block: np.ndarray) -> np.ndarray:
+        read.append(block.size)
+        return block
+
+    stack = da.from_array(data, chunks=(8, 10, 20)).map_blocks(load, dtype=float, meta=np.empty((0, 0, 0)))
+    nif.fit_voxels(stack, "exponential_decay", x=t).compute(scheduler="sync")
+    assert read == [1600, 1600]
+
+
+def _remarks(result: nif.FitResult) -> list[str]:
+    return result.source.remarks(result)
+
+
 # χ²
+
+
+def test_counts_that_are_no_whole_numbers_are_fitted_and_what_is_no_counts_is_flagged() -> None:
+    """Photons that a camera's numbers were turned into are 98 % no whole numbers, and their errors are right."""
+    rng = np.random.default_rng(3)
+    t, truth = np.linspace(0, 3, 24), {"amplitude": 3000.0, "tau": 1.0, "offset": 200.0}
+    rate = truth["amplitude"] * np.exp(-t[:, None] / truth["tau"]) + truth["offset"]
+    photons = 0.47 * np.rint(rng.poisson(rate, (24, 2000)) / 0.47)
+    assert np.mean(photons != np.rint(photons)) > 0.9
+    right = nif.fit_voxels(photons, "exponential_decay", x=t, noise="poisson")
+    assert right.converged.all()
+    assert share(right, Flag.SMALL_CHI2) + share(right, Flag.LARGE_CHI2) < 0.005
+    for name, value in truth.items():
+        np.testing.assert_allclose(np.std((right.params[name] - value) / right.stderr[name]), 1, atol=0.07)
+    # values in a unit of their own, with a noise far below that of counts of this size
+    other = 3 * np.exp(-t[:, None] / rng.uniform(0.5, 2, 300)) + 0.2 + rng.normal(0, 0.02, (24, 300))
+    assert share(nif.fit_voxels(other, "exponential_decay", x=t, noise="poisson"), Flag.SMALL_CHI2) > 0.99
 
 
 def test_noise_that_was_said_to_be_larger_than_it_is() -> None:

@@ -16,7 +16,8 @@ from napari_imagefit.engine.core.options import Options
 from napari_imagefit.engine.core.status import Status
 from napari_imagefit.engine.drive import run, wide
 from napari_imagefit.engine.drive.problem import Problem
-from napari_imagefit.engine.models.model import Model, Parameter
+from napari_imagefit.engine.functions.parameter import Parameter
+from napari_imagefit.engine.models.model import Model
 
 M, FITS = 32, 8
 T = np.linspace(0, 4, M)

@@ -22,11 +22,12 @@ from napari_imagefit.engine.drive.evaluators import (
     free_sums,
 )
 from napari_imagefit.engine.drive.problem import Problem
+from napari_imagefit.engine.functions.parameter import Parameter
 from napari_imagefit.engine.linalg.normal_matrix import Dense
-from napari_imagefit.engine.models.model import Model, Parameter
+from napari_imagefit.engine.models.model import Model
 from napari_imagefit.engine.models.numpy_model import NumpyModel
+from napari_imagefit.engine.noise.samples import TILE, Samples, bucket
 from napari_imagefit.engine.sums.normal_equations import NormalSums, normal_sums
-from napari_imagefit.engine.sums.samples import TILE, Samples, bucket
 
 pytestmark = pytest.mark.usefixtures("x64", "quiet")
 OPTIONS = Options()

@@ -23,9 +23,9 @@ from napari_imagefit.engine.drive.problem import Problem
 from napari_imagefit.engine.drive.run import WIDE_FROM, iter_fit
 from napari_imagefit.engine.models.prediction import linearise
 from napari_imagefit.engine.models.ties import Ties
+from napari_imagefit.engine.noise.samples import Samples, bucket
 from napari_imagefit.engine.shared.joint_fit import iter_fit_shared
 from napari_imagefit.engine.sums.normal_equations import NormalSums
-from napari_imagefit.engine.sums.samples import Samples, bucket
 from napari_imagefit.imaging.verbs.voxels import iter_fit_voxels
 
 T = np.linspace(0, 5, 32)

@@ -18,9 +18,9 @@ from scipy import optimize, special, stats
 import napari_imagefit as nif
 from napari_imagefit.engine.core.errors import FitInputError
 from napari_imagefit.engine.core.options import Criterion
-from napari_imagefit.engine.sums import rician
-from napari_imagefit.engine.sums.noise_and_loss import terms
-from napari_imagefit.engine.sums.samples import Samples
+from napari_imagefit.engine.noise import rician
+from napari_imagefit.engine.noise.noise_and_loss import terms
+from napari_imagefit.engine.noise.samples import Samples
 from napari_imagefit.imaging.recipes.recipe import Recipe
 
 Floats = NDArray[np.float64]

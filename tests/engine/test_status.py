@@ -11,7 +11,8 @@ import pytest
 from napari_imagefit.engine.core.status import Flag, Status
 from napari_imagefit.engine.drive import wide
 from napari_imagefit.engine.drive.wide_programs import Program
-from napari_imagefit.engine.models.model import Model, Parameter
+from napari_imagefit.engine.functions.parameter import Parameter
+from napari_imagefit.engine.models.model import Model
 
 M, FITS = 32, 8
 T = np.linspace(0, 4, M)

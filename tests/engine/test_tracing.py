@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from jax.scipy.special import erf, gammaln, i0
 
-from napari_imagefit.engine.models.trace import Traced, trace
+from napari_imagefit.engine.tracing.trace import Traced, trace
 
 Function = Callable[..., Any]
 M = 12

@@ -26,9 +26,9 @@ from napari_imagefit.engine.core.array_module import xp
 from napari_imagefit.engine.core.device import computing
 from napari_imagefit.engine.core.options import Options
 from napari_imagefit.engine.core.programs import compile_lowered
-from napari_imagefit.engine.models.evaluation import evaluate, jacobian
+from napari_imagefit.engine.functions.evaluation import evaluate, jacobian
+from napari_imagefit.engine.noise.samples import Samples
 from napari_imagefit.engine.sums.normal_equations import NormalSums
-from napari_imagefit.engine.sums.samples import Samples
 
 mpmath = pytest.importorskip("mpmath", reason="mpmath has the digits that this is measured with")
 mp = mpmath.mp
@@ -551,7 +551,7 @@ def test_a_model(name: str, dtype: str) -> None:
         coords, params = (tuple(np.asarray(a, dtype) for a in some) for some in (truth.spread(), truth.params))
 
         def function(coords: Any, params: Any) -> Any:
-            value, slopes = jacobian(model, coords, params, across=True)
+            value, slopes = jacobian(model.function, model.jacobian, coords, params, across=True)
             return jnp.stack([value, *slopes])
 
         found = np.asarray(compiled(function, coords, params))

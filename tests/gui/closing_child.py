@@ -1,6 +1,7 @@
 """A napari that is closed in one of many ways, some time into a fit: a script for `test_closing`.
 
-It is called with the way, the seconds, and whether the widget is there, and prints when it begins to close.
+It is called with the way, the seconds, and whether the widget is there, and prints when it begins to close, and for how
+long it had waited for a core by then.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import time
 
 import napari
 import numpy as np
+from dock_driver import waited_for_a_core  # beside this script
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 
@@ -34,7 +36,7 @@ def main(way: str, seconds: float, fits: bool) -> None:
             assert widget.session.running
 
     def close() -> None:
-        sys.stdout.write(f"closing {time.time()}\n")
+        sys.stdout.write(f"closing {time.time()} {waited_for_a_core('self')}\n")
         sys.stdout.flush()
         if way == "viewer":
             viewer.close()
@@ -51,9 +53,13 @@ def main(way: str, seconds: float, fits: bool) -> None:
             QApplication.quit()
         elif way == "exit":
             sys.exit(0)
+        elif way == "error":
+            raise ValueError("a mistake of the script's")
 
-    if way == "end":
+    if way in ("end", "error"):
         begin()
+        if fits:
+            widget.inspection.open()
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             QApplication.processEvents()

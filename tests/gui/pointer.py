@@ -108,17 +108,18 @@ def move_once(viewer: Any, pixel: QPoint) -> None:
 
 def move(viewer: Any, inspector: Inspector, world: Any) -> None:
     """Move the pointer to a point of the world; on return the inspector shows what is there."""
+    follower = inspector.looking.follower
     told: list[Any] = []
 
     def remember(sight: Any) -> None:
         told.append(sight.position)
 
     # connected after the inspector: when it is told of, it is shown
-    inspector.follower.moved.connect(remember)
+    follower.moved.connect(remember)
     with Arrivals(viewer) as arrivals:
         arrivals.wait_for(pixel_of(viewer, world))
         until(lambda: bool(told) and told[-1] == arrivals.positions[-1], f"the move to {world} is followed")
-    inspector.follower.moved.disconnect(remember)
+    follower.moved.disconnect(remember)
 
 
 def click(viewer: Any, world: Any) -> None:

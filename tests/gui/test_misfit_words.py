@@ -10,14 +10,16 @@ import pytest
 from numpy.typing import NDArray
 
 import napari_imagefit as nif
-from napari_imagefit.gui.messages import describe, describe_outcome
+from napari_imagefit.gui.messages import describe_outcome
+from napari_imagefit.gui.sections.results import ResultsSection
 from napari_imagefit.imaging.fitting.fit_report import facts
+from napari_imagefit.imaging.fitting.status_labels import remark_words
 from napari_imagefit.imaging.inspection.saturation_value import saturation_value
-from napari_imagefit.layers.inspection.spot_table import flag_words
+from napari_imagefit.layers.inspection.state_counts import remarks_of
 
 Y, X = np.mgrid[0:21, 0:21].astype(float)
 SPOT = np.exp(-((Y - 10) ** 2 + (X - 10) ** 2) / (2 * 2.5**2))
-OFFER = "samples are at the limit of what the camera or file can hold; a saturation of 255 leaves them out"
+LIMIT = "samples are at the limit of what the camera or file can hold"
 
 
 @pytest.fixture
@@ -26,7 +28,11 @@ def bright() -> NDArray[np.uint8]:
     return np.clip(np.rint(600 * SPOT + 20 + noise), 0, 255).astype(np.uint8)
 
 
-def test_the_value_that_leaves_cut_samples_out_is_offered(bright: NDArray[np.uint8]) -> None:
+def test_the_value_that_leaves_cut_samples_out_is_offered(bright: NDArray[np.uint8], qtbot: Any) -> None:
+    section = ResultsSection()
+    qtbot.addWidget(section)
+    asked: list[float] = []
+    section.leave_out.connect(asked.append)
     points = [[k, 10, 10] for k in range(3)]
     region = (np.hypot(Y - 10, X - 10) < 8).astype(int)
     for result in (
@@ -35,17 +41,31 @@ def test_the_value_that_leaves_cut_samples_out_is_offered(bright: NDArray[np.uin
         nif.fit_spots(bright, points, "gaussian_2d", window=15),
     ):
         assert saturation_value(result) == 255
-        assert f"3 × {OFFER}" in describe(result)
-        assert nif.Flag.SATURATED.message in flag_words(result.flags.ravel())[0]
+        section.show_result(result)
+        assert LIMIT in said_in(section)
+        assert nif.Flag.SATURATED.message in remark_words(result)[0]
         assert nif.Flag.SATURATED.message in facts(result, (0,) * result.flags.ndim).remarks
+        # a region has no option for it
+        assert section.saturation_button.isHidden() == hasattr(result.source, "regions")
+    assert section.saturation_button.text() == "Leave out samples ≥ 255"
+    section.saturation_button.click()
+    assert asked == [255.0]
     left = nif.fit_spots(bright, points, "gaussian_2d", window=15, saturation=255)
     assert saturation_value(left) is None
-    assert "limit" not in describe(left)
+    section.show_result(left)
+    assert LIMIT not in said_in(section)
+    assert section.saturation_button.isHidden()
 
 
-def voxels(result: nif.FitResult) -> str:
+def said_in(section: ResultsSection) -> dict[str, str]:
+    """The statements on the fits, and how many fits each has."""
+    table = section.reasons
+    return {table.item(row, 0).text(): table.item(row, 1).text() for row in range(table.rowCount())}
+
+
+def voxels(result: nif.FitResult, note: str = "") -> str:
     outcome: Any = SimpleNamespace(
-        result=result, note="", facts=None, request=SimpleNamespace(job="voxels", filters=None)
+        result=result, note=note, facts=None, request=SimpleNamespace(job="voxels", filters=None)
     )
     return describe_outcome(outcome)
 
@@ -59,11 +79,20 @@ def test_curves() -> None:
     cut = np.minimum(np.rint(data), 255)
     result = nif.fit_voxels(cut, "exponential_decay", x=t, select=nif.Selection(skip_last=1))
     assert saturation_value(result) == 255
-    assert f"100 × {OFFER}" in voxels(result)
+    assert {said.words: said.fits for said in remarks_of(result)}[LIMIT] == 100
+
+
+def test_what_was_done_comes_first_and_warnings_last() -> None:
+    t = np.arange(6.0)
+    result = nif.fit_voxels(3 * np.exp(-t / 2)[:, None], "exponential_decay", x=t)
+    counts = voxels(result)
+    assert counts.startswith("1 voxel · 1 converged")
+    assert voxels(result, "Refit 1 voxel.").splitlines()[0] == "Refit 1 voxel."
+    assert voxels(result, "⚠ A long sentence.") == f"{counts}\n⚠ A long sentence."
 
 
 def test_counts_that_were_not_said_to_be_counts() -> None:
     counts = np.random.default_rng(2).poisson(100 * SPOT + 10, (4, 21, 21))
-    assert f"4 × {nif.Flag.UNEVEN_NOISE.message}" in describe(nif.fit_image(counts, "gaussian_2d"))
-    said = describe(nif.fit_image(counts, "gaussian_2d", noise="poisson"))
-    assert "×" not in said
+    said = {one.words: one.fits for one in remarks_of(nif.fit_image(counts, "gaussian_2d"))}
+    assert said[nif.Flag.UNEVEN_NOISE.message] == 4
+    assert remarks_of(nif.fit_image(counts, "gaussian_2d", noise="poisson")) == []

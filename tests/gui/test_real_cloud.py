@@ -36,9 +36,9 @@ def test_a_rectangle_and_a_click(qtbot: Any, make_napari_viewer: Callable[..., A
     mask = np.zeros(shots.shape[1:], bool)
     mask[0:150, 40:240] = True
     script = fit_image(shots, "bimodal_2d", mask=mask)
-    features = viewer.layers["outlines · bimodal_2d"].features
-    rows = features[features["drawn"] == "sigma"].sort_values("frame")
+    features = viewer.layers["helium · Bimodal · outlines"].features
+    rows = features[features["component"] == "sigma"].sort_values("frame")
+    columns = {column.split(" ")[0]: column for column in rows.columns}
     for name in script.model.names:
-        column = next(c for c in rows.columns if c.split(" ")[0] == name)
-        np.testing.assert_array_equal(rows[column], script.params[name])
-        np.testing.assert_array_equal(rows[f"{name}_stderr"], script.stderr[name])
+        np.testing.assert_array_equal(rows[columns[name]], script.params[name])
+        np.testing.assert_array_equal(rows[columns[f"{name}_stderr"]], script.stderr[name])

@@ -85,14 +85,14 @@ def test_detect_and_fit(qtbot: Any, opened: tuple[Any, ImageFitWidget]) -> None:
     assert widget.message.text() == "⚠ There are no points to fit at; click Detect, or choose a Points layer."
     click_detect(qtbot, widget)
     assert widget.message.text() == "15 spots detected in 3 frames; click Fit."
-    points = viewer.layers["spots · beads"]
+    points = viewer.layers["beads · detected points"]
     assert widget.spots.section.layers.layer() is points
     found = find_spots(image.data, Detection())
     np.testing.assert_array_equal(points.data, found.points)
     np.testing.assert_array_equal(points.features["strength"], found.strengths)
     click_fit(qtbot, widget)
     assert widget.message.text().startswith("15 spots · ")
-    fitted = viewer.layers["spots · gaussian_2d"]
+    fitted = viewer.layers["beads · Gaussian · fitted spots"]
     script = fit_spots(image.data, found.points, "gaussian_2d", window=11)
     np.testing.assert_array_equal(fitted.features["sigma [px]"], script.params["sigma"])
     np.testing.assert_allclose(fitted.features["fwhm [µm]"], 0.1 * 2.3548 * script.params["sigma"], rtol=1e-4)
@@ -103,13 +103,13 @@ def test_detect_and_fit(qtbot: Any, opened: tuple[Any, ImageFitWidget]) -> None:
     # another search updates the same layer, and another fit its own
     write(qtbot, widget.spots.detect.border.lineEdit(), "20")
     click_detect(qtbot, widget)
-    assert viewer.layers["spots · beads"] is points
+    assert viewer.layers["beads · detected points"] is points
     assert points.visible
     assert len(points.data) == 3
     click_fit(qtbot, widget)
-    assert viewer.layers["spots · gaussian_2d"] is fitted
+    assert viewer.layers["beads · Gaussian · fitted spots"] is fitted
     assert len(fitted.data) == len(fitted.features) == 3
-    assert [layer.name for layer in viewer.layers if is_output(layer)] == ["spots · gaussian_2d"]
+    assert [layer.name for layer in viewer.layers if is_output(layer)] == ["beads · Gaussian · fitted spots"]
     assert points.metadata[DETECTED]["detection"] == {"border": 20, "ndim": 2}
 
 
@@ -139,9 +139,9 @@ def test_a_frame_without_spots_shows_nothing(qtbot: Any, opened: tuple[Any, Imag
     viewer.dims.set_current_step(0, 0)
     place = {"scale": (1, 0.1, 0.1), "units": ("s", "um", "um"), "rotate": (0, 0, 20)}
     viewer.add_points(np.column_stack([np.zeros(5), CENTRES]), name="mine", **place)
-    widget.spots.section.layers.choose(viewer.layers["mine"])
+    assert widget.spots.section.layers.layer() is viewer.layers["mine"], "points that come while there are none"
     click_fit(qtbot, widget)
-    layer = viewer.layers["spots · gaussian_2d"]
+    layer = viewer.layers["beads · Gaussian · fitted spots"]
     assert layer.canvas_size_limits[0] == 5
     viewer.dims.set_current_step(0, 2)
     assert layer.canvas_size_limits[0] == 0
@@ -158,10 +158,12 @@ def test_points_of_the_user_in_the_frame_on_screen(qtbot: Any, opened: tuple[Any
     viewer.dims.set_current_step(0, 1)
     choose_spots(qtbot, widget)
     choose(qtbot, widget.spots.section.layers, "Points")
-    choose(qtbot, widget.spots.section.frames, "this frame")
+    widget.fit_bar.set_frames("current")
     click_fit(qtbot, widget)
     assert widget.message.text().startswith("2 spots · ")
-    np.testing.assert_allclose(viewer.layers["spots · gaussian_2d"].features["y [px]"], [12.6, 26.4], atol=0.1)
+    np.testing.assert_allclose(
+        viewer.layers["beads · Gaussian · fitted spots"].features["y [px]"], [12.6, 26.4], atol=0.1
+    )
 
 
 @pytest.mark.parametrize(
@@ -189,7 +191,7 @@ def test_volumes_have_volumes_for_models(qtbot: Any, opened: tuple[Any, ImageFit
     assert detect.along_z.isVisible()
     write(qtbot, detect.along_z.lineEdit(), "1")
     assert widget.spots.choice().window == (7, 11, 11)
-    choose(qtbot, widget.model.names, "gaussian_2d")
+    choose(qtbot, widget.model.names, "Gaussian, round")
     assert detect.ndim == 2
     assert widget.spots.choice().window == (11, 11)
 

@@ -17,6 +17,7 @@ from napari_imagefit.gui.widget import ImageFitWidget
 from napari_imagefit.imaging.recipes.recipe import Recipe
 from napari_imagefit.imaging.spots.filters import SpotFilter
 
+from .save_help import answer_save
 from .spot_help import LEFT, PATIENCE, choose, click_detect, click_fit, dock_of, frames, write
 
 UM = {"scale": (1, 0.1, 0.1), "units": ("s", "um", "um")}
@@ -26,12 +27,9 @@ UM = {"scale": (1, 0.1, 0.1), "units": ("s", "um", "um")}
 def answer(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """What is typed into the file dialog that comes next; docs/make_walkthrough_spots.py types it there."""
 
-    def take(path: Path, kind: str = "") -> None:
-        def chosen(_parent: Any, _title: str, _folder: str, filters: str) -> tuple[str, str]:
-            return str(path), next(one for one in filters.split(";;") if one.startswith(kind))
-
-        monkeypatch.setattr(QFileDialog, "getSaveFileName", chosen)
-        monkeypatch.setattr(QFileDialog, "getOpenFileName", chosen)
+    def take(path: Path, kind: str = "", told: list[str] | None = None) -> None:
+        answer_save(monkeypatch, path, kind, told)
+        monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(path), ""))
 
     return take
 
@@ -51,14 +49,14 @@ def filtered(qtbot: Any, make_napari_viewer: Callable[..., Any]) -> tuple[Any, I
     qtbot.mouseClick(panel.on, LEFT, pos=QPoint(8, panel.on.height() // 2))
     write(qtbot, panel.high, "1.75")
     widget.parentWidget().raise_()
-    qtbot.mouseClick(widget.results_fold.button, LEFT)
+    widget.results_fold.set_open(True)
+    widget.column.reveal(widget.results.export_button)
     return viewer, widget
 
 
 def export(qtbot: Any, answer: Any, widget: ImageFitWidget, path: Path, kind: str) -> str:
     answer(path, kind)
     qtbot.mouseClick(widget.results.export_button, LEFT)
-    assert not widget.results.export_button.isEnabled()
     qtbot.waitUntil(widget.results.export_button.isEnabled, timeout=PATIENCE)
     return widget.message.text()
 
@@ -67,7 +65,7 @@ def test_every_style_is_written_and_read_back(
     qtbot: Any, filtered: tuple[Any, ImageFitWidget], answer: Any, tmp_path: Path
 ) -> None:
     viewer, widget = filtered
-    fitted = viewer.layers["spots · gaussian_2d"]
+    fitted = viewer.layers["beads · Gaussian · fitted spots"]
     counts = (fitted.features["reason"] == "").to_numpy()
     assert counts.sum() == 9
 
@@ -106,13 +104,13 @@ def test_points_that_were_read_are_fitted_again(
     qtbot: Any, filtered: tuple[Any, ImageFitWidget], answer: Any, tmp_path: Path
 ) -> None:
     viewer, widget = filtered
-    before = viewer.layers["spots · gaussian_2d"].features["sigma [px]"].to_numpy()[:9].copy()
-    counts = (viewer.layers["spots · gaussian_2d"].features["reason"] == "").to_numpy()
+    before = viewer.layers["beads · Gaussian · fitted spots"].features["sigma [px]"].to_numpy()[:9].copy()
+    counts = (viewer.layers["beads · Gaussian · fitted spots"].features["reason"] == "").to_numpy()
     export(qtbot, answer, widget, tmp_path / "a_locs.csv", "Picasso")
     answer(tmp_path / "a_locs.csv")
     qtbot.mouseClick(widget.spots.section.load_button, LEFT)
     click_fit(qtbot, widget)
-    again = viewer.layers["spots · gaussian_2d"].features
+    again = viewer.layers["beads · Gaussian · fitted spots"].features
     assert len(again) == 9
     np.testing.assert_allclose(again["sigma [px]"][: counts[:9].sum()], before[counts[:9]], rtol=1e-3)
 
@@ -134,11 +132,20 @@ def test_mistakes_are_sentences(
     assert "'plain' does not say how large a pixel is" in widget.message.text()
     click_detect(qtbot, widget)
     click_fit(qtbot, widget)
-    said = export(qtbot, answer, widget, tmp_path / "x", "ThunderSTORM")
-    assert "'plain' does not say how large a pixel is" in said
+    # told in the dialog, which stays: by the ending that is typed, whatever the list shows
+    told: list[str] = []
+    for name, kind in (("x", "ThunderSTORM"), ("x.thunderstorm.csv", "Localisations: every")):
+        answer(tmp_path / name, kind, told)
+        qtbot.mouseClick(widget.results.export_button, LEFT)
+        assert "'plain' does not say how large a pixel is" in told[-1]
+        assert told[-1].startswith("⚠")
     assert not list(tmp_path.glob("x*"))
+    export(qtbot, answer, widget, tmp_path / "plain.csv", "Picasso")
+    assert pd.read_csv(tmp_path / "plain.csv").columns[0] == "frame"
     # a picture has no frames, and a table of its spots has
     export(qtbot, answer, widget, tmp_path / "y_locs.csv", "Picasso")
     answer(tmp_path / "y_locs.csv")
     qtbot.mouseClick(widget.spots.section.load_button, LEFT)
-    np.testing.assert_allclose(viewer.layers["y_locs.csv"].data, viewer.layers["spots · gaussian_2d"].data, atol=1e-5)
+    np.testing.assert_allclose(
+        viewer.layers["y_locs.csv"].data, viewer.layers["plain · Gaussian · fitted spots"].data, atol=1e-5
+    )

@@ -11,6 +11,7 @@ import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication
 
+from napari_imagefit.gui.plots.panel import NAMED
 from napari_imagefit.gui.spots.bead_view import BeadView
 from napari_imagefit.gui.spots.docks import bring_forward, find_dock
 from napari_imagefit.gui.spots.table import SpotTable, SpotTableModel
@@ -18,6 +19,7 @@ from napari_imagefit.gui.widget import ImageFitWidget
 from napari_imagefit.imaging.spots.filters import SpotFilter
 from napari_imagefit.layers.inspection.marks import PINS, find_mark
 
+from .pointer import move, until
 from .spot_help import LEFT, PATIENCE, choose, click_detect, click_fit, dock_of, frames, write
 
 WIDTH = "sigma [px]"
@@ -33,7 +35,7 @@ def fitted(qtbot: Any, make_napari_viewer: Callable[..., Any]) -> tuple[Any, Ima
     viewer.add_image(stack, name="beads", contrast_limits=(0, 60))
     qtbot.mouseClick(widget.data._buttons["spots"], LEFT)
     click_detect(qtbot, widget)
-    viewer.layers["spots · beads"].add([[0, 47, 56]])
+    viewer.layers["beads · detected points"].add([[0, 47, 56]])
     click_fit(qtbot, widget)
     qtbot.mouseClick(widget.spots.section.table_button, LEFT)
     qtbot.waitUntil(lambda: dock_of(viewer).table.isVisible())
@@ -52,7 +54,7 @@ def column_of(table: SpotTable, name: str) -> list[str]:
 
 def test_a_failed_spot_stays_with_its_reason(fitted: tuple[Any, ImageFitWidget]) -> None:
     viewer, _ = fitted
-    layer, dock = viewer.layers["spots · gaussian_2d"], dock_of(viewer)
+    layer, dock = viewer.layers["beads · Gaussian · fitted spots"], dock_of(viewer)
     assert dock.summary.text() == "16 spots · 15 count · ✚ 1 failed"
     assert layer.symbol[15].value == "cross"
     assert layer.features["reason"][15] == "not fitted: fewer usable samples than free parameters"
@@ -63,14 +65,20 @@ def test_a_failed_spot_stays_with_its_reason(fitted: tuple[Any, ImageFitWidget])
 
 def test_a_row_shows_its_spot(qtbot: Any, fitted: tuple[Any, ImageFitWidget]) -> None:
     viewer, widget = fitted
-    layer, table = viewer.layers["spots · gaussian_2d"], dock_of(viewer).table
+    layer, table = viewer.layers["beads · Gaussian · fitted spots"], dock_of(viewer).table
+    viewer.reset_view()
+    centre = viewer.scene.camera.center
     click_row(qtbot, table, 11)
     assert set(layer.selected_data) == {11}
     assert viewer.dims.current_step[0] == layer.data[11, 0] == 2
+    assert viewer.scene.camera.center == centre, "it is in sight"
+    viewer.scene.camera.center = (0, 500, 500)
+    table.clearSelection()
+    click_row(qtbot, table, 11)
     np.testing.assert_allclose(viewer.scene.camera.center[-2:], layer.data[11, 1:], atol=1e-6)
-    (inspector,) = widget.inspection.inspectors()
+    inspector = widget.inspection.open()
     assert inspector.place == (11,)
-    assert inspector.note.text().startswith("spot 11: converged")
+    qtbot.waitUntil(lambda: inspector.note.text().startswith("chosen · spot 11: converged"))
     click_row(qtbot, table, 13, Qt.KeyboardModifier.ShiftModifier)
     assert set(layer.selected_data) == {11, 12, 13}
     table.setFocus()
@@ -80,9 +88,39 @@ def test_a_row_shows_its_spot(qtbot: Any, fitted: tuple[Any, ImageFitWidget]) ->
     assert len(lines) == 4
 
 
+def test_a_row_of_another_frame_shows_its_spot_wherever_the_pointer_was(
+    qtbot: Any, fitted: tuple[Any, ImageFitWidget]
+) -> None:
+    viewer, widget = fitted
+    layer, inspection = viewer.layers["beads · Gaussian · fitted spots"], widget.inspection
+    viewer.dims.set_current_step(0, 0)
+    viewer.reset_view()
+    first = next(spot for spot in range(len(layer.data)) if layer.data[spot, 0] == 0)
+    inspector = inspection.open()
+    qtbot.waitUntil(inspector.isVisible)
+    move(viewer, inspector, layer.data[first])
+    assert inspection.place == (first,)
+    click_row(qtbot, dock_of(viewer).table, 11)
+    assert viewer.dims.current_step[0] == 2
+    qtbot.wait(200)  # in which a slider's move is followed
+    assert inspection.place == inspector.place == (11,)
+    assert "spot 11" in inspector.note.text()
+
+
+def test_a_table_with_fewer_spots_than_were_selected_in_the_last(qtbot: Any) -> None:
+    table = SpotTable()
+    qtbot.addWidget(table)
+    for n in (60, 6):
+        facts = pd.DataFrame({"frame": np.arange(n), "reason": [""] * n})
+        table.set_table(facts, np.full(n, "counts", object), np.ones(n, bool))
+        if n == 60:
+            table.select_spots(np.array([2, 50]))
+    assert table.selected_spots().tolist() == [2]
+
+
 def test_spots_that_are_selected_have_selected_rows(qtbot: Any, fitted: tuple[Any, ImageFitWidget]) -> None:
     viewer, _ = fitted
-    layer, dock = viewer.layers["spots · gaussian_2d"], dock_of(viewer)
+    layer, dock = viewer.layers["beads · Gaussian · fitted spots"], dock_of(viewer)
     dock.table.sortByColumn(dock.table.rows.names.index(WIDTH), Qt.SortOrder.DescendingOrder)
     layer.selected_data = {2, 7, 8}
     assert set(dock.table.selected_spots()) == {2, 7, 8}
@@ -96,7 +134,7 @@ def test_spots_that_are_selected_have_selected_rows(qtbot: Any, fitted: tuple[An
 
 def test_a_click_on_a_spot_selects_its_row(qtbot: Any, fitted: tuple[Any, ImageFitWidget]) -> None:
     viewer, _ = fitted
-    layer, dock = viewer.layers["spots · gaussian_2d"], dock_of(viewer)
+    layer, dock = viewer.layers["beads · Gaussian · fitted spots"], dock_of(viewer)
     viewer.dims.set_current_step(0, 0)
     viewer.reset_view()
     spot = int(np.flatnonzero(layer.data[:, 0] == 0)[2])
@@ -129,7 +167,7 @@ def test_sorting(qtbot: Any, fitted: tuple[Any, ImageFitWidget]) -> None:
 
 def test_filters_dim_and_tell_why(qtbot: Any, fitted: tuple[Any, ImageFitWidget]) -> None:
     viewer, widget = fitted
-    layer, dock = viewer.layers["spots · gaussian_2d"], dock_of(viewer)
+    layer, dock = viewer.layers["beads · Gaussian · fitted spots"], dock_of(viewer)
     panel = dock.filters
     choose(qtbot, panel.column, WIDTH)
     qtbot.mouseClick(panel.on, LEFT, pos=QPoint(8, panel.on.height() // 2))
@@ -185,7 +223,7 @@ def test_an_empty_range_is_a_sentence(qtbot: Any, fitted: tuple[Any, ImageFitWid
 
 def test_colours_and_sizes_by_columns(qtbot: Any, fitted: tuple[Any, ImageFitWidget]) -> None:
     viewer, _ = fitted
-    layer, dock = viewer.layers["spots · gaussian_2d"], dock_of(viewer)
+    layer, dock = viewer.layers["beads · Gaussian · fitted spots"], dock_of(viewer)
     plain = layer.size.copy()
     assert len(np.unique(layer.border_color[:15], axis=0)) == 1
     choose(qtbot, dock.colour_by, WIDTH)
@@ -200,6 +238,15 @@ def test_colours_and_sizes_by_columns(qtbot: Any, fitted: tuple[Any, ImageFitWid
     np.testing.assert_array_equal(layer.size, plain)
 
 
+def test_what_spots_are_coloured_and_sized_by_is_not_cut(fitted: tuple[Any, ImageFitWidget]) -> None:
+    viewer, _ = fitted
+    dock = dock_of(viewer)
+    until(lambda: dock.parentWidget().width() <= 330, "the dock is as narrow as the one beside it")
+    for combo in (dock.colour_by, dock.size_by):
+        arrow = 40
+        assert combo.width() >= combo.fontMetrics().horizontalAdvance(combo.currentText()) + arrow
+
+
 def test_pictures_of_beads(qtbot: Any, fitted: tuple[Any, ImageFitWidget]) -> None:
     viewer, widget = fitted
     dock = dock_of(viewer)
@@ -212,15 +259,27 @@ def test_pictures_of_beads(qtbot: Any, fitted: tuple[Any, ImageFitWidget]) -> No
     click_row(qtbot, dock.table, 4)
     qtbot.mouseClick(dock.widths, LEFT)
     qtbot.waitUntil(lambda: view.note.text().startswith("spot 4 · "), timeout=PATIENCE)
-    fwhm = viewer.layers["spots · gaussian_2d"].features["fwhm [px]"][4]
+    fwhm = viewer.layers["beads · Gaussian · fitted spots"].features["fwhm [px]"][4]
     assert f"y {fwhm:.3g} (fit)" in view.note.text()
+
+
+def test_a_bead_is_high_enough_to_be_read_beside_the_inspector(qtbot: Any, fitted: tuple[Any, ImageFitWidget]) -> None:
+    viewer, widget = fitted
+    viewer.window.resize(1280, 720)
+    inspector = widget.inspection.open()
+    until(lambda: abs(inspector.parentWidget().height() - 240) < 20, "the inspector has a third of the height")
+    qtbot.mouseClick(dock_of(viewer).average, LEFT)
+    qtbot.waitUntil(lambda: not widget.spots.beads.busy, timeout=PATIENCE)
+    (view,) = (w for w in viewer.window.dock_widgets.values() if isinstance(w, BeadView))
+    until(lambda: view.cuts[0].height() >= NAMED, "the axes have their names")
+    assert viewer.window._qt_window.height() == 720
 
 
 # napari's canvas answers a move of the pointer some milliseconds later, when its viewer may be gone
 @pytest.mark.filterwarnings("ignore:Method has been garbage collected:RuntimeWarning")
 def test_a_layer_that_was_edited_is_no_longer_linked(qtbot: Any, fitted: tuple[Any, ImageFitWidget]) -> None:
     viewer, _ = fitted
-    layer, dock = viewer.layers["spots · gaussian_2d"], dock_of(viewer)
+    layer, dock = viewer.layers["beads · Gaussian · fitted spots"], dock_of(viewer)
     before = viewer.scene.camera.center
     layer.selected_data = {0}
     layer.remove_selected()
@@ -276,7 +335,7 @@ def test_a_widget_that_is_opened_again_has_the_dock_again(qtbot: Any, fitted: tu
     assert not dock.isEnabled()
     _, other = viewer.window.add_plugin_dock_widget("napari-imagefit", "Image Fit")
     qtbot.mouseClick(other.data._buttons["spots"], LEFT)
-    other.spots.section.layers.choose(viewer.layers["spots · beads"])
+    other.spots.section.layers.choose(viewer.layers["beads · detected points"])
     click_fit(qtbot, other)
     assert dock_of(viewer) is dock
     bring_forward(dock)
@@ -299,7 +358,7 @@ def test_closing_the_dock_lets_go(qtbot: Any, fitted: tuple[Any, ImageFitWidget]
     dock = dock_of(viewer)
     viewer.window.remove_dock_widget(dock)
     assert find_dock(viewer) is None
-    viewer.layers["spots · gaussian_2d"].selected_data = {1}
+    viewer.layers["beads · Gaussian · fitted spots"].selected_data = {1}
     assert dock.outcome is None
     qtbot.mouseClick(widget.spots.section.table_button, LEFT)
     again = dock_of(viewer)
@@ -346,3 +405,22 @@ def test_a_hundred_thousand_rows_are_sorted_at_once(qtbot: Any, monkeypatch: pyt
     assert view.selected_spots().size == n
     assert (np.diff(table["column 3"].to_numpy()[view.rows.order]) >= 0).all()
     assert asked < 50_000
+
+
+def test_a_bead_can_be_a_layer_and_goes_with_its_image(qtbot: Any, fitted: tuple[Any, ImageFitWidget]) -> None:
+    viewer, widget = fitted
+    qtbot.mouseClick(dock_of(viewer).average, LEFT)
+    qtbot.waitUntil(lambda: not widget.spots.beads.busy, timeout=PATIENCE)
+    (view,) = (w for w in viewer.window.dock_widgets.values() if isinstance(w, BeadView))
+    qtbot.mouseClick(view.add, LEFT)
+    bead = viewer.layers["bead · average of 15 spots"]
+    np.testing.assert_array_equal(bead.data, view.picture.values)
+    middle = np.array(bead.data.shape) // 2
+    np.testing.assert_allclose(bead.data_to_world(middle), 0, atol=1e-12)
+    assert bead.data[tuple(middle)] == pytest.approx(1, abs=0.1), "of amplitudes"
+    viewer.layers.remove(viewer.layers["beads"])
+    assert view.picture is None
+    assert not view.add.isVisible()
+    assert view.hint.isVisible()
+    assert view.hint.text().startswith("No bead is shown")
+    assert view.hint.wordWrap()

@@ -10,7 +10,6 @@ import numpy as np
 from qtpy.QtCore import QPoint
 
 from napari_imagefit import fit_spots
-from napari_imagefit.gui.sections.parameters import START
 from napari_imagefit.gui.widget import ImageFitWidget
 from napari_imagefit.layers.geometry.output_layers import KEY
 
@@ -42,14 +41,14 @@ def opened(make_napari_viewer: Callable[..., Any], qtbot: Any, data: Any, **how:
 
 def test_beads_in_a_volume_with_their_widths_in_micrometres(qtbot: Any, make_napari_viewer: Callable[..., Any]) -> None:
     viewer, widget = opened(make_napari_viewer, qtbot, volume(), scale=SCALE, units=("um",) * 3)
-    choose(qtbot, widget.model.names, "gaussian_3d_elliptic")
+    choose(qtbot, widget.model.names, "Gaussian 3-D, elliptic")
     # of 115 000 pixels of noise one may well stand out by 5
     write(qtbot, widget.spots.detect.threshold.lineEdit(), "12")
     click_detect(qtbot, widget)
     assert widget.message.text().startswith("3 spots detected"), widget.message.text()
     write(qtbot, widget.spots.section.window_size, "13, 15, 15")
     click_fit(qtbot, widget)
-    fitted = viewer.layers["spots · gaussian_3d_elliptic"]
+    fitted = viewer.layers["beads · Gauss 3-D el. · fitted spots"]
     assert "3 converged" in widget.message.text(), widget.message.text()
     order = np.argsort(fitted.data[:, 2] + 10 * fitted.data[:, 1])
     np.testing.assert_allclose(fitted.data[order], BEADS[np.argsort(BEADS[:, 2] + 10 * BEADS[:, 1])], atol=0.05)
@@ -73,10 +72,10 @@ def test_groups_on_a_slope_without_what_is_saturated(qtbot: Any, make_napari_vie
     write(qtbot, section.window_size, "21")
     write(qtbot, section.saturation, "55")
     click_fit(qtbot, widget)
-    points = viewer.layers["spots · beads"].data
+    points = viewer.layers["beads · detected points"].data
     wishes: dict[str, Any] = {"background": "sloping", "groups": 4, "saturation": 55}
     script = fit_spots(stack, points, "gaussian_2d", window=21, **wishes)
-    fitted = next(layer for layer in viewer.layers if layer.name.startswith("spots · gaussian_2d"))
+    fitted = next(layer for layer in viewer.layers if layer.name.endswith("· fitted spots"))
     for name in ("sigma", "slope_x"):
         column = next(c for c in fitted.features.columns if c.split(" ")[0] == name)
         np.testing.assert_array_equal(fitted.features[column], script.params[name])
@@ -92,8 +91,8 @@ def test_a_layer_of_dask_gives_the_same_spots(qtbot: Any, make_napari_viewer: Ca
     click_detect(qtbot, widget)
     write(qtbot, widget.spots.section.saturation, "48")
     click_fit(qtbot, widget)
-    script = fit_spots(stack, viewer.layers["spots · beads"].data, "gaussian_2d", window=11, saturation=48)
-    fitted = viewer.layers["spots · gaussian_2d"]
+    script = fit_spots(stack, viewer.layers["beads · detected points"].data, "gaussian_2d", window=11, saturation=48)
+    fitted = viewer.layers["beads · Gaussian · fitted spots"]
     np.testing.assert_array_equal(fitted.features["sigma [px]"], script.params["sigma"])
     assert (script.n_left_out > 0).any()
     assert "All errors suppose the same noise everywhere" in widget.message.text()
@@ -103,7 +102,7 @@ def test_a_layer_of_dask_gives_the_same_spots(qtbot: Any, make_napari_viewer: Ca
     together = widget.spots.section.together
     qtbot.mouseClick(together, LEFT, pos=QPoint(10, together.height() // 2))
     click_fit(qtbot, widget)
-    assert "leave groups out" in widget.message.text()
+    assert "untick 'Fit neighbours together'" in widget.message.text()
     assert len(fitted.features) == len(script.status)
 
 
@@ -111,21 +110,19 @@ def test_one_width_for_all_spots(qtbot: Any, make_napari_viewer: Callable[..., A
     stack = frames(2)
     viewer, widget = opened(make_napari_viewer, qtbot, stack)
     click_detect(qtbot, widget)
-    table = widget.parameters
-    sigma = widget.model.model.names.index("sigma")
-    qtbot.mouseClick(table.share_box(sigma), LEFT)
+    sigma = widget.parameters.unfold("sigma")
+    qtbot.mouseClick(sigma.share, LEFT)
     assert [row.name for row in widget.choices().rows if row.shared] == ["sigma"]
     write(qtbot, widget.spots.section.window_size, "11")
     click_fit(qtbot, widget)
-    points = viewer.layers["spots · beads"].data
+    points = viewer.layers["beads · detected points"].data
     script = fit_spots(stack, points, "gaussian_2d", window=11, shared=["sigma"])
-    fitted = viewer.layers["spots · gaussian_2d"]
+    fitted = viewer.layers["beads · Gaussian · fitted spots"]
     np.testing.assert_array_equal(fitted.features["sigma [px]"], script.params["sigma"])
     assert np.nanmax(script.params["sigma"]) == np.nanmin(script.params["sigma"])
     assert fitted.metadata[KEY]["recipe"]["shared"] == ["sigma"]
 
-    qtbot.mouseClick(table.fix_box(sigma), LEFT)
-    write_cell = table.item(sigma, START)
-    write_cell.setText("1.3")
+    qtbot.mouseClick(sigma.fix, LEFT)
+    write(qtbot, sigma.lines["start"], "1.3")
     qtbot.mouseClick(widget.fit_bar.fit, LEFT)
     assert "'sigma' is fixed and also shared" in widget.message.text()

@@ -9,10 +9,21 @@ from typing import Any
 import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
-from qtpy.QtWidgets import QComboBox, QFileDialog, QLineEdit, QMenu, QWidget
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QAbstractSpinBox,
+    QComboBox,
+    QFileDialog,
+    QHeaderView,
+    QLineEdit,
+    QMenu,
+    QTableWidget,
+    QTreeWidget,
+    QWidget,
+)
 
 from napari_imagefit import Selection
-from napari_imagefit.gui.sections.parameters import START, TIE
+from napari_imagefit.gui.sections.parameter_tree import NAME
 from napari_imagefit.gui.widget import ImageFitWidget
 from napari_imagefit.layers.request.choices import Computing, Coordinates, NoiseChoice
 
@@ -66,13 +77,13 @@ def test_coordinates_by_each_way(
 ) -> None:
     _, widget = opened
     edit = widget.data.coordinates
-    name = widget.parameters.item(1, 0)
+    tau = widget.parameters.tree.item_of("tau")
     assert edit.preview.text() == "0, 8, 16 … 40 ms"
-    assert name.text() == "tau [ms]"
+    assert tau.text(NAME) == "τ [ms]"
 
     pick(qtbot, edit.kinds, "index")
     assert edit.preview.text() == "0, 1, 2 … 5"
-    assert name.text() == "tau"
+    assert tau.text(NAME) == "τ"
 
     pick(qtbot, edit.kinds, "start + step")
     write(qtbot, edit.start, "10")
@@ -80,7 +91,7 @@ def test_coordinates_by_each_way(
     write(qtbot, edit.unit, "s")
     assert widget.choices().coordinates == Coordinates("steps", 10, 2.5, unit="s")
     assert edit.preview.text() == "10, 12.5, 15 … 22.5 s"
-    assert name.text() == "tau [s]"
+    assert tau.text(NAME) == "τ [s]"
 
     pick(qtbot, edit.kinds, "typed or pasted values")
     write(qtbot, edit.values, "1, 2 4;8 16")
@@ -94,6 +105,11 @@ def test_coordinates_by_each_way(
     pick(qtbot, edit.kinds, "column of a file")
     qtbot.mouseClick(edit.file_button, LEFT)
     assert edit.file_button.text() == "times.csv"
+    # the name is not cut off, nor is that of the column
+    qtbot.wait(50)
+    assert widget.width() < 340
+    for control, name in ((edit.file_button, "a name of 20 letters"), (edit.column, "column 3")):
+        assert control.width() > control.fontMetrics().horizontalAdvance(name) + 20
     pick(qtbot, edit.column, "time")
     assert widget.choices().coordinates == Coordinates("column", values=(0, 0.5, 1, 1.5, 2, 2.5), unit="s")
     table.write_text("nothing\n")
@@ -180,11 +196,10 @@ def test_rician_noise_is_for_curves(qtbot: Any, opened: tuple[Any, ImageFitWidge
 
 def test_a_layer_is_offered_for_a_parameter(qtbot: Any, opened: tuple[Any, ImageFitWidget]) -> None:
     viewer, widget = opened
-    table = widget.parameters
     background = viewer.add_image(np.zeros((4, 5)), name="background")
-    place = table.visualItemRect(table.item(2, START)).center()
-    table.customContextMenuRequested.emit(place)  # what a right click emits
-    menu = next(menu for menu in table.findChildren(QMenu) if menu.isVisible())
+    fields = widget.parameters.unfold("offset")
+    qtbot.mouseClick(fields.layer_button, LEFT)
+    menu = next(menu for menu in fields.findChildren(QMenu) if menu.isVisible())
     assert [action.text() for action in menu.actions()] == [
         "Fix offset to layer", "Start offset from layer", "Estimate offset from the data",
     ]  # fmt: skip
@@ -195,7 +210,7 @@ def test_a_layer_is_offered_for_a_parameter(qtbot: Any, opened: tuple[Any, Image
     row = widget.choices().rows[2]
     assert row.fixed
     assert row.start is background
-    assert table.item(2, START).text() == "layer:background"
+    assert fields.lines["start"].text() == "layer:background"
 
     viewer.layers.remove(background)
     qtbot.mouseClick(widget.fit_bar.fit, LEFT)
@@ -204,10 +219,12 @@ def test_a_layer_is_offered_for_a_parameter(qtbot: Any, opened: tuple[Any, Image
 
 def test_ties_are_checked_as_they_are_typed(qtbot: Any, opened: tuple[Any, ImageFitWidget]) -> None:
     _, widget = opened
-    widget.parameters.item(2, TIE).setText("= 0.1*amplitude")
+    fields = widget.parameters.unfold("offset")
+    write(qtbot, fields.lines["tie"], "= 0.1*amplitude")
     assert widget.choices().rows[2].tied == "0.1*amplitude"
-    widget.parameters.item(2, TIE).setText("0.1*height")
-    assert "height" in widget.parameters.item(2, TIE).toolTip()
+    write(qtbot, fields.lines["tie"], "0.1*height")
+    assert "height" in fields.lines["tie"].toolTip()
+    assert "height" in fields.trouble.text()
     qtbot.mouseClick(widget.fit_bar.fit, LEFT)
     assert widget.message.text().startswith("⚠")
     assert "height" in widget.message.text()
@@ -236,6 +253,11 @@ def test_draw_turns_the_view_to_the_plane(qtbot: Any, opened: tuple[Any, ImageFi
     mask = widget._request().mask
     assert mask is not None
     assert np.argwhere(mask[0]).tolist() == [[r, c] for r in range(3) for c in range(1, 4)]
+    # that layer lies over another plane
+    widget.data.set_axis(0)
+    qtbot.mouseClick(widget.region.draw_button, LEFT)
+    assert widget.region.layer is not drawn
+    assert widget.region.layer.ndim == 2
 
 
 def test_every_control_says_what_it_does_and_is_reached_by_the_keyboard(opened: tuple[Any, ImageFitWidget]) -> None:
@@ -243,21 +265,13 @@ def test_every_control_says_what_it_does_and_is_reached_by_the_keyboard(opened: 
     widget.results_fold.show()
     for fold in (widget.samples_fold, widget.options_fold, widget.results_fold):
         fold.set_open(True)
+    widget.parameters.unfold("offset")
     controls = [
         control
         for control in widget.findChildren(QWidget)
         if control.isVisible()
-        and type(control).__name__
-        in (
-            "QComboBox",
-            "LayerCombo",
-            "QLineEdit",
-            "NumberEdit",
-            "QPushButton",
-            "QRadioButton",
-            "QSpinBox",
-            "QToolButton",
-        )
+        and isinstance(control, QAbstractButton | QAbstractSpinBox | QComboBox | QLineEdit)
+        and not isinstance(control.parent(), QHeaderView | QTableWidget | QTreeWidget)
         and not (
             isinstance(control, QLineEdit)
             and isinstance(control.parent(), QWidget)
@@ -266,7 +280,7 @@ def test_every_control_says_what_it_does_and_is_reached_by_the_keyboard(opened: 
     ]
     assert len(controls) > 30
     for control in controls:
-        what = getattr(control, "text", lambda: "")() or control.accessibleName() or control.objectName()
+        what = getattr(control, "text", str)() or control.accessibleName() or control.objectName()
         assert control.toolTip(), what
         assert control.focusPolicy() & Qt.FocusPolicy.TabFocus, what
 
@@ -284,9 +298,10 @@ def test_the_column_scrolls_where_the_window_is_low(qtbot: Any, opened: tuple[An
 
     qtbot.waitUntil(lambda: bottom() < widget.height(), timeout=PATIENCE)
     qtbot.waitUntil(lambda: widget.column.widget().width() <= widget.column.viewport().width(), timeout=PATIENCE)
-    # longer names need more room, and get it
+    # longer names need no more room
     widget.data.set_job("region")
     widget.model.set_model("bimodal_2d")
     widget.results_fold.show()
     widget.results_fold.set_open(True)
-    qtbot.waitUntil(lambda: widget.column.widget().width() <= widget.column.viewport().width(), timeout=PATIENCE)
+    qtbot.wait(50)
+    assert widget.column.widget().width() <= widget.column.viewport().width()

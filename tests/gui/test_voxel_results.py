@@ -12,15 +12,16 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QFileDialog
 
 from napari_imagefit import Status, fit_voxels
-from napari_imagefit.gui.plots.curve_plot import MEAN
-from napari_imagefit.gui.sections.parameters import VALUE
+from napari_imagefit.gui.plots.styles import MEAN
+from napari_imagefit.gui.sections.parameter_tree import VALUES
 from napari_imagefit.gui.widget import ImageFitWidget
 from napari_imagefit.imaging.voxels import maps as voxel_maps
 from napari_imagefit.layers.geometry.output_layers import is_output, role_of
 from napari_imagefit.layers.request import fit_request as requests
+
+from .save_help import answer_save
 
 LEFT = Qt.MouseButton.LeftButton
 PATIENCE = 120_000
@@ -64,9 +65,10 @@ def test_maps_and_what_is_done_with_them(
 
     said = click(qtbot, widget, widget.region.mean_button)
     assert said.startswith("Mean curve of 116 voxels, 16 samples")
-    assert widget.parameters.horizontalHeaderItem(VALUE).text() == "Mean curve ± error"
+    assert widget.parameters.tree.headerItem().text(VALUES) == "Mean curve"
     assert not [layer for layer in viewer.layers if is_output(layer)]
-    (inspector,) = widget.inspection.inspectors()
+    inspector = widget.inspection.open()
+    qtbot.waitUntil(lambda: inspector.curves.drawn(MEAN) is not None)
     drawn = inspector.curves.drawn(MEAN)
     assert drawn is not None
     np.testing.assert_allclose(drawn.points.getData()[1], np.nanmean(DECAYS, axis=(1, 2)))
@@ -74,7 +76,7 @@ def test_maps_and_what_is_done_with_them(
 
     assert click(qtbot, widget, widget.fit_bar.fit).startswith("120 voxels · ")
     assert results.isVisible()
-    assert widget.parameters.horizontalHeaderItem(VALUE).text() == "Median ± error"
+    assert widget.parameters.tree.headerItem().text(VALUES) == "median of 116"
     table = results.reasons
     rows = {table.item(row, 0).text(): table.item(row, 1).text() for row in range(table.rowCount())}
     assert rows[Status.TOO_FEW_SAMPLES.message] == "4"
@@ -83,17 +85,16 @@ def test_maps_and_what_is_done_with_them(
     qtbot.mouseClick(table.viewport(), LEFT, pos=table.visualItemRect(table.item(row, 0)).center())
     status = named(viewer, "status")
     assert status.selected_label == 3
-    y, x = (round(i) for i in status.world_to_data(viewer.scene.camera.center)[-2:])
-    assert status.data[y, x] == 3
+    assert status.data[widget.inspection.place] == 3
 
     results.expression.setFocus()
     qtbot.keyClicks(results.expression, "1/tau")
     assert "120 voxels" in click(qtbot, widget, results.map_button)
     rate = named(viewer, "1/tau [1/ms]")
-    np.testing.assert_allclose(rate.data, 1 / named(viewer, "tau [ms] ·").data)
+    np.testing.assert_allclose(rate.data, 1 / named(viewer, "· τ [ms]").data)
 
-    results.other.setCurrentText("linear")
-    assert "exponential_decay is better in 116" in click(qtbot, widget, results.compare_button)
+    results.other.setCurrentIndex(results.other.findData("linear"))
+    assert "Exponential decay is better in 116" in click(qtbot, widget, results.compare_button)
     winner = named(viewer, "better: ")
     assert (winner.data[DECAYS[0] == DECAYS[0]] == 1).all()
 
@@ -103,7 +104,7 @@ def test_maps_and_what_is_done_with_them(
     assert "Nothing that was fitted is painted" in click(qtbot, widget, results.painted_button)
     paint.data[0, 0], paint.data[9, 9:11] = 1, 2
     assert "1 voxels fitted again" in click(qtbot, widget, results.painted_button)
-    assert np.isnan(named(viewer, "tau [ms] ·").data[9, 9:11]).all()
+    assert np.isnan(named(viewer, "· τ [ms]").data[9, 9:11]).all()
     # painted out is out of the next fit, too
     assert click(qtbot, widget, widget.fit_bar.fit).startswith("118 voxels")
     assert np.isnan(named(viewer, "1/tau [1/ms]").data[9, 9:11]).all()
@@ -115,23 +116,24 @@ def test_maps_and_what_is_done_with_them(
     monkeypatch.setattr("sys.argv", ["fit.py"])
     names: dict[str, Any] = {}
     exec(script, names)
-    np.testing.assert_array_equal(names["result"].params["tau"], named(viewer, "tau [ms] ·").data)
+    np.testing.assert_array_equal(names["result"].params["tau"], named(viewer, "· τ [ms]").data)
 
     target = tmp_path / "maps"
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a: (str(target), a[3].split(";;")[3]))
+    answer_save(monkeypatch, target, "CSV")
     assert "Exported to" in click(qtbot, widget, results.export_button)
     assert (tmp_path / "maps.csv").is_file()
     steps = json.loads((tmp_path / "maps.recipe.json").read_text())["steps"]
     assert [step["model"] for step in steps if step["step"] == "fit"] == ["exponential_decay"]
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: ("", ""))
+    answer_save(monkeypatch, None)
     click(qtbot, widget, results.export_button)
 
-    before = named(viewer, "tau [ms] ·")
-    assert "layers kept as they are" in click(qtbot, widget, results.keep_button)
+    entries, tau = widget.past.history.entries, named(viewer, "· τ [ms]")
+    before, n, values = entries[0], len(entries), tau.data
+    widget.options.iterations.setValue(2)
     click(qtbot, widget, widget.fit_bar.fit)
-    assert before in viewer.layers
-    assert before.name.endswith("(kept)")
-    assert len([layer for layer in viewer.layers if layer.name.startswith("tau [ms]")]) == 2
+    assert (len(entries), named(viewer, "· τ [ms]")) == (n + 1, tau)
+    assert not np.array_equal(tau.data, values, equal_nan=True)
+    np.testing.assert_array_equal(before.outputs["param:tau"][0], values)
 
 
 def test_a_slip_is_a_sentence(qtbot: Any, opened: tuple[Any, ImageFitWidget]) -> None:
@@ -169,27 +171,28 @@ def test_a_map_fills_in_is_stopped_and_goes_on(
     monkeypatch.setattr(voxel_maps, "unfinished_layers", make_when_clicked)
 
     def on_showing() -> None:
-        assert named(viewer, "tau [ms]").name.endswith("(so far)")
-        seen.append(np.unique(named(viewer, "tau [ms]").data).size)
+        assert named(viewer, "· τ [ms]").name.endswith("(so far)")
+        seen.append(np.unique(named(viewer, "· τ [ms]").data).size)
         if len(seen) == 1:
             qtbot.mouseClick(widget.fit_bar.cancel, LEFT)
             assert widget.fit_bar.note.text() == "stopping…"
             clicked.set()
 
     widget.session.showing.connect(on_showing, check_nargs=False)
-    click(qtbot, widget, widget.fit_bar.fit)
-    tau, status = named(viewer, "tau [ms]"), named(viewer, "status")
+    said = click(qtbot, widget, widget.fit_bar.fit)
+    assert said.startswith("Cancelled; what had been fitted is kept. 'Go on' fits the rest.\n")
+    tau, status = named(viewer, "· τ [ms]"), named(viewer, "status")
     left = status.data == 6
     assert 0 < seen[0] < 116
     assert left.any()
     assert tau.visible
-    assert tau.name == "tau [ms] · exponential_decay"
+    assert tau.name == "decays · Exp. decay · τ [ms]"
     assert np.isnan(tau.data[left]).all()
     assert np.isfinite(tau.data[status.data == 1]).all()
 
     assert widget.results.go_on_button.isVisible()
-    click(qtbot, widget, widget.results.go_on_button)
-    assert named(viewer, "tau [ms]") is tau
+    assert "Cancelled" not in click(qtbot, widget, widget.results.go_on_button)
+    assert named(viewer, "· τ [ms]") is tau
     assert not (status.data == 6).any()
     assert not widget.results.go_on_button.isVisible()
     free = fit_voxels(DECAYS, "exponential_decay", x=T)
@@ -201,7 +204,7 @@ def test_other_data_other_results(qtbot: Any, opened: tuple[Any, ImageFitWidget]
     click(qtbot, widget, widget.fit_bar.fit)
     viewer.add_image(DECAYS[:, :4, :4], name="other")
     widget.data.layers.setCurrentText("other")
-    assert not widget.results.isVisible()
+    assert not widget.results.export_button.isVisible()
+    qtbot.waitUntil(widget.results.history.isVisible)
     assert widget.follow_ups.outcome is None
-    group = str(viewer.layers["decays"].unique_id)
-    assert any(role_of(layer, group) == "param:tau" for layer in viewer.layers)
+    assert any(role_of(layer, widget.past.history.entries[0].group) == "param:tau" for layer in viewer.layers)

@@ -10,27 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLineEdit
 
 from napari_imagefit import Status, fit_image, fit_voxels
-from napari_imagefit.gui.sections.parameters import FIX, LOWER, START, UPPER, VALUE
+from napari_imagefit.gui.sections.parameter_tree import NAME, VALUES
 from napari_imagefit.gui.widget import ImageFitWidget
+from napari_imagefit.layers.request.choices import Row
+from napari_imagefit.layers.tasks.layer_tasks import what_can_be_shown
+
+from .cloud_help import clouds
 
 # Compiling on a busy machine with two cores has taken 15 s.
 PATIENCE = 120_000
-
-
-def clouds(frames: int = 3) -> np.ndarray:
-    y, x = np.mgrid[0:40, 0:50]
-    rng = np.random.default_rng(5)
-    centre = np.arange(frames)[:, None, None]
-    return np.exp(-((y - 18 - centre) ** 2 / 32 + (x - 24) ** 2 / 50)) + rng.normal(0, 0.03, (frames, 40, 50))
-
-
-@pytest.fixture
-def opened(make_napari_viewer: Callable[..., Any]) -> tuple[Any, ImageFitWidget]:
-    viewer = make_napari_viewer(strict_qt=True)
-    _, widget = viewer.window.add_plugin_dock_widget("napari-imagefit", "Image Fit")
-    return viewer, widget
 
 
 def click_fit(qtbot: Any, widget: ImageFitWidget) -> None:
@@ -52,19 +43,19 @@ def test_a_click_fits_the_drawn_region(qtbot: Any, opened: tuple[Any, ImageFitWi
     mask = np.zeros((40, 50), bool)
     mask[4:35, 6:46] = True
     script = fit_image(image.data, "gaussian_2d_elliptic", mask=mask)
-    outlines = viewer.layers["outlines · gaussian_2d_elliptic"]
+    outlines = viewer.layers["clouds · Gauss ellip. · outlines"]
     for name in script.model.names:
         column = next(c for c in outlines.features.columns if c.split(" ")[0] == name)
         np.testing.assert_array_equal(outlines.features[column], script.params[name])
     viewer.dims.set_current_step(0, 2)
     third = outlines.features[outlines.features["frame"] == 2].iloc[0]
-    assert widget.parameters.item(1, VALUE).text().startswith(f"{third['y [px]']:.3f} ± ")
-    residual = viewer.layers["residual · gaussian_2d_elliptic"]
+    shown = widget.parameters.tree.item_of("y")
+    qtbot.waitUntil(lambda: shown.text(VALUES).startswith(f"{third['y [px]']:.3f} ± "))
 
     image.data = clouds() + 1
     click_fit(qtbot, widget)
-    assert viewer.layers["residual · gaussian_2d_elliptic"] is residual
-    assert len(viewer.layers) == 6
+    assert viewer.layers["clouds · Gauss ellip. · outlines"] is outlines
+    assert len(viewer.layers) == 3
 
 
 def test_voxels_with_a_fixed_offset(qtbot: Any, opened: tuple[Any, ImageFitWidget]) -> None:
@@ -74,13 +65,13 @@ def test_voxels_with_a_fixed_offset(qtbot: Any, opened: tuple[Any, ImageFitWidge
     viewer.add_image(data, name="echoes", scale=(8, 1, 1), units=("ms", "um", "um"))
     qtbot.mouseClick(widget.data._buttons["voxels"], Qt.MouseButton.LeftButton)
     assert widget.model.model.name == "exponential_decay"
-    assert widget.parameters.item(1, 0).text() == "tau [ms]"
-    widget.parameters.item(2, START).setText("0")
-    qtbot.mouseClick(widget.parameters.fix_box(2), Qt.MouseButton.LeftButton)
+    assert widget.parameters.tree.item_of("tau").text(NAME) == "τ [ms]"
+    write(qtbot, widget.parameters.unfold("offset").lines["start"], "0")
+    qtbot.mouseClick(widget.parameters.unfold("offset").fix, Qt.MouseButton.LeftButton)
     click_fit(qtbot, widget)
     script = fit_voxels(data, "exponential_decay", x=t.ravel(), fixed={"offset": 0})
-    np.testing.assert_array_equal(viewer.layers["tau [ms] · exponential_decay"].data, script.params["tau"])
-    assert "offset · exponential_decay" not in viewer.layers
+    np.testing.assert_array_equal(viewer.layers["echoes · Exp. decay · τ [ms]"].data, script.params["tau"])
+    assert "offset" not in what_can_be_shown(widget.follow_ups.outcome).values(), "one that is fixed has no map"
 
 
 def test_cancel_keeps_what_was_there(qtbot: Any, opened: tuple[Any, ImageFitWidget]) -> None:
@@ -141,24 +132,33 @@ def test_closing_the_viewer_while_it_fits(qtbot: Any, opened: tuple[Any, ImageFi
     assert not widget.session.running
 
 
+def test_without_an_image_nothing_can_be_fitted(opened: tuple[Any, ImageFitWidget]) -> None:
+    viewer, widget = opened
+    assert not widget.fit_bar.fit.isEnabled()
+    assert widget.message.text() == "Open an image, or a sample from File → Open Sample."
+    widget.fit()  # by a shortcut, say
+    assert "There is no image to fit" in widget.message.text()
+    viewer.add_image(clouds(1)[0], name="cloud")
+    assert widget.fit_bar.fit.isEnabled()
+
+
 @pytest.mark.parametrize(
     ("prepare", "sentence"),
     [
-        (lambda _v, _w: None, "There is no image to fit"),
-        (lambda v, _w: v.add_image(np.zeros((8, 9, 3)), rgb=True, name="photo"), "'photo' is an RGB image"),
-        (lambda v, _w: v.add_image(np.full((20, 30), np.nan), contrast_limits=(0, 1)), "are NaN or infinite"),
-        (lambda v, w: _with(v, w, lambda: w.parameters.item(3, LOWER).setText("9")), None),
-        (lambda v, w: _with(v, w, lambda: w.parameters.item(3, UPPER).setText("-1")), "is not below its upper bound"),
-        (lambda v, w: _with(v, w, lambda: w.parameters.item(3, START).setText("-2")), "is outside its bounds"),
-        (lambda v, w: _with(v, w, lambda: w.parameters.item(3, START).setText("two")), "'two', which is not a number"),
-        (lambda v, w: _with(v, w, lambda: w.region.draw_button.click()), "holds no shapes; draw"),
+        (lambda _q, v, _w: v.add_image(np.zeros((8, 9, 3)), rgb=True, name="photo"), "'photo' is an RGB image"),
+        (lambda _q, v, _w: v.add_image(np.full((20, 30), np.nan), contrast_limits=(0, 1)), "are NaN or infinite"),
+        (lambda q, v, w: _with(q, v, w, "lower", "9"), None),
+        (lambda q, v, w: _with(q, v, w, "upper", "-1"), "is not below its upper bound"),
+        (lambda q, v, w: _with(q, v, w, "start", "-2"), "is outside its bounds"),
+        (lambda q, v, w: _with(q, v, w, "start", "two"), "'two', which is not a number"),
+        (lambda q, v, w: _with(q, v, w) or w.region.draw_button.click(), "holds no shapes; draw"),
     ],
 )
 def test_a_mistake_is_a_sentence_in_the_widget(
     qtbot: Any, opened: tuple[Any, ImageFitWidget], prepare: Callable[..., Any], sentence: str | None
 ) -> None:
     viewer, widget = opened
-    prepare(viewer, widget)
+    prepare(qtbot, viewer, widget)
     click_fit(qtbot, widget)
     if sentence is None:
         assert widget.message.text().startswith("1 fit")
@@ -168,10 +168,19 @@ def test_a_mistake_is_a_sentence_in_the_widget(
     assert "\n" not in widget.message.text()
 
 
-def _with(viewer: Any, widget: ImageFitWidget, act: Callable[[], Any]) -> None:
+def _with(qtbot: Any, viewer: Any, widget: ImageFitWidget, field: str = "", text: str = "") -> None:
     viewer.add_image(clouds(1)[0], name="cloud")
     widget.model.set_model("gaussian_2d")
-    act()
+    if field:
+        write(qtbot, widget.parameters.unfold("sigma").lines[field], text)  # type: ignore[index]
+
+
+def write(qtbot: Any, line: QLineEdit, text: str) -> None:
+    """Type into a field, in place of what is there."""
+    line.setFocus()
+    line.selectAll()
+    qtbot.keyClicks(line, text)
+    qtbot.keyClick(line, Qt.Key.Key_Return)
 
 
 def test_pixels_that_are_not_finite_are_counted(qtbot: Any, opened: tuple[Any, ImageFitWidget]) -> None:
@@ -201,6 +210,21 @@ def test_combos_follow_the_layers(opened: tuple[Any, ImageFitWidget]) -> None:
     assert combo.count() == 0
 
 
+def test_a_sample_is_not_fitted_in_the_region_of_another(opened: tuple[Any, ImageFitWidget]) -> None:
+    viewer, widget = opened
+    for name in ("phantom", "trouble"):
+        viewer.open_sample("napari-imagefit", name)
+    assert widget.data.image.name == "decays with trouble"
+    assert widget.region.layer is None
+    widget.data.layers.choose(viewer.layers["multi-echo phantom"])
+    assert widget.region.layer is viewer.layers["compartments"]
+    # one that was drawn is nobody's but the user's
+    own = viewer.add_labels(np.ones((4, 4), int), name="own")
+    widget.region.layers.choose(own)
+    widget.data.layers.choose(viewer.layers["decays with trouble"])
+    assert widget.region.layer is own
+
+
 def test_draw_makes_a_layer_to_draw_in(opened: tuple[Any, ImageFitWidget]) -> None:
     viewer, widget = opened
     viewer.add_image(clouds(), name="clouds", scale=(1, 0.5, 0.5), translate=(0, 7, 9))
@@ -213,18 +237,26 @@ def test_draw_makes_a_layer_to_draw_in(opened: tuple[Any, ImageFitWidget]) -> No
     np.testing.assert_array_equal(drawn.translate, [7, 9])
 
 
-def test_what_was_typed_outlives_another_layer(opened: tuple[Any, ImageFitWidget]) -> None:
+def test_what_was_typed_outlives_another_layer(qtbot: Any, opened: tuple[Any, ImageFitWidget]) -> None:
     viewer, widget = opened
     viewer.add_image(clouds(), name="a")
     widget.model.set_model("gaussian_2d")
-    widget.parameters.item(3, START).setText("4.5")
+    write(qtbot, widget.parameters.unfold("sigma").lines["start"], "4.5")
     viewer.add_image(clouds(), name="b", units=("s", "um", "um"))
     widget.data.layers.setCurrentText("b")
-    assert widget.parameters.item(3, START).text() == "4.5"
-    assert widget.parameters.item(3, 0).text() == "sigma [µm]"
+    assert widget.parameters.unfold("sigma").lines["start"].text() == "4.5"
+    assert widget.parameters.tree.item_of("sigma").text(NAME) == "σ [µm]"
     assert widget.choices().rows[3].start == 4.5
-    assert widget.parameters.columnCount() == FIX + 4
 
 
 def test_status_of_every_value_has_words() -> None:
     assert all(status.message for status in Status)
+
+
+def test_a_sample_forgets_what_was_typed_for_its_model(opened: tuple[Any, ImageFitWidget]) -> None:
+    viewer, widget = opened
+    widget.model.set_model("bimodal_2d")
+    widget.parameters.set_row(Row("offset", 5.0, fixed=True))
+    viewer.open_sample("napari-imagefit", "clouds")
+    assert widget.model.model.name == "bimodal_2d"
+    assert widget.parameters.rows() == tuple(Row(name) for name in widget.model.model.names)

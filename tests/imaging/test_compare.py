@@ -11,6 +11,7 @@ from napari_imagefit import FitResult, fit_voxels
 from napari_imagefit.engine.core.errors import FitInputError
 from napari_imagefit.engine.core.options import Criterion
 from napari_imagefit.imaging.fitting.model_comparison import compare
+from napari_imagefit.imaging.voxels.maps import BOTH, WINNER_COLOURS, comparison_layers
 
 T = np.linspace(0.1, 6, 40)
 NOISE = 0.01
@@ -91,3 +92,20 @@ def test_what_cannot_be_compared(stack: np.ndarray, line: FitResult, decay: FitR
             compare(decay, other)
     with pytest.raises(FitInputError, match="undecided=-1"):
         compare(line, decay, undecided=-1)
+
+
+def test_undecided_voxels_have_a_colour_of_their_own_in_the_layer(line: FitResult, decay: FitResult) -> None:
+    """Contours of a better model around one without any would make it that model's."""
+    found = compare(line, decay)
+    *_, (labels, options, kind) = comparison_layers(line, decay, found)
+    assert kind == "labels"
+    undecided = found.winner[:40] == 0
+    assert 0 < undecided.sum() < 20
+    np.testing.assert_array_equal(labels[:40], np.where(undecided, BOTH, found.winner[:40]))
+    assert labels[40] == 0, "what has no answer is not compared"
+    features = options["features"]
+    told = dict(zip(features["better model"], features["voxels"], strict=True))
+    assert told["undecided"] == undecided.sum()
+    assert told["not compared"] == 1
+    assert set(features["index"]) < set(WINNER_COLOURS)
+    assert len({WINNER_COLOURS[label] for label in features["index"]}) == 4

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import jax
 import numpy as np
 import pytest
 
 from napari_imagefit import FitResult, fit_voxels
 from napari_imagefit.engine.core.errors import FitInputError
+from napari_imagefit.engine.core.programs import compiled_programs
 from napari_imagefit.imaging.fitting.derived_maps import derive
 from napari_imagefit.imaging.fitting.units import unit_of
 
@@ -38,6 +40,16 @@ def test_closed_forms(many: FitResult) -> None:
         + 2 * tau * amplitude * many.covariance[:, a, t]
     )
     np.testing.assert_allclose(area.stderr, np.sqrt(variance), rtol=1e-10)
+
+
+def test_another_number_of_fits_compiles_nothing(many: FitResult, caplog: pytest.LogCaptureFixture) -> None:
+    derive(many, "amplitude*tau**2")
+    few = fit_voxels(2 * np.exp(-T[:, None] / np.linspace(1, 2, MANY - 100)), "exponential_decay", x=T)
+    before = compiled_programs()
+    with jax.log_compiles():
+        derive(few, "amplitude*tau**2")
+    assert not caplog.records, "operations of JAX's were compiled one by one"
+    assert compiled_programs() == before
 
 
 def test_a_parameter_is_itself(many: FitResult) -> None:

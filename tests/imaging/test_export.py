@@ -18,6 +18,7 @@ from napari_imagefit.engine.core.errors import FitInputError
 from napari_imagefit.imaging.files import export
 from napari_imagefit.imaging.files.export import write
 from napari_imagefit.imaging.fitting.derived_maps import DerivedMap, derive
+from napari_imagefit.imaging.fitting.status_labels import remark_words
 from napari_imagefit.imaging.recipes.recipe import Recipe
 
 T = np.arange(8.0)
@@ -260,7 +261,10 @@ def test_csv(result: FitResult, rate: DerivedMap, tmp_path: Path) -> None:
     table = pd.read_csv(path)
     assert len(table) == 60
     own = result.to_dataframe()
-    for name in ("amplitude", "r2", "n_used", "status", "message", "attempt"):
+    assert table["status_code"].tolist() == own["status"].tolist()
+    assert table["status"].tolist() == own["message"].tolist()
+    assert pd.read_csv(path, keep_default_na=False)["remarks"].tolist() == remark_words(result).tolist()
+    for name in ("amplitude", "r2", "n_used", "flags", "attempt"):
         if own[name].dtype.kind == "f":
             np.testing.assert_allclose(table[name], own[name], rtol=1e-12)
         else:

@@ -363,7 +363,8 @@ def test_layer(which: str, request: pytest.FixtureRequest) -> None:
         np.testing.assert_array_equal(layer.features[name], result.params[name])
         np.testing.assert_array_equal(layer.features[f"{name}_stderr"], result.stderr[name])
     assert layer.features["status"].str.startswith("converged").all()
-    texts = layer.features["flags"][(result.flags & Flag.CUT_BY_EDGE) > 0]
+    np.testing.assert_array_equal(layer.features["flags"], result.flags)
+    texts = layer.features["remarks"][(result.flags & Flag.CUT_BY_EDGE) > 0]
     assert texts.str.contains("cut by the edge").all()
     assert (np.asarray(layer.size) > 0).all()
     recipe = json.loads(json.dumps(layer.metadata["napari_imagefit"]["recipe"], allow_nan=False))

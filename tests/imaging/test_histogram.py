@@ -63,3 +63,13 @@ def test_maps_of_a_result() -> None:
     used = map_values(result, "n_used")
     assert np.isnan(used[0, 0]), "a voxel outside the mask is no voxel of 0 samples"
     assert (used[mask] == 8).all()
+
+
+def test_a_few_wild_values_do_not_hide_the_others() -> None:
+    rng = np.random.default_rng(6)
+    widths = np.concatenate([rng.uniform(3, 9, 960), rng.uniform(20, 220, 40)])
+    found = histogram(widths)
+    assert found.edges[-1] < 20
+    assert found.n_outside == 40
+    two_tissues = np.concatenate([rng.normal(1, 0.1, 900), rng.normal(50, 1, 100)])
+    assert histogram(two_tissues).n_outside == 0, "a tenth of all values is no outlier"

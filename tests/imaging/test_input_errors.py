@@ -93,6 +93,11 @@ CASES: dict[str, tuple[Callable[[], object], str]] = {
     "sigma negative": (voxels(sigma=[-1.5, -1, -1]), "-1.5"),
     "sigma shape": (voxels(sigma=np.ones(5)), r"\(5,\)"),
     "sigma text": (voxels(sigma="a"), "sigma"),
+    "sigma of spots complex": (spots(sigma=1j), "sigma has type complex128"),
+    "sigma of spots ragged": (spots(sigma=(1, (2, 3))), "sigma has rows of different lengths"),
+    "sigma of spots shape": (spots(sigma=range(2)), r"sigma has shape \(2,\), which does not broadcast"),
+    "window an array without axes": (spots(window=np.array(9.0)), "window=array"),
+    "coordinates an array without axes": (image(coords=np.array(5)), "coords must be a list of one array"),
     "unknown start": (voxels(init={"taau": 1}), "no parameter 'taau'"),
     "unknown bound": (voxels(bounds={"taau": (0, 1)}), "no parameter 'taau'"),
     "unknown fixed": (voxels(fixed={"taau": 1}), "no parameter 'taau'"),
@@ -146,3 +151,10 @@ def test_wishes_for_a_later_region_are_checked_before_the_first_is_fitted() -> N
             progress=lambda done, _total: called.append(done),
         )  # fmt: skip
     assert not called
+
+
+def test_a_window_may_be_an_array_without_axes() -> None:
+    y, x = np.mgrid[0:16, 0:18]
+    spot = np.exp(-((y - 8.2) ** 2 + (x - 9.1) ** 2) / 4)
+    one, other = (fit_spots(spot, [[8, 9]], "gaussian_2d", window=window) for window in (9, np.array(9)))
+    assert one.params["sigma"].tobytes() == other.params["sigma"].tobytes()

@@ -13,7 +13,7 @@ from napari_imagefit import FitResult, Status, fit_image, fit_voxels
 from napari_imagefit.imaging.fitting.fit_report import covariance_at, facts
 from napari_imagefit.imaging.inspection.curves import voxel_curve
 from napari_imagefit.imaging.inspection.fit_grid import FitGrid
-from napari_imagefit.imaging.inspection.surface_cuts import PATCH, surface_cuts
+from napari_imagefit.imaging.inspection.surface_cuts import PATCH, smoothed, surface_cuts
 
 T = np.linspace(8, 256, 32)
 
@@ -194,9 +194,64 @@ def test_cuts_go_through_the_centre(clouds: FitResult) -> None:
 
 def test_the_patch_is_the_residual_of_the_region(clouds: FitResult) -> None:
     cuts = surface_cuts(clouds, (1, 1))
-    np.testing.assert_allclose(cuts.patch, clouds.residual()[1, 20:30, 60:75], atol=1e-12)
+    np.testing.assert_allclose(cuts.patch, smoothed(clouds.residual()[1, 20:30, 60:75]), atol=1e-12)
     assert cuts.extent == pytest.approx((10 + 0.5 * 19.5, 10 + 0.5 * 29.5, 2 * 59.5, 2 * 74.5))
-    assert cuts.limit == pytest.approx(np.percentile(np.abs(cuts.patch), 99.5))
+    assert cuts.limit == pytest.approx(3 * 1.4826 * np.median(np.abs(cuts.patch)))
+
+
+def test_a_residual_is_smoothed_by_a_pixel() -> None:
+    noise = np.random.default_rng(3).normal(0, 1, (80, 90))
+    noise[20:30, 40:50] = np.nan
+    patch = smoothed(noise)
+    np.testing.assert_array_equal(np.isnan(patch), np.isnan(noise))
+    # of white noise a Gaussian of σ = 1 leaves 1/(2√π)
+    assert np.nanstd(patch[5:-5, 5:35]) == pytest.approx(1 / (2 * np.sqrt(np.pi)), rel=0.05)
+    flat = smoothed(np.where(np.isnan(noise), np.nan, 7.0))
+    np.testing.assert_allclose(flat[np.isfinite(flat)], 7, rtol=1e-12)
+    few = noise[:8, :8]
+    assert np.std(smoothed(few) - few) < 0.1 * np.std(few), "what is small is not blurred away"
+
+
+def test_outliers_do_not_make_the_colours(clouds: FitResult) -> None:
+    image = np.array(clouds.source.image)  # type: ignore[attr-defined]
+    image[0, 40, 30] = 1e4
+    cuts = surface_cuts(fit_image(image[0], "gaussian_2d_elliptic", fixed={"amplitude": 1.0}), ())
+    assert cuts.limit < 10, "one hot pixel of 10 000"
+
+
+def test_a_mean_profile_is_the_mean_of_all_lines(clouds: FitResult) -> None:
+    cuts = surface_cuts(clouds, (0, 0), np.full((2, 60, 80), 0.02), "mean")
+    image, residual = clouds.source.image[0, 10:50, 5:40], clouds.residual()[0, 10:50, 5:40]  # type: ignore[attr-defined]
+    for axis, curve in enumerate(cuts.along):
+        np.testing.assert_allclose(curve.data, np.nanmean(image, axis=1 - axis), rtol=1e-12)
+        np.testing.assert_allclose(curve.residual, np.nanmean(residual, axis=1 - axis), atol=1e-12)
+        n = np.isfinite(image).sum(axis=1 - axis)
+        np.testing.assert_allclose(curve.sigma, 0.02 / np.sqrt(n), rtol=1e-12)
+        at = np.interp(curve.x, curve.fine_x, curve.fine)
+        np.testing.assert_allclose(at, curve.data - curve.residual, rtol=1e-9)
+    np.testing.assert_allclose(cuts.along[0].x, 10 + 0.5 * np.arange(10, 50))
+    np.testing.assert_array_equal(cuts.along[1].x, np.arange(5, 40) * 2.0)
+    assert cuts.along[0].centre == pytest.approx(24.5, abs=0.1)
+
+
+def test_a_mean_profile_of_an_odd_shape_keeps_to_it() -> None:
+    inside = (Y - 29) ** 2 / 400 + (X - 40) ** 2 / 900 < 1
+    image = cloud(29, 41)
+    result = fit_image(np.where(inside, image, 1e3), "gaussian_2d_elliptic", mask=inside)
+    along_y, along_x = surface_cuts(result, (), None, "mean").along
+    rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+    for curve, lines, values in ((along_y, rows, image), (along_x, columns, image.T)):
+        mask = inside if values is image else inside.T
+        np.testing.assert_allclose(curve.data, [values[i][mask[i]].mean() for i in lines], rtol=1e-12)
+        assert np.abs(curve.residual).max() < 0.03
+
+
+def test_a_mean_profile_of_a_large_region_stays_quick() -> None:
+    image = np.exp(-((np.arange(1500)[:, None] - 700) ** 2) / 1e5 - (np.arange(1500) - 800) ** 2 / 2e5)
+    result = fit_image(image, "gaussian_2d_elliptic")
+    for curve in surface_cuts(result, (), None, "mean").along:
+        assert curve.x.size == 1500
+        assert np.abs(curve.residual).max() < 1e-6
 
 
 def test_a_large_region_is_thinned_out() -> None:
@@ -205,7 +260,7 @@ def test_a_large_region_is_thinned_out() -> None:
     result = fit_image(image, "gaussian_2d")
     cuts = surface_cuts(result, ())
     assert max(cuts.patch.shape) <= PATCH
-    np.testing.assert_allclose(cuts.patch, result.residual()[::3, ::4], atol=1e-12)
+    np.testing.assert_allclose(cuts.patch, smoothed(result.residual()[::3, ::4]), atol=1e-12)
 
 
 def test_a_centre_outside_of_the_region(clouds: FitResult) -> None:
@@ -220,6 +275,7 @@ def test_a_surface_without_an_answer() -> None:
     image[1] = np.exp(-((Y[:20, :20] - 9) ** 2 + (X[:20, :20] - 9) ** 2) / 18)
     cuts = surface_cuts(fit_image(image, "gaussian_2d"), (0,))
     assert not cuts.along[0].has_fit
+    assert not surface_cuts(fit_image(image, "gaussian_2d"), (0,), None, "mean").along[0].has_fit
     assert np.isnan(cuts.patch).all()
     assert cuts.limit > 0
 
@@ -229,6 +285,8 @@ def test_grids_of_results_find_their_fits(clouds: FitResult, result: FitResult) 
     assert grid.places(np.array([[1, 22, 61], [0, 22, 61], [0, 0, 0], [0, 30, 30]])) == [(1, 1), (0, 1), (0, 0)]
     for place in np.ndindex(2, 2):
         assert grid.places(np.array([grid.sample_of(place)])) == [place]
+    assert grid.in_frame((0, 1), (1.2, 0, 0)) == (1, 1)
+    assert grid.in_frame((1, 0), (-3, 500, 0)) == (0, 0)
     chosen = np.array([[False, True], [False, False]])
     painted = grid.paint(chosen)
     assert painted.sum() == 10 * 15

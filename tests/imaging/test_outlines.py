@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from napari_imagefit import models
-from napari_imagefit.imaging.layer_data.maps import COLOURS
+from napari_imagefit.imaging.layer_data.drawn_fits import COLOURS
 from napari_imagefit.imaging.layer_data.outlines import find_ellipses
 
 

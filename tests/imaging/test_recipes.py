@@ -159,11 +159,14 @@ def test_what_a_recipe_cannot_hold_is_refused() -> None:
 FIT = {"step": "fit", "verb": "fit_image", "model": "gaussian_2d"}
 REGION = {"step": "region", "shape": [4, 5], "regions": [{"pixels": [[0, 20]]}]}
 
+SPOTS_FIT = {"step": "fit", "verb": "fit_spots", "model": "gaussian_2d"}
+LEFT = {"step": "leave_out", "shape": [4, 5], "parts": [{"pixels": [[0, 3]]}]}
+
 
 @pytest.mark.parametrize(
     ("said", "words"),
     [
-        ({"version": 3, "steps": [FIT]}, "version is 3, but this program reads 2"),
+        ({"version": 4, "steps": [FIT]}, "version is 4, but this program reads 3"),
         ({"version": 2, "steps": FIT}, "steps of the recipe must be a list"),
         ({"version": 2, "steps": []}, "one step 'fit', got 0"),
         ({"version": 2, "steps": [FIT, FIT]}, "one step 'fit', got 2"),
@@ -180,6 +183,12 @@ REGION = {"step": "region", "shape": [4, 5], "regions": [{"pixels": [[0, 20]]}]}
         ({"version": 2, "steps": [FIT, {"step": "derive"}]}, "expression of the step 'derive' must be a text"),
         ({"version": 2, "steps": [FIT, {"step": "derive", "expression": "1/", "units": {}}]}, "1/"),
         ({"version": 2, "steps": [FIT, {"step": "derive", "expression": "1/x", "units": 3}]}, "units of the step"),
+        ({"version": 3, "steps": [LEFT, FIT]}, "'leave_out' goes with fit_spots, not with fit_image"),
+        ({"version": 3, "steps": [LEFT, {"step": "detect_spots"}, SPOTS_FIT]}, "stand in the order"),
+        ({"version": 3, "steps": [LEFT, LEFT, SPOTS_FIT]}, "stand in the order"),
+        ({"version": 3, "steps": [{**LEFT, "parts": 3}, SPOTS_FIT]}, "parts of the step 'leave_out' must be a list"),
+        ({"version": 3, "steps": [{**LEFT, "parts": [{"mask": 1}]}, SPOTS_FIT]}, "it may have pixels, frames"),
+        ({"version": 3, "steps": [{**LEFT, "parts": [{"pixels": [[0, 99]]}]}, SPOTS_FIT]}, "within its shape"),
         (
             {"version": 2, "steps": [{"step": "detect_spots", "ndim": 4}, {**FIT, "verb": "fit_spots"}]},
             "ndim of the step 'detect_spots' must be 2 or 3",
@@ -189,6 +198,55 @@ REGION = {"step": "region", "shape": [4, 5], "regions": [{"pixels": [[0, 20]]}]}
 def test_mistakes_are_sentences(said: Any, words: str) -> None:
     with pytest.raises(FitInputError, match=words):
         Recipe.of(said)
+
+
+def counted(kind: str) -> Any:
+    """Which pixels of `SPOTS` count: the same in both frames, other ones in each, or fewer in one of them."""
+    used = np.ones((2, 40, 50), bool)
+    used[:, 8:12, 12:14] = used[:, 29:, 38:40] = False
+    if kind != "plane":
+        used[1, 18:22, 24] = False
+    if kind == "one frame":
+        used[0] = True
+    return used[0] if kind == "plane" else used
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["plane", "each frame", "one frame"])
+@pytest.mark.parametrize("lazily", [False, True])
+def test_pixels_that_are_left_out_of_spots(tmp_path: Path, kind: str, lazily: bool) -> None:
+    data: Any = da.from_array(SPOTS, chunks=(1, 20, 25)) if lazily else SPOTS
+    wanted = fit_spots(data, POINTS, "gaussian_2d", window=9, mask=counted(kind), saturation=85)
+    assert np.asarray(wanted.n_left_out).max() > 4, "some pixels of some windows do not count"
+    recipe = again(Recipe.of_result(wanted), tmp_path)
+    said = recipe.to_dict()
+    assert said["version"] == 3
+    assert [step["step"] for step in said["steps"]] == ["leave_out", "fit"]
+    assert [part.get("frames") for part in said["steps"][0]["parts"]] == {
+        "plane": [None],
+        "each frame": [[[0, 1]], [[1, 1]]],
+        "one frame": [[[1, 1]]],
+    }[kind]
+    assert_same(recipe.run(data, points=POINTS), wanted)
+    assert_same(recipe.run(da.from_array(SPOTS, chunks=(1, 20, 25)), points=POINTS), wanted)
+    # what is saturated in other data is not what was saturated here
+    darker = recipe.replace(saturation=None).run(SPOTS, points=POINTS)
+    assert_same(darker, fit_spots(SPOTS, POINTS, "gaussian_2d", window=9, mask=counted(kind)))
+
+
+def test_pixels_are_left_out_of_data_of_their_shape_only() -> None:
+    recipe = Recipe.of({"version": 3, "steps": [LEFT, SPOTS_FIT]})
+    with pytest.raises(FitInputError, match=r"leaves pixels of a plane of shape \(4, 5\) out, but the image has \(40"):
+        recipe.run(SPOTS, points=POINTS)
+    framed = {**LEFT, "shape": [40, 50], "parts": [{"pixels": [[0, 3]], "frames": [[2, 1]]}]}
+    with pytest.raises(FitInputError, match="leaves pixels of frame 2 out, but the image has 2 frames"):
+        Recipe.of({"version": 3, "steps": [framed, SPOTS_FIT]}).run(SPOTS, points=POINTS)
+
+
+def test_a_mask_for_each_window_is_for_scripts() -> None:
+    result = fit_spots(SPOTS, POINTS, "gaussian_2d", window=9, mask=np.ones((18, 9, 9), bool))
+    with pytest.raises(FitInputError, match="one for each window is for scripts"):
+        Recipe.of_result(result)
 
 
 def test_a_region_goes_with_data_of_its_shape() -> None:

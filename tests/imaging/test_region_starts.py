@@ -11,6 +11,9 @@ from scipy.optimize import least_squares
 from napari_imagefit import FitResult, Model, Status, fit_image, models
 from napari_imagefit.engine.drive import few
 
+# each of its models is compiled for these tests alone
+pytestmark = pytest.mark.slow
+
 Y, X = np.mgrid[:48.0, :56.0]
 NOISE = 0.05
 

@@ -7,9 +7,8 @@ import pytest
 
 from napari_imagefit import fit_spots
 from napari_imagefit.engine.core.errors import FitInputError
-from napari_imagefit.imaging.inspection.fit_grid import FitGrid
+from napari_imagefit.imaging.inspection.fit_grid import FitGrid, SpotGrid
 from napari_imagefit.imaging.inspection.spot_cuts import spot_picture
-from napari_imagefit.imaging.inspection.spot_grid import SpotGrid
 from napari_imagefit.imaging.spots.filters import SpotFilter, judge
 
 POINTS = [[1, 10, 9], [1, 1, 30], [0, 20, 25], [0, 20, 29]]

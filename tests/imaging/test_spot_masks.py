@@ -123,8 +123,11 @@ def test_saturation_is_a_mask(lazy: bool) -> None:
     np.testing.assert_array_equal(np.asarray(result.residual()), np.asarray(by_mask.residual()))
     recipe = Recipe.of(fit_spots(given, POINTS, "gaussian_2d", saturation=38).recipe())
     assert recipe.fit.places["saturation"] == 38
-    with pytest.raises(FitInputError, match="of spots a recipe holds none"):
-        Recipe.of_result(result)
+    with_mask = Recipe.of_result(result)
+    assert with_mask.fit.places["saturation"] == 38
+    again = with_mask.run(image, points=POINTS)
+    for name in ("y", "sigma", "amplitude"):
+        np.testing.assert_array_equal(again.params[name], np.asarray(result.params[name]))
 
 
 def test_masks_that_fit_nothing_are_refused() -> None:

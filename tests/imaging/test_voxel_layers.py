@@ -37,6 +37,15 @@ def test_goodness_and_samples_are_hidden_maps(result: FitResult) -> None:
     assert "attempt" not in layers
 
 
+def test_no_map_has_values_that_cannot_be_drawn(result: FitResult) -> None:
+    wild = copy(result)
+    wild.params["tau"][0, :2] = 1e300, -1e300
+    with np.errstate(over="raise"):
+        drawn = by_role(wild)["param:tau"][0].astype(np.float32)
+    assert drawn[0, 0] == -drawn[0, 1] == np.finfo(np.float32).max
+    assert drawn[1, 2] == np.float32(result.params["tau"][1, 2])
+
+
 def test_tries_are_shown_once_there_are_some(result: FitResult) -> None:
     second = copy(result)
     second.attempt[0, :2] = 1, 3

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Shapes
 
 from napari_imagefit import FitResult, Status, fit_image, fit_voxels, models
+from napari_imagefit.imaging.fitting.status_labels import remark_words
+from napari_imagefit.layers.files.export import write_outcome
 from napari_imagefit.layers.geometry.output_layers import (
     Output,
     is_output,
@@ -24,6 +29,7 @@ from napari_imagefit.layers.geometry.transforms import data_to_world
 from napari_imagefit.layers.request.choices import Choices, Coordinates, Row
 from napari_imagefit.layers.request.fit_request import Outcome, Request
 from napari_imagefit.layers.tasks.freeze import freeze, run_any
+from napari_imagefit.layers.tasks.layer_tasks import make_more
 
 pytestmark = pytest.mark.filterwarnings("ignore:Non-orthogonal slicing:UserWarning")
 
@@ -59,6 +65,11 @@ def cloud(y: float = 9.0, x: float = 14.0) -> np.ndarray:
     return np.exp(-((grid[0] - y) ** 2 / 8 + (grid[1] - x) ** 2 / 18)) + noise
 
 
+def asking(request: Request, *roles: str) -> Request:
+    """As *Show* does."""
+    return replace(request, chosen_roles=dict.fromkeys(roles, True))
+
+
 PLACED: dict[str, Any] = {
     "scale": (1, 0.5, 0.5),
     "translate": (0, 3, 4),
@@ -83,8 +94,8 @@ def surface(image: Image, model: str = "gaussian_2d_elliptic") -> Request:
 
 
 def test_a_surface_comes_back_in_place(viewer: ViewerModel, image: Image) -> None:
-    outcome = run(surface(image))
-    shown = show(viewer, outcome)
+    assert set(show(viewer, run(surface(image)))) == {"outlines"}, "at first no more than is looked at"
+    shown = show(viewer, run(asking(surface(image), "fitted", "residual", "status")))
     assert set(shown) == {"fitted", "residual", "status", "outlines"}
     for layer in shown.values():
         np.testing.assert_allclose(data_to_world(layer)[0], data_to_world(image)[0], atol=1e-12)
@@ -97,7 +108,7 @@ def test_a_surface_comes_back_in_place(viewer: ViewerModel, image: Image) -> Non
     np.testing.assert_allclose(shown["residual"].data, image.data - shown["fitted"].data, atol=1e-6)
 
 
-def test_outlines_lie_on_the_cloud_and_carry_the_numbers(viewer: ViewerModel, image: Image) -> None:
+def test_outlines_lie_on_the_cloud_and_carry_the_numbers(viewer: ViewerModel, image: Image, tmp_path: Path) -> None:
     outcome = run(surface(image))
     outlines = show(viewer, outcome)["outlines"]
     assert isinstance(outlines, Shapes)
@@ -110,8 +121,14 @@ def test_outlines_lie_on_the_cloud_and_carry_the_numbers(viewer: ViewerModel, im
     result = outcome.result
     assert isinstance(result, FitResult)
     np.testing.assert_array_equal(features["sigma_x [µm]"], result.params["sigma_x"][:, 0])
-    np.testing.assert_array_equal(features["sigma_x_stderr"], result.stderr["sigma_x"][:, 0])
+    np.testing.assert_array_equal(features["sigma_x_stderr [µm]"], result.stderr["sigma_x"][:, 0])
     assert features["status"].tolist() == [Status(int(s)).message for s in result.status.ravel()]
+    assert features["status_code"].tolist() == result.status.ravel().tolist()
+    assert features["flags"].tolist() == result.flags.ravel().tolist()
+    assert features["remarks"].tolist() == remark_words(result).tolist()
+    # what is exported has the same columns
+    (table, _) = write_outcome(outcome, str(tmp_path / "a.csv"), "csv", None)
+    assert list(pd.read_csv(table).columns) == [name for name in features.columns if name != "component"]
     assert features["frame"].tolist() == [0, 1]
     assert features["region"].tolist() == ["cloud", "cloud"]
 
@@ -131,16 +148,13 @@ def test_the_numbers_are_the_scripts_to_the_last_digit(viewer: ViewerModel) -> N
 
 
 def test_a_second_fit_updates_in_place(viewer: ViewerModel, image: Image) -> None:
-    first = show(viewer, run(surface(image)))
+    first = show(viewer, run(asking(surface(image), "residual")))
     first["residual"].visible = True
     order = [layer.name for layer in viewer.layers]
     image.data = cloud(y=11)
     viewer.layers.selection.active = image
-    group = str(image.unique_id)
-    request = freeze(
-        Choices(image, "region", "gaussian_2d_elliptic", rows("gaussian_2d_elliptic")),
-        shown_roles(viewer.layers, group),
-    )
+    choices = Choices(image, "region", "gaussian_2d_elliptic", rows("gaussian_2d_elliptic"))
+    request = freeze(choices, shown_roles(viewer.layers, choices.group))
     outcome = run(request)
     assert all(output.layer is None for output in outcome.outputs)
     second = show(viewer, outcome)
@@ -151,16 +165,20 @@ def test_a_second_fit_updates_in_place(viewer: ViewerModel, image: Image) -> Non
     np.testing.assert_allclose(second["outlines"].data[0].mean(axis=0)[1], 11, atol=0.1)
 
 
-def test_another_model_leaves_no_layer_of_the_last(viewer: ViewerModel) -> None:
+def test_layers_of_another_model_stay_until_it_is_fitted_again(viewer: ViewerModel) -> None:
     t = np.arange(12.0)[:, None, None]
     stack = viewer.add_image(np.exp(-t / np.full((1, 4, 5), 3.0)), name="decay")
     show(viewer, run(freeze(Choices(stack, "voxels", "exponential_decay", rows("exponential_decay")))))
-    assert any(layer.name.startswith("tau") for layer in viewer.layers)
     flat = viewer.add_image(cloud()[0], name="other")
     show(viewer, run(surface(flat)))
-    assert any(layer.name.startswith("tau") for layer in viewer.layers), "another layer's results are left alone"
     show(viewer, run(surface(stack, "gaussian_2d")))
-    assert not any(layer.name.startswith("tau") for layer in viewer.layers)
+    taus = [layer for layer in viewer.layers if "· τ [px]" in layer.name]
+    assert taus, "another model's results are left alone"
+    show(viewer, run(freeze(Choices(stack, "voxels", "exponential_decay", rows("exponential_decay")))))
+    assert [layer for layer in viewer.layers if "· τ [px]" in layer.name] == taus
+    fixed = (Row("amplitude"), Row("tau", 3.0, fixed=True), Row("offset"))
+    show(viewer, run(freeze(Choices(stack, "voxels", "exponential_decay", fixed))))
+    assert not any("· τ [px]" in layer.name for layer in viewer.layers), "what the last fit lacks goes"
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
@@ -204,10 +222,12 @@ def test_failures_are_told_by_a_labels_layer(viewer: ViewerModel) -> None:
     stack = viewer.add_image(curves, name="decay")
     mask = Labels(np.ones((4, 5), int))
     mask.data[3] = 0
-    shown = show(viewer, run(freeze(Choices(stack, "voxels", "exponential_decay", rows("exponential_decay"), mask))))
+    request = freeze(Choices(stack, "voxels", "exponential_decay", rows("exponential_decay"), mask))
+    shown = show(viewer, run(asking(request, "param:amplitude", "stderr:tau")))
     status = shown["status"]
     assert isinstance(status, Labels)
     assert status.visible
+    assert (status.contour, status.opacity) == (1, 1), "the map below stays in sight"
     reasons = dict(zip(status.features["index"], status.features["reason"], strict=True))
     assert reasons[status.data[0, 0]] == Status.TOO_FEW_SAMPLES.message
     assert reasons[status.data[1, 1]] == Status.SINGULAR.message
@@ -249,3 +269,104 @@ def test_a_layer_is_made_ahead_only_where_it_is_new(viewer: ViewerModel) -> None
     assert put(viewer.layers, made) is made.layer
     again = Output.of((data, options, kind), make=False)
     assert put(viewer.layers, again) is made.layer
+
+
+def test_the_layers_of_a_fit_share_a_prefix_and_tell_the_unit(viewer: ViewerModel) -> None:
+    image = viewer.add_image(cloud(), name="2024-11-30 helium shots 0013", **PLACED)
+    request = replace(surface(image), units={"data": "counts"})
+    shown = show(viewer, run(asking(request, "residual")))
+    assert {name: layer.name for name, layer in shown.items()} == {
+        "outlines": "2024-…0013 · Gauss ellip. · outlines",
+        "residual": "2024-…0013 · Gauss ellip. · residual [counts]",
+    }
+
+
+def test_a_layer_that_was_renamed_stays_so(viewer: ViewerModel, image: Image) -> None:
+    first = show(viewer, run(asking(surface(image), "residual")))
+    first["outlines"].name = "the good ones"
+    choices = Choices(image, "region", "gaussian_2d_elliptic", rows("gaussian_2d_elliptic"))
+    image.name = "clouds"
+    for _ in range(2):
+        second = show(viewer, run(freeze(choices, shown_roles(viewer.layers, choices.group))))
+        assert second["outlines"] is first["outlines"]
+        assert second["outlines"].name == "the good ones"
+        assert second["residual"].name == "clouds · Gauss ellip. · residual", "that one nobody has renamed"
+
+
+def test_a_name_that_napari_has_numbered_was_not_given_by_a_person(viewer: ViewerModel, image: Image) -> None:
+    viewer.add_image(np.zeros((4, 4)), name="cloud · Gauss ellip. · outlines")
+    first = show(viewer, run(surface(image)))["outlines"]
+    assert first.name == "cloud · Gauss ellip. · outlines [1]"
+    image.name = "clouds"
+    assert show(viewer, run(surface(image)))["outlines"] is first
+    assert first.name == "clouds · Gauss ellip. · outlines"
+
+
+def test_fits_without_an_answer_are_crosses_in_their_regions(viewer: ViewerModel) -> None:
+    frames = cloud()
+    frames[1] = 1.0  # constant: singular
+    image = viewer.add_image(frames, name="half")
+    corner = Shapes([[[2, 3], [2, 27], [17, 27], [17, 3]]], shape_type="rectangle")
+    far = (Row("amplitude"), Row("y", start=1000.0, fixed=True), *map(Row, ("x", "sigma_y", "sigma_x", "offset")))
+    for table in (rows("gaussian_2d_elliptic"), far):
+        outcome = run(freeze(Choices(image, "region", "gaussian_2d_elliptic", table, corner)))
+        outlines = show(viewer, outcome)["outlines"]
+        assert outcome.result is not None
+        good = outcome.result.converged.ravel().tolist()
+        assert not good[1]
+        assert outlines.features["frame"].tolist() == [0, 1], "a row for each fit"
+        for vertices, kind, component in zip(
+            outlines.data, outlines.shape_type, outlines.features["component"], strict=True
+        ):
+            assert np.isfinite(vertices).all()
+            if kind == "path":
+                assert component == ""
+                np.testing.assert_allclose(vertices[2, 1:], [9, 15], atol=1, err_msg="the middle of the region")
+                assert np.ptp(vertices[:, 1:], axis=0).max() < 4
+        assert outlines.shape_type[1] == "path"
+    assert show(viewer, outcome)["status"].contour == 1, "why is told, too"
+
+
+def test_both_parts_of_a_cloud_have_the_numbers_of_their_fit(viewer: ViewerModel) -> None:
+    y, x = np.mgrid[0:60, 0:60] - 30.0
+    parabola = np.maximum(1 - (y / 9) ** 2 - (x / 12) ** 2, 0) ** 1.5
+    data = np.exp(-(y**2 + x**2) / 2 / 15**2) + 2 * parabola + np.random.default_rng(0).normal(0, 0.01, (2, 60, 60))
+    image = viewer.add_image(data, name="shots")
+    outlines = show(viewer, run(surface(image, "bimodal_2d")))["outlines"]
+    table = outlines.features
+    assert table["component"].tolist() == 2 * ["sigma", "radius"]
+    assert table["frame"].tolist() == [0, 0, 1, 1]
+    numbers = table.drop(columns="component")
+    assert numbers.iloc[0].equals(numbers.iloc[1].rename(0))
+
+
+def test_a_layer_that_is_shown_later_lies_below_the_outlines(viewer: ViewerModel, image: Image) -> None:
+    outcome = run(surface(image))
+    show(viewer, outcome)
+    (residual,) = make_more(outcome, ["residual"])
+    put(viewer.layers, residual)
+    assert [layer.name.split(" · ")[-1] for layer in viewer.layers] == ["cloud", "residual", "outlines"]
+
+
+def test_maps_have_colour_bars_and_limits_that_odd_values_do_not_decide(viewer: ViewerModel, image: Image) -> None:
+    shown = show(viewer, run(asking(surface(image), "residual", "fitted")))
+    assert shown["residual"].colorbar.visible
+    assert shown["fitted"].colorbar.visible
+    low, high = shown["residual"].contrast_limits
+    assert -low == high == pytest.approx(0.06, rel=0.1), "three times the noise"
+
+
+def test_pictures_are_not_computed_before_they_are_asked_for(image: Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("napari_imagefit.imaging.regions.region_fits.ImageSource.pictures", refuse)
+    outcome = run(surface(image))
+    assert [role(output.data) for output in outcome.outputs] == ["outlines"]
+    with pytest.raises(AssertionError):
+        make_more(outcome, ["fitted"])
+
+
+def test_what_was_unchecked_stays_away(image: Image) -> None:
+    outcome = run(replace(surface(image), chosen_roles={"outlines": False, "residual": True}))
+    assert [role(output.data) for output in outcome.outputs] == ["residual"]

@@ -24,6 +24,7 @@ from napari_imagefit.layers.request.choices import Choices, Row
 from napari_imagefit.layers.request.fit_request import Outcome, Request
 from napari_imagefit.layers.request.naming import axis_titles, place_title
 from napari_imagefit.layers.tasks.freeze import freeze, run_any
+from napari_imagefit.layers.tasks.layer_tasks import make_more, what_can_be_shown
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Non-orthogonal slicing:UserWarning"),
@@ -71,7 +72,7 @@ def fit_lines(viewer: ViewerModel, axis: int, **placed: Any) -> tuple[Image, Out
     image = viewer.add_image(lines(axis), name="lines", **placed)
     rows = tuple(Row(name) for name in models["linear"].names)
     outcome = fitted(freeze(Choices(image, "voxels", "linear", rows, axis=axis)))
-    for output in outcome.outputs:
+    for output in make_more(outcome, what_can_be_shown(outcome)):
         put(viewer.layers, output).visible = True
     return image, outcome
 
@@ -104,7 +105,7 @@ def test_every_layer_of_a_fit_finds_every_voxel(placed: dict[str, Any], axis: in
         for layer in viewer.layers:
             alone(viewer, layer)
             sight = Sight(tuple(position), viewer.dims.units, viewer.dims.displayed)
-            found = pick(viewer.layers, group, outcome.result, sight)
+            found = pick(viewer.layers, outcome.request, outcome.result, sight)
             assert found == place, (layer.name, found)
             assert round(float(numbers(outcome)[found])) == np.ravel_multi_index(place, (4, 5))
 
@@ -115,9 +116,9 @@ def test_beside_the_data_there_is_no_fit(outside: tuple[float, ...]) -> None:
     image, outcome = fit_lines(viewer, 0, scale=(1, 2, 2))
     position = tuple(np.multiply(outside, image.scale))
     assert outcome.result is not None
-    assert pick(viewer.layers, outcome.request.group, outcome.result, Sight(position)) is None
+    assert pick(viewer.layers, outcome.request, outcome.result, Sight(position)) is None
     viewer.layers.clear()
-    assert pick(viewer.layers, outcome.request.group, outcome.result, Sight((0, 0, 0))) is None
+    assert pick(viewer.layers, outcome.request, outcome.result, Sight((0, 0, 0))) is None
 
 
 def test_layers_in_other_units() -> None:
@@ -130,7 +131,7 @@ def test_layers_in_other_units() -> None:
     assert units is not None
     to_viewer = np.array([(1 * own).to(unit).magnitude for own, unit in zip(image.units, units, strict=True)])
     position = np.array([0, 2 * 200, 3 * 300]) * to_viewer
-    assert pick(viewer.layers, outcome.request.group, outcome.result, Sight(tuple(position), units)) == (2, 3)
+    assert pick(viewer.layers, outcome.request, outcome.result, Sight(tuple(position), units)) == (2, 3)
 
 
 def test_the_topmost_layer_counts_and_hidden_ones_do_not() -> None:
@@ -139,12 +140,12 @@ def test_the_topmost_layer_counts_and_hidden_ones_do_not() -> None:
     assert outcome.result is not None
     tau = next(layer for layer in viewer.layers if role_of(layer, outcome.request.group) == "param:slope")
     tau.translate = (0, 2)  # moved aside by the user
-    sight, group = Sight((0.0, 1.0, 3.0)), outcome.request.group
+    sight = Sight((0.0, 1.0, 3.0))
     alone(viewer, tau)
-    assert pick(viewer.layers, group, outcome.result, sight) == (1, 1)
+    assert pick(viewer.layers, outcome.request, outcome.result, sight) == (1, 1)
     tau.visible = False
     viewer.layers["lines"].visible = True
-    assert pick(viewer.layers, group, outcome.result, sight) == (1, 3)
+    assert pick(viewer.layers, outcome.request, outcome.result, sight) == (1, 3)
 
 
 def march(layer: Layer, shape: tuple[int, ...], position: np.ndarray, direction: np.ndarray) -> list[tuple[int, ...]]:
@@ -222,7 +223,7 @@ def clouds() -> Outcome:
 
 def test_regions_are_found_frame_by_frame(clouds: Outcome) -> None:
     viewer = ViewerModel()
-    for output in clouds.outputs:
+    for output in make_more(clouds, what_can_be_shown(clouds)):
         put(viewer.layers, output)
     assert clouds.result is not None
     assert {layer._type_string for layer in viewer.layers} == {"image", "labels", "shapes"}
@@ -258,7 +259,7 @@ def test_marks_lie_on_their_voxels_and_are_updated_in_place(axis: int) -> None:
     assert viewer.dims.units == image.units
     for pin, point in zip(pins, layer.data, strict=True):
         matrix, offset = data_to_world(layer)
-        assert pick(viewer.layers, request.group, outcome.result, Sight(tuple(matrix @ point + offset))) == pin.place
+        assert pick(viewer.layers, request, outcome.result, Sight(tuple(matrix @ point + offset))) == pin.place
     assert list(layer.features["pin"]) == ["A", "B"]
     chosen = numbers(outcome) > 14.5
     labels = show_chosen(viewer.layers, request, grid, chosen, "slope")

@@ -159,7 +159,7 @@ def test_painted_voxels_are_left_out(stack: Image) -> None:
     request = frozen(stack)
     data, options, _ = paint_layer(request, (6, 7))
     layer = viewer.add_labels(data, **options)
-    assert find_paint(viewer.layers, request.group) is layer
+    assert find_paint(viewer.layers, request.source) is layer
     np.testing.assert_array_equal(layer.scale, [0.5, 0.5])
     assert frozen(stack, paint=layer).mask is None
     layer.data[1, 2:4] = 2

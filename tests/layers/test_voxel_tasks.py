@@ -20,13 +20,15 @@ from napari_imagefit.engine.core.errors import FitInputError
 from napari_imagefit.imaging.fitting.status_labels import reason_labels
 from napari_imagefit.layers.files.export import formats_for, write_outcome
 from napari_imagefit.layers.files.script import as_python
-from napari_imagefit.layers.geometry.output_layers import keep, put, remove_stale, role, role_of, shown_roles
+from napari_imagefit.layers.geometry.output_layers import put, remove_stale, role, role_of, shown_roles
 from napari_imagefit.layers.geometry.transforms import to_data
-from napari_imagefit.layers.inspection.reasons import go_to, reasons_of
+from napari_imagefit.layers.inspection.reasons import go_to, statements_of
+from napari_imagefit.layers.inspection.state_counts import remarks_of, state_of
 from napari_imagefit.layers.request import fit_request as requests
 from napari_imagefit.layers.request.choices import Choices, Row
 from napari_imagefit.layers.request.fit_request import Outcome, Request, Showing, Task, answer
 from napari_imagefit.layers.tasks.freeze import freeze, run_any
+from napari_imagefit.layers.tasks.layer_tasks import make_more, what_can_be_shown
 from napari_imagefit.layers.tasks.voxel_tasks import (
     add_map,
     check_expression,
@@ -89,12 +91,15 @@ def test_the_map_of_an_expression(fitted: Outcome) -> None:
     outcome, _ = drive(add_map(fitted, "1/tau"))
     assert not outcome.complete
     shown = show(viewer, outcome)
-    layer, error = shown["derived:1/tau"], shown["derived_stderr:1/tau"]
-    assert layer.name == "1/tau [1/ms] · exponential_decay"
+    assert set(shown) == {"derived:1/tau"}
+    assert what_can_be_shown(outcome)["derived_stderr:1/tau"] == "error of 1/tau"
+    layer = shown["derived:1/tau"]
+    (error,) = (output.data[0] for output in make_more(outcome, ["derived_stderr:1/tau"]))
+    assert layer.name == "decays · Exp. decay · 1/tau [1/ms]"
     assert fitted.result is not None
     tau, sigma = fitted.result.params["tau"], fitted.result.stderr["tau"]
     np.testing.assert_allclose(layer.data, 1 / tau, rtol=1e-12)
-    np.testing.assert_allclose(error.data, sigma / tau**2, rtol=1e-9)
+    np.testing.assert_allclose(error, sigma / tau**2, rtol=1e-9)
     assert np.isnan(layer.data[0, 0])
     np.testing.assert_array_equal(layer.scale, [2, 2])
     # the next fit makes it again, and a fit of a model without tau does not
@@ -102,7 +107,12 @@ def test_the_map_of_an_expression(fitted: Outcome) -> None:
     assert "derived:1/tau" in show(viewer, again)
     other, _ = drive(run_any(replace(outcome.request, model=models["linear"], wishes=_linear(outcome.request))))
     assert "derived:1/tau" not in show(viewer, other)
-    assert not [a for a in viewer.layers if "1/tau" in a.name]
+    assert not [a for a in viewer.layers if "1/tau" in a.name and role_of(a, other.request.group)]
+
+
+def test_an_expression_without_any_value_makes_no_map(fitted: Outcome) -> None:
+    with pytest.raises(FitInputError, match=r"'log\(-tau\)' has no finite value in any voxel, so that no map was made"):
+        drive(add_map(fitted, "log(-tau)"))
 
 
 def _linear(request: Request) -> dict[str, Any]:
@@ -129,15 +139,17 @@ def test_refit_and_reasons(image: Image) -> None:
     limited = {**request.wishes, "options": replace(request.options, max_iterations=8)}
     first, _ = drive(run_any(replace(request, wishes=limited)))
     assert first.result is not None
-    reasons = {reason.words: reason for reason in reasons_of(first.result)}
+    reasons = {said.words: said for said in statements_of(first.result)}
     failed = int(np.count_nonzero(~first.result.converged[0, 1:]) + np.count_nonzero(~first.result.converged[1:]))
     assert failed > 10
-    assert sum(reason.fits for reason in reasons.values()) == 63
-    assert reasons[Status.TOO_FEW_SAMPLES.message].fits == 1
-    assert np.argwhere(reason_labels(first.result) == reasons[Status.TOO_FEW_SAMPLES.message].label).tolist() == [
-        [0, 0]
-    ]
-    again, _ = drive(refit(first))
+    counts, remarked = state_of(first.result), {said.words for said in remarks_of(first.result)}
+    assert counts.converged + counts.failed == 63
+    assert counts.failed == failed + 1
+    assert sum(said.fits for words, said in reasons.items() if words not in remarked) == 63
+    few = reasons[Status.TOO_FEW_SAMPLES.message]
+    assert few.places.tolist() == [0]
+    assert np.argwhere(reason_labels(first.result) == few.label).tolist() == [[0, 0]]
+    again, _ = drive(refit(replace(first, request=replace(first.request, chosen_roles={"attempt": True}))))
     assert again.result is not None
     assert again.history == (("refit", None),)
     assert f"voxels fitted again: {failed} more converged" in again.note
@@ -170,13 +182,20 @@ def test_a_comparison_of_two_models(fitted: Outcome) -> None:
     winner = shown["comparison:winner"]
     # an exponential with an offset is no line: AICc leaves no doubt
     assert (winner.data == np.where(np.arange(63).reshape(7, 9) > 0, 1, 0)).all()
-    assert list(winner.features["better model"]) == ["undecided", DECAY, "linear"]
-    assert list(winner.features["voxels"]) == [1, 62, 0]
-    assert "exponential_decay is better in 62, linear in 0 of 63 voxels; undecided in 1." in outcome.note
+    assert list(winner.features["better model"]) == ["not compared", "Exponential decay", "Straight line", "undecided"]
+    assert list(winner.features["voxels"]) == [1, 62, 0, 0]
+    assert (
+        "Exponential decay is better in 62, Straight line in 0 of 63 voxels; undecided in 0, no answer in 1."
+        in outcome.note
+    )
     line = fit_voxels(fitted.request.data, "linear", x=T)
     assert fitted.result is not None
-    np.testing.assert_allclose(shown["comparison:ΔAICc"].data, line.aicc - fitted.result.aicc, rtol=1e-9)
-    assert (shown["comparison:ΔAICc"].data[0, 1:] > 0).all()
+    assert set(shown) == {"comparison:winner"}
+    assert shown["comparison:winner"].contour == 1
+    assert what_can_be_shown(outcome)["comparison:ΔAICc"] == "ΔAICc (Exp. decay − Line)"
+    (delta,) = make_more(outcome, ["comparison:ΔAICc"])
+    np.testing.assert_allclose(delta.data[0], line.aicc - fitted.result.aicc, rtol=1e-9)
+    assert (delta.data[0][0, 1:] > 0).all()
 
 
 def test_a_large_map_fills_in_and_goes_on_where_it_was_stopped(image: Image, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,7 +205,7 @@ def test_a_large_map_fills_in_and_goes_on_where_it_was_stopped(image: Image, mon
     monkeypatch.setattr("napari_imagefit.imaging.voxels.coarse_to_fine.SHARE", 1e9)
     monkeypatch.setattr("napari_imagefit.imaging.voxels.coarse_to_fine.FEWEST", 4)
     monkeypatch.setattr("napari_imagefit.imaging.voxels.coarse_to_fine.BATCH_VALUES", 64)
-    request = request_for(image)
+    request = replace(request_for(image), chosen_roles={"param:offset": True})
     assert request.coarse_to_fine
     viewer = ViewerModel()
     seen: list[int] = []
@@ -200,8 +219,8 @@ def test_a_large_map_fills_in_and_goes_on_where_it_was_stopped(image: Image, mon
             break
         if isinstance(progress, Showing):
             shown = {role(output.data): put(viewer.layers, output) for output in progress.outputs}
-            assert set(shown) == {"param:amplitude", "param:tau", "param:offset"}
-            assert shown["param:tau"].name == "tau [ms] · exponential_decay (so far)"
+            assert set(shown) == {"param:tau", "param:offset"}, "what is looked at, and what was asked for"
+            assert shown["param:tau"].name == "decays · Exp. decay · τ [ms] (so far)"
             # blocks of the coarse grid's values, then smaller ones
             seen.append(np.unique(shown["param:tau"].data[1:]).size)
     assert 1 < seen[0] < seen[1] < 54
@@ -224,21 +243,6 @@ def test_a_large_map_fills_in_and_goes_on_where_it_was_stopped(image: Image, mon
     np.testing.assert_allclose(done.result.params["tau"], free.params["tau"], rtol=1e-6)
 
 
-def test_kept_layers_are_not_touched_again(fitted: Outcome) -> None:
-    viewer = ViewerModel()
-    first = show(viewer, fitted)
-    n = len(viewer.layers)
-    assert keep(viewer.layers, fitted.request.group) == n
-    assert first["param:tau"].name == "tau [ms] · exponential_decay (kept)"
-    again, _ = drive(run_any(replace(fitted.request, shown=frozenset())))
-    second = show(viewer, again)
-    assert second["param:tau"] is not first["param:tau"]
-    assert len(viewer.layers) == 2 * n
-    assert keep(viewer.layers, fitted.request.group) == n
-    groups = {layer.metadata["napari_imagefit"]["group"] for layer in viewer.layers}
-    assert len(groups) == 2
-
-
 @pytest.mark.parametrize("ndisplay", [2, 3])
 def test_going_to_a_voxel(ndisplay: int) -> None:
     viewer = ViewerModel()
@@ -247,12 +251,29 @@ def test_going_to_a_voxel(ndisplay: int) -> None:
         np.zeros((5, 8, 9), int), scale=(1, 0.5, 0.5), translate=(0, 2, 0), units=("um", "um", "um")
     )
     viewer.dims.ndisplay = ndisplay
+    viewer.scene.camera.zoom *= 100
     go_to(viewer, layer, (3, 4, 6))
     # what is in the middle of the view is that voxel, in whatever units the viewer draws
     middle = np.array(viewer.dims.point)
     shown = list(viewer.dims.displayed)
     middle[shown] = np.array(viewer.scene.camera.center)[-len(shown) :]
     np.testing.assert_allclose(to_data(layer, middle, viewer.dims.units), (3, 4, 6), atol=1e-9)
+
+
+def test_what_is_on_screen_is_gone_to_without_moving_the_view() -> None:
+    viewer = ViewerModel()
+    layer = viewer.add_image(np.zeros((5, 8, 9)), scale=(1, 0.5, 0.5))
+    viewer.reset_view()
+    before = viewer.scene.camera.center
+    go_to(viewer, layer, (3, 7, 0))
+    assert viewer.scene.camera.center == before
+    assert viewer.dims.point[0] == 3
+    # a fit of curves along the first axis has no place there
+    go_to(viewer, layer, (0, 7, 0), still=0)
+    assert viewer.dims.point[0] == 3
+    viewer.scene.camera.zoom *= 4
+    go_to(viewer, layer, (3, 7, 0))
+    np.testing.assert_allclose(viewer.scene.camera.center[-2:], (3.5, 0))
 
 
 def test_a_mistake_found_while_fitting_is_a_refusal(image: Image) -> None:

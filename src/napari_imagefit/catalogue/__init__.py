@@ -25,6 +25,15 @@ from .volumes import gaussian_3d, gaussian_3d_elliptic
 class Catalogue(Mapping[str, Model]):
     """Models by name, in the order in which a menu shows them.
 
+    See Also
+    --------
+    napari_imagefit.Model : what they are, and how to write another.
+    napari_imagefit.Model.from_expression : makes one from a formula.
+
+    Notes
+    -----
+    `docs/models.md` shows them all, with formulas and references.
+
     Examples
     --------
     >>> models["exponential_decay"].names

@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from ..engine.core.array_module import xp
-from ..engine.models.model import Array, Model, Parameter
+from ..engine.core.types import Array
+from ..engine.functions.parameter import Parameter
+from ..engine.models.handles import Height, Width
+from ..engine.models.model import Model
 from .curves import Coords
 from .estimate import Regression, add_each, best_of, ratio
 from .pairs import Sums, falling_row, find_pair
@@ -70,17 +73,32 @@ def _slow(row: Array, since: Array, span: Array, target: Array, weights: Array) 
     return span / rate, span / xp.clip(slow, 1 / far, 0.5)
 
 
-def _guess_biexponential(coords: Coords, data: Array, weights: Array) -> Array:
-    """Return the best pair of time constants, the shorter first: of a row, then of closer looks around it."""
+def _guess_biexponential(coords: Coords, data: Array, weights: Array, level: Array | None = None) -> Array:
+    """Return the best pair of time constants, the shorter first: of a row, then of closer looks around it.
+
+    Parameters
+    ----------
+    level : array or None, ``(B,)``
+        The offset, beside which they are the best, NaN where that is to be found; None where it is for all.
+    """
     t = coords[0]
     low, _, span = span_of(t, weights)
+    known = None if level is None else ~xp.isnan(level)
     # what does not count may lie before the first that does, where an exponential may be too large for a number
-    since, target = xp.where(weights > 0, t - low, 0), centred(data, weights)
+    since = xp.where(weights > 0, t - low, 0)
     regression = Regression.of(data, weights)
+    if known is not None:
+        mean = xp.where(known, level, regression.mean)
+        regression = regression._replace(mean=mean, product=regression.squares * (data - mean))
+    target = data - regression.mean
+
+    def of_offset(mean: Array) -> Array:
+        """Return what of the mean of an exponential the offset explains: nothing where it is known."""
+        return mean if known is None else xp.where(known, 0, mean)
 
     def attempt(tau_1: Array, tau_2: Array, exact: bool = False) -> tuple[Array, Found]:
         short, long = xp.exp(-since * (1 / tau_1)), (xp.expm1 if exact else xp.exp)(-since * (1 / tau_2))
-        means = regression.mean_of(short), regression.mean_of(long)
+        means = [of_offset(regression.mean_of(fall)) for fall in (short, long)]
         pair = regress_pair(short - means[0], long - means[1], regression.squares, regression.product)
         offset = regression.mean - pair.first * means[0] - pair.second * means[1]
         return pair.gain, (pair.first, tau_1, pair.second, tau_2, offset)
@@ -94,7 +112,7 @@ def _guess_biexponential(coords: Coords, data: Array, weights: Array) -> Array:
     # from five times the span on, in steps of √2
     row = falling_row(since, SLOWEST_RATE / span, octaves=OCTAVES, parts=2)
     squares = weights * weights
-    row = row - ratio(xp.sum(squares * row, axis=1), add_each(squares)[0])[:, None]
+    row = row - of_offset(ratio(xp.sum(squares * row, axis=1), add_each(squares)[0]))[:, None]
     fast, slow = find_pair(row, target, weights, _explained)
     gain, found = attempt(*(span / SLOWEST_RATE * 2 ** (-0.5 * place) for place in (fast, slow)))
     gain, found = closer(gain, found)
@@ -110,6 +128,9 @@ def _guess_biexponential(coords: Coords, data: Array, weights: Array) -> Array:
     # of the exponential of a very long time constant, less 1, no digit is lost
     beyond, (*rest, height, tau, level) = attempt(*_slow(row, since, span, target, weights), exact=True)
     better = beyond > gain * (1 + 64 * xp.finfo(data.dtype).eps)
+    if known is not None:
+        # beside a known offset an exponential without end is a constant, next to which the slowest of the row is
+        better &= ~known
     pairs = zip((*rest, height, tau, level - height), found, strict=True)
     a, tau_1, b, tau_2, offset = (xp.where(better, one, other) for one, other in pairs)
     most = 0.8 * xp.log(xp.finfo(data.dtype).max)
@@ -117,18 +138,39 @@ def _guess_biexponential(coords: Coords, data: Array, weights: Array) -> Array:
     return xp.stack([a, tau_1, b, tau_2, offset])
 
 
-biexponential_decay = Model(
-    "biexponential_decay",
-    _biexponential,
-    [
-        Parameter("amplitude_1", "data", description="height of the first part at t = 0"),
-        Parameter("tau_1", "coord0", lower=0, description="time constant of the first part; it starts as the shorter"),
-        Parameter("amplitude_2", "data", description="height of the second part at t = 0"),
-        Parameter("tau_2", "coord0", lower=0, description="time constant of the second part; it starts as the longer"),
-        Parameter("offset", "data", description="what remains at long times"),
-    ],
-    1,
-    _guess_biexponential,
-    formula="amplitude_1·exp(−t/tau_1) + amplitude_2·exp(−t/tau_2) + offset",
-    reference="A. A. Istratov, O. F. Vyvenko, Rev. Sci. Instrum. 70, 1233 (1999)",
+def _guess_beside_offset(
+    coords: Coords, data: Array, weights: Array, start: Array, lower: Array, upper: Array
+) -> Array:
+    """Guess beside an offset that is fixed; one to start from is no more than a hint."""
+    return _guess_biexponential(coords, data, weights, xp.where(lower[4] == upper[4], start[4], xp.nan))
+
+
+biexponential_decay = (
+    Model(
+        "biexponential_decay",
+        _biexponential,
+        [
+            Parameter("amplitude_1", "data", description="height of the first part at t = 0"),
+            Parameter(
+                "tau_1", "coord0", lower=0, description="time constant of the first part; it starts as the shorter"
+            ),
+            Parameter("amplitude_2", "data", description="height of the second part at t = 0"),
+            Parameter(
+                "tau_2", "coord0", lower=0, description="time constant of the second part; it starts as the longer"
+            ),
+            Parameter("offset", "data", description="what remains at long times"),
+        ],
+        1,
+        _guess_biexponential,
+        formula="amplitude_1·exp(−t/tau_1) + amplitude_2·exp(−t/tau_2) + offset",
+        reference="A. A. Istratov, O. F. Vyvenko, Rev. Sci. Instrum. 70, 1233 (1999)",
+    )
+    .knowing(_guess_beside_offset)
+    .held_by(
+        Width("tau_1"),
+        Width("tau_2"),
+        Height("amplitude_1", "first"),
+        Height("amplitude_2", "first", without=("amplitude_1",)),
+        Height("offset"),
+    )
 )

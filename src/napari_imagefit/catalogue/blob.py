@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..engine.core.array_module import is_numpy, xp
-from ..engine.models.model import Array
+from ..engine.core.types import Array
 from .estimate import ALONE, ENOUGH, HALVINGS, Line, add_up, between, extents, ratio
 
 BLOCKS = 16
@@ -76,6 +76,7 @@ class Match(NamedTuple):
 
     @classmethod
     def of(cls, y: Array, x: Array, yy: Array, xx: Array, yx: Array, settled: Array) -> Match:
+        """From the blob's centre and its second moments; `settled` tells which fits need no further step."""
         area = yy * xx - yx * yx
         return cls(y, x, yy, xx, yx, ratio(xx, area), ratio(-yx, area), ratio(yy, area), settled)
 
@@ -196,8 +197,8 @@ def _moments(powers: Array | tuple[Array, ...], *fields: Array, also: Array | No
         return [list(sums[i : i + 6]) for i in range(0, len(sums), 6)]
     rest = [list(add_up(*more))] if more else []
     if fields[0].shape[1] == 1:
-        # not by a matrix, for whose product with a single column BLAS waits for threads far longer than it takes
-        return [[np.dot(power, field[:, 0])[None] for power in powers] for field in fields] + rest
+        # not by BLAS, whose threads wait for each other far longer than this takes where other work runs beside it
+        return [list(np.einsum("ij,j->i", powers, field[:, 0])[:, None]) for field in fields] + rest
     return [list(xp.matmul(powers, field)) for field in fields] + rest
 
 

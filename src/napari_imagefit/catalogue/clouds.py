@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from ..engine.core.array_module import xp
-from ..engine.models.model import Array, Model, Parameter
+from ..engine.core.types import Array
+from ..engine.functions.parameter import Parameter
+from ..engine.models.model import Model
 from .blob import find_blob
 from .estimate import Regression, add_each, best_of, extent, ratio, thinned
 from .surfaces import OFFSET, SIGMA_X, SIGMA_Y, Coords, X, Y
@@ -21,7 +23,7 @@ PARABOLA_PER_SIGMA = 2.07
 
 
 def _parabola(coords: Coords, y: Array, x: Array, radius_y: Array, radius_x: Array) -> Array:
-    return xp.maximum(1 - ((coords[0] - y) * (1 / radius_y)) ** 2 - ((coords[1] - x) * (1 / radius_x)) ** 2, 0)
+    return xp.larger(1 - ((coords[0] - y) * (1 / radius_y)) ** 2 - ((coords[1] - x) * (1 / radius_x)) ** 2, 0)
 
 
 def _three_halves(parabola: Array) -> Array:

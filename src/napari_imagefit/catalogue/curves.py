@@ -8,7 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..engine.core.array_module import is_numpy, xp
-from ..engine.models.model import Array, Model, Parameter
+from ..engine.core.types import Array
+from ..engine.functions.parameter import Parameter
+from ..engine.models.handles import Height, Width
+from ..engine.models.model import Model
 from ..engine.models.turns import Turn
 from .estimate import Level, Regression, add_up, best_of, first_largest, ratio, regress, sums_at
 from .pairs import Sums
@@ -108,7 +111,7 @@ linear = Model(
     _guess_linear,
     formula="slope·t + intercept",
     reference="P. R. Bevington, D. K. Robinson, Data Reduction and Error Analysis for the Physical Sciences (2003)",
-)
+).held_by(Height("slope", "last"), Height("intercept", "first"))
 
 
 def _damped_sine(coords: Coords, amplitude: Array, frequency: Array, phase: Array, tau: Array, offset: Array) -> Array:
@@ -186,18 +189,22 @@ def _guess_damped_sine(coords: Coords, data: Array, weights: Array) -> Array:
     return xp.stack([amplitude, frequency, phase, tau, offset])
 
 
-damped_sine = Model(
-    "damped_sine",
-    _damped_sine,
-    [
-        Parameter("amplitude", "data", lower=0, description="height of the envelope at t = 0"),
-        Parameter("frequency", "1/coord0", lower=0, description="oscillations per unit of the coordinate"),
-        Parameter("phase", "rad", description="angle at t = 0, in (−180°, 180°]"),
-        Parameter("tau", "coord0", lower=0, description="time in which the envelope falls to 1/e"),
-        Parameter("offset", "data", description="level around which it swings"),
-    ],
-    1,
-    _guess_damped_sine,
-    formula="amplitude·exp(−t/tau)·sin(2π·frequency·t + phase) + offset",
-    reference="R. P. Feynman, R. B. Leighton, M. Sands, The Feynman Lectures on Physics I (1963), section 24–2",
-).turning(Turn("phase", 2 * math.pi))
+damped_sine = (
+    Model(
+        "damped_sine",
+        _damped_sine,
+        [
+            Parameter("amplitude", "data", lower=0, description="height of the envelope at t = 0"),
+            Parameter("frequency", "1/coord0", lower=0, description="oscillations per unit of the coordinate"),
+            Parameter("phase", "rad", description="angle at t = 0, in (−180°, 180°]"),
+            Parameter("tau", "coord0", lower=0, description="time in which the envelope falls to 1/e"),
+            Parameter("offset", "data", description="level around which it swings"),
+        ],
+        1,
+        _guess_damped_sine,
+        formula="amplitude·exp(−t/tau)·sin(2π·frequency·t + phase) + offset",
+        reference="R. P. Feynman, R. B. Leighton, M. Sands, The Feynman Lectures on Physics I (1963), section 24–2",
+    )
+    .turning(Turn("phase", 2 * math.pi))
+    .held_by(Width("frequency", inverse=True), Width("tau"), Height("amplitude", above="offset"), Height("offset"))
+)

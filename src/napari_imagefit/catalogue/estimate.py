@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from .._lazy import LazyModule
 from ..engine.core.array_module import is_numpy, xp
-from ..engine.models.model import Array
+from ..engine.core.types import Array
 
 if TYPE_CHECKING:
     import jax.numpy as jnp
@@ -139,6 +139,7 @@ class Regression(NamedTuple):
 
     @classmethod
     def of(cls, data: Array, weights: Array) -> Regression:
+        """From data and weights ``1/σ``, ``(m, B)`` each."""
         squares = weights * weights
         total, product = add_up(squares, squares * data)
         mean = ratio(product, total)
@@ -169,6 +170,7 @@ class Level(NamedTuple):
 
     @classmethod
     def of(cls, data: Array, weights: Array) -> Level:
+        """From data and weights ``1/σ``; data within the rounding of their mean count as equal to it."""
         squares = xp.broadcast_to(weights * weights, data.shape)
         total, product = add_up(squares, squares * data)
         mean = ratio(product, total)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ..engine.core.array_module import xp
-from ..engine.models.model import Array
+from ..engine.core.types import Array
 from .estimate import Regression, add_each
 from .separable import falling
 

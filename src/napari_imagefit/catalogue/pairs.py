@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..engine.core.array_module import is_numpy, xp
-from ..engine.models.model import Array
+from ..engine.core.types import Array
 from .estimate import best_of, first_largest, ratio
 
 # An exponential of a negative coordinate is limited to that of this.

@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 
 from ..engine.core.array_module import xp
-from ..engine.models.model import Array, Model, Parameter
+from ..engine.core.types import Array
+from ..engine.functions.parameter import Parameter
+from ..engine.models.handles import Height, Width
+from ..engine.models.model import Model
 from .curves import Coords, guess_exponential
 from .estimate import Regression, best_of, extent, ratio, regress
 from .magnitudes import unfolded
@@ -90,7 +93,7 @@ inversion_recovery = Model(
     _guess_inversion,
     formula="amplitude·(1 − 2·efficiency·exp(−t/t1)), of signed (not magnitude) data",
     reference="J. K. Barral et al., Magn. Reson. Med. 64, 1057 (2010)",
-)
+).held_by(Width("t1"), Height("amplitude", "last"), Height("efficiency", "first"))
 
 
 def _saturation(coords: Coords, amplitude: Array, t1: Array) -> Array:
@@ -116,7 +119,7 @@ saturation_recovery = Model(
     _guess_saturation,
     formula="amplitude·(1 − exp(−t/t1))",
     reference="M. A. Bernstein, K. F. King, X. J. Zhou, Handbook of MRI Pulse Sequences (2004)",
-)
+).held_by(Width("t1"), Height("amplitude", "last"))
 
 
 def _recovery(coords: Coords, amplitude: Array, tau: Array, offset: Array) -> Array:
@@ -140,7 +143,7 @@ exponential_recovery = Model(
     _guess_recovery,
     formula="amplitude·(1 − exp(−t/tau)) + offset",
     reference="B. L. Sprague et al., Biophys. J. 86, 3473 (2004)",
-)
+).held_by(Width("tau"), Height("amplitude", "last"), Height("offset", "first"))
 
 
 def _ivim(coords: Coords, s0: Array, f: Array, d_star: Array, d: Array) -> Array:
@@ -221,4 +224,4 @@ ivim = Model(
     _guess_ivim,
     formula="s0·(f·exp(−b·d_star) + (1 − f)·exp(−b·d))",
     reference="D. Le Bihan et al., Radiology 168, 497 (1988)",
-)
+).held_by(Width("d_star", inverse=True), Width("d", inverse=True), Height("s0", "first"))

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..engine.core.array_module import xp
-from ..engine.models.model import Array
+from ..engine.core.types import Array
 from .estimate import Regression, add_each, best_of, extent, ratio
 
 

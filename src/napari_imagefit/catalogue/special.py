@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..engine.core.array_module import xp
-from ..engine.models.model import Array
+from ..engine.core.types import Array
 
 # First zero of J₁.
 J1_ZERO = 3.8317059702075125

@@ -7,7 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ..engine.core.array_module import xp
-from ..engine.models.model import Array, Model, Parameter
+from ..engine.core.types import Array
+from ..engine.functions.parameter import Parameter
+from ..engine.models.model import Model
 from .estimate import Regression, add_each, add_up, extent, quantile, ratio, sums_at
 from .surfaces import AMPLITUDE, OFFSET, Coords
 

@@ -1,1 +1,1 @@
-"""What the commands do; `napari_imagefit.__main__` says how they are called."""
+"""What the commands do; `app` says how they are called."""

@@ -16,6 +16,7 @@ from ..imaging.files.zarr_store import ResultStore
 from ..imaging.fitting.chunks import Slices
 from ..imaging.recipes.recipe import Recipe
 from ..imaging.spots.points_file import read_points
+from .interrupt import Interrupt
 from .progress import show_progress
 
 Say = Callable[[str], object]
@@ -29,6 +30,7 @@ def run_recipe(
     most_fits: int | None,
     say: Say,
     points: Path | None = None,
+    interrupt: Interrupt | None = None,
 ) -> None:
     """Fit what is not yet in the output; `points` is the table of those of spots.
 
@@ -41,6 +43,7 @@ def run_recipe(
     KeyboardInterrupt
         Where the user stopped it; what was said tells how to go on.
     """
+    interrupt = interrupt or Interrupt()
     need("zarr", "napari-imagefit run")
     if scheduler is not None:
         need("distributed", "--scheduler")
@@ -59,15 +62,18 @@ def run_recipe(
     if store.lost:
         say(f"{len(store.lost)} chunks that were finished lack files now, and are fitted again")
     todo = [number for number in range(n_pieces) if number not in finished]
+    # what is written meanwhile is not read for it: the file may be in the midst of being written
+    interrupt.words = lambda: _stopped(len(finished) + len(store.written), n_pieces)
     try:
         if scheduler is None:
-            _fit_here(plan, data, store, todo)
+            with interrupt.looked_for():
+                _fit_here(plan, data, store, todo, interrupt.came)
         else:
             from .cluster import fit_on_cluster
 
             fit_on_cluster(scheduler, plan, data, store, todo, say)
     except KeyboardInterrupt:
-        say(f"stopped with {len(store.finished())} of {n_pieces} chunks; the same command goes on from there")
+        say(_stopped(len(store.finished()), n_pieces))
         raise
     if todo and data.changed():
         raise FitInputError(
@@ -75,6 +81,10 @@ def run_recipe(
             "remove that folder and start again"
         )
     _tell_counts(store, plan, output, say)
+
+
+def _stopped(n_finished: int, n_pieces: int) -> str:
+    return f"stopped with {n_finished} of {n_pieces} chunks; the same command goes on from there"
 
 
 def _tell_counts(store: ResultStore, plan: Plan, output: Path, say: Say) -> None:
@@ -86,14 +96,16 @@ def _tell_counts(store: ResultStore, plan: Plan, output: Path, say: Say) -> None
             say(f"  {n} × {status.message}")
 
 
-def _fit_here(plan: Plan, data: StoredArray, store: ResultStore, todo: list[int]) -> None:
+def _fit_here(
+    plan: Plan, data: StoredArray, store: ResultStore, todo: list[int], should_stop: Callable[[], bool]
+) -> None:
     """One piece after the other, for a fit uses all cores; the next is read and the last one written meanwhile."""
     sizes = {number: plan.n_fits(store.pieces[number]) for number in todo}
     done = 0
     written: Future[None] | None = None
     with ThreadPoolExecutor(2) as pool, show_progress(sum(sizes.values())) as tell:
         for number, values in _read_ahead(pool, data, [store.plan.on_data(store.pieces[n]) for n in todo], todo):
-            steps = plan.steps(values, plan.cut(store.pieces[number]))
+            steps = plan.steps(values, plan.cut(store.pieces[number]), should_stop)
             while True:
                 try:
                     progress = next(steps)
@@ -101,6 +113,8 @@ def _fit_here(plan: Plan, data: StoredArray, store: ResultStore, todo: list[int]
                     result = end.value
                     break
                 tell(done + progress.done, "compiling" if progress.compiling else "")
+            if should_stop():
+                raise KeyboardInterrupt
             done += sizes[number]
             tell(done, "")
             if written is not None:
@@ -108,6 +122,8 @@ def _fit_here(plan: Plan, data: StoredArray, store: ResultStore, todo: list[int]
             written = pool.submit(store.write, number, result)
         if written is not None:
             written.result()
+    if should_stop():
+        raise KeyboardInterrupt
 
 
 def _read_ahead(

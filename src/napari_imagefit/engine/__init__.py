@@ -5,7 +5,9 @@ formulas that run in NumPy for few fits and compiled for many. The packages, eac
 
 - `core`: errors, statuses, options, types, devices, the store of programs
 - `linalg`: small symmetric systems, the trust-region subproblem, matrices JᵀJ
-- `models`: models, formulas, sums of models, ties, their values, derivatives and starts
+- `functions`: parameters, formulas, values and derivatives
+- `tracing`: functions of users as JAX traces them
+- `models`: models, sums of models, ties, their predictions and starts
 - `sums`: cost, gradient and JᵀJ over the samples; noise, losses, cameras
 - `solver`: the trust-region method, bounds, covariance, flags
 - `drive`: from a problem to results: loading, starts, the loop in two ways, threads, progress

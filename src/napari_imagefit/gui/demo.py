@@ -84,6 +84,8 @@ def picture(viewer: Viewer, path: Path) -> None:
         If the file cannot be written.
     """
     loop = QEventLoop()
-    QTimer.singleShot(300, loop.quit)  # let the canvas draw what was just added
-    loop.exec()
+    # drawing what was just added may take all of the first time, and what has another size then takes its place
+    for _ in range(2):
+        QTimer.singleShot(300, loop.quit)
+        loop.exec()
     write_files([(path, lambda to: viewer.screenshot(str(to), canvas_only=False, flash=False))])

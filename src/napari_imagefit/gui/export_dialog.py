@@ -7,11 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QFileDialog
-
 from ..imaging.files.formats import FORMATS
-from ..layers.files.export import formats_for, write_outcome
+from ..layers.files.export import check_format, formats_for, write_outcome
 from .spots.files import ask_for_spots
+from .widgets.save_dialog import Choice, SaveDialog
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -30,14 +29,8 @@ def ask_where(parent: QWidget, outcome: Outcome, layer: Layer | None) -> Callabl
     """
     if outcome.request.job == "spots":
         return ask_for_spots(parent, outcome)
-    kinds = formats_for(outcome)
-    filters = {f"{FORMATS[k].title} ({' '.join('*' + end for end in FORMATS[k].suffixes)})": k for k in kinds}
-    name = f"{outcome.request.layer_name} {outcome.request.model.name}".replace("/", "_")
-    path, chosen = QFileDialog.getSaveFileName(parent, "Export the result", name, ";;".join(filters))
-    if not path:
-        return None
-    kind = filters[chosen] if chosen in filters else next(iter(filters.values()))
-    ends = FORMATS[kind].suffixes
-    if not path.lower().endswith(ends):
-        path += ends[0]
-    return partial(write_outcome, outcome, path, kind, layer)
+    choices = [Choice(FORMATS[kind].title, FORMATS[kind].suffixes, kind) for kind in formats_for(outcome)]
+    name = f"{outcome.request.layer_name} {outcome.request.model.name}"
+    dialog = SaveDialog("Export the result", name, choices, lambda kind: check_format(outcome, kind, layer), parent)
+    found = dialog.ask()
+    return None if found is None else partial(write_outcome, outcome, str(found[0]), found[1], layer)

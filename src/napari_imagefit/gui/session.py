@@ -2,43 +2,73 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import importlib
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, wait
 from functools import partial
-from threading import Event, Thread
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
-# results are tables; loaded while the dock opens, for in a worker its loading would hold up the window for 0.2 s
-import pandas  # noqa: F401
 from napari.qt.threading import create_worker
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from .._ending import is_ending
+from .._ending import Background
 from .._lazy import imported
 from ..engine.core.progress import Progress
 from ..imaging.fitting.chunks import is_dask
 from ..layers.geometry.output_layers import Output, put, remove_stale, role, role_of
 from ..layers.request.fit_request import Outcome, Request, Showing, Stop, Task, answer
 from ..layers.tasks.freeze import run_any
+from .turns import Turns
 from .widgets.workers import watch
 
 if TYPE_CHECKING:
     from napari.components import LayerList
 
 
-BREATH = 12  # ms between two layers
 COMPILED = 30  # s after which nothing is traced any more, and garbage may be collected again
+LOOK = 0.1  # s between two looks at whether to go on waiting for what fits need
 HEAD_START = 40  # ms in which the window draws the click before a worker starts
+
+
+_loaders = Background(1, "imagefit-load")
+
+
+@functools.cache
+def loaded() -> Future[None]:
+    """Import what fits need, in the background: it takes seconds, and a worker could not be told to stop meanwhile."""
+    return _loaders.submit(_load)
+
+
+# What only a fit needs: together it takes longer to import than a window may be held up when the dock opens.
+LATER = (
+    "scipy.linalg",
+    "scipy.special",
+    "scipy.spatial",
+    "scipy.ndimage",
+    "pandas",
+    "napari_imagefit.engine.drive.run",
+    "napari_imagefit.engine.drive.wide",
+    "napari_imagefit.engine.shared.joint_fit",
+    "napari_imagefit.imaging.voxels.voxel_fits",
+)
+
+
+def until_loaded() -> Iterator[Progress]:
+    """Wait in a worker for what fits need, so that it can be told to stop meanwhile."""
+    loading = loaded()
+    while not loading.done():
+        wait([loading], LOOK)
+        yield Progress(0, 0, compiling=True)
 
 
 def _load() -> None:
     imported("jax.numpy")
-    for name in ("napari_imagefit.engine.drive.wide", "napari_imagefit.imaging.voxels.voxel_fits"):
-        if is_ending():
-            return
+    for name in LATER:
         importlib.import_module(name)
 
 
@@ -63,13 +93,12 @@ class Session:
         self._generation = 0
         self._worker: Any = None
         self._stop = Event()
-        self._turn = 0  # of what is being put into the viewer
+        self._turns = Turns(self._on_not_shown)  # of what is being put into the viewer
         self._stoppable = self._has_some = False
         self._unseen: list[Any] = []  # layers that are there, and to be made visible
         self._request: Request | None = None
         self._begun = 0.0
         self._collector_paused = False
-        self._loading: Thread | None = None
 
     @property
     def running(self) -> bool:
@@ -110,11 +139,16 @@ class Session:
         # first let the window show that it has begun: it competes with the worker for Python from then on
         QTimer.singleShot(HEAD_START, lambda: self._launch(generation))
 
+    def show(self, outcome: Outcome) -> None:
+        """Put the layers of a fit that was made elsewhere into the viewer; an earlier fit is dropped."""
+        self.cancel()
+        self._request = outcome.request
+        self._unseen = []
+        self._turns.begin(self._shows(outcome))
+
     def load(self) -> None:
-        """Import what fits need in the background, while the user is still choosing; the first call does."""
-        if self._loading is None:
-            self._loading = Thread(target=_load, name="imagefit-load")
-            self._loading.start()
+        """Import what fits need while the user is still choosing; the first call does."""
+        loaded()
 
     def _launch(self, generation: int) -> None:
         if generation == self._generation:
@@ -134,7 +168,11 @@ class Session:
         """
         running = self.running
         self._generation += 1
-        self._turn += 1
+        self._turns.stop()
+        for layer in self._unseen:
+            # it was put there already: nobody would come back to it
+            layer.visible = True
+        self._unseen = []
         self._stop.set()
         if self._worker is not None:
             self._worker.quit()
@@ -166,7 +204,7 @@ class Session:
                 self._resume_collector()
             self._has_some |= progress.done > 0
             if isinstance(progress, Showing) and not self._stop.is_set():
-                self._take_turns(generation, self._next_turn(), self._shows_so_far(progress.outputs))
+                self._turns.begin(self._shows_so_far(progress.outputs))
             self.progressed.emit(progress, seconds)
 
     def _on_error(self, generation: int, error: Exception) -> None:
@@ -184,25 +222,11 @@ class Session:
             self.failed.emit(outcome.refusal)
             return
         self.layers_ready.emit()
-        self._take_turns(generation, self._next_turn(), self._shows(outcome))
+        self._turns.begin(self._shows(outcome))
 
-    def _next_turn(self) -> int:
-        """Start a new turn: what was being put into the viewer is overtaken."""
-        self._turn += 1
-        return self._turn
-
-    def _take_turns(self, generation: int, turn: int, steps: Iterator[None]) -> None:
-        """One step, and the next when the window has had its turn: all at once would freeze it."""
-        if (generation, turn) != (self._generation, self._turn):
-            return
-        try:
-            for _ in steps:
-                QTimer.singleShot(BREATH, lambda: self._take_turns(generation, turn, steps))
-                return
-        except Exception as error:
-            self._end()
-            self.failed.emit(f"The results could not be shown: {error}")
-            raise  # napari shows it whole
+    def _on_not_shown(self, error: Exception) -> None:
+        self._end()
+        self.failed.emit(f"The results could not be shown: {error}")
 
     def _shows_so_far(self, outputs: Sequence[Output]) -> Iterator[None]:
         yield from self._puts(outputs)
@@ -240,4 +264,5 @@ class Session:
 
 def _run(request: Request, task: Callable[[Stop], Task], should_stop: Stop) -> Task:
     """Run the task as the generator function that napari's worker asks for."""
+    yield from until_loaded()
     return (yield from answer(request, task(should_stop)))

@@ -74,6 +74,32 @@ class _ArrayModule:
             return np.einsum(subscripts, *operands)
         return _jax("jax.numpy").einsum(subscripts, *operands, precision="highest")
 
+    def larger(self, a: Array, b: Array) -> Array:
+        """Return the larger one, NaN where one is NaN, for formulas that are differentiated.
+
+        JAX differentiates ``maximum`` by asking whether an operand *equals* the larger one. In a compiled program that
+        has computed the operand twice, with other roundings, neither does, and the derivative is 0.
+        """
+        if is_numpy(a, b):
+            return np.maximum(a, b)
+        jnp = _jax("jax.numpy")
+        return jnp.where((a >= b) | jnp.isnan(a), a, b)
+
+    def smaller(self, a: Array, b: Array) -> Array:
+        """Return the smaller one; see `larger`."""
+        return np.minimum(a, b) if is_numpy(a, b) else -self.larger(-a, -b)
+
+    def distance(self, a: Array, b: Array) -> Array:
+        """Return √(a² + b²) without overflow, for formulas that are differentiated; see `larger`."""
+        if is_numpy(a, b):
+            return np.hypot(a, b)
+        jnp = _jax("jax.numpy")
+        a, b = (jnp.abs(side) * 1.0 for side in (a, b))
+        large, small = self.larger(a, b), self.smaller(a, b)
+        known = (large >= np.finfo(large.dtype).tiny) & (large < math.inf)
+        part = jnp.where(known, small, 0) / jnp.where(known, large, 1)
+        return jnp.where(jnp.isinf(a) | jnp.isinf(b), math.inf, large * jnp.sqrt(1 + part * part))
+
     def reduce_sums(self, terms: tuple[Array, ...], axis: int | tuple[int, ...]) -> tuple[Array, ...]:
         """Return the sums of several arrays of one shape along one axis or several, under JAX in one loop."""
         if is_numpy(*terms):

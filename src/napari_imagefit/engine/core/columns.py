@@ -31,6 +31,7 @@ class Columns:
 
     @property
     def size(self) -> int:
+        """Number of elements."""
         return self.shape[0] * self.shape[1]
 
     def __getitem__(self, index: tuple[slice, Any]) -> NDArray[Any]:

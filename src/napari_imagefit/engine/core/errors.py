@@ -6,6 +6,13 @@ from __future__ import annotations
 class FitInputError(ValueError):
     """A fit was asked for with input, or in surroundings, that cannot work; the message names value and remedy.
 
+    See Also
+    --------
+    napari_imagefit.FitEngineError : what the caller did not choose.
+    napari_imagefit.Status : how a fit ended that merely failed.
+
+    Notes
+    -----
     It is raised before anything is traced or computed. A fit that merely fails is not an exception
     but a :class:`~napari_imagefit.Status`.
     """
@@ -18,5 +25,11 @@ class FitInputTypeError(FitInputError, TypeError):
 class FitEngineError(Exception):
     """The engine failed for a reason that the caller did not choose, such as a lack of memory.
 
+    See Also
+    --------
+    napari_imagefit.FitInputError : what the caller can mend.
+
+    Notes
+    -----
     It is deliberately not a ``RuntimeError``: Qt workers swallow those, and JAX raises them.
     """

@@ -78,6 +78,17 @@ class Fits:
         """Set a flag for those of the part where it holds."""
         self.flags[part] = np.where(where, self.flags[part] | np.uint16(flag), self.flags[part])
 
+    def withdraw(self, where: NDArray[np.bool_], status: Status) -> None:
+        """Take the answers of these fits back, with this as the reason."""
+        for array in (self.params, self.solution):
+            array[:, where] = np.nan
+        for array in (self.covariance, self.cost, self.chi2, self.squares):
+            array[where] = np.nan
+        self.at_bound[:, where] = 0
+        self.flags[where] &= np.uint16(Flag.MASKED_SAMPLES)
+        self.n_shared[where] = 0
+        self.status[where] = status
+
     def put(self, where: Positions, other: Fits) -> None:
         """Copy the answers of `other` to these places."""
         for entry in fields(self):
@@ -97,11 +108,16 @@ class Ends(Protocol):
     """Where fits have ended, as results have it."""
 
     @property
-    def status(self) -> NDArray[np.int8]: ...
+    def status(self) -> NDArray[np.int8]:
+        """`Status` codes."""
+
     @property
-    def cost(self) -> NDArray[np.float64]: ...
+    def cost(self) -> NDArray[np.float64]:
+        """What was minimised."""
+
     @property
-    def spread(self) -> NDArray[np.float64]: ...
+    def spread(self) -> NDArray[np.float64]:
+        """Σw²(data − their mean)²."""
 
 
 def is_better(new: Ends, cost: NDArray[np.float64], converged: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -35,6 +35,7 @@ class LatticeCoordinate:
 
     @property
     def dtype(self) -> np.dtype[np.float64]:
+        """Type of the values."""
         return self.values.dtype
 
     def __len__(self) -> int:

@@ -16,7 +16,7 @@ from .validation import check_callable
 
 @dataclass(frozen=True)
 class Criterion:
-    """The cost of a sample: see `napari_imagefit.engine.sums.noise_and_loss`."""
+    """The cost of a sample: see `napari_imagefit.engine.noise.noise_and_loss`."""
 
     noise: Noise = "gaussian"
     loss: Loss | LossFunction = "linear"

@@ -9,11 +9,11 @@ import functools
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Hashable, Sequence
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
+from concurrent.futures import CancelledError, Future, wait
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..._ending import is_ending, when_python_ends
+from ..._ending import Background, is_ending, left_alone
 from ..._lazy import LazyModule
 from . import lasting
 from .device import check_process, computing, cores, find_device
@@ -72,11 +72,8 @@ _compiled = 0
 
 
 @functools.cache
-def _compilers() -> ThreadPoolExecutor:
-    made = ThreadPoolExecutor(max(2, cores()), thread_name_prefix="imagefit-compile")
-    # Python would wait until the last is compiled, though nobody needs it any more
-    when_python_ends(functools.partial(made.shutdown, wait=False, cancel_futures=True))
-    return made
+def _compilers() -> Background:
+    return Background(max(2, cores()), "imagefit-compile")
 
 
 def find(key: Hashable) -> Program | None:
@@ -166,6 +163,11 @@ def compiled_programs() -> int:
     return _compiled
 
 
+def is_compiling() -> bool:
+    """Whether a program is being compiled now."""
+    return bool(_compilers().busy)
+
+
 def kept_programs() -> int:
     """Return how many programs are kept."""
     return len(_programs)
@@ -193,7 +195,8 @@ def _make(
             lowered = jax.jit(lambda *args: function(*args)).lower(*shapes)
             if is_ending():
                 raise CancelledError
-            program: Program = compile_lowered(lowered, platform, arithmetic)
+            with left_alone():
+                program: Program = compile_lowered(lowered, platform, arithmetic)
             if lasts and platform == "cpu":
                 lasting.keep(key, program)
         else:

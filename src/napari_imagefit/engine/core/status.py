@@ -9,6 +9,16 @@ from typing import Self
 class Status(IntEnum):
     """How one fit ended. Positive values are answers; the numbers 0 to 4 are SciPy's.
 
+    See Also
+    --------
+    napari_imagefit.Flag : remarks on fits that have an answer.
+    napari_imagefit.FitResult.counts : how many fits ended in which way.
+
+    Notes
+    -----
+    Where a status is 0 or below, parameters and errors of a `FitResult` are NaN; ``solution`` tells where the fit had
+    got.
+
     Examples
     --------
     >>> Status(2).message
@@ -20,6 +30,7 @@ class Status(IntEnum):
     message: str
 
     def __new__(cls, value: int, message: str = "") -> Self:
+        """Return the member of a number, with its message."""
         member = int.__new__(cls, value)
         member._value_ = value
         member.message = message
@@ -47,6 +58,15 @@ class Status(IntEnum):
 class Flag(IntFlag):
     """Remarks on a fit that has an answer; several may be set, 0 means nothing to remark.
 
+    See Also
+    --------
+    napari_imagefit.Status : how a fit ended.
+    napari_imagefit.FitResult.flags : the bit sets of all fits.
+
+    Notes
+    -----
+    A flag changes no answer. `docs/flags.md` tells when each is set, and how often it is set by chance.
+
     Examples
     --------
     >>> [flag.message for flag in Flag(3)]
@@ -57,6 +77,7 @@ class Flag(IntFlag):
     explanation: str
 
     def __new__(cls, value: int, message: str = "", explanation: str = "") -> Self:
+        """Return the member of a number, with its message and explanation."""
         member = int.__new__(cls, value)
         member._value_ = value
         member.message = message

@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 
 from ..core.trees import tree_map
 from ..core.types import Booleans, Floats
-from ..models.linear_least_squares import solve_within
-from ..models.model import Model
+from ..functions.parameter import Roles
+from ..linalg.linear_least_squares import solve_within
+from ..models.model import Model, roles_of
 from ..models.model_sum import Part, SumModel, evaluated
 from ..models.places import Cells, Place
-from ..models.roles import Roles, roles_of
 from ..models.starts import guess_starts, moved_inside
-from ..sums.samples import Samples
+from ..noise.samples import Samples
 from .level import Level, nanmedian
 from .problem import Problem
 from .starting import filled, fitting

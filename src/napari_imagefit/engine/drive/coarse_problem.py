@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.grid_coordinates import LatticeCoordinate
-from ..sums.samples import TILE
+from ..noise.samples import TILE
 from .problem import Problem
 
 # Bins or samples of the smaller problem: a 64th of all, within these limits.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..core.fits import Fits
 from ..core.status import Flag, Status
 from ..core.types import Booleans, Floats, Positions
-from ..models.model_sum import CONSTANTS
+from ..functions.parameter import CONSTANTS
 from ..solver.covariance import Answer
 from ..solver.residual_flags import find_misfits
 from ..solver.trust_region import FRESH, RUNNING, State

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import solve_triangular
 
 from ..._lazy import LazyModule
 from ..core.device import computing, in_precision, pool
@@ -18,18 +17,19 @@ from ..core.options import Criterion, Options
 from ..core.types import Floats
 from ..models.numpy_model import NumpyModel
 from ..models.prediction import linearise, prepare_values, values_of
-from ..sums.noise_and_loss import terms
+from ..noise.noise_and_loss import terms
+from ..noise.samples import ALONE, TILE, Samples
 from ..sums.normal_equations import NormalSums, sums_of
 from ..sums.residual_sums import Residuals, residual_sums
-from ..sums.samples import ALONE, TILE, Samples
 from .level import Level
 from .loading import across, columns_of, lengths_of, rounded_to, samples_of, tiles_of
 from .problem import Problem
 
 if TYPE_CHECKING:
     import jax
+    from scipy import linalg
 else:
-    jax = LazyModule("jax")
+    jax, linalg = LazyModule("jax"), LazyModule("scipy.linalg")
 
 # Fits whose sums are computed by one call of a program, if they are more than one: of few, and of more than so many.
 FITS_PER_CALL, MANY = 16, 512
@@ -111,6 +111,7 @@ class BlockEvaluator:
         self.programs = NormalSums(problem.model, self.options, stacked=True)
 
     def prepare(self) -> list[Future[Any]]:
+        """Have the sums compiled for this number of fits, and the values where NumPy cannot have them."""
         with computing(self.options):
             found = [self.programs.prepare(*self._arguments(np.zeros(self.width, np.intp)))]
         m, fits = self.samples.data.shape
@@ -135,6 +136,7 @@ class BlockEvaluator:
         return samples, tuple(row for row in params.astype(self.dtype))
 
     def sums(self, params: Floats, some: NDArray[np.intp] | None = None) -> Floats:
+        """Return cost, gradient and lower triangle of JᵀJ, ``(K, B)``, by a compiled program."""
         return self._sums(self.programs, params, some)
 
     def _sums(self, programs: NormalSums, params: Floats, some: NDArray[np.intp] | None) -> Floats:
@@ -151,10 +153,12 @@ class BlockEvaluator:
         return found
 
     def plain(self, params: Floats) -> Floats:
+        """Return the same of the residuals themselves, without a robust loss."""
         programs = NormalSums(self.problem.model, _plain(self.options), stacked=True)
         return self._sums(programs, params, None)
 
     def residuals(self, params: Floats) -> Residuals:
+        """Return sums over residuals, from the model's values in one piece."""
         value = values_of(self.problem.model, self.samples.coords, params, self.options).astype(np.float64)
         with np.errstate(all="ignore"):
             return residual_sums(self.options.criterion, self.samples, value, self.level.mean)
@@ -196,12 +200,14 @@ class TileEvaluator:
             ]
 
     def prepare(self) -> list[Future[Any]]:
+        """Have the sums of one tile compiled, and the values where NumPy cannot have them."""
         params = tuple(np.ones((len(self.problem.model.names), 1), self.dtype))
         with computing(self.options):
             found = [self.programs.prepare(self.tiles[0], params)]
         return found + prepare_values(self.problem.model, PIECE, 1, self.options)
 
     def sums(self, params: Floats, some: NDArray[np.intp] | None = None) -> Floats:
+        """Return cost, gradient and lower triangle of JᵀJ, ``(K, 1)``, added up over all tiles."""
         del some
         return self._sums(self.programs, params)
 
@@ -219,9 +225,12 @@ class TileEvaluator:
         return total[self.chosen]
 
     def plain(self, params: Floats) -> Floats:
+        """Return the same of the residuals themselves, without a robust loss."""
         return self._sums(NormalSums(self.problem.model, _plain(self.options), stacked=True), params)
 
     def residuals(self, params: Floats) -> Residuals:
+        """Return sums over residuals, added up over pieces of all tiles."""
+
         def some(index: int) -> list[Residuals]:
             found = []
             for samples in self._pieces(index):
@@ -251,13 +260,16 @@ class RowEvaluator:
         self._seen: tuple[Floats, Any, Floats, Floats, Floats | None] | None = None
 
     def prepare(self) -> list[Future[Any]]:
+        """Return nothing: nothing is compiled."""
         return []
 
     def sums(self, params: Floats, some: NDArray[np.intp] | None = None) -> Floats:
+        """Return cost, gradient and lower triangle of JᵀJ, ``(K, B)``, from values and rows of J."""
         value, slopes, rho = self._look(params, some)
         return self._reduced(self.options.criterion, value, slopes, rho, some)
 
     def plain(self, params: Floats) -> Floats:
+        """Return the same of the residuals themselves, without a robust loss."""
         value, slopes, _ = self._look(params, None)
         return self._reduced(Criterion(), value, slopes, None, None)
 
@@ -297,6 +309,7 @@ class RowEvaluator:
         return np.concatenate([[cost], columns.T @ residual, product[self.triangle]])[:, None]
 
     def residuals(self, params: Floats) -> Residuals:
+        """Return sums over residuals, divided by the root of the covariance if one was given."""
         value, _, rho = self._look(params, None)
         with np.errstate(all="ignore"):
             value = self._whitened(value, self.samples)
@@ -340,7 +353,7 @@ class RowEvaluator:
         """L⁻¹ times values ``(m, 1)``, where the data are correlated; what is not used is correlated with nothing."""
         if self.problem.root is None:
             return values
-        solved: Floats = solve_triangular(
+        solved: Floats = linalg.solve_triangular(
             self.problem.root, np.where(samples.usable(), values, 0), lower=True, check_finite=False
         )
         return solved

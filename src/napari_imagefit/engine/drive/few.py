@@ -23,10 +23,10 @@ from ..core.types import Floats, Positions
 from ..linalg.algebra import NumberAlgebra, NumpyAlgebra, as_arrays, as_numbers
 from ..linalg.normal_matrix import Dense
 from ..models.starts import prepare_guess
+from ..noise.samples import ALONE, Samples
 from ..solver.covariance import answer
 from ..solver.flat_cost import unless_flat
 from ..solver.trust_region import RUNNING, Expansion, State, Task, Trial, begin, judge, propose, stay
-from ..sums.samples import ALONE, Samples
 from .candidates import Seen, best_start, other_start
 from .coarse_problem import coarsen
 from .collect import constant_of, store

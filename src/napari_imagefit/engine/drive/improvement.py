@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.types import Booleans, Floats, Positions
-from ..models.roles import roles_of
+from ..models.model import roles_of
 from .level import Level
 from .loading import columns_of
 from .problem import Problem

@@ -9,9 +9,9 @@ import numpy as np
 from ..core.array_module import xp
 from ..core.options import Criterion
 from ..core.types import Array
-from ..sums.noise_and_loss import terms
+from ..noise.noise_and_loss import terms
+from ..noise.samples import Samples
 from ..sums.normal_equations import add_up
-from ..sums.samples import Samples
 
 # Squares of the data's rounding that a cost may have and still be nothing but rounding.
 ROUNDING = 64

@@ -12,18 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.columns import Columns
-from ..core.fits import Fits
 from ..core.types import Floats
-from ..models.model import Model
 from ..models.numpy_model import NumpyModel
+from ..models.origins import tried_of
 from ..models.prediction import values_of
 from .level import nanmedian
 from .problem import Problem
 
 # Samples that tell the level of a fit, and how many times it must be as large as the range of these.
 PROBES, LARGE = 9, 4
-# Places at which it is tried which parameter is a constant: each parameter's value there.
-TRIED = (0.71, 1.37)
 
 
 @dataclass(frozen=True)
@@ -50,10 +47,6 @@ class Levelled:
         """Add the levels to parameters ``(n_params, n_fits)``; rounding leads to no other value than was fixed."""
         for params in arrays:
             params[self.constant] = np.clip(params[self.constant] + self.levels, *self.bounds)
-
-    def give_back_to(self, fits: Fits) -> None:
-        """Return the same for what fits have come to."""
-        self.give_back(fits.params, fits.solution, fits.start)
 
 
 def without_levels(problem: Problem, shared: tuple[int, ...] = ()) -> Levelled | None:
@@ -135,7 +128,7 @@ def find_constant(problem: Problem) -> int | None:
         # a program would be compiled for data that may not need it
         return None
     n = len(model.names)
-    at = np.array([[_inside(model, i, value) for value in TRIED] for i in range(n)])
+    at = tried_of(model)
     raised = np.stack([at + (np.arange(n) == i)[:, None] for i in range(n)], axis=1)  # (n, n, 2)
     every = np.concatenate([at, raised.reshape(n, -1)], axis=1)
     values = values_of(model, coords, every, replace(problem.options, dtype="float64"))
@@ -150,11 +143,3 @@ def _some(coordinate: Any, rows: NDArray[np.intp]) -> NDArray[np.float64]:
     """Return some values of a coordinate of the first fit, ``(k, 1)``."""
     column: Any = coordinate if coordinate.ndim == 1 else coordinate[:, :1][:, 0]
     return np.asarray(column[rows], np.float64)[:, None]
-
-
-def _inside(model: Model, i: int, value: float) -> float:
-    """Return a value between the bounds of a parameter, which no formula is likely to be special at."""
-    lower, upper = model.parameters[i].lower, model.parameters[i].upper
-    if np.isfinite(upper - lower):
-        return float(lower + (upper - lower) * value / 2)
-    return float(min(max(value + 0.01 * i, lower + value), upper - value if np.isfinite(upper) else np.inf))

@@ -13,7 +13,7 @@ from ..core.columns import Table
 from ..core.device import computing, find_device, pool
 from ..core.grid_coordinates import LatticeCoordinate
 from ..core.types import Positions
-from ..sums.samples import TILE, Samples
+from ..noise.samples import TILE, Samples
 from .problem import Problem
 
 if TYPE_CHECKING:

@@ -17,10 +17,12 @@ from ..core.grid_coordinates import LatticeCoordinate
 from ..core.options import Options
 from ..core.types import Bounds, Noise, Values
 from ..core.validation import float_array, real_array
+from ..functions.parameter import Parameter
 from ..models.check_model import check_apart
-from ..models.model import Model, Parameter
+from ..models.model import Model
+from ..models.origins import check_digits
 from ..models.turns import renamed, settle
-from ..sums.samples import bucket
+from ..noise.samples import bucket
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,6 +151,7 @@ class Problem:
             if not (alone or _is_finite(c)):
                 raise FitInputError("the coordinates hold NaN or infinity; give finite numbers")
         options = options or Options()
+        check_digits(model, grid, options)
         if isinstance(data, np.ndarray):
             check_noise(options.noise, data, weights, shift)
         start, lower, upper = _parameters(
@@ -202,10 +205,12 @@ class Problem:
 
     @property
     def n_samples(self) -> int:
+        """Samples of each fit, padding included."""
         return int(self.data.shape[0])
 
     @property
     def n_fits(self) -> int:
+        """Number of fits."""
         return int(self.data.shape[1])
 
     def settle(self, fits: Fits, shared: Collection[int] = ()) -> None:

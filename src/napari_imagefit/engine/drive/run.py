@@ -15,12 +15,12 @@ from ..core.progress import Progress
 from ..core.status import Status
 from ..linalg import batched_ldl
 from ..models.numpy_model import NumpyModel
-from ..sums.samples import ALONE
+from ..noise.samples import ALONE
 from .coarse_problem import coarsen
 from .evaluators import is_large
 from .few import Run, fit_in_threads, fit_together, single, some_of
-from .levelled import without_levels
 from .problem import Problem
+from .single_precision import eased
 
 # Fits of a request from which on they are worked on by a compiled step: fewer are done before it is compiled.
 WIDE_FROM = (1 << 13) + 1
@@ -51,14 +51,13 @@ def iter_fit(problem: Problem, should_stop: Callable[[], bool] | None = None) ->
         If JAX fails, for lack of memory for instance.
     """
     stop = should_stop or (lambda: False)
-    levelled = without_levels(problem)
-    own = problem if levelled is None else levelled.problem
+    easier = eased(problem)
+    own = easier.problem
     fits = yield from _fit_all(own, stop)
     if own.search and np.isnan(own.start).any() and not stop():
         yield from _fit_again(own, fits, stop)
     own.settle(fits)
-    if levelled is not None:
-        levelled.give_back_to(fits)
+    easier.give_back(fits.params, fits.solution, fits.start)
     return fits
 
 
@@ -117,10 +116,14 @@ def _other_starts(problem: Problem, used: NDArray[np.float64]) -> NDArray[np.flo
     """Return the best candidates ``(n_params, n_fits)`` that are not much the same as the starts that were used."""
     starts = np.empty(used.shape)
     for part in chunks(problem):
-        some = coarsen(single(problem, part.start)) if is_large(problem) else some_of(problem, part)
-        run = Run(some, slice(0, some.n_fits))
-        starts[:, part] = run.find_starts(other_than=used[:, part])
+        starts[:, part] = _guesser(problem, part).find_starts(other_than=used[:, part])
     return starts
+
+
+def _guesser(problem: Problem, part: slice) -> Run:
+    """Return what finds the starts of some fits: of a large one fewer samples do."""
+    some = coarsen(single(problem, part.start)) if is_large(problem) else some_of(problem, part)
+    return Run(some, slice(0, some.n_fits))
 
 
 def needs_jax(problem: Problem) -> bool:
@@ -150,11 +153,10 @@ def chunks(problem: Problem) -> list[slice]:
 
 def find_starts(problem: Problem) -> NDArray[np.float64]:
     """Return the starts ``(n_params, n_fits)`` that `iter_fit` would use, without fitting."""
-    levelled = without_levels(problem)
-    problem = problem if levelled is None else levelled.problem
+    easier = eased(problem)
+    problem = easier.problem
     starts = np.empty((len(problem.model.names), problem.n_fits))
     for positions in chunks(problem):
-        starts[:, positions] = Run(problem, positions).find_starts()
-    if levelled is not None:
-        levelled.give_back(starts)
+        starts[:, positions] = _guesser(problem, positions).find_starts()
+    easier.give_back(starts)
     return starts

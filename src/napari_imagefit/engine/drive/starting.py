@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from ..core.array_module import is_numpy, xp
 from ..core.options import Options
 from ..core.types import Array
-from ..models.evaluation import evaluate
+from ..functions.evaluation import evaluate
 from ..models.model import Model
 from ..models.prediction import values_of
-from ..models.starts import guess_starts, moved_inside
+from ..models.starts import guess_starts, is_traceable, moved_inside
 from ..models.turns import start_in_branch
-from ..sums.samples import Samples
+from ..noise.samples import Samples
 from .level import Level, nanmedian
+from .loading import columns_of, lengths_of
+from .problem import Problem
 
 # Distances from the median of the neighbours, in usual ones, from which on a sample stands out.
 STANDS_OUT = 10
@@ -65,6 +70,39 @@ def fitting(
     found = xp.where(xp.isnan(start), moved_inside(found, lower, upper), start)
     if options.noise == "poisson":
         found = _lifted(model, options, samples, level, found, xp.isnan(start) & (lower < upper))
+    return found
+
+
+def limits_of(problem: Problem, samples: Samples, positions: slice, width: int) -> tuple[NDArray[Any], ...]:
+    """Return starts, lower and upper bounds of some fits, ``(n_params, width)``; what is added is like the last fit.
+
+    Starts are NaN where a program is to guess them; guesses that are not written for JAX are made here.
+    """
+    found = []
+    for array in (problem.start, problem.lower, problem.upper):
+        own = columns_of(array, positions)
+        full = np.empty((len(own), width), problem.options.dtype)
+        with np.errstate(over="ignore"):
+            full[:, : own.shape[1]] = own
+            full[:, own.shape[1] :] = own[:, -1:]
+        found.append(full)
+    start = found[0]
+    if np.isnan(start).any() and not is_traceable(problem.model):
+        count = samples.data.shape[1]
+        guessed = _guess_on_host(problem, samples, positions)
+        start[:, :count] = np.where(np.isnan(start[:, :count]), guessed, start[:, :count])
+    return tuple(found)
+
+
+def _guess_on_host(problem: Problem, samples: Samples, positions: slice) -> NDArray[Any]:
+    """Guesses that are not written for JAX, inside the bounds."""
+    model, options = problem.model, problem.options
+    lower, upper = (columns_of(a, positions) for a in (problem.lower, problem.upper))
+    with np.errstate(all="ignore"):
+        level = Level.of(options.criterion, samples, lengths_of(problem, positions))
+        shape = len(model.names), samples.data.shape[1]
+        bounds = (np.broadcast_to(a, shape) for a in (lower, upper))
+        found: NDArray[Any] = find_starts(model, options, samples, level, np.full(shape, np.nan), *bounds)
     return found
 
 

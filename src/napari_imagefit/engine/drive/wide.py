@@ -27,18 +27,17 @@ from ..core.trees import tree_map
 from ..core.types import Positions
 from ..linalg.algebra import NumpyAlgebra
 from ..linalg.normal_matrix import Dense
-from ..models.starts import is_traceable
+from ..noise.samples import Samples
 from ..solver.covariance import answer, told
 from ..solver.flat_cost import unless_flat
 from ..solver.trust_region import RUNNING, State, Task, Trial
 from ..sums.residual_sums import Residuals
-from ..sums.samples import Samples
 from .collect import constant_of, store
 from .improvement import costs_more_than_constant
 from .level import Level
-from .loading import columns_of, fill, lengths_of, samples_of
+from .loading import fill, lengths_of, samples_of
 from .problem import Problem
-from .starting import find_starts
+from .starting import limits_of
 from .wide_programs import Programs, pack, rows_of, tree_of
 
 if TYPE_CHECKING:
@@ -182,7 +181,7 @@ class _Work:
     def begin(self, positions: slice, width: int) -> tuple[Samples, Block]:
         """Return the samples of some fits on the device, and the fits where they start."""
         programs, samples = self.programs(width), samples_of(self.problem, positions)
-        limits, turned = self._limits(samples, positions, width), self._turned(samples, width)
+        limits, turned = limits_of(self.problem, samples, positions, width), self._turned(samples, width)
         level, start = self._start(programs, samples, turned, positions, limits)
         with computing(programs.double):
             free = [np.ascontiguousarray(table[self.free], np.float64) for table in (start, *limits[1:])]
@@ -223,34 +222,6 @@ class _Work:
     def _norms(self, width: int) -> NDArray[Any]:
         sizes = self.problem.norms
         return np.ones((len(self.free), width)) if sizes is None else np.tile(sizes[self.free], (1, width))
-
-    def _limits(self, samples: Samples, positions: slice, width: int) -> tuple[NDArray[Any], ...]:
-        """Return starts, NaN where they are to be guessed, lower and upper bounds, ``(n_params, width)``."""
-        problem, found = self.problem, []
-        for array in (problem.start, problem.lower, problem.upper):
-            own = columns_of(array, positions)
-            full = np.empty((len(own), width), self.dtype)
-            with np.errstate(over="ignore"):
-                full[:, : own.shape[1]] = own
-                full[:, own.shape[1] :] = own[:, -1:]
-            found.append(full)
-        start = found[0]
-        if np.isnan(start).any() and not is_traceable(problem.model):
-            count = samples.data.shape[1]
-            guessed = self._guess_on_host(samples, positions)
-            start[:, :count] = np.where(np.isnan(start[:, :count]), guessed, start[:, :count])
-        return tuple(found)
-
-    def _guess_on_host(self, samples: Samples, positions: slice) -> NDArray[Any]:
-        """Guesses that are not written for JAX, inside the bounds."""
-        model, criterion = self.problem.model, self.options.criterion
-        lower, upper = (columns_of(a, positions) for a in (self.problem.lower, self.problem.upper))
-        with np.errstate(all="ignore"):
-            level = Level.of(criterion, samples, lengths_of(self.problem, positions))
-            shape = len(model.names), samples.data.shape[1]
-            bounds = (np.broadcast_to(a, shape) for a in (lower, upper))
-            found: NDArray[Any] = find_starts(model, self.options, samples, level, np.full(shape, np.nan), *bounds)
-        return found
 
     def _start(
         self,

@@ -25,15 +25,15 @@ from ..core.options import Criterion, Options, Tolerances
 from ..core.programs import Arithmetic, find, obtain, request
 from ..core.trees import Tree, tree_map
 from ..core.types import Array
+from ..functions.evaluation import evaluate
 from ..linalg.algebra import JaxAlgebra
 from ..linalg.normal_matrix import Dense
-from ..models.evaluation import evaluate
 from ..models.starts import is_traceable
+from ..noise.samples import Samples
 from ..solver.covariance import Inverse, invert
 from ..solver.trust_region import Expansion, State, Task, Trial, begin, judge, propose, stay
 from ..sums.normal_equations import normal_sums
 from ..sums.residual_sums import Residuals, residual_sums
-from ..sums.samples import Samples
 from .evaluators import free_sums
 from .level import Level
 from .problem import Problem

@@ -57,18 +57,21 @@ class Algebra:
         return first
 
     def largest(self, rows: Iterable[Array]) -> Array:
+        """Return the largest of several rows, element by element."""
         first, *others = rows
         for row in others:
             first = self.maximum(first, row)
         return first
 
     def least(self, rows: Iterable[Array]) -> Array:
+        """Return the least of several rows, element by element."""
         first, *others = rows
         for row in others:
             first = self.minimum(first, row)
         return first
 
     def every(self, rows: Iterable[Array]) -> Array:
+        """Whether all of several rows are true, element by element."""
         first, *others = rows
         for row in others:
             first = first & row
@@ -79,6 +82,7 @@ class Algebra:
         return self.sqrt(self.total([row * row for row in rows]))
 
     def dot(self, one: Sequence[Array], other: Sequence[Array]) -> Array:
+        """Return Σaᵢbᵢ, element by element."""
         return self.total([a * b for a, b in zip(one, other, strict=True)])
 
     def over(self, numerator: Array, denominator: Array) -> Array:
@@ -91,6 +95,7 @@ class Algebra:
         return self.where(zero, 0.0, numerator / self.where(zero, 1.0, denominator))
 
     def clip(self, x: Array, low: Array, high: Array) -> Array:
+        """Return x within ``[low, high]``."""
         return self.minimum(self.maximum(x, low), high)
 
     def rounded(self, x: Array) -> Array:
@@ -160,6 +165,7 @@ class JaxAlgebra(Algebra):
         self._within = False
 
     def over(self, numerator: Array, denominator: Array) -> Array:
+        """Return the ratio of two rows."""
         return xp.in_one_loop(numerator / denominator)
 
     def at_once(self, function: Callable[..., Any], *args: Any) -> Any:
@@ -183,6 +189,8 @@ class JaxAlgebra(Algebra):
     def loop(
         self, unfinished: Callable[[Any], Array], update: Callable[..., Any], state: Any, most: int, *given: Any
     ) -> Any:
+        """Repeat ``state = update(state, *given)`` in a compiled loop, for the fits that are unfinished at first."""
+
         def finish(state: Any, *given: Any) -> Any:
             def go_on(carry: tuple[Array, Any]) -> Array:
                 return (carry[0] < most) & jnp.any(unfinished(carry[1]))
@@ -204,12 +212,15 @@ class JaxAlgebra(Algebra):
         return jax.lax.cond(jnp.any(some), merged, lambda: state)
 
     def any(self, mask: Array) -> bool:
+        """Return True: under JAX it is not known while the program is made."""
         del mask
         return True
 
     def unless(
         self, fine: Array, usual: Any, rows: Rows, otherwise: Callable[..., Rows], *given: Any, then: Any
     ) -> Any:
+        """`usual` if all fits are fine, else ``then(rows)``: both are compiled, one is run."""
+
         def merged() -> Any:
             return then(self._of_some(~fine, rows, lambda *own: self.at_once(otherwise, *own), given))
 
@@ -299,6 +310,7 @@ class NumberAlgebra(Algebra):
     def loop(
         self, unfinished: Callable[[Any], Array], update: Callable[..., Any], state: Any, most: int, *given: Any
     ) -> Any:
+        """Repeat ``state = update(state, *given)`` up to `most` times, while the fit is unfinished."""
         for _ in range(most):
             if not unfinished(state):
                 break
@@ -306,9 +318,11 @@ class NumberAlgebra(Algebra):
         return state
 
     def any(self, mask: Array) -> bool:
+        """Whether a mask holds for the fit."""
         return bool(mask)
 
     def all(self, mask: Array) -> bool:
+        """Whether a mask holds for the fit."""
         return bool(mask)
 
 
@@ -331,15 +345,19 @@ class Joint(Algebra):
         super().__init__(np, dtype)
 
     def total(self, rows: Iterable[Array]) -> Array:
+        """Return the sum of all elements of all rows, ``(1,)``."""
         return np.array([np.sum([np.sum(row) for row in rows])])
 
     def largest(self, rows: Iterable[Array]) -> Array:
+        """Return the largest element of all rows, ``(1,)``."""
         return np.array([np.max([np.max(row, initial=-np.inf) for row in rows])])
 
     def least(self, rows: Iterable[Array]) -> Array:
+        """Return the least element of all rows, ``(1,)``."""
         return np.array([np.min([np.min(row, initial=np.inf) for row in rows])])
 
     def every(self, rows: Iterable[Array]) -> Array:
+        """Whether all elements of all rows are true, ``(1,)``."""
         return np.array([all(bool(np.all(row)) for row in rows)])
 
 

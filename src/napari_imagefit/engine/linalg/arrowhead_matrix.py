@@ -31,17 +31,21 @@ class Arrow(NamedTuple):
         return own, np.array([np.reshape(row, ()) for row in rows[n:]])
 
     def diagonal(self) -> Rows:
+        """Return the diagonal, those of the fits before the shared one."""
         return join(np.einsum("nnN->nN", self.local), np.diagonal(self.common))
 
     def finite(self, algebra: Algebra) -> Array:
+        """Whether all elements are finite, ``(1,)``."""
         return algebra.every([np.isfinite(part) for part in self])
 
     def product(self, algebra: Algebra, vector: Rows) -> Rows:
+        """Return M v."""
         own, shared = self.split(vector)
         first = np.einsum("ijN,jN->iN", self.local, own) + np.einsum("ikN,k->iN", self.border, shared)
         return join(first, np.einsum("ikN,iN->k", self.border, own) + self.common @ shared)
 
     def scaled(self, scale: Rows, added: Rows) -> Self:
+        """Return diag(scale) M diag(scale) + diag(added)."""
         (own, shared), (more, most) = self.split(scale), self.split(added)
         eye = np.eye(len(own))[:, :, None]
         return self._replace(
@@ -51,6 +55,7 @@ class Arrow(NamedTuple):
         )
 
     def without(self, algebra: Algebra, held: Rows) -> Self:
+        """Return the matrix with rows and columns of 0 where parameters are held."""
         own, shared = (part.astype(bool) for part in self.split(held))
         return self._replace(
             local=np.where(own[:, None] | own[None], 0, self.local),
@@ -59,9 +64,11 @@ class Arrow(NamedTuple):
         )
 
     def select(self, algebra: Algebra, mask: Array, other: Self) -> Self:
+        """Return this matrix where the mask is true, else the other."""
         return self if bool(np.all(mask)) else other
 
     def identity_unless(self, algebra: Algebra, sane: Array) -> Self:
+        """Return this matrix where it is sane, else the identity."""
         if bool(np.all(sane)):
             return self
         local = np.broadcast_to(np.eye(len(self.local))[:, :, None], self.local.shape)
@@ -111,6 +118,7 @@ class Solver(NamedTuple):
 
     @classmethod
     def of(cls, arrow: Arrow, eps: float) -> Self:
+        """Decompose the blocks of the fits: for any α the rest is a system of the shared parameters."""
         values, vectors = eigen(arrow.local)
         n = arrow.local.shape[0] + arrow.common.shape[0]
         largest = max(float(np.max(values, initial=0)), float(np.max(np.diagonal(arrow.common))))
@@ -119,6 +127,7 @@ class Solver(NamedTuple):
         return cls(np.maximum(values, floor), vectors, turned, arrow.common, floor)
 
     def __call__(self, own: Floats, shared: Floats, alpha: float) -> tuple[Floats, Floats]:
+        """Return (M + αI)⁻¹ times a vector, given and returned by own ``(n, N)`` and shared ``(k,)`` unknowns."""
         inverse = 1 / np.where(self.values + alpha > 0, self.values + alpha, 1)
         turned = np.einsum("iaN,iN->aN", self.vectors, own) * inverse
         values, vectors = self.complement(alpha)

@@ -24,6 +24,7 @@ class Dense(NamedTuple):
         return cls(tuple(tuple(elements[ends[i] : ends[i + 1]]) for i in range(n)))
 
     def element(self, i: int, j: int) -> Array:
+        """Return the element ``(i, j)``."""
         return self.lower[max(i, j)][min(i, j)]
 
     def at(self, chosen: tuple[int, ...]) -> Self:
@@ -38,17 +39,21 @@ class Dense(NamedTuple):
         return np.array([[self.element(i, j) for j in n] for i in n])
 
     def diagonal(self) -> Rows:
+        """Return the diagonal."""
         return tuple(row[-1] for row in self.lower)
 
     def finite(self, algebra: Algebra) -> Array:
+        """Whether all elements are finite, ``(B,)``."""
         return algebra.every([algebra.isfinite(element) for row in self.lower for element in row])
 
     def product(self, algebra: Algebra, vector: Rows) -> Rows:
+        """Return M v."""
         return tuple(
             algebra.total([self.element(i, j) * v for j, v in enumerate(vector)]) for i in range(len(self.lower))
         )
 
     def scaled(self, scale: Rows, added: Rows) -> Self:
+        """Return diag(scale) M diag(scale) + diag(added); nothing is added if there are no rows for it."""
         rows = []
         for i, row in enumerate(self.lower):
             elements = [scale[i] * element * scale[j] for j, element in enumerate(row)]
@@ -58,6 +63,7 @@ class Dense(NamedTuple):
         return self._replace(lower=tuple(rows))
 
     def without(self, algebra: Algebra, held: Rows) -> Self:
+        """Return the matrix with rows and columns of 0 where parameters are held."""
         return self._replace(
             lower=tuple(
                 tuple(algebra.where(held[i] | held[j], 0.0, element) for j, element in enumerate(row))
@@ -66,6 +72,7 @@ class Dense(NamedTuple):
         )
 
     def select(self, algebra: Algebra, mask: Array, other: Self) -> Self:
+        """Return this matrix where the mask is true, else the other."""
         return self._replace(
             lower=tuple(
                 tuple(algebra.where(mask, a, b) for a, b in zip(one, two, strict=True))
@@ -74,6 +81,7 @@ class Dense(NamedTuple):
         )
 
     def identity_unless(self, algebra: Algebra, sane: Array) -> Self:
+        """Return this matrix where it is sane, else the identity."""
         return self._replace(
             lower=tuple(
                 tuple(algebra.where(sane, element, 1.0 if i == j else 0.0) for j, element in enumerate(row))
@@ -82,10 +90,13 @@ class Dense(NamedTuple):
         )
 
     def begin_search(self, algebra: Algebra, gradient: Rows, radius: Array, alpha: Array) -> Search | Found:
+        """Bracket the damping α of the step that solves (M + αI)p = −g within the radius."""
         return begin_search(algebra, self.lower, gradient, radius, alpha)
 
     def go_on(self, algebra: Algebra, search: Search | Found, gradient: Rows, radius: Array) -> Search | Found:
+        """Find the damping, by a loop."""
         return go_on(algebra, search, self.lower, gradient, radius)
 
     def end_search(self, algebra: Algebra, search: Search | Found, gradient: Rows, radius: Array) -> Found:
+        """Return the step and its damping."""
         return end_search(algebra, search, self.lower, gradient, radius)

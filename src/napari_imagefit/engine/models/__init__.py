@@ -1,4 +1,4 @@
-"""What can be fitted: models, formulas, sums, ties, and their values, derivatives and starts.
+"""What can be fitted: models, their sums and ties, and their predictions and starts.
 
-It imports `core` only.
+It imports `core`, `linalg`, `functions` and `tracing`.
 """

@@ -10,9 +10,10 @@ import numpy as np
 from ..._lazy import LazyModule
 from ..core.device import in_precision
 from ..core.errors import FitInputError
-from .model import Array, Model
+from ..core.types import Array
+from ..tracing.trace import trace
+from .model import Model
 from .numpy_model import NumpyModel
-from .trace import trace
 
 if TYPE_CHECKING:
     import jax

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Self
@@ -11,66 +10,21 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..core.errors import FitInputError
-from ..core.types import Array as Array
 from ..core.types import Function, Guess, GuessWithin
+from ..functions.expression import read_formula
+from ..functions.parameter import Parameter, Roles, is_constant
 from .turns import Turn
 
 if TYPE_CHECKING:
     from .bound_model import BoundModel
-    from .roles import Roles
-
+    from .handles import Handle
 
 PACKAGE = __name__.partition(".")[0]
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """One number that a fit determines.
-
-    Parameters
-    ----------
-    name : str
-        A Python identifier; the key of the parameter in every dict and table.
-    unit : str
-        ``"data"`` (the unit of the fitted values), ``"coord"`` (of the coordinates, all alike), ``"coord0"``,
-        ``"coord1"`` … (of one coordinate axis), ``"1/coord"`` and so on, ``"rad"``, or ``""`` for a pure number.
-    lower, upper : float
-        The bounds within which the parameter makes sense for the model, infinite where there are none.
-    description : str
-        One line for people.
-
-    Raises
-    ------
-    FitInputError
-        If the name is no identifier, or ``lower < upper`` does not hold.
-
-    Examples
-    --------
-    >>> Parameter("tau", unit="coord0", lower=0.0, description="time in which the signal falls to 1/e")
-    Parameter(name='tau', unit='coord0', lower=0.0, upper=inf, description='time in which the signal falls to 1/e')
-    """
-
-    name: str
-    unit: str = ""
-    lower: float = -math.inf
-    upper: float = math.inf
-    description: str = ""
-
-    def __post_init__(self) -> None:
-        if not self.name.isidentifier():
-            raise FitInputError(f"the parameter name {self.name!r} is not an identifier; use letters, digits and _")
-        if not self.lower < self.upper:
-            raise FitInputError(
-                f"parameter {self.name!r} has lower bound {self.lower:g} and upper bound {self.upper:g}; "
-                "the lower must be less than the upper"
-            )
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
     """A function of coordinates and named parameters, with a way to guess starts from data.
-
-    Models compare and hash by identity: two closures that differ only in a constant are two models.
 
     Parameters
     ----------
@@ -106,6 +60,16 @@ class Model:
     FitInputError
         If two parameters share a name, there are none, or `ndim` is less than 1.
 
+    See Also
+    --------
+    napari_imagefit.models : those that come with the package, by name.
+    napari_imagefit.Model.from_expression : makes one from a formula, with a guess of its starts.
+    napari_imagefit.Parameter : what `parameters` are.
+
+    Notes
+    -----
+    Models compare and hash by identity: two closures that differ only in a constant are two models.
+
     Examples
     --------
     >>> import numpy as np
@@ -138,6 +102,8 @@ class Model:
     has_edge: bool = field(init=False, default=False)
     # what is known of its parameters' roles; None: their units and names tell
     roles: Roles | None = field(init=False, default=None)
+    # what of it a person can take hold of; None: its roles tell, see `handles`
+    handles: tuple[Handle, ...] | None = field(init=False, default=None)
     # a guess that knows what the call says of its parameters
     guess_within: GuessWithin | None = field(init=False, default=None)
     # models of other people's code that it is made of
@@ -204,6 +170,11 @@ class Model:
     def may_lack(self, *parts: tuple[str, ...]) -> Self:
         """Return the model itself, of which one of these parts may be absent; each is given by its own parameters."""
         object.__setattr__(self, "optional", tuple(part for part in parts if part))
+        return self
+
+    def held_by(self, *handles: Handle) -> Self:
+        """Return the model itself, of which these can be taken hold of on screen, and nothing else."""
+        object.__setattr__(self, "handles", handles)
         return self
 
     def with_edge(self, has_edge: bool = True) -> Self:
@@ -294,7 +265,7 @@ class Model:
     ) -> Model:
         """Return a model from a formula, such as ``"a*exp(-t/tau) + c"``.
 
-        See `napari_imagefit.engine.expression` for what a formula may hold; nothing else is ever run.
+        See `napari_imagefit.engine.functions.expression_syntax` for what a formula may hold; nothing else is ever run.
 
         Parameters
         ----------
@@ -320,9 +291,9 @@ class Model:
         >>> Model.from_expression("a*exp(-t/tau) + c", ["t"], name="decay", bounds={"tau": (0, float("inf"))})
         <Model decay(a, tau, c)>
         """
-        from .expression import from_expression
-
-        return from_expression(text, coords, name=name, bounds=bounds, init=init)
+        formula = read_formula(text, coords, name=name, bounds=bounds, init=init)
+        model = Model(formula.name, formula.function, formula.parameters, len(coords), formula.guess, formula=text)
+        return model.knowing(formula.guess_within, formula.roles).made_of(formula.value)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -330,3 +301,19 @@ class WholeModel(Model):
     """A model whose values depend on all samples at once."""
 
     exact: ClassVar[bool] = True
+
+
+def roles_of(model: Model) -> Roles:
+    """Return the roles of a model's parameters."""
+    if model.roles is not None:
+        return model.roles
+    parameters = tuple(enumerate(model.parameters))
+    linear = tuple(i for i, p in parameters if p.unit.startswith("data") or is_constant(p))
+    constant = next((i for i, p in parameters if is_constant(p)), None)
+    axes = {f"coord{axis}": axis for axis in range(model.ndim)}
+    positions = tuple((i, axes[p.unit]) for i, p in parameters if p.unit in axes and p.lower < 0)
+    scales = tuple(i for i, p in parameters if p.unit in (*axes, "coord") and p.lower >= 0)
+    angles = [i for i, p in parameters if p.unit == "rad"]
+    widths = [i for i in scales if model.parameters[i].unit == "coord"]
+    turned = ((angles[0], widths[0], widths[1]),) if len(angles) == 1 and len(widths) == 2 and model.ndim == 2 else ()
+    return Roles(linear, constant, positions, scales, turned)

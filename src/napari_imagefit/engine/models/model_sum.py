@@ -17,14 +17,13 @@ import numpy as np
 from ..core.array_module import is_numpy, xp
 from ..core.errors import FitInputError
 from ..core.options import Options
-from .evaluation import evaluate
-from .model import Array, Model, Parameter
+from ..core.types import Array
+from ..functions.evaluation import evaluate
+from ..functions.parameter import Parameter, Roles, is_constant, unaware, unsaid
+from .model import Model, roles_of
 from .prediction import values_of
-from .roles import Roles, is_constant, roles_of
-from .starts import guess_starts, moved_inside, unaware, unsaid
+from .starts import guess_starts, moved_inside
 from .turns import renamed
-
-CONSTANTS = ("offset", "intercept")
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .finite_differences import complex_step, differences
+from ..functions.finite_differences import complex_step, differences
 from .model import Model
 
 Values = Callable[[NDArray[Any]], NDArray[Any]]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.types import Booleans, Floats
-from .linear_least_squares import solve
+from ..linalg.linear_least_squares import solve
 
 # Cells along each axis at most, by the number of axes.
 CELLS = {1: 64, 2: 32, 3: 16}

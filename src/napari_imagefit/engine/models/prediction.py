@@ -14,7 +14,7 @@ from ..core.device import computing, pool
 from ..core.options import Options
 from ..core.programs import Arithmetic, find, obtain, request
 from ..core.types import Array, Floats
-from .evaluation import evaluate, jacobian
+from ..functions.evaluation import evaluate, jacobian
 from .model import Model
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ else:
 PIECE = 65536
 # The least number of samples that a program is compiled for.
 SHORTEST = 16
+# How many times as large as their range the least of coordinates must be to cost single precision digits.
+FAR = 16
 
 Coords = tuple[NDArray[Any], ...]
 
@@ -49,10 +51,12 @@ def predict(model: Model, coords: Coords, params: Floats, options: Options) -> F
     """Return the model's values ``(m, N)`` for parameters ``(n_params, N)``; NaN where a parameter is NaN.
 
     ``coords`` are ``(m,)`` or ``(m, N)`` each. In double precision where that takes no program: a level may be so much
-    larger than what is left beside it that single precision would show hardly anything of it.
+    larger than what is left beside it that single precision would show hardly anything of it. And always where the
+    coordinates are far from 0: the fit has counted them from nearer by.
     """
-    options = replace(options, dtype="float64") if model.broadcasts else options
     columns = tuple(c if c.ndim == 2 else c[:, None] for c in coords)
+    if model.broadcasts or any(c.size and is_far(c.min(), c.max()) for c in columns):
+        options = replace(options, dtype="float64")
     m, n_fits = columns[0].shape[0], params.shape[1]
     values = np.empty((m, n_fits))
     with np.errstate(over="ignore"):
@@ -76,6 +80,11 @@ def predict(model: Model, coords: Coords, params: Floats, options: Options) -> F
     return values
 
 
+def is_far(low: Array, high: Array) -> Array:
+    """Whether coordinates from `low` to `high` lie far from 0, as seen from their range."""
+    return (np.minimum(np.abs(low), np.abs(high)) > FAR * (high - low)) & (low * high > 0) & (high > low)
+
+
 def linearise(model: Model, coords: Coords, params: Floats, options: Options | None = None) -> tuple[Floats, Floats]:
     """Return the model's values ``(m, N)`` and derivatives ``(n_params, m, N)`` by all its parameters.
 
@@ -95,6 +104,41 @@ def linearise(model: Model, coords: Coords, params: Floats, options: Options | N
     return found[0], found[1:]
 
 
+def predict_with_error(
+    model: Model,
+    coords: tuple[NDArray[Any], ...],
+    params: NDArray[np.float64],
+    covariance: NDArray[np.float64],
+    options: Options,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """One fit's model at any coordinates, and its standard error to first order in the parameters' errors.
+
+    Parameters
+    ----------
+    coords : tuple of arrays, each ``(m,)``
+    params : array, ``(n_params,)``
+    covariance : array, ``(n_params, n_params)``
+        Rows and columns of 0 for parameters that are known exactly. NaN where something is not known: the error is then
+        NaN, the values are not.
+
+    Returns
+    -------
+    values, error : arrays, ``(m,)``
+
+    Examples
+    --------
+    >>> from napari_imagefit import models
+    >>> t = np.array([0.0, 3.0])
+    >>> line, covariance = np.array([2.0, 1.0]), np.diag([0.01, 0.0])
+    >>> values, error = predict_with_error(models["linear"], (t,), line, covariance, Options())
+    >>> values, error.round(3)
+    (array([1., 7.]), array([0. , 0.3]))
+    """
+    value, slopes = linearise(model, coords, params[:, None], options)
+    variance = np.einsum("im,ij,jm->m", slopes[:, :, 0], covariance, slopes[:, :, 0])
+    return value[:, 0], np.sqrt(np.maximum(variance, 0))
+
+
 def prepare_values(model: Model, m: int, fits: int, options: Options) -> list[Future[Any]]:
     """Have compiled what `values_of` needs for coordinates ``(m, 1)`` and so many fits."""
     if model.broadcasts:
@@ -109,7 +153,7 @@ def _values(model: Model, coords: tuple[Array, ...], params: Array) -> Array:
 
 
 def _linear(model: Model, coords: tuple[Array, ...], params: Array) -> Array:
-    value, slopes = jacobian(model, coords, params, across=True)
+    value, slopes = jacobian(model.function, model.jacobian, coords, params, across=True)
     return jnp.stack([value, *slopes])
 
 

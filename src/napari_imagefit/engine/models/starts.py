@@ -7,7 +7,6 @@ thread of XLA's pool when several programs run at once.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
 from concurrent.futures import Future
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -19,8 +18,8 @@ from ..core.array_module import is_numpy, xp
 from ..core.device import computing, in_precision
 from ..core.options import Options
 from ..core.programs import Arithmetic, obtain, request
-from ..core.types import Array, Guess, GuessWithin
-from .model import Model, Parameter
+from ..core.types import Array, GuessWithin
+from .model import Model
 
 if TYPE_CHECKING:
     import jax
@@ -45,22 +44,6 @@ def is_traceable(model: Model) -> bool:
         else:
             _traceable[model] = True
     return _traceable[model]
-
-
-def unsaid(parameters: Sequence[Parameter], data: Array) -> tuple[Array, Array, Array]:
-    """Return what a call says that says nothing: no starts, and the model's own bounds, ``(n_params, B)`` each."""
-    table = np.array([(np.nan, p.lower, p.upper) for p in parameters]).T
-    start, lower, upper = xp.broadcast_to(table[:, :, None].astype(data.dtype), (3, len(parameters), data.shape[1]))
-    return start, lower, upper
-
-
-def unaware(within: GuessWithin, parameters: Sequence[Parameter]) -> Guess:
-    """Return a guess that asks another one as if nothing was said."""
-
-    def guess(coords: tuple[Array, ...], data: Array, weights: Array) -> Array:
-        return within(coords, data, weights, *unsaid(parameters, data))
-
-    return guess
 
 
 def guess_starts(

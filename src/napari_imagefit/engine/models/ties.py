@@ -15,9 +15,11 @@ from ..core.device import in_precision
 from ..core.errors import FitInputError
 from ..core.fits import Fits
 from ..core.status import Status
-from .expression import term
-from .model import Array, Model
-from .starts import guess_starts, unsaid
+from ..core.types import Array
+from ..functions.expression import term
+from ..functions.parameter import unsaid
+from .model import Model
+from .starts import guess_starts
 from .turns import Turn, renamed
 
 if TYPE_CHECKING:
@@ -131,7 +133,7 @@ class Ties:
             return jnp.stack([jnp.asarray(value) * 1.0 for value in self.complete(list(column))])
 
         with in_precision("float64"):
-            some = jnp.asarray(_at_least_two(params).T)
+            some = jnp.asarray(_padded(params).T)
             return np.asarray(jax.vmap(jax.jacfwd(one))(some))[: params.shape[1]]
 
 
@@ -159,9 +161,13 @@ def _turns(
     return tuple(replace(turn, widths=None) if turn.angle in followed else turn for turn in turns)
 
 
-def _at_least_two(params: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Columns of fits, a single one twice: a number by itself is divided otherwise than an array, in its last bit."""
-    return np.repeat(params, 2, axis=1) if params.shape[1] == 1 else params
+def _padded(params: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return fits in columns, the last one repeated up to a power of two, for which JAX's operations are compiled.
+
+    A single one is among others, too: a number by itself is divided otherwise than an array, in its last bit.
+    """
+    count = params.shape[1]
+    return np.pad(params, ((0, 0), (0, (1 << max(4, (count - 1).bit_length())) - count)), mode="edge")
 
 
 def _terms(full: Model, tied: Mapping[str, str]) -> dict[str, tuple[tuple[str, ...], Callable[..., Any]]]:

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..models.model import Array, Model, Parameter
+from ..core.types import Array
+from ..functions.parameter import Parameter
+from ..models.model import Model
 from ..models.numpy_model import NumpyModel
 from .protocol import Calls, FittableModel, Real
 

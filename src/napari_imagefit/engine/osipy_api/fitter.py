@@ -66,6 +66,11 @@ class TrustRegionFitter:
     FitInputError
         If one of them makes no sense.
 
+    See Also
+    --------
+    napari_imagefit.fit_voxels : the same engine without osipy.
+    napari_imagefit.Model.bind : makes what it fits.
+
     Notes
     -----
     Known differences from osipy 0.1.4, on purpose: a voxel that cannot be fitted (NaN, too few samples, no finite
@@ -279,7 +284,8 @@ def _limits(
     for name, pair in (bounds or {}).items():
         if name not in names:
             raise FitInputError(f"bounds_override names {name!r}; the model has {', '.join(names)}")
-        if not isinstance(pair, (tuple, list, np.ndarray)) or len(pair) != 2:
+        is_number = isinstance(pair, np.ndarray) and pair.ndim == 0
+        if is_number or not isinstance(pair, (tuple, list, np.ndarray)) or len(pair) != 2:
             raise FitInputError(f"bounds of {name!r} are {pair!r}; give (lower, upper)")
         found[name] = chosen(name, pair[0]), chosen(name, pair[1])
     return found

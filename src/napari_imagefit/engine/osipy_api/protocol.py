@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from ..core.device import in_precision
 from ..core.errors import FitInputError
-from ..models.model import Array, Model
+from ..core.types import Array
+from ..models.model import Model
 
 Real = NDArray[np.float64]
 Limit = tuple[Any, Any]

@@ -88,6 +88,17 @@ class FitResult:
         Whether the noise level was given.
     criterion : Criterion
         What was minimised.
+
+    See Also
+    --------
+    napari_imagefit.fit_voxels : returns one.
+    napari_imagefit.fit_image : likewise.
+    napari_imagefit.fit_spots : likewise.
+    napari_imagefit.Recipe : runs the same fit again on other data.
+
+    Notes
+    -----
+    ``r2``, ``reduced_chi2``, ``aicc`` and ``bic`` follow from these arrays and are computed when they are asked for.
     """
 
     params: Mapping[str, NDArray[np.float64]]

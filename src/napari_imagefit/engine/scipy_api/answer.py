@@ -14,6 +14,7 @@ from ..core.options import Options
 from ..core.status import Status
 from .arguments import CurveInput
 from .backends import Plan
+from .improvement import costs_more_than_constant
 from .noise import Noise, of_one
 
 Real = NDArray[np.float64]
@@ -28,6 +29,8 @@ MESSAGES = {
     3: "`xtol` termination condition is satisfied.",
     4: "Both `ftol` and `xtol` termination conditions are satisfied.",
 }
+# What SciPy does not ask.
+WORTHLESS = "The fit ended above a constant that f contains, which is no minimum; give another p0."
 
 
 def answer(
@@ -56,6 +59,8 @@ def answer(
     popt = fits.solution[:, 0]
     if ended == Status.ITERATION_LIMIT:
         warnings.warn(f"{MESSAGES[0]} The parameters reached by then are returned.", OptimizeWarning, stacklevel=4)
+    if costs_more_than_constant(fits, given, plan, y, noise, options):
+        warnings.warn(f"{WORTHLESS} The parameters reached are returned.", OptimizeWarning, stacklevel=4)
     pcov = None if copies > 1 else _covariance(fits, given, plan, noise, absolute_sigma, options)
     if pcov is None or np.isinf(pcov).any():
         warnings.warn("Covariance of the parameters could not be estimated", OptimizeWarning, stacklevel=4)

@@ -41,6 +41,7 @@ class CurveInput:
 
     @property
     def bounded(self) -> bool:
+        """Whether any bound is finite."""
         return bool(np.isfinite(self.lower).any() or np.isfinite(self.upper).any())
 
 

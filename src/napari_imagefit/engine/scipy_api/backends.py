@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from ..._lazy import LazyModule
 from ..core.errors import FitInputError, FitInputTypeError
 from ..core.options import Options
+from ..core.types import Array
 from ..core.validation import with_values
-from ..models.model import Array, Model, Parameter, WholeModel
+from ..functions.parameter import Parameter
+from ..models.model import Model, WholeModel
 from ..models.numpy_model import NumpyModel
 from ..models.prediction import linearise, values_of
-from ..models.trace import Traced
+from ..tracing.trace import Traced
 from .arguments import CurveInput
 
 if TYPE_CHECKING:

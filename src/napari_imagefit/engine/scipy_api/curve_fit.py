@@ -34,16 +34,20 @@ class CurveFit:
         nothing is traced or compiled again. Without it, data are padded to the next power of two. A function whose
         values depend on more than their own sample is fitted without padding.
 
+    Raises
+    ------
+    ValueError
+        If `flength` is not a whole number from 1 on.
+
+    See Also
+    --------
+    napari_imagefit.curve_fit : the same for one call, with all arguments explained.
+
     Notes
     -----
     A function counts by its identity, as for `jax.jit`: what it reads besides its arguments (globals, closures,
     attributes) is read once. Give a new function, or use a new `CurveFit`, where that has changed. The function
     `curve_fit` traces at each call.
-
-    Raises
-    ------
-    ValueError
-        If `flength` is not a whole number from 1 on.
 
     Examples
     --------
@@ -224,6 +228,17 @@ def curve_fit(
         For input that cannot work, as SciPy does.
     RuntimeError
         If there is no answer.
+
+    See Also
+    --------
+    napari_imagefit.CurveFit : for many calls with one function: it is traced and compiled once.
+    napari_imagefit.fit_voxels : for many curves at once.
+    scipy.optimize.curve_fit : whose place it takes.
+
+    Notes
+    -----
+    It takes SciPy's arguments in SciPy's order, and raises SciPy's errors. The function is traced at each call, so that
+    what it reads besides its arguments may change between two.
 
     Examples
     --------

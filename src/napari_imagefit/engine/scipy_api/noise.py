@@ -29,6 +29,13 @@ class Noise:
 
     @classmethod
     def of(cls, given: CurveInput, y: Real) -> Noise:
+        """From what was given as ``sigma``: standard deviations, or a covariance, of which L of LLᵀ is taken.
+
+        Raises
+        ------
+        FitInputError
+            If a covariance has another shape than the data, or is not positive definite.
+        """
         used = np.ones(y.shape, bool) if given.used is None else np.broadcast_to(given.used, y.shape)
         used = used & np.isfinite(y)
         sigma = given.sigma

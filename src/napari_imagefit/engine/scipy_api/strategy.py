@@ -14,11 +14,10 @@ import numpy as np
 
 from ..._lazy import LazyModule
 from ..core.device import find_device, has_device, in_precision
-from ..core.types import Loss, LossFunction
+from ..core.types import Array, Loss, LossFunction
 from ..core.validation import with_values
-from ..models.model import Array
-from ..models.trace import Traced, trace
-from ..sums.samples import TILE, bucket
+from ..noise.samples import TILE, bucket
+from ..tracing.trace import Traced, trace
 from .arguments import CurveInput
 from .backends import Plan, Real, check_jacobian, compiled, length_of, on_host, samplewise
 from .traces import TracesOf

@@ -11,7 +11,8 @@ import numpy as np
 
 from ..._lazy import LazyModule
 from ..core.types import Array
-from ..models.trace import Itself, Traced, trace
+from ..tracing.jaxprs import Itself
+from ..tracing.trace import Traced, trace
 
 if TYPE_CHECKING:
     import jax

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from typing import Any
 
 import numpy as np
 
@@ -20,14 +20,16 @@ from ..drive.collect import store
 from ..drive.evaluators import Evaluator, evaluator_of, is_large
 from ..drive.few import Run, single
 from ..drive.level import Level, nanmedian
-from ..drive.levelled import without_levels
 from ..drive.problem import Problem
+from ..drive.single_precision import eased
 from ..linalg.algebra import Joint, Rows
-from ..linalg.arrowhead_matrix import Arrow, Solver, join
+from ..linalg.arrowhead_matrix import Solver, join
 from ..linalg.normal_matrix import Dense
 from ..solver.covariance import Answer, edges, quotient, robust_factor
 from ..solver.trust_region import RUNNING, Expansion, State, Task, begin, judge, propose, stay
 from ..sums.residual_sums import Residuals
+from .improvement import cost_more_than_constants
+from .layout import Layout, Sums
 from .variable_projection import Profiled, iter_profile
 
 # Seconds between two yields.
@@ -45,10 +47,9 @@ def iter_fit_shared(
         If a shared parameter is unknown, fixed, or has bounds or starts that differ from fit to fit.
     """
     which = _shared_parameters(problem, shared)
-    levelled = without_levels(problem, which)
-    fits = yield from _iter_fit(problem if levelled is None else levelled.problem, which, should_stop)
-    if levelled is not None:
-        levelled.give_back_to(fits)
+    easier = eased(problem, which)
+    fits = yield from _iter_fit(easier.problem, which, should_stop)
+    easier.give_back(fits.params, fits.solution, fits.start)
     return fits
 
 
@@ -94,63 +95,6 @@ def _for_good(should_stop: Callable[[], bool] | None) -> Callable[[], bool]:
         return said
 
     return stop
-
-
-class Layout(NamedTuple):
-    """Where the own and the shared parameters are among the free ones."""
-
-    own: tuple[int, ...]
-    shared: tuple[int, ...]
-
-    @classmethod
-    def of(cls, free: Sequence[int], shared: Sequence[int]) -> Self:
-        positions = range(len(free))
-        return cls(
-            tuple(i for i in positions if free[i] not in shared), tuple(i for i in positions if free[i] in shared)
-        )
-
-    def spread(self, rows: Rows, fits: int) -> Any:
-        """Return an array ``(n_free, N)`` of unknowns: own rows ``(N,)``, then shared ones ``(1,)``."""
-        order = np.argsort(np.array(self.own + self.shared))
-        return np.stack([np.broadcast_to(row, fits) for row in rows])[order]
-
-    def gather(self, values: Floats, first: int) -> Rows:
-        """Unknowns of an array ``(n_free, N)``; the shared ones from the fit `first`."""
-        return (*(values[i] for i in self.own), *(values[i, first : first + 1] for i in self.shared))
-
-    def arrow(self, sums: Sums) -> Expansion:
-        """All fits' expansions as one."""
-        own, shared = np.array(self.own, int), np.array(self.shared)
-        return Expansion(
-            np.array([np.sum(sums.cost)]),
-            join(sums.gradient[own], np.sum(sums.gradient[shared], axis=1)),
-            self.matrix(sums.matrix),
-        )
-
-    def matrix(self, matrix: Floats) -> Arrow:
-        own, shared = np.array(self.own, int), np.array(self.shared)
-        return Arrow(
-            matrix[own[:, None], own], matrix[own[:, None], shared], np.sum(matrix[shared[:, None], shared], axis=2)
-        )
-
-
-class Sums(NamedTuple):
-    """Of each fit, by its free parameters."""
-
-    cost: Floats  # (N,)
-    gradient: Floats  # (n_free, N)
-    matrix: Floats  # (n_free, n_free, N)
-
-    @classmethod
-    def of(cls, sums: Floats, n: int) -> Self:
-        return cls(sums[0], sums[1 : n + 1], Dense.of(tuple(sums[n + 1 :]), n).full())
-
-    def finite(self) -> Booleans:
-        return np.isfinite(self.cost) & np.isfinite(self.gradient).all(axis=0) & np.isfinite(self.matrix).all((0, 1))
-
-    def only(self, which: Booleans) -> Self:
-        """Nothing of the others."""
-        return self._replace(**{name: np.where(which, values, 0.0) for name, values in self._asdict().items()})
 
 
 class _Evaluators:
@@ -328,8 +272,14 @@ class _Fit:
             store(problem, slice(0, count), fits, found.start, single, self.evaluators.level, answer, residuals)
         if profiled is not None and not profiled.says.all():
             fits.put(np.flatnonzero(~profiled.says), profiled.fits.at(~profiled.says))
-        fits.n_shared[:] = np.where(says, len(self.shared), 0)
+        fits.n_shared[:] = np.where(says & (fits.status != Status.NO_IMPROVEMENT), len(self.shared), 0)
+        worthless = cost_more_than_constants(problem, self.shared, fits, self.evaluators.level, self._costs)
+        fits.withdraw(worthless, Status.NO_IMPROVEMENT)
         return fits
+
+    def _costs(self, params: Floats) -> Floats:
+        with np.errstate(all="ignore"):
+            return self.evaluators.sums(params).cost
 
     def _answer(
         self, found: _Found, rows: Floats, norms: Floats, kept: Booleans, sides: Any

@@ -85,6 +85,7 @@ class Quadratic(NamedTuple):
     gradient: Rows
 
     def value(self, algebra: Algebra, s: Rows) -> Array:
+        """Return gᵀs + ½sᵀBs of steps s, ``(B,)``."""
         bent = self.matrix.product(algebra, s)
         return algebra.total([v * (g + 0.5 * b) for v, g, b in zip(s, self.gradient, bent, strict=True)])
 

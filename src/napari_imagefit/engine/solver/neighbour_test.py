@@ -14,13 +14,18 @@ J. Durbin and G. S. Watson, Testing for serial correlation in least squares regr
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betainc
 
+from ..._lazy import LazyModule
 from ..core.types import Booleans, Floats
+
+if TYPE_CHECKING:
+    from scipy import special
+else:
+    special = LazyModule("scipy.special")  # a window that opens does not wait for it
 
 # A column whose square is less than this part of the largest is none.
 NOTHING = 1e-24
@@ -43,7 +48,7 @@ class Expected(NamedTuple):
         most = np.cos(np.pi / (n + 1))
         mean, variance = (self.mean + most) / (2 * most), self.variance / (2 * most) ** 2
         size = np.maximum(mean * (1 - mean) / variance - 1, 1e-6)
-        found: Floats = betainc((1 - mean) * size, mean * size, 1 - np.clip((r + most) / (2 * most), 0, 1))
+        found: Floats = special.betainc((1 - mean) * size, mean * size, 1 - np.clip((r + most) / (2 * most), 0, 1))
         return found
 
 

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import chdtr, chdtrc, fdtrc
 
+from ..._lazy import LazyModule
 from ..core.options import Criterion
 from ..core.status import Flag
 from ..core.types import Booleans
 from ..sums.residual_sums import Residuals
 from .neighbour_test import Expected, expected_at_most
+
+if TYPE_CHECKING:
+    from scipy import special
+else:
+    special = LazyModule("scipy.special")  # a window that opens does not wait for it
 
 # One fit in a thousand is flagged by chance: the level, and the standard deviations that it is on one side.
 FALSE_ALARMS = 1e-3
@@ -78,8 +84,8 @@ def _of_chi2(sums: Residuals, freedom: NDArray[np.int64], criterion: Criterion) 
     if criterion.noise != "gaussian":
         # of counts it is more spread out: a gamma distribution of the same mean and variance
         shape = 2 * freedom / np.maximum(sums.chi2_variance, 1e-300)
-    large = chdtrc(shape * freedom, shape * sums.chi2) < FALSE_ALARMS
-    small = (chdtr(shape * freedom, shape * sums.chi2) < RARE) & (sums.chi2 < SMALL * freedom)
+    large = special.chdtrc(shape * freedom, shape * sums.chi2) < FALSE_ALARMS
+    small = (special.chdtr(shape * freedom, shape * sums.chi2) < RARE) & (sums.chi2 < SMALL * freedom)
     return large, small
 
 
@@ -118,6 +124,6 @@ def _uneven(sums: Residuals, used: NDArray[np.int64], free: NDArray[np.int64]) -
     share = 2 / (np.maximum(scatter / used, 3) - 1)
     freedom = rest - free
     ratio = (sums.bright_squares / bright) / (squares / freedom)
-    chance = fdtrc(share * bright, share * np.maximum(freedom, 1), ratio)
+    chance = special.fdtrc(share * bright, share * np.maximum(freedom, 1), ratio)
     even = sums.bright_sizes**2 / (bright * sums.bright_squares) > SHARED
     return np.asarray((chance < RARE) & even & (freedom > 0) & (bright > 0))

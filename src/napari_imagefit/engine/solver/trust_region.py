@@ -76,6 +76,7 @@ class Task(NamedTuple):
 
     @property
     def box(self) -> Box:
+        """Both bounds of the free parameters."""
         return Box(self.lower, self.upper)
 
     @property

@@ -1,4 +1,4 @@
 """What is summed up over the samples of a fit, and compiled once for each model: cost, gradient and JᵀJ.
 
-Noise and losses, cameras, and the sums over residuals at the end of a fit belong here. It imports `core` and `models`.
+The sums over residuals at the end of a fit belong here, too. It imports `core`, `noise` and `models`.
 """

@@ -17,10 +17,10 @@ from ..core.array_module import xp
 from ..core.options import Criterion, Options
 from ..core.programs import Arithmetic, find, obtain, request
 from ..core.types import Array
-from ..models.evaluation import jacobian
+from ..functions.evaluation import jacobian
 from ..models.model import Model
-from .noise_and_loss import terms
-from .samples import Samples
+from ..noise.noise_and_loss import terms
+from ..noise.samples import Samples
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -55,7 +55,7 @@ def normal_sums(
     axes: Axes = 1
     if plane is not None:
         samples, axes = _on_open_grid(samples, plane), (1, 2)
-    value, slopes = jacobian(model, samples.coords, params, across=True)
+    value, slopes = jacobian(model.function, model.jacobian, samples.coords, params, across=True)
     found = terms(criterion, value, samples)
     used = samples.usable()
 

@@ -7,10 +7,10 @@ from typing import NamedTuple
 from ..core.array_module import xp
 from ..core.options import Criterion
 from ..core.types import Array
-from . import rician
-from .noise_and_loss import influence, standardised
+from ..noise import rician
+from ..noise.noise_and_loss import influence, standardised
+from ..noise.samples import Samples
 from .normal_equations import add_up
-from .samples import Samples
 
 
 class Residuals(NamedTuple):

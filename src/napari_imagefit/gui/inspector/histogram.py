@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from psygnal import Signal
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
+from qtpy.QtGui import QResizeEvent
+from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
+from ...engine.core.errors import FitInputError
 from ...imaging.fitting.fit_report import Place
 from ...imaging.inspection.fit_grid import FitGrid
 from ...imaging.inspection.histogram import COUNTS, Histogram, histogram, map_names, map_values, within
@@ -18,13 +21,31 @@ from ...layers.inspection.marks import CHOSEN, COLOUR, find_mark, show_chosen
 from ...layers.request.fit_request import Outcome
 from ...layers.request.naming import spaced
 from ..plots.curve_plot import style_of
-from ..plots.plotting import STYLES, Colours, colour_plot, new_plot, pg
+from ..plots.panel import Panel, Strip, adapt_bottom, adapt_left
+from ..plots.plotting import Colours, pg
+from ..plots.styles import STYLES
+from ..widgets.forms import NumberEdit
 
 if TYPE_CHECKING:
     from napari.components import LayerList
 
 SETTLE = 40  # ms from a move of the range to its highlight
 LEAST = math.log10(0.5)  # where a bin without counts stands on a logarithmic axis
+ONE_LINE = 640  # pixels of width from which on the controls stand in one line
+
+
+class HistogramPlot(Panel):
+    """The plot, which leaves out what has no room."""
+
+    def __init__(self) -> None:
+        super().__init__("histogram", 1)
+        self.upper.getAxis("left").setLabel("counts")
+        self.upper.setMouseEnabled(x=True, y=False)
+
+    def adapt(self, width: int, height: int) -> None:
+        """Give the room to the bars, then to numbers and names."""
+        adapt_left([self.upper.getAxis("left")], width, [height])
+        adapt_bottom(self.upper.getAxis("bottom"), height)
 
 
 class HistogramPanel(QWidget):
@@ -36,8 +57,11 @@ class HistogramPanel(QWidget):
         Where the chosen fits are shown.
     """
 
+    said = Signal()  # `words` are others
+
     def __init__(self, layers: LayerList, colours: Colours, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self.words = ""
         self._layers, self._colours = layers, colours
         self._outcome: Outcome | None = None
         self._grid: FitGrid | None = None
@@ -55,38 +79,44 @@ class HistogramPanel(QWidget):
         self.everything.setToolTip("Show values that lie far from all others as well (Alt+U)")
         self.select = QCheckBox("&Select")
         self.select.setToolTip("Highlight the fits within a range in the viewer; drag the range or type it (Alt+S)")
-        self.low, self.high = QLineEdit(), QLineEdit()
-        for edit, name in ((self.low, "Lower end of the range"), (self.high, "Upper end of the range")):
-            edit.setToolTip(f"{name}; Enter takes it")
-            edit.setAccessibleName(name)
+        self.low = NumberEdit("The lower end", "From here on fits are highlighted; Enter takes it", "from")
+        self.high = NumberEdit("The upper end", "Up to here fits are highlighted; Enter takes it", "to")
+        for edit in (self.low, self.high):
+            edit.setMinimumWidth(44)
             edit.setMaximumWidth(90)
             edit.setEnabled(False)
-        self.note = QLabel()
-        self.note.setWordWrap(True)
-        self.note.setAccessibleName("What the histogram shows")
-        self.graphics = pg.GraphicsLayoutWidget()
-        self.plot = new_plot(self.graphics, 0, 0, left="counts", name="histogram")
+        self.view = HistogramPlot()
+        self.plot = self.view.upper
         self.bars = pg.PlotCurveItem([0.0, 1.0], [0.0], stepMode="center", fillLevel=0, pen=None)
         self.range = pg.LinearRegionItem(brush=(240, 228, 66, 60), pen=pg.mkPen(COLOUR, width=2), swapMode="sort")
         self.plot.addItem(self.bars)
-        self.plot.setMouseEnabled(x=True, y=False)
         self._settle = QTimer(self)
         self._settle.setSingleShot(True)
         self._settle.setInterval(SETTLE)
+        self.maps.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.maps.setMinimumWidth(60)
 
-        first, second = QHBoxLayout(), QHBoxLayout()
-        first.addWidget(self.maps, 1)
-        first.addWidget(self.log)
-        first.addWidget(self.everything)
-        for widget in (self.select, self.low, QLabel("…"), self.high):
-            second.addWidget(widget)
-        second.addStretch()
+        self._first, self._second = QWidget(), QWidget()
+        for row, widgets in (
+            (self._first, (self.maps, self.log, self.everything)),
+            (self._second, (self.select, self.low, QLabel("…"), self.high)),
+        ):
+            line = QHBoxLayout(row)
+            line.setContentsMargins(0, 0, 0, 0)
+            line.setSpacing(4)
+            for widget in widgets:
+                line.addWidget(widget, int(widget is self.maps))
+            if self.maps not in widgets:
+                line.addStretch()
+        self._controls = QGridLayout()
+        self._controls.setSpacing(4)
+        self._controls.setColumnStretch(0, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(first)
-        layout.addWidget(self.graphics, 1)
-        layout.addLayout(second)
-        layout.addWidget(self.note)
+        layout.setSpacing(2)
+        layout.addLayout(self._controls)
+        layout.addWidget(Strip([(self.view, 1)]), 1)
+        self._arrange()
 
         self.maps.currentIndexChanged.connect(self._count)
         self.everything.toggled.connect(self._count)
@@ -120,10 +150,17 @@ class HistogramPanel(QWidget):
         self.maps.blockSignals(blocked)
         self._count(keep_range=self.key == before)
 
+    def forget_result(self) -> None:
+        """There is none any more."""
+        self.forget_range()
+        self._outcome = self._grid = self._histogram = None
+        self._values = np.empty(0)
+        self.mark({})
+
     def mark(self, places: Mapping[str, Place]) -> None:
         """Mark the values of these fits, by the pin's letter or "cursor"."""
         self._marked = dict(places)
-        if self._outcome is None or self._due or not self.isVisible():
+        if self._due or not self.isVisible():
             return
         for who in [who for who in self._lines if who not in places]:
             self.plot.removeItem(self._lines.pop(who))
@@ -143,8 +180,7 @@ class HistogramPanel(QWidget):
     def set_colours(self, colours: Colours) -> None:
         """Follow the theme."""
         self._colours = colours
-        self.graphics.setBackground(colours.background)
-        colour_plot(self.plot, colours)
+        self.view.set_colours(colours)
         filling = pg.mkColor(colours.text)
         filling.setAlpha(140)
         self.bars.setBrush(pg.mkBrush(filling))
@@ -167,6 +203,19 @@ class HistogramPanel(QWidget):
         if self._due:
             self._count()
         self.mark(self._marked)
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Take a second line for the range where there is no room in one."""
+        super().resizeEvent(event)
+        self._arrange()
+
+    def _arrange(self) -> None:
+        in_one_line = self.width() >= ONE_LINE
+        for widget in (self._first, self._second):
+            self._controls.removeWidget(widget)
+        self._controls.addWidget(self._first, 0, 0)
+        self._controls.addWidget(self._second, *((0, 1) if in_one_line else (1, 0)))
+        self.updateGeometry()
 
     def _colour_line(self, who: str) -> None:
         colour = style_of(who, self._colours).colour
@@ -227,13 +276,24 @@ class HistogramPanel(QWidget):
             self.range.setRegion((float(edges[edges.size // 2]), float(edges[-1])))
 
     def _on_typed(self) -> None:
-        try:
-            low, high = sorted((float(self.low.text()), float(self.high.text())))
-        except ValueError:
-            self.note.setText("⚠ The ends of the range are not both numbers; type two numbers.")
+        found = self._histogram
+        if found is None:
             return
-        if (f"{low:.6g}", f"{high:.6g}") != tuple(f"{end:.6g}" for end in self.range.getRegion()):
-            self.range.setRegion((low, high))
+        try:
+            low, high = self.low.number(), self.high.number()
+        except FitInputError as error:
+            self._tell(f"⚠ {error}")
+            return
+        # an end that is not typed, or far from all values, is drawn just beyond them
+        finite = self._values[np.isfinite(self._values)]
+        ends, width = np.concatenate([found.edges, finite]), float(found.edges[1] - found.edges[0])
+        least, most = float(ends.min()) - width, float(ends.max()) + width
+        low, high = sorted((least if low is None else low, most if high is None else high))
+        region = tuple(float(np.clip(end, least, most)) for end in (low, high))
+        if tuple(f"{end:.6g}" for end in region) != tuple(f"{end:.6g}" for end in self.range.getRegion()):
+            self.range.setRegion(region)
+        else:
+            self._choose()
 
     def _choose(self) -> None:
         """Highlight the fits within the range."""
@@ -252,9 +312,13 @@ class HistogramPanel(QWidget):
             return
         noun = "voxels" if self._grid is not None and self._grid.axis is not None else "fits"
         text = f"{spaced(found.n_finite)} {noun} have a value"
-        if found.n_outside:
-            text += f", {spaced(found.n_outside)} of them beyond the axis"
         if chosen is not None and found.n_finite:
             share = f"{100 * chosen / found.n_finite:.1f} %"
             text = f"{spaced(chosen)} of {spaced(found.n_finite)} {noun} selected ({share})"
-        self.note.setText(text)
+        if found.n_outside:
+            text += f"; {spaced(found.n_outside)} lie far outside and are not drawn: tick Outliers to see them"
+        self._tell(text)
+
+    def _tell(self, words: str) -> None:
+        self.words = words
+        self.said.emit()

@@ -8,7 +8,7 @@ from ...engine.results.fit_result import FitResult
 from ...imaging.fitting.fit_report import Place
 from ...imaging.inspection.fit_grid import FitGrid
 from ...layers.inspection.marks import Pin
-from ..plots.plotting import STYLES
+from ..plots.styles import STYLES
 
 
 class Pins:

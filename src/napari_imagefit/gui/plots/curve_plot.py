@@ -2,93 +2,131 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from psygnal import Signal
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ...imaging.inspection.curves import Curve
-from .plotting import STYLES, Colours, Style, colour_plot, new_plot, pg
+from ..widgets.theme import readable
+from .bands import Bands
+from .panel import Key, Panel, Strip, adapt_bottom, adapt_left
+from .plotting import Colours, pg
+from .styles import MEAN, STYLES, Style
 
-CURSOR, MEAN, ON_SCREEN = "cursor", "mean", "on screen"
-BESIDE = 8  # pixels of an axis without numbers
 SIZE, SMALL, MANY = 7, 4, 64  # pixels of a symbol, those of many samples, and how many are many
+LEAST = 110  # pixels of width below which a curve is not worth looking at
+WITH_RESIDUALS = 130  # pixels of height from which on residuals have a plot of their own
+MARGIN = 0.1  # of the range that is in view: symbols have a size
+FEW = 4  # samples of which none is an outlier
 
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """A curve to be drawn, by the pin's letter, `CURSOR` or `ON_SCREEN`, or `MEAN` for that of a region."""
+    """A curve to be drawn, by the pin's letter or how the fit came to be looked at, or `MEAN` for that of a region."""
 
     who: str
     curve: Curve
 
 
-def share_scale(plots: Sequence[CurvePlot]) -> None:
-    """Let plots that stand beside each other show all that is on any of them."""
-    for row in ([one.upper for one in plots], [one.lower for one in plots]):
-        bounds = [found for plot in row if (found := plot.getViewBox().childrenBounds()[1]) is not None]
-        if bounds:
-            row[0].setYRange(min(low for low, _ in bounds), max(high for _, high in bounds))
-
-
 def style_of(who: str, colours: Colours) -> Style:
-    """Return the style of a curve: the cursor's has the colour of text, as has a mean, with other symbols."""
+    """Return the style of a curve: what is looked at has the colour of text, as has a mean, with other symbols.
+
+    That of a pin can be read on the background: its letter has the same colour.
+    """
     if who == MEAN:
         return Style(colours.text.name(), "h", "hbar", "⬢")
-    return STYLES[who] if who in STYLES else Style(colours.text.name(), "o", "disc", "●")
+    if who not in STYLES:
+        return Style(colours.text.name(), "o", "disc", "●")
+    style = STYLES[who]
+    return replace(style, colour=readable(QColor(style.colour), colours.text, colours.background).name())
 
 
-class CurvePlot:
-    """Two plots above each other in a column of a layout, with one x axis.
+def range_of(samples: Iterable[NDArray[np.float64]], fits: Iterable[NDArray[np.float64]]) -> tuple[float, float]:
+    """Return the range in which samples and curves are seen: the few that lie far from all others do not stretch it.
+
+    Examples
+    --------
+    >>> low, high = range_of([np.array([0.0, 1, 2, 3, 4, 5, 6, 7, 8, 1000])], [np.array([2.0, 10.0])])
+    >>> low < 0, 10 < high < 12
+    (True, True)
+    """
+    ends = [one for values in samples if (one := _bulk(values)) is not None]
+    curves = [values[np.isfinite(values)] for values in fits]
+    whole = np.concatenate([*map(np.array, ends), *curves]) if ends or curves else np.empty(0)
+    if not whole.size:
+        return 0.0, 1.0
+    low, high = float(whole.min()), float(whole.max())
+    if ends:
+        # a curve that runs away takes the samples' own range with it at most
+        least, most = min(end[0] for end in ends), max(end[1] for end in ends)
+        reach = (most - least) or max(abs(most), 1.0)
+        low, high = max(low, least - reach), min(high, most + reach)
+    margin = MARGIN * (high - low) or max(0.5, 1e-3 * abs(high))
+    return low - margin, high + margin
+
+
+def _bulk(values: NDArray[np.float64]) -> tuple[float, float] | None:
+    """Return the ends of what is left without the 0.5 % at either end, at least one, that lie far from all others."""
+    ordered = np.sort(values[np.isfinite(values)])
+    if not ordered.size:
+        return None
+    if ordered.size <= FEW:
+        return float(ordered[0]), float(ordered[-1])
+    out = max(1, round(0.005 * ordered.size))
+    first, last = float(ordered[out]), float(ordered[-1 - out])
+    reach = last - first
+    low = ordered[ordered >= first - reach][0]
+    high = ordered[ordered <= last + reach][-1]
+    return float(low), float(high)
+
+
+class CurvePanel(Panel):
+    """Two plots above each other with one x axis: data and fit, and residuals.
 
     Parameters
     ----------
-    layout : pyqtgraph.GraphicsLayoutWidget
-    column : int
-    left : tuple of str
-        What the left axes show, of the upper plot and the lower one.
-    bottom : str
-    legend : bool
+    left, bottom : str
+        What the axes show.
     """
 
-    def __init__(
-        self,
-        layout: Any,
-        column: int,
-        *,
-        left: tuple[str, str] = ("data", "residual"),
-        bottom: str = "",
-        legend: bool = True,
-    ) -> None:
-        self.upper = new_plot(layout, 0, column, left=left[0], name="data and fit")
-        self.lower = new_plot(layout, 1, column, left=left[1], bottom=bottom, name="residuals")
-        self.lower.setXLink(self.upper)
-        self.upper.getAxis("bottom").setStyle(showValues=False)
-        layout.ci.layout.setRowStretchFactor(0, 5)
-        layout.ci.layout.setRowStretchFactor(1, 3)
-        if legend:
-            self.upper.addLegend(offset=(-8, 4), labelTextSize="9pt")
+    def __init__(self, left: str = "", bottom: str = "") -> None:
+        super().__init__("data and fit", LEAST)
+        self.below = self.add_plot("residuals", 3)
+        for source, target in ((self.upper, self.below), (self.below, self.upper)):
+            # pyqtgraph's own link looks at where on the screen plots are, which is not known while they are hidden
+            box = target.getViewBox()
+            source.getViewBox().sigXRangeChanged.connect(lambda _, ends, box=box: box.setXRange(*ends, padding=0))
         self._zero = pg.InfiniteLine(0, angle=0)
-        self.lower.addItem(self._zero)
+        self.below.addItem(self._zero)
         self._items: dict[str, _Items] = {}
-
-    def stand_beside(self, other: CurvePlot) -> None:
-        """Follow the scale of another one, whose left axes then count for this one, too; see `share_scale`."""
-        for own, its in ((self.upper, other.upper), (self.lower, other.lower)):
-            # pyqtgraph's own link shifts the range of plots that are not of one height
-            for source, target in ((own, its), (its, own)):
-                box = target.getViewBox()
-                source.getViewBox().sigYRangeChanged.connect(lambda _, ends, box=box: box.setYRange(*ends, padding=0))
-            axis = own.getAxis("left")
-            axis.setStyle(showValues=False)
-            axis.setWidth(BESIDE)
+        for plot in self.plots:
+            plot.getViewBox().sigYRangeChanged.connect(self._mark_outliers)
+        self.set_labels(left, bottom)
 
     def set_labels(self, left: str, bottom: str) -> None:
         """Set the titles of the axes."""
         self.upper.getAxis("left").setLabel(left)
-        self.lower.getAxis("bottom").setLabel(bottom)
+        self.below.getAxis("left").setLabel("residual" if left else "")
+        for plot in self.plots:
+            plot.getAxis("bottom").setLabel(bottom)
+        self.adapt(self.width(), self.height())
+
+    def adapt(self, width: int, height: int) -> None:
+        """Give the room to the curve, then to residuals, numbers and names."""
+        super().adapt(width, height)
+        both = height >= WITH_RESIDUALS
+        self.views[1].setVisible(both)
+        adapt_bottom(self.upper.getAxis("bottom"), height, numbered=not both)
+        adapt_bottom(self.below.getAxis("bottom"), height)
+        share = 5 / 8 if both else 1.0
+        adapt_left([plot.getAxis("left") for plot in self.plots], width, (share * height, (1 - share) * height))
 
     def draw(self, shown: Sequence[Shown], colours: Colours) -> None:
         """Draw these curves and no others."""
@@ -98,13 +136,20 @@ class CurvePlot:
                 items.hide()
         for who, curve in wanted.items():
             if who not in self._items:
-                self._items[who] = _Items(self.upper, self.lower, who, colours)
+                self._items[who] = _Items(self.upper, self.below, who, colours)
             self._items[who].draw(curve)
+        if wanted:
+            self._set_ranges(list(wanted.values()))
+
+    def recount(self, shown: Sequence[Shown]) -> None:
+        """Draw other samples of the curves that are drawn as left out; what was fitted stays, and what is in view."""
+        for one in shown:
+            self._items[one.who].draw_samples(one.curve)
+        self._mark_outliers()
 
     def set_colours(self, colours: Colours) -> None:
         """Follow the theme."""
-        for plot in (self.upper, self.lower):
-            colour_plot(plot, colours)
+        super().set_colours(colours)
         self._zero.setPen(pg.mkPen(colours.faint))
         for who, items in self._items.items():
             items.set_style(style_of(who, colours), colours)
@@ -114,13 +159,56 @@ class CurvePlot:
         items = self._items.get(who)
         return items if items is not None and items.visible else None
 
+    def _set_ranges(self, curves: list[Curve]) -> None:
+        first, last = min(float(c.x.min()) for c in curves), max(float(c.x.max()) for c in curves)
+        margin = 0.03 * (last - first) or 0.5
+        self.upper.getViewBox().setXRange(first - margin, last + margin, padding=0)
+        low, high = range_of([c.data[c.used] for c in curves], [c.fine for c in curves])
+        self.upper.getViewBox().setYRange(low, high, padding=0)
+        low, high = range_of([c.residual for c in curves], [np.zeros(1)])
+        self.below.getViewBox().setYRange(low, high, padding=0)
+        self._mark_outliers()
+
+    def _mark_outliers(self, *_: object) -> None:
+        for items in self._items.values():
+            items.mark_outliers()
+
+
+class CurvePage(QWidget):
+    """One panel for curves under the key to their signs."""
+
+    drawn = Signal()  # other curves
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shown: tuple[Shown, ...] = ()
+        self.panel = CurvePanel("data")
+        self.key = Key()
+        self.bands = Bands(self.panel.upper, self)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self.key)
+        layout.addWidget(Strip([(self.panel, 1)]), 1)
+
+    def set_colours(self, colours: Colours) -> None:
+        """Follow the theme."""
+        self.panel.set_colours(colours)
+        self.bands.set_colours(colours)
+
+    def draw(self, shown: Sequence[Shown], colours: Colours) -> None:
+        """Draw these curves and no others."""
+        self.shown = tuple(shown)
+        self.key.show_styles({one.who: style_of(one.who, colours) for one in shown})
+        self.panel.draw(shown, colours)
+        self.drawn.emit()
+
 
 class _Items:
     """Everything drawn of one fit, updated rather than made anew."""
 
     def __init__(self, upper: Any, lower: Any, who: str, colours: Colours) -> None:
-        self._upper = upper
-        self._who = who
+        self._boxes = upper.getViewBox(), lower.getViewBox()
         self.edges = pg.PlotCurveItem(), pg.PlotCurveItem()
         self.band = pg.FillBetweenItem(*self.edges)
         self.line = pg.PlotCurveItem(antialias=True)
@@ -135,6 +223,10 @@ class _Items:
         upper.addItem(self.centre, ignoreBounds=True)
         for item in (self.residual_bars, self.residuals):
             lower.addItem(item)
+        # at the edge of the view, for samples that lie beyond it
+        self.beyond = pg.ScatterPlotItem(size=SIZE + 2), pg.ScatterPlotItem(size=SIZE + 2)
+        for plot, scatter in zip((upper, lower), self.beyond, strict=True):
+            plot.addItem(scatter, ignoreBounds=True)
         self.visible = False
         self.set_style(style_of(who, colours), colours)
         self.hide()
@@ -155,25 +247,38 @@ class _Items:
             bars.setData(pen=pg.mkPen(colour))
         for scatter in (self.points, self.residuals):
             scatter.setSymbol(style.symbol)
+        for scatter in (self.points, self.residuals, *self.beyond):
             scatter.setPen(pg.mkPen(paler))
             scatter.setBrush(pg.mkBrush(paler))
         # left out: hollow, and crossed out
         self.left_out.setSymbol("x")
-        self.left_out.setPen(pg.mkPen(faint.lighter(120), width=1))
+        self.left_out.setPen(pg.mkPen(paler, width=1))
         self.left_out.setBrush(pg.mkBrush(None))
 
     def draw(self, curve: Curve) -> None:
         """Show another curve."""
-        self._draw_samples(curve)
+        self.draw_samples(curve)
         self._draw_fit(curve)
-        for scatter in (self.points, self.left_out, self.residuals):
+        for scatter in (self.points, self.left_out, self.residuals, *self.beyond):
             scatter.setVisible(True)
-        if not self.visible:
-            self.visible = True
-            if self._upper.legend is not None:
-                self._upper.legend.addItem(self.points, self._who)
+        self.visible = True
 
-    def _draw_samples(self, curve: Curve) -> None:
+    def mark_outliers(self) -> None:
+        """Put a triangle at the edge of the view wherever a sample lies beyond it."""
+        if not self.visible:
+            return
+        for box, scatter, beyond in zip(self._boxes, (self.points, self.residuals), self.beyond, strict=True):
+            x, y = scatter.getData()
+            low, high = box.viewRange()[1]
+            inset = 0.04 * (high - low)
+            over, under = y > high, y < low
+            at = np.concatenate(
+                [np.full(np.count_nonzero(over), high - inset), np.full(np.count_nonzero(under), low + inset)]
+            )
+            symbols = ["t1"] * int(np.count_nonzero(over)) + ["t"] * int(np.count_nonzero(under))
+            beyond.setData(np.concatenate([x[over], x[under]]), at, symbol=symbols)
+
+    def draw_samples(self, curve: Curve) -> None:
         """Show samples and residuals with their error bars; samples that were left out are crossed out."""
         used, known = curve.used, np.isfinite(curve.data)
         for scatter in (self.points, self.left_out, self.residuals):
@@ -206,7 +311,7 @@ class _Items:
 
     def hide(self) -> None:
         """Take it off the plot, and what it holds with it: hidden items still count for the range in view."""
-        for scatter in (self.points, self.left_out, self.residuals):
+        for scatter in (self.points, self.left_out, self.residuals, *self.beyond):
             scatter.setData([], [])
             scatter.setVisible(False)
         self.line.setData([], [])
@@ -216,6 +321,4 @@ class _Items:
             item.setVisible(False)
         for bars in (self.bars, self.residual_bars):
             bars.setData(x=None, y=None)
-        if self.visible and self._upper.legend is not None:
-            self._upper.legend.removeItem(self.points)
         self.visible = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 from dataclasses import dataclass
@@ -16,16 +17,13 @@ import pyqtgraph as pg  # noqa: E402
 
 sys.excepthook, threading.excepthook = _hooks
 
+
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
 __all__ = [
-    "STYLES",
-    "UNLIMITED",
     "Colours",
-    "Style",
     "adopt_menu",
-    "clear_plots",
     "colour_plot",
     "colours_of",
     "new_plot",
@@ -33,29 +31,9 @@ __all__ = [
 ]
 
 
-TICKS = 0.6
-# Qt's own number for no limit of a size.
-UNLIMITED = 16777215
-
-
-@dataclass(frozen=True)
-class Style:
-    """How one fit is told from others: by letter and symbol as well as by colour (Okabe and Ito's)."""
-
-    colour: str
-    symbol: str  # pyqtgraph's name of it
-    napari_symbol: str
-    sign: str
-
-
-STYLES = {
-    "A": Style("#E69F00", "s", "square", "■"),
-    "B": Style("#56B4E9", "t1", "triangle_up", "▲"),
-    "C": Style("#2EB886", "d", "diamond", "◆"),
-    "D": Style("#CC79A7", "star", "star", "★"),
-    "E": Style("#D55E00", "t", "triangle_down", "▼"),
-    "F": Style("#8C8CFF", "+", "cross", "✚"),
-}
+# Pixels that a number takes along an axis.
+ROOM = {"left": 22, "bottom": 48}
+CLOSER = 0.6  # of that room where there would be one number alone
 
 
 @dataclass(frozen=True)
@@ -76,17 +54,41 @@ def colours_of(viewer: Viewer) -> Colours:
     return Colours(background, text, faint)
 
 
+class SparseAxis(pg.AxisItem):  # type: ignore[misc]
+    """An axis whose numbers never touch, however small the plot: pyqtgraph itself counts them by length alone."""
+
+    def __init__(self, side: str) -> None:
+        super().__init__(side)
+        self._room = ROOM[side]
+        self.setStyle(maxTextLevel=0)
+
+    def tickSpacing(self, low: float, high: float, size: float) -> list[tuple[float, float]]:
+        """Return the distance between ticks with numbers, and between those without."""
+        step = 0.0
+        for share in (1, CLOSER):
+            factor, power = _round_step((high - low) * share * self._room / max(size, self._room))
+            step = factor * power
+            # one number alone tells no distance
+            if math.floor(high / step) > math.ceil(low / step):
+                break
+        return [(step, 0), (step / (4 if factor == 2 else 5), 0)]
+
+
+def _round_step(least: float) -> tuple[int, float]:
+    """Return a factor and a power of ten whose product is a round distance, not below the least."""
+    power = 10.0 ** math.floor(math.log10(least))
+    return next(factor for factor in (1, 2, 5, 10) if factor * power >= least * (1 - 1e-9)), power
+
+
 def new_plot(layout: Any, row: int, column: int, *, left: str, bottom: str = "", name: str = "") -> Any:
     """Return a plot whose axes never change the unit of what they show, and keep their width."""
-    plot = layout.addPlot(row=row, col=column, enableMenu=False)
+    axes = {side: SparseAxis(side) for side in ROOM}
+    plot = layout.addPlot(row=row, col=column, enableMenu=False, axisItems=axes)
     adopt_menu(plot, layout)
     for side, text in (("left", left), ("bottom", bottom)):
-        axis = plot.getAxis(side)
-        axis.enableAutoSIPrefix(False)
-        # plots are small: pyqtgraph counts ticks by length alone, and their numbers would touch
-        axis.setTickDensity(TICKS)
+        axes[side].enableAutoSIPrefix(False)
         if text:
-            axis.setLabel(text)
+            axes[side].setLabel(text)
     plot.getAxis("left").setWidth(64)
     plot.hideButtons()
     plot.setObjectName(name)
@@ -99,22 +101,9 @@ def adopt_menu(plot: Any, owner: Any) -> None:
     plot.ctrlMenu.setParent(owner, plot.ctrlMenu.windowFlags())
 
 
-def clear_plots(layout: Any) -> None:
-    """Take all plots away, with their menus; pyqtgraph itself lets go of those without taking them away."""
-    menus = [item.ctrlMenu for item in layout.ci.items if isinstance(item, pg.PlotItem)]
-    layout.clear()
-    for menu in menus:
-        menu.deleteLater()
-
-
 def colour_plot(plot: Any, colours: Colours) -> None:
-    """Give axes, title and legend the theme's colours."""
+    """Give axes the theme's colours."""
     for side in ("left", "bottom"):
         axis = plot.getAxis(side)
         axis.setPen(pg.mkPen(colours.text))
         axis.setTextPen(pg.mkPen(colours.text))
-    plot.titleLabel.setText(plot.titleLabel.text, color=colours.text)
-    if plot.legend is not None:
-        plot.legend.setLabelTextColor(colours.text)
-        for _, label in plot.legend.items:
-            label.setText(label.text, color=colours.text)

@@ -6,21 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from psygnal import Signal
-from qtpy.QtWidgets import (
-    QComboBox,
-    QFileDialog,
-    QHBoxLayout,
-    QLabel,
-    QLineEdit,
-    QPushButton,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from superqt import QElidingLabel
 
 from ...engine.core.errors import FitInputError
 from ...layers.request.choices import CoordinateKind, Coordinates
 from ...layers.request.coordinates import parse_numbers, read_columns, resolve
-from ..widgets.forms import NumberEdit
+from ..widgets.forms import Combo, NumberEdit
+from ..widgets.numbers import exact
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -32,6 +26,9 @@ KINDS: dict[CoordinateKind, tuple[str, str]] = {
     "typed": ("typed or pasted values", "One number for each sample, such as echo times or b-values"),
     "column": ("column of a file", "A column of a CSV or text file, one row for each sample; FSL's b-values too"),
 }
+NAME_WIDTH = 150  # pixels of a file's name on its button
+BROWSE = "&Browse…"
+FILE_TIP = "Choose a CSV or text file with the coordinates in a column"
 FILTER = "Tables (*.csv *.tsv *.txt *.dat *.bval *.bvals);;All files (*)"
 
 
@@ -43,7 +40,7 @@ class CoordinatesEdit(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._columns: dict[str, tuple[float, ...]] = {}
-        self.kinds = QComboBox()
+        self.kinds = Combo()
         self.kinds.setToolTip("Where the coordinates of the samples along the axis come from")
         self.kinds.setAccessibleName("Coordinates")
         for kind, (text, tip) in KINDS.items():
@@ -55,28 +52,32 @@ class CoordinatesEdit(QWidget):
         self.values.setPlaceholderText("5, 10, 20, 40 …")
         self.values.setAccessibleName("Coordinates of the samples")
         self.values.setToolTip("One number for each sample, separated by commas, spaces or lines")
-        self.file_button = QPushButton("&Browse…")
-        self.file_button.setToolTip("Choose a CSV or text file with the coordinates in a column")
-        self.column = QComboBox()
+        self.file_button = QPushButton(BROWSE)
+        # the name of a file is as long as it likes
+        self.file_button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.file_button.setToolTip(FILE_TIP)
+        self.column = Combo()
         self.column.setToolTip("The column that holds the coordinates")
         self.column.setAccessibleName("Column with the coordinates")
         self.unit = QLineEdit()
         self.unit.setPlaceholderText("unit")
         self.unit.setAccessibleName("Unit of the coordinates")
         self.unit.setToolTip("The coordinates' unit, such as ms or s/mm²; time constants come back in it")
-        self.unit.setMaximumWidth(70)
-        self.preview = QLabel()
+        self.unit.setMaximumWidth(60)
+        self.preview = QElidingLabel()
+        self.preview.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         self.preview.setAccessibleName("The coordinates that this gives")
 
         fields = QHBoxLayout()
         fields.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.start, self.step, self.values, self.file_button, self.column):
+        for widget in (self.start, self.step, self.values, self.column):
             fields.addWidget(widget, 1)
         fields.addWidget(self.unit)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(3)
         layout.addWidget(self.kinds)
+        layout.addWidget(self.file_button)
         layout.addLayout(fields)
         layout.addWidget(self.preview)
 
@@ -117,6 +118,25 @@ class CoordinatesEdit(QWidget):
         self.unit.setText(unit)
         self.changed.emit()
 
+    def set_coordinates(self, chosen: Coordinates) -> None:
+        """Fill the fields in; of a file that was read only the column's numbers are known."""
+        self.kinds.setCurrentIndex(self.kinds.findData(chosen.kind))
+        self.unit.setText(chosen.unit)
+        if chosen.kind == "steps":
+            self.start.setText(exact(chosen.start))
+            self.step.setText(exact(chosen.step))
+        elif chosen.kind == "typed":
+            self.values.setText(", ".join(map(exact, chosen.values)))
+        elif chosen.kind == "column":
+            name = next((name for name, values in self._columns.items() if values == chosen.values), None)
+            if name is None:
+                name = "as it was"
+                self._columns[name] = chosen.values
+                if self.column.findText(name) < 0:
+                    self.column.addItem(name)
+            self.column.setCurrentText(name)
+        self.changed.emit()
+
     def choose_file(self) -> None:
         """Ask for a file."""
         path, _ = QFileDialog.getOpenFileName(self, "Coordinates of the samples", "", FILTER)
@@ -130,25 +150,32 @@ class CoordinatesEdit(QWidget):
         try:
             self._columns = dict(read_columns(path))
         except FitInputError as error:
-            self.file_button.setText("&Browse…")
-            self.preview.setText(f"⚠ {error}")
+            self.file_button.setText(BROWSE)
+            self.file_button.setToolTip(FILE_TIP)
+            self._say(f"⚠ {error}")
             return
         self.column.addItems(list(self._columns))
-        self.file_button.setText(Path(path).name)
+        name = Path(path).name
+        metrics = self.file_button.fontMetrics()
+        self.file_button.setText(metrics.elidedText(name, Qt.TextElideMode.ElideMiddle, NAME_WIDTH).replace("&", "&&"))
+        self.file_button.setToolTip(f"{FILE_TIP}\n{path}")
         self.changed.emit()
 
     def show_preview(self, image: Image | None, axis: int) -> None:
         """Say what coordinates come out, or why none do."""
         if image is None or axis >= image.ndim:
-            self.preview.setText("")
+            self._say("")
             return
         try:
             x, unit = resolve(self.coordinates(), image, axis)
         except FitInputError as error:
-            self.preview.setText(f"⚠ {error}")
-            self.preview.setWordWrap(True)
+            self._say(f"⚠ {error}")
             return
-        self.preview.setText(describe(x, unit))
+        self._say(describe(x, unit))
+
+    def _say(self, text: str) -> None:
+        self.preview.setText(text)
+        self.preview.setToolTip(text)
 
     def _on_kind(self, _index: int = 0) -> None:
         kind = self.kind

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from psygnal import Signal
-from qtpy.QtWidgets import QButtonGroup, QComboBox, QHBoxLayout, QRadioButton, QWidget
+from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QRadioButton, QWidget
 
 from ...layers.geometry.output_layers import is_output
 from ...layers.geometry.transforms import grid_shape, unit_symbol
 from ...layers.request.choices import Job
-from ..widgets.forms import form, label
+from ..widgets.forms import Combo, form, label
 from ..widgets.layer_combo import LayerCombo
 from .coordinates import CoordinatesEdit
 
@@ -36,6 +36,7 @@ class DataSection(QWidget):
         super().__init__(parent)
         self.layers = LayerCombo(layers, is_data)
         self.layers.setToolTip("The image layer to fit")
+        self._axes: dict[str, int] = {}  # that were chosen, by the layer
         self._jobs = QButtonGroup(self)
         self._buttons: dict[Job, QRadioButton] = {}
         for job, (title, tip) in JOBS.items():
@@ -43,7 +44,7 @@ class DataSection(QWidget):
             button.setToolTip(tip)
             self._buttons[job] = button
             self._jobs.addButton(button)
-        self.axis = QComboBox()
+        self.axis = Combo()
         self.axis.setToolTip("The axis along which the curves run")
         self.coordinates = CoordinatesEdit()
 
@@ -100,6 +101,8 @@ class DataSection(QWidget):
             self.job_chosen.emit(self.job)
 
     def _on_axis(self) -> None:
+        if self.image is not None:
+            self._axes[str(self.image.unique_id)] = self.chosen_axis
         self.coordinates.show_preview(self.image, self.chosen_axis)
         self.axis_chosen.emit()
 
@@ -113,6 +116,8 @@ class DataSection(QWidget):
             name = f"axis {axis}" if words.lstrip("-").isdigit() else f"{words} (axis {axis})"
             unit = unit_symbol(image.units[axis])
             self.axis.addItem(f"{name} · {length} samples{'' if unit == 'px' else f' · {unit}'}", axis)
+        before = self.axis.findData(self._axes.get(str(image.unique_id), 0))
+        self.axis.setCurrentIndex(max(before, 0))
         self.coordinates.show_preview(image, self.chosen_axis)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from psygnal import Signal
-from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QHBoxLayout, QLabel, QSpinBox, QWidget
+from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QHBoxLayout, QLabel, QSpinBox, QWidget
 
 from ...engine.core.errors import FitInputError
 from ...imaging.spots.detection import Detection
-from ..widgets.forms import Fold, form, label
+from ..widgets.forms import Combo, Fold, form, label, slim
 
 SIGNS = {"bright": True, "dark": False}
 SPACES = {"each frame (2-D)": 2, "volumes (3-D)": 3}
@@ -24,14 +24,14 @@ class DetectSection(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.scale = _spin(0.3, 100, 0.1, "Standard deviation σ of the spots that are searched, in pixels", " px")
-        self.along_z = _spin(0.3, 100, 0.1, "Standard deviation σ of the spots along z, in planes", " along z")
+        self.along_z = _spin(0.3, 100, 0.1, "Standard deviation σ of the spots along z, in planes", " planes")
         self.threshold = _spin(0.5, 1e6, 0.5, "By how many times the noise a spot must stand out", " × noise")
         self.distance = _spin(0, 1000, 0.5, "Of spots that are less than this apart the strongest is kept", " px")
-        self.border = QSpinBox()
+        self.border = slim(QSpinBox())
         self.border.setRange(0, 9999)
         self.border.setSuffix(" px")
         self.border.setToolTip("So many pixels at each edge are not searched")
-        self.sign, self.space = QComboBox(), QComboBox()
+        self.sign, self.space = Combo(), Combo()
         self.sign.addItems(list(SIGNS))
         self.sign.setToolTip("Whether spots are brighter or darker than what is around them")
         self.space.addItems(list(SPACES))
@@ -42,25 +42,22 @@ class DetectSection(QWidget):
         self.note = QLabel()
         self.note.setAccessibleName("What the preview has found")
         self.note.setWordWrap(True)
+        self._volumes_aside = False  # chosen, and comes back with an image that has some
         self.reset()
 
-        first, second, third = QHBoxLayout(), QHBoxLayout(), QHBoxLayout()
-        for widget, stretch in ((self.scale, 2), (self.along_z, 2), (self.sign, 1)):
-            first.addWidget(widget, stretch)
-        second.addWidget(self.threshold, 1)
-        second.addWidget(_named("Distance", self.distance))
-        second.addWidget(self.distance, 1)
-        third.addWidget(self.border, 1)
-        third.addWidget(_named("In", self.space))
-        third.addWidget(self.space, 1)
         last = QHBoxLayout()
         last.addWidget(self.preview)
         last.addWidget(self.note, 1)
         rows = form(self)
-        rows.addRow(label("Scale σ", self.scale), first)
-        rows.addRow(label("Threshold", self.threshold), second)
-        rows.addRow(label("Border", self.border), third)
+        rows.addRow(label("Scale σ", self.scale), self.scale)
+        rows.addRow(label("σ along z", self.along_z), self.along_z)
+        rows.addRow(label("Spots are", self.sign), self.sign)
+        rows.addRow(label("Threshold", self.threshold), self.threshold)
+        rows.addRow(label("Distance", self.distance), self.distance)
+        rows.addRow(label("Border", self.border), self.border)
+        rows.addRow(label("Search", self.space), self.space)
         rows.addRow(last)
+        self._form = rows
 
         for box in (self.scale, self.along_z, self.threshold, self.distance, self.border):
             box.valueChanged.connect(lambda _: self.changed.emit())
@@ -93,8 +90,12 @@ class DetectSection(QWidget):
 
     def set_detection(self, said: dict[str, Any]) -> None:
         """Fill the fields in, as a sample asks for it: the settings of a recipe, and ``ndim``."""
-        self.set_space(int(said.get("ndim", 2)))
         chosen = Detection.of_recipe({name: value for name, value in said.items() if name != "ndim"})
+        self.show_detection(chosen, int(said.get("ndim", 2)))
+
+    def show_detection(self, chosen: Detection, ndim: int) -> None:
+        """Fill the fields in, for planes or volumes."""
+        self.set_space(ndim)
         scales = chosen.per_axis("scale", self.ndim)
         self.along_z.setValue(scales[0])
         self.scale.setValue(scales[-1])
@@ -120,8 +121,12 @@ class DetectSection(QWidget):
     def set_axes(self, n_axes: int) -> None:
         """Offer volumes only where the image can have some."""
         self.space.model().item(1).setEnabled(n_axes > 2)
-        if n_axes < 3:
+        if n_axes < 3 and self.ndim == 3:
+            self._volumes_aside = True
             self.set_space(2)
+        elif n_axes > 2 and self._volumes_aside:
+            self._volumes_aside = False
+            self.set_space(3)
 
     def say(self, text: str, *, problem: bool = False) -> None:
         """Show what the preview found, or why it found nothing."""
@@ -136,7 +141,7 @@ class DetectSection(QWidget):
         return f"{self.sign.currentText()}, σ {self.scale.value():g} px, {chosen.threshold:g} × noise"
 
     def _on_space(self, _index: int = 0) -> None:
-        self.along_z.setVisible(self.ndim == 3)
+        self._form.setRowVisible(self.along_z, self.ndim == 3)
         self.space_chosen.emit(self.ndim)
         self.changed.emit()
 
@@ -150,7 +155,7 @@ def detect_fold(section: DetectSection) -> Fold:
 
 
 def _spin(low: float, high: float, step: float, tip: str, suffix: str) -> QDoubleSpinBox:
-    made = QDoubleSpinBox()
+    made = slim(QDoubleSpinBox())
     made.setRange(low, high)
     made.setSingleStep(step)
     made.setDecimals(2)
@@ -158,11 +163,4 @@ def _spin(low: float, high: float, step: float, tip: str, suffix: str) -> QDoubl
     made.setToolTip(tip)
     # what is typed counts when it is typed: half a number would filter the image for nothing
     made.setKeyboardTracking(False)
-    return made
-
-
-def _named(text: str, buddy: QWidget) -> QLabel:
-    made = QLabel(text)
-    made.setBuddy(buddy)
-    buddy.setAccessibleName(text.replace("&", ""))
     return made

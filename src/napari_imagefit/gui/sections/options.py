@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from psygnal import Signal
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSpinBox, QWidget
+from qtpy.QtWidgets import QSpinBox, QWidget
 
 from ...engine.core.errors import FitInputError
 from ...engine.core.types import LOSSES, DType, Loss
 from ...layers.request.choices import Computing, Job, NoiseChoice, NoiseKind
-from ..widgets.forms import Fold, NumberEdit, form, label
+from ..widgets.forms import Combo, Fold, NumberEdit, form, label, pair, slim
 from ..widgets.layer_combo import LayerCombo
 from .data import is_data
 
@@ -42,7 +42,7 @@ class OptionsSection(QWidget):
 
     def __init__(self, layers: LayerList, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.noise = QComboBox()
+        self.noise = Combo()
         for kind, (text, tip) in NOISES.items():
             self.noise.addItem(text, kind)
             self.noise.setItemData(self.noise.count() - 1, tip, 3)  # Qt.ToolTipRole
@@ -53,7 +53,7 @@ class OptionsSection(QWidget):
         self.gain = NumberEdit("The gain", "Data units per photoelectron", "1")
         self.offset = NumberEdit("The camera's offset", "The data without light, in data units", "0")
         self.read_noise = NumberEdit("The read noise", "Standard deviation of the read noise, in electrons", "0")
-        self.loss = QComboBox()
+        self.loss = Combo()
         self.loss.addItems(list(LOSSES))
         self.f_scale = NumberEdit(
             "The outlier limit",
@@ -61,54 +61,31 @@ class OptionsSection(QWidget):
             "data",
             "1",
         )
-        self.iterations = QSpinBox()
+        self.iterations = slim(QSpinBox())
         self.iterations.setRange(1, 100_000)
         self.iterations.setValue(100)
         self.iterations.setToolTip("Trial steps after which a fit gives up")
         self.tolerance = NumberEdit("The tolerance", "Relative change below which a fit has converged", "1e-8")
-        self.precision, self.device = QComboBox(), QComboBox()
+        self.precision, self.device = Combo(), Combo()
         self.precision.addItems(list(PRECISIONS))
         self.precision.setToolTip("Single precision is faster, and good for about 6 digits")
         self.device.addItems(list(DEVICES))
         self.device.setToolTip("Where is computed; automatic takes a GPU if JAX finds one")
 
-        sigma = QHBoxLayout()
-        sigma.addWidget(self.sigma, 1)
-        sigma.addWidget(self.sigma_layer, 2)
-        self._sigma = _row(sigma)
-        camera = QHBoxLayout()
-        for text, edit in (("gain", self.gain), ("offset", self.offset), ("read", self.read_noise)):
-            words = QLabel(text)
-            words.setBuddy(edit)
-            camera.addWidget(words)
-            camera.addWidget(edit, 1)
-        self._camera = _row(camera)
-        loss = QHBoxLayout()
-        limit = QLabel("limit")
-        limit.setBuddy(self.f_scale)
-        self._limit = limit
-        loss.addWidget(self.loss, 1)
-        loss.addWidget(limit)
-        loss.addWidget(self.f_scale)
-        steps = QHBoxLayout()
-        tolerance = QLabel("tolerance")
-        tolerance.setBuddy(self.tolerance)
-        steps.addWidget(self.iterations, 1)
-        steps.addWidget(tolerance)
-        steps.addWidget(self.tolerance, 1)
-        where = QHBoxLayout()
-        device = QLabel("device")
-        device.setBuddy(self.device)
-        where.addWidget(self.precision, 1)
-        where.addWidget(device)
-        where.addWidget(self.device, 1)
+        self._sigma = pair(self.sigma, self.sigma_layer)
+        self._camera = pair(self.gain, "offset", self.offset)
+        self._read = pair(self.read_noise)
+        self._limit = pair("limit", self.f_scale)
         rows = form(self)
         rows.addRow(label("Noise", self.noise), self.noise)
         rows.addRow(label("σ", self.sigma), self._sigma)
-        rows.addRow(label("Camera", self.gain), self._camera)
-        rows.addRow(label("Outliers", self.loss), loss)
-        rows.addRow(label("Iterations", self.iterations), steps)
-        rows.addRow(label("Precision", self.precision), where)
+        rows.addRow(label("Gain", self.gain), self._camera)
+        rows.addRow(label("Read noise", self.read_noise), self._read)
+        rows.addRow(label("Outliers", self.loss), pair(self.loss, self._limit))
+        rows.addRow(label("Iterations", self.iterations), self.iterations)
+        rows.addRow(label("Tolerance", self.tolerance), self.tolerance)
+        rows.addRow(label("Precision", self.precision), self.precision)
+        rows.addRow(label("Device", self.device), self.device)
         self._form = rows
 
         for combo in (self.noise, self.loss, self.precision, self.device):
@@ -117,7 +94,8 @@ class OptionsSection(QWidget):
         self.iterations.valueChanged.connect(lambda _: self.changed.emit())
         for edit in (self.sigma, self.gain, self.offset, self.read_noise, self.f_scale, self.tolerance):
             edit.editingFinished.connect(self.changed.emit)
-        self._job: Job = "region"
+        # what another noise or job has set aside, and comes back with the one before
+        self._loss_aside, self._rician_aside = 0, False
         self._on_choice()
 
     @property
@@ -127,11 +105,15 @@ class OptionsSection(QWidget):
 
     def set_job(self, job: Job) -> None:
         """Magnitudes with Rician noise are curves."""
-        self._job = job
         row = self.noise.findData("rician")
         self.noise.model().item(row).setEnabled(job == "voxels")
         if job != "voxels" and self.kind == "rician":
+            self._rician_aside = True
             self.noise.setCurrentIndex(0)
+        elif job == "voxels" and self._rician_aside:
+            self._rician_aside = False
+            if self.noise.currentIndex() == 0:
+                self.noise.setCurrentIndex(row)
 
     def noise_choice(self) -> NoiseChoice:
         """Return what is known of the noise, with its numbers.
@@ -157,6 +139,10 @@ class OptionsSection(QWidget):
         for edit, value in zip((self.sigma, self.gain, self.offset, self.read_noise), numbers, strict=True):
             edit.setText("" if value is None else f"{value:g}")
         self.changed.emit()
+
+    def set_device(self, name: str) -> None:
+        """Choose where is computed."""
+        self.device.setCurrentText(name)
 
     def computing(self) -> Computing:
         """How the fit is computed.
@@ -193,24 +179,25 @@ class OptionsSection(QWidget):
         kind = self.kind
         self.noise.setToolTip(NOISES[kind][1])
         self._form.setRowVisible(self._sigma, kind in ("sigma", "rician"))
-        self._form.setRowVisible(self._camera, kind == "camera")
+        for row in (self._camera, self._read):
+            self._form.setRowVisible(row, kind == "camera")
         self.sigma.setVisible(self.sigma_layer.layer() is None)
         robust = kind in ("unknown", "sigma")
-        if not robust:
-            self.loss.setCurrentIndex(0)
+        self._set_loss_aside(not robust)
         self.loss.setEnabled(robust)
         loss = cast("Loss", self.loss.currentText())
         self.loss.setToolTip(LOSS_TIPS[loss] if robust else "Outliers count in full where the noise has a likelihood")
-        for widget in (self._limit, self.f_scale):
-            widget.setVisible(loss != "linear")
+        self._limit.setVisible(loss != "linear")
         self.changed.emit()
 
-
-def _row(layout: QHBoxLayout) -> QWidget:
-    layout.setContentsMargins(0, 0, 0, 0)
-    widget = QWidget()
-    widget.setLayout(layout)
-    return widget
+    def _set_loss_aside(self, aside: bool) -> None:
+        """Outliers count in full where the noise has a likelihood; with other noise the choice comes back."""
+        if aside and self.loss.currentIndex():
+            self._loss_aside = self.loss.currentIndex()
+            self.loss.setCurrentIndex(0)
+        elif not aside and self._loss_aside:
+            back, self._loss_aside = self._loss_aside, 0
+            self.loss.setCurrentIndex(back)
 
 
 def options_fold(section: OptionsSection) -> Fold:

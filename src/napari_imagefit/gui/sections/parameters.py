@@ -1,56 +1,40 @@
-"""The parameter table: start, bounds, fix, share and tie for each parameter, and after a fit its value."""
+"""The list of parameters: each with its value and error; a row unfolds into start, bounds, fix, share and tie."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, cast
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
 
 from psygnal import Signal
-from qtpy.QtCore import QPoint, Qt
-from qtpy.QtGui import QBrush, QColor, QGuiApplication, QKeyEvent, QKeySequence
-from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QCheckBox,
-    QHBoxLayout,
-    QHeaderView,
-    QTableWidget,
-    QTableWidgetItem,
-    QWidget,
-)
+from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtGui import QGuiApplication
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
+from ...catalogue.titles import symbol_of
 from ...engine.core.errors import FitInputError
 from ...engine.models.model import Model
-from ...imaging.fitting.run import Settings
 from ...layers.request.choices import Row
-from ..widgets.layer_menu import layer_menu, layer_named, name_of, names_layer
-from ..widgets.numbers import AUTO, format_bound, format_value, parse_number
+from ...layers.request.presets import stored_presets
+from ..widgets.numbers import format_bound
+from .parameter_fields import ParameterFields
+from .parameter_tree import ParameterTree, RowShown, ValueColumn, cell_of
+from .presets_menu import PresetsButton
+from .typed import Problem, Typed
 
 if TYPE_CHECKING:
     from napari.components import LayerList
-    from napari.layers import Layer
 
-NAME, START, LOWER, UPPER, FIX, SHARE, TIE, VALUE = range(8)
-TITLES = ("Parameter", "Start", "Min", "Max", "Fix", "Share", "Tie", "Value ± error")
-TIPS = (
-    "The model's parameters, with their units",
-    "Where the fit begins; empty or 'auto': estimated from the data. The value itself if Fix is ticked. "
-    "'layer:NAME' takes each voxel's from a layer (right click offers them)",
-    "Lower bound; empty: the model's own",
-    "Upper bound; empty: the model's own",
-    "Hold the parameter at its start: a number for all, or 'layer:NAME' for each voxel",
-    "One value for all fits of this run: all spots, voxels, or regions and frames are then solved as one problem. "
-    "Where all are dim, a shared width comes out too small: fix it at that of bright ones instead",
-    "An expression of other parameters that gives this one, such as 2*tau_1; empty: it is fitted",
-    "What the last fit found",
-)
-TYPED = (START, LOWER, UPPER, TIE)
-TICKED = (FIX, SHARE)
+NAN = math.nan
+SETTLED = 1000  # ms without another change, after which the settings are kept for the next session
 
 
-class ParameterTable(QTableWidget):
-    """One row per parameter of the chosen model.
+class ParameterList(QWidget):
+    """One row per parameter of the chosen model, and what is saved of their settings.
 
-    Numbers are typed into the cells; a cell that holds no number turns red and says why in its tooltip.
+    What was typed is kept for each model: it is there again when the model is chosen again, also in another session.
 
     Parameters
     ----------
@@ -58,63 +42,63 @@ class ParameterTable(QTableWidget):
         From which starts and fixed values may be taken.
     """
 
-    edited = Signal()
+    edited = Signal()  # a person has changed a setting
+    said = Signal(str, bool)  # a sentence, and whether it is about a problem
 
     def __init__(self, layers: LayerList, parent: QWidget | None = None) -> None:
-        super().__init__(0, len(TITLES), parent)
+        super().__init__(parent)
         self._layers = layers
         self._model: Model | None = None
-        self.setAccessibleName("Parameters")
-        self.setHorizontalHeaderLabels(TITLES)
-        for column, tip in enumerate(TIPS):
-            self.horizontalHeaderItem(column).setToolTip(tip)
-        self.verticalHeader().hide()
-        header = self.horizontalHeader()
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setMinimumSectionSize(30)
-        header.setStretchLastSection(True)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.ContiguousSelection)
-        self.setTabKeyNavigation(False)  # Tab leaves the table; arrows move in it
-        self.setMinimumWidth(500)  # all columns side by side, with a value and its error
-        self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self._typed: dict[tuple[str, tuple[str, ...]], dict[str, Typed]] = {}
+        self._settled: dict[str, Typed] = {}  # as it was when it was last told
+        self._problems: dict[str, Problem | None] = {}
+        self._units: Mapping[str, str] = {}
+        self._columns: tuple[ValueColumn, ...] = ()
+        self._stored = stored_presets()
+        self.tree = ParameterTree()
+        self.presets_button = PresetsButton(self._stored)
+        self.guess_button = QPushButton("Guess")
+        self.guess_button.setToolTip("Take back all starts: each is estimated from the data again; what is fixed stays")
+        self.starts_button = QPushButton("Starts")
+        self.starts_button.setCheckable(True)
+        self._unkept = False
+        self._keep = QTimer(self)
+        self._keep.setSingleShot(True)
+        self._keep.setInterval(SETTLED)
 
-        self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        tools = QHBoxLayout()
+        tools.setContentsMargins(0, 0, 0, 0)
+        for button in (self.presets_button, self.guess_button, self.starts_button):
+            tools.addWidget(button)
+        tools.addStretch()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(3)
+        layout.addLayout(tools)
+        layout.addWidget(self.tree)
 
-        self.cellChanged.connect(self._on_cell_changed)
-        self.customContextMenuRequested.connect(self._offer_layers)
+        self.tree.unfolded.connect(self._on_unfolded)
+        self.tree.copy_asked.connect(self._copy)
+        self.presets_button.save_asked.connect(self._save_preset)
+        self.presets_button.rows_chosen.connect(self._take_rows)
+        self.guess_button.clicked.connect(lambda: self.guess())
+        self._keep.timeout.connect(self.keep)
 
     def set_model(self, model: Model, units: Mapping[str, str]) -> None:
-        """Show another model's parameters, or the same ones in other units; what was typed stays if the model does."""
-        if model is self._model:
-            self._set_units(units)
-            return
-        self._model = model
-        blocked = self.blockSignals(True)
-        self.setRowCount(len(model.parameters))
-        for row, parameter in enumerate(model.parameters):
-            name = QTableWidgetItem(parameter.name)
-            name.setToolTip(f"{parameter.name}: {parameter.description}")
-            name.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable)
-            self.setItem(row, NAME, name)
-            for column, text in (
-                (START, AUTO),
-                (LOWER, format_bound(parameter.lower)),
-                (UPPER, format_bound(parameter.upper)),
-                (TIE, ""),
-            ):
-                item = QTableWidgetItem(text)
-                item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-                self.setItem(row, column, item)
-            for column in TICKED:
-                self.setCellWidget(row, column, self._check_box(parameter.name, column))
-            value = QTableWidgetItem("")
-            value.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable)
-            self.setItem(row, VALUE, value)
-            for column in TYPED:
-                self._mark(row, column)
-        self.blockSignals(blocked)
-        self._set_units(units)
-        self._fit_height()
+        """Show another model's parameters, or the same ones in other units."""
+        self._units = units
+        if model is not self._model:
+            self.keep()
+            self._model = model
+            self.presets_button.set_model(model)
+            if self._key(model) not in self._typed:
+                rows = self._stored.last(model) or tuple(Row(name) for name in model.names)
+                self._typed[self._key(model)] = {row.name: Typed.of(row) for row in rows}
+            self._settled = {name: replace(typed) for name, typed in self._fields().items()}
+            self._columns = ()
+            self.tree.set_names(model.names)
+            self._judge(*model.names)
+        self._show_all()
 
     def rows(self) -> tuple[Row, ...]:
         """Return what is typed.
@@ -122,151 +106,188 @@ class ParameterTable(QTableWidget):
         Raises
         ------
         FitInputError
-            If a cell holds no number, or names a layer that is not there.
+            If a field holds no number, or names a layer that is not there.
         """
-        if self._model is None:
-            return ()
-        return tuple(
-            Row(
-                name,
-                self._start(row),
-                self._number(row, LOWER),
-                self._number(row, UPPER),
-                self.fix_box(row).isChecked(),
-                self.item(row, TIE).text().strip().lstrip("=").strip(),
-                self.share_box(row).isChecked(),
-            )
-            for row, name in enumerate(self._model.names)
-        )
+        found = []
+        for name, typed in self._fields().items():
+            try:
+                found.append(typed.row(name, self._layers))
+            except FitInputError:
+                self._judge(name)
+                self._show(name)
+                raise
+        return tuple(found)
+
+    def rows_if_valid(self) -> tuple[Row, ...] | None:
+        """Return what is typed; None while some of it makes no sense."""
+        try:
+            return self.rows()
+        except FitInputError:
+            return None
 
     def set_row(self, row: Row) -> None:
-        """Type a row, as a sample or a recipe asks for it."""
-        assert self._model is not None
-        at = self._model.index(row.name)
-        for column, value in ((START, row.start), (LOWER, row.lower), (UPPER, row.upper)):
-            if value is not None:
-                self.item(at, column).setText(
-                    format_bound(value) if isinstance(value, (int, float)) else name_of(value)
-                )
-        self.item(at, TIE).setText(row.tied)
-        self.fix_box(at).setChecked(row.fixed)
-        self.share_box(at).setChecked(row.shared)
+        """Set every field of a row, as a sample or a history entry asks for it; None is what stands there at first."""
+        typed = self._fields()[row.name]
+        for field, value in vars(Typed.of(row)).items():
+            setattr(typed, field, value)
+        self._settled[row.name] = replace(typed)
+        editor = self.tree.editor(row.name)
+        if editor is not None:
+            editor.show_typed()
+        self._judge(row.name)
+        self._show(row.name)
 
-    def fix_box(self, row: int) -> QCheckBox:
-        """Return the box that holds the parameter of that row."""
-        return self._box(row, FIX)
+    def set_starts(self, starts: Mapping[str, float]) -> None:
+        """Set starts, as a person who drags them does; nothing else of these rows."""
+        self._write_starts({name: format_bound(value) for name, value in starts.items()})
 
-    def share_box(self, row: int) -> QCheckBox:
-        """Return the box that makes the parameter of that row one for all fits."""
-        return self._box(row, SHARE)
+    def guess(self) -> None:
+        """Let all starts be estimated from the data again; fixed values stay."""
+        self._write_starts({name: "" for name, typed in self._fields().items() if typed.start and not typed.fixed})
 
-    def _box(self, row: int, column: int) -> QCheckBox:
-        return cast("QCheckBox", self.cellWidget(row, column).findChild(QCheckBox))
+    def _write_starts(self, texts: Mapping[str, str]) -> None:
+        changed = {name: text for name, text in texts.items() if self._fields()[name].start != text}
+        for name, text in changed.items():
+            typed = self._fields()[name]
+            typed.start = text
+            self._settled[name] = replace(typed)
+            editor = self.tree.editor(name)
+            if editor is not None:
+                editor.show_typed()
+            if self._problems[name] is not None:
+                self._judge(name)
+        if changed:
+            self._show(*changed)
+            self._tell_edited()
 
-    def show_values(self, values: Mapping[str, tuple[float, float]], title: str = TITLES[VALUE]) -> None:
-        """Show value and error of each parameter, a dash where there is no answer, nothing where there was no fit."""
-        if self._model is None:
-            return
-        self.horizontalHeaderItem(VALUE).setText(title)
-        blocked = self.blockSignals(True)
-        for row, name in enumerate(self._model.names):
-            self.item(row, VALUE).setText(format_value(*values[name]) if name in values else "")
-        self.blockSignals(blocked)
+    def show_values(self, columns: Sequence[ValueColumn]) -> None:
+        """Show what fits found, a dash where there is no answer, nothing where there was no fit.
 
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Copy the selected cells as text that a spreadsheet takes."""
-        if not event.matches(QKeySequence.StandardKey.Copy):
-            super().keyPressEvent(event)
-            return
-        lines: dict[int, list[str]] = {}
-        for index in sorted(self.selectedIndexes(), key=lambda i: (i.row(), i.column())):
-            item = self.item(index.row(), index.column())
-            text = item.text() if item is not None else str(self._box(index.row(), index.column()).isChecked())
-            lines.setdefault(index.row(), []).append(text)
-        QGuiApplication.clipboard().setText("\n".join("\t".join(cells) for cells in lines.values()))
-
-    def _check_box(self, name: str, column: int) -> QWidget:
-        """Return a box in the middle of its cell.
-
-        A check mark of the cell's own can hardly be seen in napari's dark theme.
+        Parameters
+        ----------
+        columns : sequence of ValueColumn
+            The first is the fit that is looked at, the others what it is compared with.
         """
-        box = QCheckBox()
-        box.setToolTip(TIPS[column])
-        box.setAccessibleName(f"{TITLES[column]} {name}")
-        box.toggled.connect(lambda _: self.edited.emit())
-        cell = QWidget()
-        layout = QHBoxLayout(cell)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(box, alignment=Qt.AlignmentFlag.AlignCenter)
-        return cell
+        self._columns = tuple(columns)
+        self._show_all()
 
-    def _set_units(self, units: Mapping[str, str]) -> None:
-        assert self._model is not None
-        blocked = self.blockSignals(True)
-        for row, name in enumerate(self._model.names):
-            unit = units.get(name, "")
-            self.item(row, NAME).setText(f"{name} [{unit}]" if unit else name)
-        self.blockSignals(blocked)
+    def unfold(self, name: str) -> ParameterFields:
+        """Unfold a row, and return its fields."""
+        return self.tree.unfold(name)
 
-    def _start(self, row: int) -> float | Layer | None:
-        text = self.item(row, START).text()
-        return layer_named(text, self._layers) if names_layer(text) else self._number(row, START)
-
-    def _offer_layers(self, where: QPoint) -> None:
-        """Return a menu of the layers that a start or a fixed value can be taken from."""
-        row = self.rowAt(where.y()) if self.rowAt(where.y()) >= 0 else self.currentRow()
-        if self._model is None or row < 0:
+    def keep(self) -> None:
+        """Keep the settings for the next session, where they have just changed and make sense."""
+        if not self._unkept or self._model is None:
             return
+        self._unkept = False
+        self._keep.stop()
+        self._stored.keep_last(self._model, [self._row_if_valid(name) for name in self._fields()])
 
-        def take(text: str, fixed: bool) -> None:
-            self.item(row, START).setText(text)
-            self.fix_box(row).setChecked(fixed)
+    def changeEvent(self, event: QEvent | None) -> None:
+        """Colours follow the theme."""
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.StyleChange:
+            self._show_all()
 
-        menu = layer_menu(self, self._model.names[row], self._layers, take)
-        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        menu.popup(self.viewport().mapToGlobal(where))
+    def _fields(self) -> dict[str, Typed]:
+        return {} if self._model is None else self._typed[self._key(self._model)]
 
-    def _number(self, row: int, column: int) -> float | None:
+    @staticmethod
+    def _key(model: Model) -> tuple[str, tuple[str, ...]]:
+        # two models of one's own may have one name
+        return model.name, model.names
+
+    def _row_if_valid(self, name: str) -> Row:
+        try:
+            return self._fields()[name].row(name, self._layers)
+        except FitInputError:
+            return Row(name)
+
+    def _on_unfolded(self, name: str) -> None:
         assert self._model is not None
-        text = self.item(row, column).text().strip()
-        try:
-            return parse_number(text)
-        except ValueError:
-            what = f"{TITLES[column]} of {self._model.names[row]!r}"
-            raise FitInputError(f"{what} is {text!r}, which is not a number; type one, or clear the cell.") from None
+        parameter = self._model.parameters[self._model.index(name)]
+        editor = ParameterFields(parameter, self._fields()[name], self._layers)
+        editor.typing.connect(partial(self._on_typing, name))
+        editor.done.connect(partial(self._on_done, name))
+        self.tree.set_editor(name, editor)
+        self._show(name)
 
-    def _on_cell_changed(self, row: int, column: int) -> None:
-        if column in TYPED:
-            blocked = self.blockSignals(True)
-            if column == START and not self.item(row, column).text().strip():
-                self.item(row, column).setText(AUTO)
-            self._mark(row, column)
-            self.blockSignals(blocked)
-            self.edited.emit()
+    def _on_typing(self, name: str) -> None:
+        """Call nothing wrong while it is being mended."""
+        if name not in self._fields():
+            return
+        self._problems[name] = None
+        self._show(name)
 
-    def _mark(self, row: int, column: int) -> None:
-        item = self.item(row, column)
-        item.setToolTip(TIPS[column])
-        item.setBackground(QBrush())
+    def _on_done(self, name: str) -> None:
+        if name not in self._fields():
+            # its row goes with the model it was of, for which what was typed is kept
+            return
+        self._judge(name)
+        self._show(name)
+        if self._settled[name] != self._fields()[name]:
+            self._settled[name] = replace(self._fields()[name])
+            self._tell_edited()
+
+    def _take_rows(self, rows: tuple[Row, ...]) -> None:
+        for row in rows:
+            self.set_row(row)
+        self._tell_edited()
+
+    def _tell_edited(self) -> None:
+        self._unkept = True
+        self._keep.start()
+        self.edited.emit()
+
+    def _save_preset(self, name: str) -> None:
+        assert self._model is not None
         try:
-            if column == START:
-                self._start(row)
-            elif column != TIE:
-                self._number(row, column)
-            elif item.text().strip():
-                self._check_tie(row)
+            rows = self.rows()
         except FitInputError as error:
-            item.setBackground(QColor("#a03030"))
-            item.setToolTip(str(error))
+            self.said.emit(f"Nothing was saved: {error}", True)
+            return
+        self._stored.save(self._model, name, rows)
+        left_out = [row.name for row in rows if row.start is not None and not isinstance(row.start, (int, float))]
+        words = f", but for the start of {', '.join(left_out)}, which is a layer" if left_out else ""
+        self.said.emit(f"Saved the settings of the parameters as {name!r}{words}.", False)
 
-    def _check_tie(self, row: int) -> None:
+    def _judge(self, *names: str) -> None:
+        """Find what is wrong in rows."""
         assert self._model is not None
-        Settings(tied={self._model.names[row]: self.item(row, TIE).text().strip().lstrip("=")}).model(self._model)
+        for name in names:
+            self._problems[name] = self._fields()[name].problem(self._model, name, self._layers)
 
-    def _fit_height(self) -> None:
-        """Show all rows without scrolling."""
-        height = self.horizontalHeader().sizeHint().height() + 2 * self.frameWidth()
-        height += sum(self.rowHeight(row) for row in range(self.rowCount()))
-        height += self.horizontalScrollBar().sizeHint().height()
-        self.setMinimumHeight(min(height, 420))
-        self.setMaximumHeight(height)
+    def _show_all(self) -> None:
+        if self._model is not None:
+            self.tree.set_titles([column.title for column in self._columns])
+            self._show(*self._model.names)
+
+    def _show(self, *names: str) -> None:
+        """Show rows: names and units, badges, values, and what is wrong."""
+        assert self._model is not None
+        for name in names:
+            parameter, unit = self._model.parameters[self._model.index(name)], self._units.get(name, "")
+            self.tree.show_row(
+                RowShown(
+                    name,
+                    f"{symbol_of(name)} [{unit}]" if unit else symbol_of(name),
+                    f"{name}: {parameter.description}",
+                    self._fields()[name].badges(parameter),
+                    tuple(cell_of(column, name) for column in self._columns),
+                    self._problems[name],
+                )
+            )
+        self.tree.fit()
+
+    def _copy(self, names: Sequence[str]) -> None:
+        """Put rows on the clipboard as a table that a spreadsheet takes."""
+        values = [part for column in self._columns for part in (column.title, f"{column.title} error")]
+        lines = [["parameter", "unit", "start", "lower", "upper", "fix", "share", "tie", *values]]
+        for name in names:
+            typed = self._fields()[name]
+            line = [name, self._units.get(name, ""), typed.start, typed.lower, typed.upper]
+            line += [str(typed.fixed), str(typed.shared), typed.expression]
+            lines.append(
+                line + [f"{part:.10g}" for column in self._columns for part in column.values.get(name, (NAN, NAN))]
+            )
+        QGuiApplication.clipboard().setText("\n".join("\t".join(cells) for cells in lines))

@@ -1,22 +1,22 @@
-"""The section Region: where to fit, and for curves what the region's mean curve is good for."""
+"""The section Region: where to fit and where not, and for curves what the region's mean curve is good for."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
 from psygnal import Signal
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
 from ...layers.geometry.output_layers import is_output
-from ...layers.request.choices import Frames, Job, MeanUse
-from ..widgets.forms import NumberEdit, form, label
+from ...layers.request.choices import Job, MeanUse
+from ..widgets.forms import Combo, NumberEdit, form, label, pair
 from ..widgets.layer_combo import LayerCombo
+from .region_numbers import RegionNumbers
 
 if TYPE_CHECKING:
     from napari.components import LayerList
-    from napari.layers import Image, Labels, Layer, Shapes
+    from napari.layers import Labels, Layer, Shapes
 
-FRAMES: dict[Frames, str] = {"all": "all frames", "current": "this frame", "drawn": "where drawn"}
 MEANS: dict[MeanUse, tuple[str, str]] = {
     "no": ("from each voxel", "The start of each voxel's fit is estimated from its own samples"),
     "start": (
@@ -31,9 +31,9 @@ MEANS: dict[MeanUse, tuple[str, str]] = {
 
 
 class RegionSection(QWidget):
-    """Where to fit: everywhere, in drawn shapes, or in labels."""
+    """Where to fit: everywhere, in drawn shapes, or in labels, and not in others."""
 
-    draw = Signal()
+    draw = Signal(bool)  # whether what is drawn is left out
     fit_mean = Signal()
     changed = Signal()
 
@@ -44,13 +44,18 @@ class RegionSection(QWidget):
             "Where to fit: each shape of a Shapes layer, or each label of a Labels layer, is a region"
         )
         self.draw_button = QPushButton("Dra&w")
-        self.draw_button.setToolTip("Make a Shapes layer over the image, ready to draw a region in (Alt+W)")
-        self.frames = QComboBox()
-        self.frames.setToolTip("In which frames of a stack a region is fitted")
-        self.frames.setAccessibleName("Frames")
-        for key, text in FRAMES.items():
-            self.frames.addItem(text, key)
-        self.means = QComboBox()
+        self.draw_button.setToolTip(
+            "Draw a region into the chosen Shapes layer; one is made over the image if there is none (Alt+W)"
+        )
+        self.leave_out = LayerCombo(layers, _is_region, none="nothing")
+        self.leave_out.setToolTip(
+            "What does not count: pixels in any shape of a Shapes layer, or any label of a Labels layer"
+        )
+        self.leave_out.setAccessibleName("Leave out")
+        self.leave_out_button = QPushButton("Draw")
+        self.leave_out_button.setAccessibleName("Draw what is left out")
+        self.leave_out_button.setToolTip("Draw a shape whose pixels do not count; the next one is added to it")
+        self.means = Combo()
         for use, (text, tip) in MEANS.items():
             self.means.addItem(text, use)
             self.means.setItemData(self.means.count() - 1, tip, 3)  # Qt.ToolTipRole
@@ -60,23 +65,36 @@ class RegionSection(QWidget):
         self.mean_button = QPushButton("Fit mean c&urve")
         self.mean_button.setToolTip("Fit the region's mean curve alone, and show its values in the table (Alt+U)")
 
+        self.numbers_button = QPushButton("#")
+        self.numbers_button.setCheckable(True)
+        self.numbers_button.setFixedWidth(28)
+        self.numbers_button.setAccessibleName("Region by numbers")
+        self.numbers_button.setToolTip("Give a region by numbers: corner or centre, and size")
+        self.numbers = RegionNumbers()
+        self.numbers.hide()
+
         row = QHBoxLayout()
+        row.setSpacing(4)
         row.addWidget(self.layers, 1)
         row.addWidget(self.draw_button)
-        row.addWidget(self.frames)
-        starts = QHBoxLayout()
-        starts.addWidget(self.means, 1)
-        starts.addWidget(self.factor)
-        starts.addWidget(self.mean_button)
-        self._starts = QWidget()
-        self._starts.setLayout(starts)
-        starts.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.numbers_button)
+        self._starts = pair(self.means, self.factor)
         rows = form(self)
         rows.addRow(label("&Region", self.layers), row)
+        rows.addRow(self.numbers)
+        without = QHBoxLayout()
+        without.setSpacing(4)
+        without.addWidget(self.leave_out, 1)
+        without.addWidget(self.leave_out_button)
+        rows.addRow(label("Leave out", self.leave_out), without)
         rows.addRow(label("&Start", self.means), self._starts)
-        self._form = rows
+        rows.addRow("", self.mean_button)
+        self._form, self._where = rows, row
 
-        self.draw_button.clicked.connect(lambda: self.draw.emit())
+        self.numbers_button.toggled.connect(self.numbers.setVisible)
+        self.draw_button.clicked.connect(lambda: self.draw.emit(False))
+        self.leave_out_button.clicked.connect(lambda: self.draw.emit(True))
+        self.leave_out.chosen.connect(lambda _: self.changed.emit())
         self.mean_button.clicked.connect(lambda: self.fit_mean.emit())
         self.means.currentIndexChanged.connect(self._on_mean)
         self._on_mean()
@@ -87,20 +105,16 @@ class RegionSection(QWidget):
         return self.layers.layer()
 
     @property
-    def frame_choice(self) -> Frames:
-        """In which frames to fit."""
-        return cast("Frames", self.frames.currentData())
-
-    @property
     def mean_use(self) -> MeanUse:
         """What the mean curve is good for."""
         return cast("MeanUse", self.means.currentData())
 
-    def set_context(self, job: Job, image: Image | None) -> None:
-        """Offer the frames only where there are some, and a mean curve only where there are curves."""
-        self.frames.setVisible(job == "region" and image is not None and image.ndim > 2)
-        self._form.setRowVisible(self._starts, job == "voxels")
-        self.setVisible(job != "spots")
+    def set_context(self, job: Job) -> None:
+        """Offer a mean curve only where there are curves, and no region where points say where to fit."""
+        for row in (self._starts, self.mean_button):
+            self._form.setRowVisible(row, job == "voxels")
+        self._form.setRowVisible(self._where, job != "spots")
+        self.numbers.setVisible(job != "spots" and self.numbers_button.isChecked())
 
     def _on_mean(self, _index: int = 0) -> None:
         self.factor.setVisible(self.mean_use == "bounds")

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 from psygnal import Signal
-from qtpy.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QGridLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
+from superqt import QFlowLayout
 
+from ...catalogue import models
+from ...catalogue.titles import title_of
 from ...engine.core.status import Status
 from ...engine.results.fit_result import FitResult
+from ...imaging.inspection.saturation_value import saturation_value
+from ...imaging.regions.region_fits import ImageSource
 from ...imaging.voxels.voxel_fits import VoxelSource
-from ...layers.inspection.reasons import reasons_of
-from ..widgets.forms import label
+from ...layers.history.memory import budget
+from ...layers.inspection.reasons import statements_of
+from ..widgets.forms import Combo, label
+from ..widgets.help import help_button
+from .history import HistorySection
 from .model import offered_models
 from .reasons_table import ReasonsTable
+from .show_menu import ShowMenu
 
 EXPORT = "E&xport…"
 NEEDS_MEMORY = (
@@ -25,13 +34,7 @@ NEEDS_NOTHING_SHARED = (
 
 
 class ResultsSection(QWidget):
-    """Counts by reason, second chances, further maps, comparison, and ways out.
-
-    Parameters
-    ----------
-    inspect_button : QPushButton
-        Stands beside the ways out.
-    """
+    """Counts by reason, second chances, further maps, comparison, and ways out."""
 
     refit = Signal()
     go_on = Signal()
@@ -39,13 +42,22 @@ class ResultsSection(QWidget):
     refit_painted = Signal()
     add_map = Signal(str)
     compare = Signal(str)
-    keep = Signal()
+    leave_out = Signal(float)  # samples from this value on
     export = Signal()
     copy_script = Signal()
 
-    def __init__(self, inspect_button: QPushButton, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self.history = HistorySection(
+            lambda: f"Entries hold arrays up to {budget() / 2**20:.0f} MiB; the oldest let go first."
+        )
         self.reasons = ReasonsTable()
+        self.show_menu = ShowMenu()
+        self.inspect_button = QPushButton("Inspec&t")
+        self.inspect_button.setToolTip("Show the fit under the pointer below the canvas (Alt+T)")
+        self.saturation_button = QPushButton()
+        self.saturation_button.setVisible(False)
+        self._saturation: float | None = None
         self.refit_button = QPushButton("R&efit failed from neighbours")
         self.refit_button.setToolTip(
             "Fit again what failed: from the median of good neighbours, then from many starts, then within wider "
@@ -66,12 +78,10 @@ class ResultsSection(QWidget):
         )
         self.map_button = QPushButton("Add map")
         self.map_button.setToolTip("Make the map of the expression; later fits make it again (Enter)")
-        self.other = QComboBox()
+        self.other = Combo()
         self.other.setToolTip("Another model, to be fitted to the same samples of the same voxels")
         self.compare_button = QPushButton("Compare")
         self.compare_button.setToolTip("Fit the other model, and map ΔAICc, ΔBIC and which of the two is better")
-        self.keep_button = QPushButton("&Keep")
-        self.keep_button.setToolTip("Keep these layers as they are: the next fit makes new ones (Alt+K)")
         self.export_button = QPushButton(EXPORT)
         self.export_button.setToolTip(
             "Save the maps: OME-TIFF, NIfTI, Zarr, or a table, with the recipe beside (Alt+X)"
@@ -111,25 +121,49 @@ class ResultsSection(QWidget):
         more.addWidget(self.compare_button, 2, 2)
         more.addWidget(self.memory_note, 3, 0, 1, 3)
         more.setColumnStretch(1, 1)
-        ways_out = QHBoxLayout()
-        for button in (inspect_button, self.keep_button, self.export_button, self.script_button):
+        ways_out = QFlowLayout()
+        ways_out.setHorizontalSpacing(6)
+        ways_out.setVerticalSpacing(4)
+        for button in (
+            self.show_menu,
+            self.inspect_button,
+            self.export_button,
+            self.script_button,
+            help_button("results"),
+        ):
             ways_out.addWidget(button)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.reasons)
-        layout.addWidget(self._voxels)
-        layout.addLayout(ways_out)
+        self._about = QWidget()
+        about = QVBoxLayout(self._about)
+        about.setContentsMargins(0, 0, 0, 0)
+        about.addWidget(self.reasons)
+        about.addWidget(self.saturation_button)
+        about.addWidget(self._voxels)
+        about.addLayout(ways_out)
+        layout.addWidget(self.history)
+        layout.addWidget(self._about)
+        self.set_about_fit(False)
 
+        self.saturation_button.clicked.connect(self._leave_out)
         self.refit_button.clicked.connect(lambda: self.refit.emit())
         self.go_on_button.clicked.connect(lambda: self.go_on.emit())
         self.paint_button.clicked.connect(lambda: self.paint.emit())
         self.painted_button.clicked.connect(lambda: self.refit_painted.emit())
         self.map_button.clicked.connect(lambda: self.add_map.emit(self.expression.text().strip()))
         self.expression.returnPressed.connect(self.map_button.click)
-        self.compare_button.clicked.connect(lambda: self.compare.emit(self.other.currentText()))
-        self.keep_button.clicked.connect(lambda: self.keep.emit())
+        self.compare_button.clicked.connect(lambda: self.compare.emit(self.other.currentData()))
         self.export_button.clicked.connect(lambda: self.export.emit())
         self.script_button.clicked.connect(lambda: self.copy_script.emit())
+
+    @property
+    def is_about_fit(self) -> bool:
+        """Whether there is a fit that it is about, rather than the history alone."""
+        return not self._about.isHidden()
+
+    def set_about_fit(self, there: bool) -> None:
+        """Show what can be done with a fit only where there is one."""
+        self._about.setVisible(there)
 
     def set_exporting(self, now: bool) -> None:
         """Whether a file is being written: one at a time."""
@@ -138,7 +172,8 @@ class ResultsSection(QWidget):
 
     def show_result(self, result: FitResult) -> None:
         """Show what became of the fits, and offer what can be done."""
-        self.reasons.show_reasons(reasons_of(result))
+        self.reasons.show_statements(statements_of(result))
+        self._offer_saturation(result)
         voxels = result.model.ndim == 1
         in_memory = isinstance(result.source, VoxelSource)
         self._voxels.setVisible(voxels)
@@ -151,10 +186,27 @@ class ResultsSection(QWidget):
         unfinished = bool((result.status == Status.STOPPED).any())
         self.go_on_button.setVisible(unfinished)
         others = [name for name in offered_models("voxels") if name != result.model.name]
-        before = self.other.currentText()
+        before = self.other.currentData()
         self.other.clear()
-        self.other.addItems(others)
-        self.other.setCurrentText(before if before in others else others[0])
+        for name in others:
+            self.other.addItem(title_of(models[name]), name)
+        self.other.setCurrentIndex(max(self.other.findData(before), 0))
+
+    def _offer_saturation(self, result: FitResult) -> None:
+        """Offer to leave out samples that were cut off, where the fits have an option for it."""
+        self._saturation = None if isinstance(result.source, ImageSource) else saturation_value(result)
+        self.saturation_button.setVisible(self._saturation is not None)
+        if self._saturation is not None:
+            self.saturation_button.setText(f"Leave out samples ≥ {self._saturation:g}")
+            self.saturation_button.setToolTip(
+                f"Samples at {self._saturation:g} are cut off: enter this as Saturation, from which on samples do not "
+                "count in the next fit"
+            )
+
+    def _leave_out(self) -> None:
+        if self._saturation is not None:
+            self.leave_out.emit(self._saturation)
+            self.saturation_button.hide()
 
     def set_painting(self, there: bool) -> None:
         """Offer to fit again what is painted only where there is something to paint in."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from psygnal import Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QSpinBox, QWidget
+from qtpy.QtWidgets import QLineEdit, QSpinBox, QWidget
 
 from ...engine.core.errors import FitInputError
 from ...imaging.fitting.selection import Selection
 from ...layers.request.coordinates import parse_ranges
-from ..widgets.forms import Fold, NumberEdit, form, label
+from ..widgets.forms import Fold, NumberEdit, form, label, slim
+from ..widgets.numbers import exact
 
 
 class SamplesSection(QWidget):
@@ -18,7 +21,7 @@ class SamplesSection(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.first, self.last = QSpinBox(), QSpinBox()
+        self.first, self.last = slim(QSpinBox()), slim(QSpinBox())
         for box, which in ((self.first, "first"), (self.last, "last")):
             box.setRange(0, 9999)
             box.setToolTip(f"How many of the {which} samples of each curve do not count")
@@ -32,23 +35,12 @@ class SamplesSection(QWidget):
             "The minimum signal", "Voxels whose largest sample is below it are not fitted: background", "none"
         )
 
-        skip = QHBoxLayout()
-        first, last = QLabel("first"), QLabel("last")
-        first.setBuddy(self.first)
-        last.setBuddy(self.last)
-        for widget in (first, self.first, last, self.last):
-            skip.addWidget(widget)
-        skip.addStretch()
-        limits = QHBoxLayout()
-        saturation = QLabel("Saturation")
-        saturation.setBuddy(self.saturation)
-        limits.addWidget(self.floor, 1)
-        limits.addWidget(saturation)
-        limits.addWidget(self.saturation, 1)
         rows = form(self)
-        rows.addRow(label("Skip", self.first), skip)
+        rows.addRow(label("Skip first", self.first), self.first)
+        rows.addRow(label("Skip last", self.last), self.last)
         rows.addRow(label("Exclude", self.exclude), self.exclude)
-        rows.addRow(label("Noise floor", self.floor), limits)
+        rows.addRow(label("Noise floor", self.floor), self.floor)
+        rows.addRow(label("Saturation", self.saturation), self.saturation)
         rows.addRow(label("Min. signal", self.signal), self.signal)
 
         for box in (self.first, self.last):
@@ -78,13 +70,23 @@ class SamplesSection(QWidget):
         """Fill the fields in, as a sample asks for it."""
         self.first.setValue(chosen.skip_first)
         self.last.setValue(chosen.skip_last)
-        self.exclude.setText(", ".join(f"{low:g}–{high:g}" for low, high in chosen.exclude))
+        self.exclude.setText(ranges_text(chosen.exclude))
         for edit, value in (
             (self.floor, chosen.noise_floor),
             (self.saturation, chosen.saturation),
             (self.signal, chosen.min_signal),
         ):
             edit.setText("" if value is None else f"{value:g}")
+        self.changed.emit()
+
+    def set_exclude(self, ranges: Sequence[tuple[float, float]]) -> None:
+        """Fill in the ranges whose samples do not count."""
+        self.exclude.setText(ranges_text(ranges))
+        self.changed.emit()
+
+    def set_saturation(self, value: float) -> None:
+        """Fill in from which value on samples do not count."""
+        self.saturation.setText(f"{value:g}")
         self.changed.emit()
 
     def summary(self) -> str:
@@ -103,6 +105,11 @@ class SamplesSection(QWidget):
         words += [f"< {chosen.saturation:g}"] if chosen.saturation is not None else []
         words += [f"signal ≥ {chosen.min_signal:g}"] if chosen.min_signal is not None else []
         return ", ".join(words)
+
+
+def ranges_text(ranges: Sequence[tuple[float, float]]) -> str:
+    """Return ranges so that they are read back as they were."""
+    return ", ".join(f"{exact(low)}–{exact(high)}" for low, high in ranges)
 
 
 def samples_fold(section: SamplesSection) -> Fold:

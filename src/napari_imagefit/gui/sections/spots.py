@@ -6,18 +6,16 @@ import re
 from typing import TYPE_CHECKING, cast
 
 from psygnal import Signal
-from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QLineEdit, QPushButton, QSpinBox, QWidget
+from qtpy.QtWidgets import QCheckBox, QLineEdit, QPushButton, QSpinBox, QWidget
 
 from ...engine.core.errors import FitInputError
-from ...layers.request.choices import Background, Frames, SpotChoice
+from ...layers.request.choices import Background, SpotChoice
 from ...layers.tasks.spot_detection import is_points
-from ..widgets.forms import NumberEdit, form, label
+from ..widgets.forms import Combo, NumberEdit, form, label, pair, slim
 from ..widgets.layer_combo import LayerCombo
-from .region import FRAMES
 
 if TYPE_CHECKING:
     from napari.components import LayerList
-    from napari.layers import Image
 
 BACKGROUNDS: dict[Background, tuple[str, str]] = {
     "constant": ("constant", "Around each spot the background is one number, the model's offset"),
@@ -36,7 +34,7 @@ class SpotsSection(QWidget):
     def __init__(self, layers: LayerList, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._auto: tuple[int, ...] = (11,)
-        self.layers = LayerCombo(layers, is_points, none="none yet: Detect, or add points")
+        self.layers = LayerCombo(layers, is_points, none="none yet: Detect, or add points", takes_new=True)
         self.layers.setToolTip("The Points layer at whose points is fitted; Detect makes one")
         self.detect_button = QPushButton("D&etect")
         self.detect_button.setToolTip("Search all frames, and put what is found into a Points layer (Alt+E)")
@@ -45,24 +43,19 @@ class SpotsSection(QWidget):
         self.table_button = QPushButton("Table")
         self.table_button.setToolTip("Show the table of fitted spots, with filters and histograms")
         self.table_button.setEnabled(False)
-        self.frames = QComboBox()
-        self.frames.setToolTip("Which points are fitted")
-        self.frames.setAccessibleName("Frames of the points")
-        for key in ("all", "current"):
-            self.frames.addItem(FRAMES[key], key)
         self.window_size = QLineEdit()
         self.window_size.setToolTip(
             "Pixels of the window around each point, odd: one number, or one for each axis such as 7, 11, 11. Empty: "
             "3 σ of the detection's scale to either side"
         )
-        self.background = QComboBox()
+        self.background = Combo()
         for kind, (text, tip) in BACKGROUNDS.items():
             self.background.addItem(text, kind)
             self.background.setItemData(self.background.count() - 1, tip, 3)  # Qt.ToolTipRole
         self.background.setToolTip("What is around each spot")
-        self.together = QCheckBox("Fit neighbours together, at most")
+        self.together = QCheckBox("fit together")
         self.together.setToolTip("Spots whose windows overlap are fitted as one group, which tells them apart")
-        self.most = QSpinBox()
+        self.most = slim(QSpinBox())
         self.most.setRange(2, 12)
         self.most.setValue(4)
         self.most.setToolTip("The most spots of one group")
@@ -70,45 +63,26 @@ class SpotsSection(QWidget):
 
         self.saturation = NumberEdit("The saturation", "Pixels at or above it do not count", "none")
 
-        points, window, groups = QHBoxLayout(), QHBoxLayout(), QHBoxLayout()
-        points.addWidget(self.layers, 1)
-        for widget in (self.detect_button, self.load_button, self.frames):
-            points.addWidget(widget)
-        window.addWidget(self.window_size, 1)
-        around = QLabel("&Background")
-        around.setBuddy(self.background)
-        self.background.setAccessibleName("Background")
-        window.addWidget(around)
-        window.addWidget(self.background, 1)
-        groups.addWidget(self.together)
-        groups.addWidget(self.most)
-        groups.addStretch()
-        limits = QHBoxLayout()
-        limits.addWidget(self.saturation, 1)
-        limits.addStretch(1)
-        limits.addWidget(self.table_button)
         rows = form(self)
-        rows.addRow(label("Points", self.layers), points)
-        rows.addRow(label("Wind&ow", self.window_size), window)
-        rows.addRow(label("Overlap", self.together), groups)
-        rows.addRow(label("Saturation", self.saturation), limits)
+        rows.addRow(label("Points", self.layers), self.layers)
+        rows.addRow("", pair(self.detect_button, self.load_button, self.table_button))
+        rows.addRow(label("Wind&ow", self.window_size), self.window_size)
+        rows.addRow(label("&Background", self.background), self.background)
+        rows.addRow(label("Neighbours", self.together), self.together)
+        rows.addRow(label("At most", self.most), self.most)
+        rows.addRow(label("Saturation", self.saturation), self.saturation)
 
         self.detect_button.clicked.connect(lambda: self.detect.emit())
         self.table_button.clicked.connect(lambda: self.table.emit())
         self.load_button.clicked.connect(lambda: self.load.emit())
         self.together.toggled.connect(self._on_together)
-        for signal in (self.layers.chosen, self.frames.currentIndexChanged, self.background.currentIndexChanged):
+        for signal in (self.layers.chosen, self.background.currentIndexChanged):
             signal.connect(lambda _: self.changed.emit())
         self.window_size.editingFinished.connect(self.changed.emit)
         self.saturation.editingFinished.connect(self.changed.emit)
         self.most.valueChanged.connect(lambda _: self.changed.emit())
         self._on_together(False)
         self.set_window((11, 11))
-
-    @property
-    def frame_choice(self) -> Frames:
-        """Which points are fitted."""
-        return cast("Frames", self.frames.currentData())
 
     def choice(self) -> SpotChoice:
         """Return what is chosen.
@@ -126,15 +100,16 @@ class SpotsSection(QWidget):
             saturation=self.saturation.number(),
         )
 
+    def set_saturation(self, value: float) -> None:
+        """Fill in from which value on samples do not count."""
+        self.saturation.setText(f"{value:g}")
+        self.changed.emit()
+
     def set_window(self, size: tuple[int, ...]) -> None:
-        """Return the window that an empty field stands for."""
+        """Show the window that an empty field stands for."""
         self._auto = size
         words = f"{size[0]}" if len(set(size)) == 1 else ", ".join(map(str, size))
         self.window_size.setPlaceholderText(f"{words} (3 σ)")
-
-    def set_context(self, image: Image | None) -> None:
-        """Offer the frames only where there are some."""
-        self.frames.setVisible(image is not None and image.ndim > 2)
 
     def _window(self) -> tuple[int, ...]:
         text = self.window_size.text().strip()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari.qt.threading import create_worker
 from psygnal import Signal
 
+from ..._lazy import LazyModule
 from ...engine.core.errors import FitEngineError, FitInputError
 from ...engine.core.progress import Progress
 from ...imaging.spots.detection import Spots
@@ -27,12 +28,11 @@ from ...layers.tasks.spot_detection import (
     search_of,
     show_preview,
 )
+from ..in_gui_words import in_gui_words
 from ..sections.detect import DetectSection, detect_fold
 from ..sections.spots import SpotsSection
 from ..widgets.latest_worker import Latest
 from ..widgets.workers import watch
-from .bead_view import find_bead, show_bead
-from .docks import bring_forward, feed
 from .files import ask_for_table
 
 if TYPE_CHECKING:
@@ -43,7 +43,10 @@ if TYPE_CHECKING:
     from ...imaging.spots.filters import SpotFilter
     from ...layers.request.choices import Job
     from ...layers.request.fit_request import Outcome
+    from . import bead_view, docks
     from .dock import SpotsDock
+else:  # their plots take long to import: not while the dock opens
+    bead_view, docks = LazyModule(f"{__package__}.bead_view"), LazyModule(f"{__package__}.docks")
 
 
 class SpotWork:
@@ -71,7 +74,7 @@ class SpotWork:
         self._detecting: Any = None
         self._outcome: Outcome | None = None
         self._dock: SpotsDock | None = None
-        self.filters: tuple[SpotFilter, ...] = ()
+        self._filters: dict[str, tuple[SpotFilter, ...]] = {}  # by the unique id of the image
         self.section = SpotsSection(viewer.layers)
         self.detect = DetectSection()
         self.fold = detect_fold(self.detect)
@@ -87,16 +90,27 @@ class SpotWork:
         self.detect.space_chosen.connect(self.space_chosen.emit)
         self.fold.toggled.connect(lambda _: self.look())
         self.preview.done.connect(self._on_preview)
-        self.beads.done.connect(lambda _asked, picture: show_bead(viewer).show_picture(picture))
-        self.beads.refused.connect(lambda why: show_bead(viewer).say(why))
-        self.preview.refused.connect(lambda why: self.detect.say(why, problem=True))
+        self.beads.done.connect(lambda _asked, picture: bead_view.show_bead(viewer).show_picture(picture))
+        self.beads.refused.connect(lambda why: bead_view.show_bead(viewer).say(in_gui_words(why)))
+        self.preview.refused.connect(lambda why: self.detect.say(in_gui_words(why), problem=True))
         viewer.dims.events.current_step.connect(self.look)
+        viewer.layers.events.removed.connect(self._on_removed)
         self._on_settings()
 
     @property
     def detecting(self) -> bool:
         """Whether all frames are being searched."""
         return self._detecting is not None
+
+    @property
+    def filters(self) -> tuple[SpotFilter, ...]:
+        """Which spots of the chosen image count; those of another image are another image's."""
+        return () if self._image is None else self._filters.get(str(self._image.unique_id), ())
+
+    @filters.setter
+    def filters(self, filters: tuple[SpotFilter, ...]) -> None:
+        if self._image is not None:
+            self._filters[str(self._image.unique_id)] = filters
 
     def set_context(self, job: Job, image: Image | None) -> None:
         """Another job, or another image."""
@@ -107,10 +121,10 @@ class SpotWork:
                 image.events.data.connect(self._on_data)
             self._image = image
             self.stop_detecting()
+            self._outdate_bead()
         self._job = job
         self.section.setVisible(job == "spots")
         self.fold.setVisible(job == "spots")
-        self.section.set_context(image)
         self.detect.set_axes(0 if image is None else image.ndim)
         self.look()
 
@@ -131,6 +145,12 @@ class SpotWork:
         """
         return replace(self.section.choice(), filters=self.filters)
 
+    def set_filters(self, filters: tuple[SpotFilter, ...]) -> None:
+        """Let other filters hold, in the table of spots too."""
+        self.filters = filters
+        if self._dock is not None and self._dock is docks.find_dock(self._viewer):
+            self._dock.set_filters(filters)
+
     def look(self, _event: object = None) -> None:
         """Preview the frame on screen, if it is to be seen."""
         if self._job != "spots" or not self.fold.is_open or not self.detect.preview.isChecked() or self._image is None:
@@ -142,7 +162,7 @@ class SpotWork:
         except FitInputError as error:
             self.preview.forget()
             hide_preview(self._viewer.layers)
-            self.detect.say(str(error), problem=True)
+            self.detect.say(in_gui_words(str(error)), problem=True)
 
     def detect_all(self) -> None:
         """Search all frames, and put what is found into a Points layer."""
@@ -176,11 +196,9 @@ class SpotWork:
         Outcome
             With the filters that hold now: they may have changed while it was fitted.
         """
-        outcome = self._outcome = replace(outcome, request=replace(outcome.request, filters=self.filters))
-        self.beads.forget()
-        if (bead := find_bead(self._viewer)) is not None:
-            bead.outdate()
-        feed(self._viewer, outcome, self._parent, self._connect)
+        outcome = self._outcome = replace(outcome, request=replace(outcome.request, filters=self._filters_of(outcome)))
+        self._outdate_bead()
+        docks.feed(self._viewer, outcome, self._parent, self._connect)
         self.section.table_button.setEnabled(True)
         layer = self.section.layers.layer()
         if layer is not None and DETECTED in layer.metadata:
@@ -206,6 +224,7 @@ class SpotWork:
             self._dock = None
         self.section.layers.disconnect_layers()
         self._viewer.dims.events.current_step.disconnect(self.look)
+        self._viewer.layers.events.removed.disconnect(self._on_removed)
 
     def open_table(self) -> None:
         """Ask for a table of localisations, and choose its points."""
@@ -228,7 +247,7 @@ class SpotWork:
     def show_table(self) -> None:
         """Bring the table of spots forward, and make it again if it was closed."""
         if self._outcome is not None:
-            bring_forward(feed(self._viewer, self._outcome, self._parent, self._connect))
+            docks.bring_forward(docks.feed(self._viewer, self._outcome, self._parent, self._connect))
 
     def _connect(self, dock: SpotsDock) -> None:
         if dock is self._dock:
@@ -240,10 +259,19 @@ class SpotWork:
         dock.looked_at.connect(lambda place: self.looked_at.emit(place))
 
     def _on_filters(self, filters: tuple[SpotFilter, ...]) -> None:
-        self.filters = filters
         if self._outcome is not None:
+            self._filters[self._outcome.request.source] = filters
             self._outcome = replace(self._outcome, request=replace(self._outcome.request, filters=filters))
             self.filtered.emit(self._outcome)
+
+    def _filters_of(self, outcome: Outcome) -> tuple[SpotFilter, ...]:
+        return self._filters.get(outcome.request.source, ())
+
+    def _outdate_bead(self) -> None:
+        """Say that what the dock Bead shows is of an earlier fit or another image; what it waits for does not come."""
+        self.beads.forget()
+        if (bead := bead_view.find_bead(self._viewer)) is not None:
+            bead.outdate()
 
     def _search(self) -> Search:
         image = self._image
@@ -260,6 +288,14 @@ class SpotWork:
         except FitInputError:
             return
         self.section.set_window((*size[:1] * max(self._ndim - len(size), 0), *size[-self._ndim :]))
+
+    def _on_removed(self, event: Any) -> None:
+        """Show no bead of an image that is gone."""
+        if self._outcome is None or str(event.value.unique_id) != self._outcome.request.source:
+            return
+        self.beads.forget()
+        if (bead := bead_view.find_bead(self._viewer)) is not None:
+            bead.forget()
 
     def _on_data(self, _event: object = None) -> None:
         self._version += 1
@@ -278,13 +314,10 @@ class SpotWork:
         if worker is self._detecting and progress.total > 1:
             self.said.emit(f"Searching frame {progress.done} of {progress.total}…", False)
 
-    def _on_found(self, worker: Any, search: Search, found: Spots | FitInputError) -> None:
+    def _on_found(self, worker: Any, search: Search, found: Spots) -> None:
         if worker is not self._detecting:
             return
         self.stop_detecting()
-        if isinstance(found, FitInputError):
-            self.said.emit(str(found), True)
-            return
         image = self._image
         if image is None:
             return
@@ -299,7 +332,8 @@ class SpotWork:
     def _on_error(self, worker: Any, error: Exception) -> None:
         if worker is self._detecting:
             self.stop_detecting()
-            self.said.emit(f"The detection failed: {error}", True)
+            is_mistake = isinstance(error, FitInputError)
+            self.said.emit(str(error) if is_mistake else f"The detection failed: {error}", True)
 
 
 def _picture(asked: Any) -> Any:
@@ -309,10 +343,8 @@ def _picture(asked: Any) -> Any:
 
 
 def _guarded(search: Search) -> Any:
-    """`find_all`, whose mistakes are answers."""
+    """`find_all`; a ``RuntimeError`` would vanish in napari's worker."""
     try:
         return (yield from find_all(search))
-    except FitInputError as error:
-        return error
     except RuntimeError as error:
         raise FitEngineError(f"{type(error).__name__}: {error}") from error

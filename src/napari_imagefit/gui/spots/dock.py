@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from psygnal import Signal
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QSplitter, QVBoxLayout, QWidget
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLabel, QPushButton, QSplitter, QVBoxLayout, QWidget
 
 from ...layers.geometry.output_layers import KEY, role_of
 from ...layers.inspection.pick import Sight, pick
@@ -20,6 +20,8 @@ from ...layers.request.naming import spaced
 from ..plots.plotting import colours_of
 from ..widgets.cursor import CursorFollower
 from ..widgets.dock_widget import Docked
+from ..widgets.forms import Combo
+from ..widgets.help import help_button
 from .filter_panel import FilterPanel
 from .table import SpotTable
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from ...imaging.spots.filters import SpotFilter
 
 TITLE = "Spots"
+WIDTH = 320  # pixels, at first
 PLAIN_COLOUR, PLAIN_SIZE = "one colour", "fitted width"
 SHOWS = ("all spots", "spots that count", "rejected and failed", "selected spots")
 FIRST = ("fwhm", "sigma", "precision", "amplitude")
@@ -60,7 +63,7 @@ class SpotsDock(Docked):
         self.summary = QLabel("No spots have been fitted yet.")
         self.summary.setWordWrap(True)
         self.summary.setAccessibleName("How many spots count")
-        self.colour_by, self.size_by, self.show_rows = QComboBox(), QComboBox(), QComboBox()
+        self.colour_by, self.size_by, self.show_rows = Combo(), Combo(), Combo()
         for combo, name, tip in (
             (self.colour_by, "Colour spots by", "The column that makes the spots' colours in the viewer"),
             (self.size_by, "Size spots by", "The column that makes the spots' sizes in the viewer"),
@@ -68,8 +71,6 @@ class SpotsDock(Docked):
         ):
             combo.setAccessibleName(name)
             combo.setToolTip(tip)
-            combo.setMinimumContentsLength(10)
-            combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.show_rows.addItems(list(SHOWS))
         self.average = QPushButton("Average…")
         self.average.setToolTip("The mean of all spots that count, or of the selected ones, each moved to its centre")
@@ -78,13 +79,15 @@ class SpotsDock(Docked):
         self.filters = FilterPanel(colours_of(viewer))
         self.table = SpotTable()
 
-        looks, rows = QHBoxLayout(), QHBoxLayout()
+        # a line for each: names of columns have no room beside each other
+        looks, rows = QFormLayout(), QHBoxLayout()
+        looks.setContentsMargins(0, 0, 0, 0)
         for text, combo in (("Colour", self.colour_by), ("Size", self.size_by)):
-            looks.addWidget(QLabel(text))
-            looks.addWidget(combo, 1)
+            looks.addRow(text, combo)
         rows.addWidget(self.show_rows, 1)
         rows.addWidget(self.average)
         rows.addWidget(self.widths)
+        rows.addWidget(help_button("spots"))
         top = QWidget()
         above = QVBoxLayout(top)
         above.setContentsMargins(0, 0, 0, 0)
@@ -105,7 +108,7 @@ class SpotsDock(Docked):
         self.follower.enabled = lambda: self._outcome is not None
         self.follower.clicked.connect(self._on_clicked)
         self.filters.changed.connect(self._on_filters)
-        self.filters.said.connect(lambda why: self.summary.setText(f"⚠ {why}"))
+        self.filters.said.connect(self._on_said)
         self.colour_by.currentTextChanged.connect(lambda _: self._dress())
         self.size_by.currentTextChanged.connect(lambda _: self._dress())
         self.show_rows.currentTextChanged.connect(lambda _: self._show_rows())
@@ -114,6 +117,10 @@ class SpotsDock(Docked):
         self.table.selected.connect(self._on_rows)
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.events.theme.connect(self._on_theme)
+
+    def sizeHint(self) -> QSize:
+        """As narrow as the dock beside which it stands: the image comes first."""
+        return QSize(WIDTH, super().sizeHint().height())
 
     @property
     def outcome(self) -> Outcome | None:
@@ -148,6 +155,11 @@ class SpotsDock(Docked):
         self._show_rows()
         if self.look != Look() or self._has_other_filters():
             self._dress()
+
+    def set_filters(self, filters: tuple[SpotFilter, ...]) -> None:
+        """Let other filters hold."""
+        self.filters.set_filters(filters)
+        self._on_filters(filters)
 
     def chosen(self) -> NDArray[np.bool_]:
         """Return the selected spots, or all that count where fewer than two are selected, ``(N,)``."""
@@ -200,6 +212,13 @@ class SpotsDock(Docked):
         self._show_rows()
         self._dress()
         self.filtered.emit(filters)
+
+    def _on_said(self, why: str) -> None:
+        """Why a filter cannot be, which is over once it can."""
+        if why:
+            self.summary.setText(f"⚠ {why}")
+        elif self.facts is not None:
+            self.summary.setText(summary_of(kinds(self.facts)))
 
     def _dress(self) -> None:
         layer = self._layer
@@ -283,7 +302,7 @@ class SpotsDock(Docked):
         """Select a spot that was clicked, as a click on its row does; a click elsewhere changes nothing."""
         if self._outcome is None or self._outcome.result is None or self._layer is None or not self._is_whole():
             return
-        place = pick(self._viewer.layers, self._outcome.request.group, self._outcome.result, sight)
+        place = pick(self._viewer.layers, self._outcome.request, self._outcome.result, sight)
         if place is not None:
             self._layer.selected_data = {place[0]}
 

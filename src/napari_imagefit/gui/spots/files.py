@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QFileDialog
 
-from ...layers.files.spot_export import FORMATS, write_spots
+from ...layers.files.spot_export import FORMATS, check_spots, write_spots
+from ..widgets.save_dialog import Choice, SaveDialog
 
 if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
@@ -21,12 +22,10 @@ TABLES = "Localisations (*.csv *.parquet);;All files (*)"
 
 def ask_for_spots(parent: QWidget, outcome: Outcome) -> Callable[[], list[Path]] | None:
     """Ask for a file; returns what writes it, None if the question is dismissed. See `export_dialog.ask_where`."""
-    filters = {f"{kind.title} (*{kind.suffix})": kind for kind in FORMATS}
-    name = f"{outcome.request.layer_name} {outcome.request.model.name}".replace("/", "_")
-    path, chosen = QFileDialog.getSaveFileName(parent, "Export the spots", name, ";;".join(filters))
-    if not path:
-        return None
-    return partial(write_spots, outcome, path, filters.get(chosen, FORMATS[0]))
+    choices = [Choice(kind.title, (kind.suffix,), kind, "." + kind.suffix.rpartition(".")[2]) for kind in FORMATS]
+    name = f"{outcome.request.layer_name} {outcome.request.model.name}"
+    found = SaveDialog("Export the spots", name, choices, lambda kind: check_spots(outcome, kind), parent).ask()
+    return None if found is None else partial(write_spots, outcome, str(found[0]), found[1])
 
 
 def ask_for_table(parent: QWidget) -> str:

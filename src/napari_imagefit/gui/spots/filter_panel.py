@@ -10,20 +10,30 @@ import numpy as np
 from numpy.typing import NDArray
 from psygnal import Signal
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QListWidget, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QHBoxLayout,
+    QLabel,
+    QListWidget,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
 from ...engine.core.errors import FitInputError
 from ...imaging.inspection.histogram import Histogram, histogram
 from ...imaging.spots.filters import SpotFilter
 from ...layers.inspection.marks import COLOUR
+from ...layers.request.naming import spaced
 from ..plots.plotting import Colours, colour_plot, new_plot, pg
-from ..widgets.forms import NumberEdit
+from ..widgets.forms import Combo, NumberEdit
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SETTLE = 60  # ms from a move of the range to its spots
-LIST_HEIGHT, PLOT_HEIGHT = 62, 150
+MOST_LISTED, PLOT_HEIGHT = 3, 140  # filters that are seen without scrolling, and pixels
 
 
 class FilterPanel(QWidget):
@@ -35,7 +45,7 @@ class FilterPanel(QWidget):
     """
 
     changed = Signal(object)  # tuple of SpotFilter
-    said = Signal(str)  # why a filter cannot be
+    said = Signal(str)  # why a filter cannot be; empty once it can
 
     def __init__(self, colours: Colours, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -44,15 +54,17 @@ class FilterPanel(QWidget):
         self._names: list[str] = []
         self._histogram: Histogram | None = None
         self._moving = False
-        self.column = QComboBox()
+        self.column = Combo()
         self.column.setToolTip("The column whose values are counted, and by which spots are filtered")
         self.column.setAccessibleName("Column of the filter")
         self.on = QCheckBox("&Filter")
         self.on.setToolTip("Only spots within the range count; drag its ends, or type them (Alt+F)")
-        self.low = NumberEdit("The lower end", "From here on spots count; empty for no limit", "no limit")
-        self.high = NumberEdit("The upper end", "Up to here spots count; empty for no limit", "no limit")
+        self.low = NumberEdit("The lower end", "From here on spots count: makes a filter; empty for none", "no limit")
+        self.high = NumberEdit("The upper end", "Up to here spots count: makes a filter; empty for none", "no limit")
         self.graphics = pg.GraphicsLayoutWidget()
         self.graphics.setFixedHeight(PLOT_HEIGHT)
+        self.graphics.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.graphics.setMinimumWidth(1)
         self.plot = new_plot(self.graphics, 0, 0, left="spots", name="histogram of a column of spots")
         self.bars = pg.PlotCurveItem([0.0, 1.0], [0.0], stepMode="center", fillLevel=0, pen=None)
         self.range = pg.LinearRegionItem(brush=(240, 228, 66, 60), pen=pg.mkPen(COLOUR, width=2), swapMode="sort")
@@ -60,10 +72,16 @@ class FilterPanel(QWidget):
         self.plot.addItem(self.bars)
         self.plot.addItem(self.range, ignoreBounds=True)
         self.plot.setMouseEnabled(x=True, y=False)
+        self.outside = QLabel()
+        self.outside.setWordWrap(True)
+        self.outside.setAccessibleName("Values that are not drawn")
+        self.outside.hide()
         self.items = QListWidget()
         self.items.setAccessibleName("Filters")
         self.items.setToolTip("The filters; a click shows one, Delete removes it. They are kept in the recipe")
-        self.items.setFixedHeight(LIST_HEIGHT)
+        self.items.setTextElideMode(Qt.TextElideMode.ElideRight)
+        self.items.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.items.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.remove = QPushButton("Remove")
         self.remove.setToolTip("Remove the filter that is chosen in the list (Delete)")
         self._settle = QTimer(self)
@@ -81,6 +99,7 @@ class FilterPanel(QWidget):
         layout.setSpacing(4)
         layout.addLayout(row)
         layout.addWidget(self.graphics)
+        layout.addWidget(self.outside)
         layout.addLayout(ends)
         layout.addLayout(listed)
 
@@ -156,6 +175,8 @@ class FilterPanel(QWidget):
         self.plot.getAxis("bottom").setLabel(name)
         self.plot.setXRange(found.edges[0], found.edges[-1], padding=0.02)
         self.plot.setYRange(0, max(float(heights.max()), 1.0), padding=0.05)
+        self.outside.setText(f"{spaced(found.n_outside)} of {spaced(found.n_finite)} values lie far outside, not drawn")
+        self.outside.setVisible(found.n_outside > 0)
         self._show_filter()
 
     def _show_filter(self) -> None:
@@ -166,7 +187,6 @@ class FilterPanel(QWidget):
         self.on.blockSignals(blocked)
         ends = (None, None) if one is None else (one.low, one.high)
         for edit, end in zip((self.low, self.high), ends, strict=True):
-            edit.setEnabled(one is not None)
             edit.setText("" if end is None or math.isinf(end) else f"{end:.6g}")
         self.range.setVisible(one is not None)
         if one is not None:
@@ -176,9 +196,11 @@ class FilterPanel(QWidget):
         if self._histogram is None:
             return
         edges = self._histogram.edges
+        # far beyond the axis is drawn just beyond it: no view is wide enough for 1e300
+        reach = edges[-1] - edges[0]
         ends = [one.low if math.isfinite(one.low) else edges[0], one.high if math.isfinite(one.high) else edges[-1]]
         self._moving = True
-        self.range.setRegion([float(end) for end in ends])
+        self.range.setRegion([float(np.clip(end, edges[0] - reach, edges[-1] + reach)) for end in ends])
         self._moving = False
 
     def _on_toggled(self, checked: bool) -> None:
@@ -212,7 +234,7 @@ class FilterPanel(QWidget):
 
     def _on_typed(self) -> None:
         name = self.column.currentText()
-        if name not in self._filters:
+        if self._histogram is None or not name:
             return
         try:
             low, high = self.low.number(), self.high.number()
@@ -220,8 +242,13 @@ class FilterPanel(QWidget):
         except FitInputError as error:
             self.said.emit(str(error))
             return
+        self.said.emit("")
+        if name not in self._filters and one == SpotFilter(name):
+            return  # nothing is typed
         self._move_range(one)
+        self.said.emit("")
         self._set(one)
+        self._show_filter()
 
     def _set(self, one: SpotFilter) -> None:
         if self._filters.get(one.column) != one:
@@ -244,8 +271,14 @@ class FilterPanel(QWidget):
                 for one in self.filters
             ]
         )
+        for row, one in enumerate(self.filters):
+            self.items.item(row).setToolTip(one.words)
         self.items.blockSignals(blocked)
-        self.remove.setEnabled(bool(self._filters))
+        # no room for what there is not
+        rows = min(len(self._filters), MOST_LISTED)
+        self.items.setFixedHeight(rows * max(self.items.sizeHintForRow(0), 0) + 2 * self.items.frameWidth() + 2)
+        for widget in (self.items, self.remove):
+            widget.setVisible(bool(self._filters))
 
     def _chosen_column(self) -> str | None:
         """Of the filter that is chosen in the list."""

@@ -70,7 +70,8 @@ class SpotTableModel(QAbstractTableModel):
         """Return the rows in which spots stand, ascending; spots that are not shown have none."""
         row = np.full(self._shown.size, -1, np.intp)
         row[self.order] = np.arange(self.order.size)
-        found = row[spots]
+        # another table may have fewer
+        found = row[spots[spots < row.size]]
         return np.sort(found[found >= 0])
 
     def rowCount(self, parent: QModelIndex = NONE) -> int:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SOONEST = 0.015  # s from a move to what it shows
 SHARE = 0.4  # of the window's time that following the pointer may take
+POINTING = ("pan_zoom", "transform", "select")  # modes of a layer in which a click changes nothing of its data
 STILL = 4  # pixels within which a press and its release are a click
 
 
@@ -48,10 +49,14 @@ class CursorFollower:
         viewer.dims.events.order.connect(self._on_turned)
         viewer.dims.events.ndisplay.connect(self._on_turned)
 
-    def stop(self) -> None:
-        """Let go of the viewer."""
+    def forget(self) -> None:
+        """Say nothing of where the pointer was until it moves again."""
         self._timer.stop()
         self._latest = None
+
+    def stop(self) -> None:
+        """Let go of the viewer."""
+        self.forget()
         for callbacks, own in (
             (self._viewer.mouse_move_callbacks, self._on_move),
             (self._viewer.mouse_drag_callbacks, self._on_press),
@@ -68,7 +73,8 @@ class CursorFollower:
             self._soon()
 
     def _on_press(self, _viewer: object, event: Any) -> Iterator[None]:
-        if event.button != 1 or event.modifiers or not self._may_click():
+        # one that is handled takes hold of something
+        if event.handled or event.button != 1 or event.modifiers or not self._may_click():
             return
         first, sight, still = event.pos, Sight.of(event, self._viewer.dims.units), True
         yield
@@ -79,9 +85,9 @@ class CursorFollower:
             self.clicked.emit(sight)
 
     def _may_click(self) -> bool:
-        """Not while the user draws, paints or selects in a layer."""
+        """Not while a click draws, paints or edits in a layer."""
         active = self._viewer.layers.selection.active
-        return self.enabled() and (active is None or str(getattr(active, "mode", "pan_zoom")) == "pan_zoom")
+        return self.enabled() and (active is None or str(getattr(active, "mode", "pan_zoom")) in POINTING)
 
     def _on_step(self, _event: object = None) -> None:
         """Follow a slider: the pointer is over another slice."""

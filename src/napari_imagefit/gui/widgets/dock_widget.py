@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QMainWindow, QWidget
+from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
 
 class Stopping(QWidget):
@@ -32,7 +33,9 @@ class Stopping(QWidget):
             window.destroyed.connect(self._on_window_gone)
 
     def _on_window_gone(self, _window: object = None) -> None:
-        self.shut_down()
+        # at the end of a script that fails, timers may be gone before the window
+        with contextlib.suppress(RuntimeError):
+            self.shut_down()
 
     def changeEvent(self, event: QEvent | None) -> None:
         """Take the widget away when its dock is closed: the dock lets go of it without closing it."""
@@ -58,3 +61,33 @@ class Docked(Stopping):
         if isinstance(window, QMainWindow):
             window.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
             window.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
+
+
+class Below(Docked):
+    """Opens with a third of the window's height below the canvas, or what it needs, beside others there too."""
+
+    needs = 0  # pixels of height
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._placed = False
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Take the room when it is shown first; later it is as high as somebody made it."""
+        super().showEvent(event)
+        if not self._placed:
+            self._placed = True
+            # a dock that has no place yet keeps no size
+            QTimer.singleShot(0, self._take_height)
+
+    def _take_height(self) -> None:
+        dock, window = self.parentWidget(), self.window()
+        if not isinstance(dock, QDockWidget) or not isinstance(window, QMainWindow):
+            return
+        if window.dockWidgetArea(dock) != Qt.DockWidgetArea.BottomDockWidgetArea:
+            return
+        # tabs have one height, which may be somebody's wish
+        others = window.tabifiedDockWidgets(dock)
+        wanted = max(self.needs, dock.height() if others else window.height() // 3)
+        if dock.height() != wanted:
+            window.resizeDocks([dock], [wanted], Qt.Orientation.Vertical)

@@ -71,16 +71,14 @@ class Latest:
     def _on_answer(self, generation: int, asked: Any, answer: Any) -> None:
         self._worker = None
         if generation == self._generation:
-            if isinstance(answer, FitInputError):
-                self.refused.emit(str(answer))
-            else:
-                self.done.emit(asked, answer)
+            self.done.emit(asked, answer)
         self._next()
 
     def _on_error(self, generation: int, error: Exception) -> None:
         self._worker = None
         if generation == self._generation:
-            self.refused.emit(f"It failed: {error}")
+            is_mistake = isinstance(error, FitInputError)
+            self.refused.emit(str(error) if is_mistake else f"an error of the program, {type(error).__name__}: {error}")
         self._next()
 
     def _next(self) -> None:
@@ -89,10 +87,8 @@ class Latest:
 
 
 def _guarded(work: Callable[[Any], Any], asked: Any) -> Any:
-    """Return a mistake as a result; a ``RuntimeError`` would vanish in napari's worker."""
+    """Do the work; a ``RuntimeError`` would vanish in napari's worker."""
     try:
         return work(asked)
-    except FitInputError as error:
-        return error
     except RuntimeError as error:
         raise FitEngineError(f"{type(error).__name__}: {error}") from error

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
-from qtpy.QtWidgets import QComboBox
+
+from .forms import Combo
 
 if TYPE_CHECKING:
     from napari.components import LayerList
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
 
-class LayerCombo(QComboBox):
+class LayerCombo(Combo):
     """Offers the layers that it accepts, and keeps its choice while layers come, go, move and change their names.
 
     magicgui's combo box goes by the text of an entry, so that renaming a layer would choose another.
@@ -26,6 +27,8 @@ class LayerCombo(QComboBox):
         Whether a layer is offered.
     none : str, optional
         An entry that stands for no layer, first in the list.
+    takes_new : bool
+        Whether a layer that comes while none is chosen is chosen.
     """
 
     chosen = Signal(object)  # Layer | None, whenever another is chosen
@@ -36,12 +39,13 @@ class LayerCombo(QComboBox):
         accepts: Callable[[Layer], bool],
         none: str | None = None,
         parent: QWidget | None = None,
+        *,
+        takes_new: bool = False,
     ) -> None:
         super().__init__(parent)
         self._layers, self._accepts, self._none = layers, accepts, none
+        self._takes_new = takes_new
         self._last: Any = None
-        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.setMinimumContentsLength(12)
         self._refill()
 
         for event in self._events():
@@ -69,7 +73,7 @@ class LayerCombo(QComboBox):
         events = self._layers.events
         return events.inserted, events.removed, events.reordered, events.renamed
 
-    def _refill(self, _event: object = None) -> None:
+    def _refill(self, event: Any = None) -> None:
         offered = [layer for layer in reversed(self._layers) if self._accepts(layer)]
         before = self.layer()
         blocked = self.blockSignals(True)
@@ -80,6 +84,8 @@ class LayerCombo(QComboBox):
             self.addItem(layer.name, layer)
         if any(layer is before for layer in offered):
             self.choose(before)
+        elif self._takes_new and event is not None and event.type == "inserted":
+            self.choose(event.value)
         self.blockSignals(blocked)
         self._announce()
 

@@ -1,10 +1,11 @@
-"""Numbers as a person types and reads them."""
+"""Numbers and texts as a person types and reads them."""
 
 from __future__ import annotations
 
 import math
 
 AUTO = "auto"
+LONGEST = 30  # characters of what was typed, in a sentence
 
 
 def parse_number(text: str) -> float | None:
@@ -13,7 +14,7 @@ def parse_number(text: str) -> float | None:
     Raises
     ------
     ValueError
-        If the text is no number, or NaN.
+        If the text is no number, NaN, or a number that is too large to be one.
 
     Examples
     --------
@@ -24,7 +25,7 @@ def parse_number(text: str) -> float | None:
     if not plain or plain == AUTO:
         return None
     value = float(plain)
-    if math.isnan(value):
+    if math.isnan(value) or (math.isinf(value) and "inf" not in plain.lower()):
         raise ValueError(text)
     return value
 
@@ -48,14 +49,37 @@ def format_value(value: float, error: float) -> str:
     return f"{value:.{max(decimals, 0)}f} ± {error:.{max(decimals, 0)}f}"
 
 
-def format_bound(value: float) -> str:
-    """Return a bound, with a sign for none.
+def exact(value: float) -> str:
+    """Return a number with all its digits, so that it is read back as it was.
 
     Examples
     --------
-    >>> format_bound(0.5), format_bound(-float("inf"))
-    ('0.5', '−∞')
+    >>> exact(3.0), exact(0.1 + 0.2), exact(1e-8)
+    ('3', '0.30000000000000004', '1e-08')
+    """
+    return repr(float(value)).removesuffix(".0")
+
+
+def format_bound(value: float) -> str:
+    """Return a number as a field has it, to its last digit; a sign for none.
+
+    Examples
+    --------
+    >>> format_bound(0.5), format_bound(-float("inf")), format_bound(1 / 3)
+    ('0.5', '−∞', '0.3333333333333333')
     """
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
-    return f"{value:.10g}"
+    short = f"{value:.10g}"
+    return short if float(short) == value else repr(float(value))
+
+
+def shortened(text: str, longest: int = LONGEST) -> str:
+    """Return a text of at most so many characters.
+
+    Examples
+    --------
+    >>> shortened("x" * 40, 5)
+    'xxxx…'
+    """
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"

@@ -6,10 +6,12 @@ calls ``sys.exit``.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from napari import current_viewer
 from qtpy.QtCore import QThreadPool
 
 from ..._ending import when_python_ends
@@ -24,6 +26,21 @@ _watched: WeakKeyDictionary[Any, Callable[[], object]] = WeakKeyDictionary()
 def watch(worker: Any, stop: Callable[[], object] = lambda: None) -> None:
     """Have a worker asked to quit and waited for when Python ends; `stop` asks its function to."""
     _watched[worker] = stop
+    known, tasks = weakref.ref(worker), _tasks()
+    worker.finished.connect(lambda: _let_go(tasks, known()))
+
+
+def _tasks() -> dict[Any, Any]:
+    """Return napari's list of tasks, where a new worker has just been entered."""
+    manager = getattr(getattr(current_viewer(), "window", None), "_task_status_manager", None)
+    return getattr(manager, "_tasks", {})
+
+
+def _let_go(tasks: dict[Any, Any], worker: Any) -> None:
+    """Have napari's list of tasks, which only grows, forget how to cancel a worker: it holds all that was fitted."""
+    for item in tuple(tasks.values()):
+        if getattr(getattr(item, "_cancel_callback", None), "__self__", None) is worker:
+            item._cancel_callback = None
 
 
 def end_all() -> None:

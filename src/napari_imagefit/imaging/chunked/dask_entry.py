@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from ...engine.core.errors import FitInputError
 from ...engine.results.fit_result import FitResult
 from ..fitting.chunks import Argument
 from ..fitting.records import record_type, unpack
+from ..voxels.common_residual import record_type as record_type_of_common
 from .dask_result import LazyFitResult, LazySource
 from .dask_spots import LazySpotSource
-from .dask_tasks import FitBlock, blockwise
-from .plan import Plan
+from .dask_tasks import CommonBlock, FitBlock, blockwise
+from .plan import Plan, VoxelPlan
 from .spot_plan import SpotPlan
 
 
@@ -44,7 +48,27 @@ def _lazy(plan: Plan, data: Any) -> FitResult:
         record_type(len(plan.model.names)),
         new={axis: plan.grid[-1] for axis in plan.grid_axes if axis == data.ndim},
     )
+    if isinstance(plan, VoxelPlan):
+        source = replace(source, common=_common(plan, source, records))
     return _unpacked(records, source)
+
+
+def _common(plan: VoxelPlan, source: LazySource, records: Any) -> Any:
+    """Return what the residuals of each chunk have in common, as records in a Dask array."""
+    from dask import array
+
+    da: Any = array
+    places = da.arange(int(np.prod(plan.grid)), dtype=np.intp).reshape(plan.grid)
+    block = CommonBlock(
+        plan.bare(), tuple(plan.arguments), plan.n_requested(), plan.knows_noise, plan.settings.options.criterion
+    )
+    inputs = [
+        Argument(source.data, tuple(range(source.data.ndim))),
+        Argument(records, plan.grid_axes),
+        Argument(places, plan.grid_axes),
+        *plan.arguments.values(),
+    ]
+    return blockwise(block, source.chunks, plan.grid_axes, inputs, record_type_of_common(plan.x.size), one=True)
 
 
 def _unpacked(records: Any, source: LazySource | LazySpotSource) -> FitResult:

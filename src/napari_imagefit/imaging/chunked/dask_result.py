@@ -14,6 +14,7 @@ from ...engine.core.status import Status
 from ...engine.results.fit_result import FitResult, LayerTuple
 from ..fitting.chunks import Argument
 from ..fitting.records import unpack
+from ..voxels.common_residual import CommonResidual
 from .dask_tasks import DeriveBlock, FittedBlock, PaintedBlock, ResidualBlock, blockwise
 from .plan import FRAMES, MASK, Plan
 
@@ -27,11 +28,14 @@ class LazySource:
 
     data: Any  # Dask
     plan: Plan
+    common: Any = None  # what the residuals of curves have in common: of each chunk in a Dask array, or of all
 
     def fitted(self, result: FitResult) -> Any:
+        """Return the model's values in the data's shape, lazily; NaN where there is no answer."""
         return self._of_data(FittedBlock, self._on_grid(result), np.float64)
 
     def residual(self, result: FitResult) -> Any:
+        """Return data − fitted in the data's shape, lazily; NaN where either has no value."""
         data = Argument.along(self.data, range(self.data.ndim))
         return self._of_data(ResidualBlock, [data, *self._on_grid(result)], np.float64)
 
@@ -62,19 +66,23 @@ class LazySource:
         return (*self.data.chunks, self.plan.grid[-1:])
 
     def index_columns(self) -> dict[str, NDArray[Any]]:
+        """Which fit is which: a column of ``n_fits`` values per axis of the grid."""
         return self.plan.index_columns()
 
     def layers(self, result: FitResult) -> list[LayerTuple]:
+        """Return napari layer data tuples: maps as arrays, fitted and residual lazy."""
         from .layers import lazy_layers
 
         return lazy_layers(result, self)
 
     def remarks(self, result: FitResult) -> list[str]:
-        # data that may be anywhere are not loaded for a remark
+        """Return what the residuals of curves have in common as a sentence, if it has been computed."""
         del result
-        return []
+        remark = self.common.sentence() if isinstance(self.common, CommonResidual) else ""
+        return [remark] if remark else []
 
     def recipe(self) -> dict[str, Any]:
+        """Return what was asked for beyond the model, as JSON."""
         return self.plan.recipe()
 
 
@@ -91,18 +99,22 @@ class LazyFitResult(FitResult):
 
     @property
     def reduced_chi2(self) -> Any:
+        """`FitResult.reduced_chi2` as a Dask array."""
         return self._derived("reduced_chi2")
 
     @property
     def r2(self) -> Any:
+        """`FitResult.r2` as a Dask array."""
         return self._derived("r2")
 
     @property
     def aicc(self) -> Any:
+        """`FitResult.aicc` as a Dask array."""
         return self._derived("aicc")
 
     @property
     def bic(self) -> Any:
+        """`FitResult.bic` as a Dask array."""
         return self._derived("bic")
 
     def _derived(self, name: str) -> Any:
@@ -115,9 +127,15 @@ class LazyFitResult(FitResult):
 
         `fitted` and `residual`, which are as large as the data, stay lazy.
         """
+        import dask
+
+        da: Any = dask
         begun = time.perf_counter()
-        records = self.records.compute(**options)
+        records, common = da.compute(self.records, self._common(), **options)
         loaded = self._with(records, FitResult, seconds=time.perf_counter() - begun)
+        if common is not None:
+            found = CommonResidual.joined(common.ravel())
+            loaded = replace(loaded, source=replace(cast(LazySource, self.source), common=found))
 
         def own(value: Any) -> Any:
             if isinstance(value, dict):
@@ -128,8 +146,17 @@ class LazyFitResult(FitResult):
 
     def persist(self, **options: Any) -> LazyFitResult:
         """Return the same with everything being computed and kept where Dask keeps it."""
-        records = self.records.persist(**options)
-        return cast(LazyFitResult, self._with(records, LazyFitResult, seconds=self.seconds, records=records))
+        import dask
+
+        da: Any = dask
+        records, common = da.persist(self.records, self._common(), **options)
+        kept = self._with(records, LazyFitResult, seconds=self.seconds, records=records)
+        if common is not None:
+            kept = replace(kept, source=replace(cast(LazySource, self.source), common=common))
+        return cast(LazyFitResult, kept)
+
+    def _common(self) -> Any:
+        return self.source.common if isinstance(self.source, LazySource) else None
 
     def _with(self, rows: Any, kind: type[FitResult], seconds: float, **more: Any) -> FitResult:
         return unpack(

@@ -30,6 +30,7 @@ class LazySpotSource:
 
     @property
     def windows(self) -> Windows:
+        """The windows of all spots."""
         return self.plan.windows
 
     def used(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
@@ -46,6 +47,7 @@ class LazySpotSource:
         return self._by_chunk(FitBlock, record_type(len(self.plan.model.names)))
 
     def fitted(self, result: FitResult) -> Any:
+        """Return the model's values in each window, ``(N, *size)``, lazily; NaN where there is no answer."""
         plan, answers = self.plan, list(result.answers.values())
         size, step = self.windows.size, rows_at_once(8 * self.windows.n_samples)
         parts = []
@@ -64,6 +66,7 @@ class LazySpotSource:
         return da.where(self._by_chunk(MaskedPixels, np.dtype(bool), *size), values, np.nan)
 
     def residual(self, result: FitResult) -> Any:
+        """Return data − fitted in each window, ``(N, *size)``, lazily; NaN where either has no value."""
         from dask import array
 
         da: Any = array
@@ -96,17 +99,20 @@ class LazySpotSource:
         return _concatenated(parts)
 
     def index_columns(self) -> dict[str, NDArray[Any]]:
+        """Which fit is which: columns of its frame and of the point around which its window lies."""
         return self.plan.index_columns()
 
     def layers(self, result: FitResult) -> list[LayerTuple]:
+        """Return the result as napari layer data tuples."""
         return spot_layers(result, self)
 
     def remarks(self, result: FitResult) -> list[str]:
-        # data that may be anywhere are not loaded for a remark
+        """Return nothing: data that may be anywhere are not loaded for a remark."""
         del result
         return []
 
     def recipe(self) -> dict[str, Any]:
+        """Return what was asked for beyond the model, as JSON."""
         return self.plan.recipe()
 
 
@@ -115,6 +121,7 @@ class Pixels(FitBlock):
     """From a part of the image to the windows in it, ``(n, *size)``."""
 
     def __call__(self, data: Any, *arguments: Any) -> NDArray[Any]:
+        """Return the data in the windows of one part of the image, ``(n, *size)``."""
         source: Any = self.plan.source(np.asarray(data), self._cut(arguments))
         return np.asarray(self._gather(source.windows, source.image), float)
 
@@ -127,6 +134,7 @@ class MaskedPixels(Pixels):
     """The same of the mask: which pixels to use."""
 
     def __call__(self, data: Any, *arguments: Any) -> NDArray[Any]:
+        """Return the mask in the windows of one part of the image, ``(n, *size)``."""
         source: Any = self.plan.source(np.asarray(data), self._cut(arguments))
         return self._gather(source.windows, source.mask)
 
@@ -139,6 +147,7 @@ class FittedSpots:
     windows: Windows
 
     def __call__(self, *solution: Any) -> NDArray[Any]:
+        """Return the model's values in the windows, ``(n, *size)``, from an array of each parameter's values."""
         solved: Any = Solved(self.plan.model, [np.asarray(values) for values in solution])
         with ONE_AT_A_TIME:
             return self.plan.source_of(self.windows).fitted(solved)
@@ -153,6 +162,7 @@ class Gather:
     rows: tuple[NDArray[np.intp], ...]
 
     def __call__(self, *found: NDArray[Any]) -> NDArray[Any]:
+        """Return the values of the stretch, in the order of the points."""
         whole = np.empty((self.stop - self.start, *found[0].shape[1:]), found[0].dtype)
         for rows, values in zip(self.rows, found, strict=True):
             own = (rows >= self.start) & (rows < self.stop)

@@ -19,6 +19,7 @@ from ..fitting.records import pack, unpack
 from ..fitting.run import drain
 from ..fitting.status_labels import status_labels
 from ..regions.region_fits import ImageSource
+from ..voxels.common_residual import record_type
 from ..voxels.voxel_fits import VoxelSource
 from .plan import Plan
 from .split_settings import Key
@@ -46,6 +47,7 @@ class FitBlock:
     keys: tuple[Key, ...]
 
     def __call__(self, data: Any, *arguments: Any) -> NDArray[Any]:
+        """Fit one chunk, and return a record for each fit."""
         return fit_piece(self.plan, _alone(data), self._cut(arguments))
 
     def _cut(self, arguments: Sequence[Any]) -> dict[Key, NDArray[Any]]:
@@ -53,10 +55,37 @@ class FitBlock:
 
 
 @dataclass(frozen=True, eq=False)
+class CommonBlock(FitBlock):
+    """From a chunk of the data, its records and their flat places to what its residuals have in common."""
+
+    count: int
+    known_sigma: bool
+    criterion: Criterion
+
+    def __call__(self, data: Any, *arguments: Any) -> NDArray[Any]:
+        """Return an array of one record, all 0 where nothing is in common."""
+        records, places, *rest = arguments
+        own = np.asarray(_alone(data))
+        cut = self._cut(rest)
+        with ONE_AT_A_TIME:
+            source = self.plan.source(own, cut)
+            assert isinstance(source, VoxelSource)
+            result = unpack(
+                _alone(records), self.plan.model, source, known_sigma=self.known_sigma, criterion=self.criterion
+            )
+            found = source.common_residual(result, np.ravel(_alone(places)), self.count)
+        table = np.zeros((1,) * result.status.ndim, record_type(source.x.size))
+        if found is not None:
+            table[...] = tuple(found)
+        return table
+
+
+@dataclass(frozen=True, eq=False)
 class FittedBlock(FitBlock):
     """From each parameter's values in a chunk to the model's."""
 
     def __call__(self, data: Any, *arguments: Any) -> NDArray[Any]:
+        """Return the model's values in one chunk of the data."""
         return self._values(np.asarray(_alone(data)), arguments)
 
     def _values(self, first: NDArray[Any], rest: Sequence[Any]) -> NDArray[Any]:
@@ -72,6 +101,7 @@ class ResidualBlock(FittedBlock):
     """The same with the data first, to data − fitted."""
 
     def __call__(self, data: Any, *arguments: Any) -> NDArray[Any]:
+        """Return data − fitted in one chunk of the data, NaN where either has no value."""
         n = len(self.plan.model.names)
         own = np.asarray(_alone(data))
         source = self.plan.source(own, self._cut(arguments[n:]))
@@ -86,6 +116,7 @@ class PaintedBlock(FitBlock):
     """From the status of each fit in a chunk to labels of its pixels."""
 
     def __call__(self, data: Any, *arguments: Any) -> NDArray[Any]:
+        """Return an image of labels for one chunk of the frames."""
         status = np.asarray(_alone(data))
         source = self.plan.source(self.plan.nothing(self.plan.data_shape(status.shape)), self._cut(arguments))
         assert isinstance(source, ImageSource)
@@ -115,6 +146,7 @@ class DeriveBlock:
     criterion: Criterion
 
     def __call__(self, records: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the property of the result, such as reduced χ², for each record."""
         nowhere: Any = None
         result = unpack(records, self.plan.model, nowhere, known_sigma=self.known_sigma, criterion=self.criterion)
         return np.asarray(getattr(result, self.name))
@@ -127,8 +159,13 @@ def blockwise(
     arguments: Sequence[Argument],
     dtype: np.dtype[Any],
     new: Mapping[int, int] | None = None,
+    *,
+    one: bool = False,
 ) -> Any:
-    """Return a Dask array with these axes, of a task per chunk; `chunks` are those of the data, and of labels."""
+    """Return a Dask array with these axes, of a task per chunk; `chunks` are those of the data, and of labels.
+
+    With `one` each task returns but one entry.
+    """
     from dask import array
 
     da: Any = array
@@ -141,6 +178,7 @@ def blockwise(
         *pairs,
         name=f"{type(block).__name__.lower()}-{uuid.uuid4().hex}",
         new_axes=dict(new or {}),
+        adjust_chunks=dict.fromkeys(axes, 1) if one else None,
         dtype=dtype,
         meta=np.empty((0,) * len(axes), dtype),
         align_arrays=False,

@@ -13,9 +13,12 @@ from ...engine.core.device import device_name
 from ...engine.core.error_state import unheeded
 from ...engine.core.progress import Progress
 from ...engine.core.status import Status
-from ..fitting.chunks import is_dask
+from ...engine.results.fit_result import FitResult
+from ..fitting.chunks import Slices, is_dask
 from ..fitting.records import fill
 from ..fitting.run import Run
+from ..voxels.common_residual import CommonResidual
+from ..voxels.voxel_fits import VoxelSource
 from .dask_result import LazySource
 from .dask_spots import LazySpotSource
 from .plan import MASK, Plan
@@ -35,24 +38,37 @@ def iter_fit_lazily(data: Any, plan: Plan, should_stop: Stop | None = None) -> R
     kind = LazySpotSource if isinstance(plan, SpotPlan) else LazySource
     source = kind(data.rechunk(piece) if is_dask(data) else data, plan)  # type: ignore[arg-type]
     result = plan.blank(plan.grid, source, Status.NOT_FITTED)
-    places = [(where, n) for where in plan.pieces(piece) if (n := plan.n_fits(where))]
+    places = [(plan.needed(where), n) for where in plan.pieces(piece) if (n := plan.n_fits(where))]
     for where, _ in places:
         result.status[plan.on_grid(where)] = Status.STOPPED
     if MASK in plan.arguments and plan.grid == plan.arguments[MASK].values.shape:
         result.status[~np.asarray(plan.arguments[MASK].values).astype(bool)] = Status.NOT_FITTED
-    done, total = 0, sum(n for _, n in places)
+    done, total, common = 0, sum(n for _, n in places), []
     for where, n in places:
         if should_stop is not None and should_stop():
             break
         yield Progress(done, total)
-        steps = plan.steps(np.asarray(data[plan.on_data(where)]), plan.cut(where), should_stop)
+        steps = plan.steps(plan.load(data, where), plan.cut(where), should_stop)
         while True:
             try:
                 progress = next(steps)
             except StopIteration as end:
                 fill(result, plan.on_grid(where), end.value)
+                common += _common(plan, where, end.value, total)
                 break
             yield Progress(done + progress.done, total, progress.compiling)
         del steps
         done += n
+    if common and isinstance(source, LazySource):
+        result = replace(result, source=replace(source, common=CommonResidual.joined(common)))
     return replace(result, seconds=time.perf_counter() - begun, device=device_name(plan.settings.options))
+
+
+def _common(plan: Plan, where: Slices, piece: FitResult, count: int) -> list[CommonResidual]:
+    """Return what the residuals of a piece of a map have in common, if that tells anything."""
+    if not isinstance(piece.source, VoxelSource):
+        return []
+    here = [np.arange(*part.indices(n)) for part, n in zip(plan.on_grid(where), plan.grid, strict=True)]
+    places = np.ravel_multi_index(np.ix_(*here), plan.grid).ravel()
+    found = piece.source.common_residual(piece, places, count)
+    return [] if found is None else [found]

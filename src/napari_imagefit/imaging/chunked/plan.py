@@ -91,6 +91,14 @@ class Plan(ABC):
         """Return what is read of the data for a piece."""
         return where[: len(self.shape)]
 
+    def needed(self, where: Slices) -> Slices:
+        """Return the part of a piece that holds all of its fits."""
+        return where
+
+    def load(self, data: Any, where: Slices) -> NDArray[Any]:
+        """Return the data of a piece; what no fit of it reads may be 0."""
+        return np.asarray(data[self.on_data(where)])
+
     def on_grid(self, where: Slices) -> Slices:
         """From a piece of the data to its place on the grid."""
         return tuple(where[axis] if axis < len(where) else slice(None) for axis in self.grid_axes)
@@ -241,7 +249,7 @@ class VoxelPlan(Plan):
         inside = -ndim <= axis < ndim
         one = tuple(n if inside and a == axis % ndim else min(n, 1) for a, n in enumerate(stack.shape))
         # a stack of one voxel goes through all checks, whatever the values of samples must be
-        places = None if select is None else replace(select, noise_floor=None, saturation=None, min_signal=None)
+        places = None if select is None else select.by_place()
         own = split(settings, (), ())[0]
         iter_fit_voxels(dark(stack.dtype, one, own), model, x=x, axis=axis, select=places, settings=own)
         axis %= ndim
@@ -271,14 +279,17 @@ class VoxelPlan(Plan):
 
     @property
     def grid(self) -> tuple[int, ...]:
+        """The shape of the grid of fits."""
         return tuple(self.shape[a] for a in self.grid_axes)
 
     def n_fits(self, where: Slices) -> int:
+        """How many fits there are in a piece."""
         if (mask := self.places(where).get(MASK)) is not None:
             return int(np.count_nonzero(mask))
         return int(np.prod([where[a].stop - where[a].start for a in self.grid_axes]))
 
     def steps(self, data: NDArray[Any], cut: Cut, should_stop: Callable[[], bool] | None = None) -> Run:
+        """Fit a piece; yields `Progress` and returns a `FitResult`."""
         settings, mask = join(self.settings, cut), cut.get(MASK)
         if mask is not None and not mask.any():
             return no_fits(self, mask.shape, self.source(data, cut), settings)
@@ -294,16 +305,20 @@ class VoxelPlan(Plan):
         )
 
     def source(self, data: NDArray[Any], cut: Cut) -> VoxelSource:
+        """Return how the fits of a piece lie in its data."""
         settings = join(self.settings, cut)
         return VoxelSource(settings.level(data), self.axis, self.x, settings.options, {}, self.select)
 
     def index_columns(self) -> dict[str, NDArray[Any]]:
+        """Which fit is which: a column of ``n_fits`` values per axis of the grid."""
         return VoxelSource(self.nothing(self.shape), self.axis, self.x, self.settings.options, {}).index_columns()
 
     def data_shape(self, grid: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape of the data that has this grid of fits."""
         return (*grid[: self.axis], self.x.size, *grid[self.axis :])
 
     def recipe(self) -> dict[str, Any]:
+        """Return what was asked for beyond the model, as JSON."""
         selected = {} if self.select is None else {"select": self.select.recipe()}
         return {"verb": "fit_voxels", "axis": self.axis, "x": self.x.tolist(), **selected, **wishes_recipe(self.said)}
 

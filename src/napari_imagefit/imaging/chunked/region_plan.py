@@ -124,6 +124,7 @@ class ImagePlan(Plan):
 
     @property
     def grid(self) -> tuple[int, ...]:
+        """The shape of the grid of fits."""
         return self._grid(self.frames)
 
     def _grid(self, frames: tuple[int, ...]) -> tuple[int, ...]:
@@ -154,10 +155,39 @@ class ImagePlan(Plan):
         return found
 
     def n_fits(self, where: Slices) -> int:
+        """How many fits there are in a piece."""
         frames = tuple(part.stop - part.start for part in where[: len(self.frames)])
         return sum(region.frames.size for region in self._regions(frames, self.places(where)))
 
+    def needed(self, where: Slices) -> Slices:
+        """Return the part of a piece that holds all of its fits: regions may be in few frames."""
+        if self.regions is None or not self.frames:
+            return where
+        numbers = self.places(where)[FRAMES]
+        has_some = np.isin(numbers, np.concatenate([region.frames for region in self.regions]))
+        found = []
+        for axis, part in enumerate(where[: len(self.frames)]):
+            others = tuple(other for other in range(has_some.ndim) if other != axis)
+            some = np.flatnonzero(has_some.any(axis=others))
+            found.append(slice(part.start + int(some[0]), part.start + int(some[-1]) + 1))
+        return (*found, *where[len(self.frames) :])
+
+    def load(self, data: Any, where: Slices) -> NDArray[Any]:
+        """Return the data of a piece, of whose planes no more is read than what is around the regions."""
+        if self.regions is None:
+            return super().load(data, where)
+        frames = where[: len(self.frames)]
+        numbers = self.places(where).get(FRAMES, np.zeros(1, np.intp))
+        pixels = [region.pixels for region in self.regions if np.isin(region.frames, numbers).any()]
+        places = np.unravel_index(np.concatenate(pixels), self.shape[len(self.frames) :])
+        box: tuple[Any, ...] = tuple(slice(int(along.min()), int(along.max()) + 1) for along in places)
+        inside = np.asarray(data[(*frames, *box)])
+        whole = np.zeros((*inside.shape[: len(frames)], *self.shape[len(frames) :]), inside.dtype)
+        whole[(slice(None),) * len(frames) + box] = inside
+        return whole
+
     def steps(self, data: NDArray[Any], cut: Cut, should_stop: Callable[[], bool] | None = None) -> Run:
+        """Fit a piece; yields `Progress` and returns a `FitResult`."""
         frames = data.shape[: len(self.frames)]
         settings, regions = join(self.settings, cut), self._regions(frames, cut)
         if not regions:
@@ -174,18 +204,22 @@ class ImagePlan(Plan):
         )
 
     def source(self, data: NDArray[Any], cut: Cut) -> ImageSource:
+        """Return how the fits of a piece lie in its data."""
         settings = join(self.settings, cut)
         regions = self._regions(data.shape[: len(self.frames)], cut)
         return ImageSource(settings.level(data), self.coords, regions, self.labels, settings.options, {})
 
     def index_columns(self) -> dict[str, NDArray[Any]]:
+        """Which fit is which: a column of ``n_fits`` values per axis of the grid."""
         nothing = self.nothing(self.shape)
         return ImageSource(nothing, self.coords, [], self.labels, self.settings.options, {}).index_columns()
 
     def data_shape(self, grid: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape of the data that has this grid of fits."""
         return (*grid[: len(self.frames)], *self.shape[len(self.frames) :])
 
     def recipe(self) -> dict[str, Any]:
+        """Return what was asked for beyond the model, as JSON."""
         return {"verb": "fit_image", **wishes_recipe(self.said)}
 
 

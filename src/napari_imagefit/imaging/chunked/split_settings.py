@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...engine.sums.camera import Camera
+from ...engine.noise.camera import Camera
 from ..fitting.chunks import Argument, is_dask
 from ..fitting.run import Settings
 
@@ -26,12 +26,14 @@ class CameraPart(Camera):
     alike: bool = True
 
     def level(self, data: NDArray[Any]) -> NDArray[Any]:
+        """Return data as they would be if all pixels had the mean gain and offset; unchanged where pixels are alike."""
         if self.alike:
             return data
         gain, offset = (np.asarray(a, float) for a in (self.gain, self.offset))
         return np.asarray((data - offset) / gain * self.means[0] + self.means[1])
 
     def counts(self, shape: tuple[int, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Scale and shift, of the data's shape, with which ``scale·level(data) + shift`` is nearly Poisson."""
         gain, offset = self.means
         read = np.asarray(self.read_noise, float)
         return np.broadcast_to(1 / np.float64(gain), shape), np.broadcast_to(read**2 - offset / gain, shape)

@@ -122,12 +122,15 @@ class SpotPlan(Plan):
 
     @property
     def grid(self) -> tuple[int, ...]:
+        """The shape of the grid of fits."""
         return (self.windows.count,)
 
     def piece_shape(self, data: Sliceable, most_fits: int | None = None) -> tuple[int, ...]:
+        """Return the shape of pieces of the image that are neither large nor tiny, if points are spread evenly."""
         return piece_shape(data, (), most_fits, prod(self.shape) / self.windows.count)
 
     def pieces(self, piece: tuple[int, ...]) -> tuple[Slices, ...]:
+        """All pieces of this shape in which points lie, each with its points."""
         return self.groups([np.arange(0, n, size) for n, size in zip(self.shape, piece, strict=True)])
 
     def groups(self, firsts: Sequence[NDArray[np.intp]]) -> tuple[Slices, ...]:
@@ -150,10 +153,12 @@ class SpotPlan(Plan):
         return tuple(found)
 
     def map_chunks(self, piece: tuple[int, ...]) -> tuple[int, ...]:
+        """In how long chunks the maps, which are lists of spots, are stored."""
         del piece
         return (min(self.windows.count, STORED_TOGETHER),)
 
     def bare(self) -> Self:
+        """Return the plan without its windows, which are not the same in every piece."""
         return replace(super().bare(), windows=self.windows.some(slice(0)))
 
     def parts(self, where: Slices) -> dict[Key, Any]:
@@ -170,15 +175,19 @@ class SpotPlan(Plan):
         }
 
     def cut(self, where: Slices) -> dict[Key, NDArray[Any]]:
+        """Return the parts of all arguments for a piece."""
         return {key: np.asarray(values) for key, values in self.parts(where).items()}
 
     def n_fits(self, where: Slices) -> int:
+        """How many fits there are in a piece."""
         return len(where[-1])
 
     def n_requested(self) -> int:
+        """How many spots there are in all."""
         return int(np.prod(self.grid))
 
     def steps(self, data: NDArray[Any], cut: Cut, should_stop: Callable[[], bool] | None = None) -> Run:
+        """Fit a piece; yields `Progress` and returns a `FitResult`."""
         return iter_fit_windows(
             data,
             self._windows(cut),
@@ -195,6 +204,7 @@ class SpotPlan(Plan):
         return {**cut, **{key: np.full(shape, cut[key].item()) for key in alike}}
 
     def source(self, data: NDArray[Any], cut: Cut) -> SpotSource:
+        """Return how the fits of a piece lie in its part of the image."""
         return replace(
             self.source_of(self._windows(cut)),
             image=join(self.settings, cut).level(data),
@@ -215,12 +225,15 @@ class SpotPlan(Plan):
         )
 
     def index_columns(self) -> dict[str, NDArray[Any]]:
+        """Which fit is which: columns of its frame and of the point around which its window lies."""
         return self.source_of(self.windows).index_columns()
 
     def data_shape(self, grid: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape of the windows of a list of spots."""
         return (*grid, *self.windows.size)
 
     def recipe(self) -> dict[str, Any]:
+        """Return what was asked for beyond the model, as JSON."""
         window = list(self.windows.size)
         masked = MASK in self.arguments or self.windows.allowed is not None
         return {

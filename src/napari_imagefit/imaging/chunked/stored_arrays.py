@@ -72,6 +72,7 @@ class StoredArray:
 
     @property
     def ndim(self) -> int:
+        """Number of axes."""
         return len(self.shape)
 
     def changed(self) -> bool:

@@ -16,9 +16,10 @@ from numpy.typing import ArrayLike
 from ...engine.core.errors import FitInputError
 from ...engine.core.status import Status
 from ...engine.results.fit_result import FitResult
-from ..fitting.attempts import ATTEMPTS
 from ..fitting.chunks import is_dask
 from ..fitting.derived_maps import DerivedMap
+from ..fitting.fit_report import fit_table
+from ..fitting.status_labels import ATTEMPTS
 from ..fitting.writing import Job, write_files
 from ..recipes.recipe import describe
 from ..recipes.steps import DeriveStep
@@ -29,7 +30,7 @@ from .placement import FileGrid, Placement, grid_of_affine
 from .zarr_store import KEY
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 
 def write(
@@ -42,12 +43,15 @@ def write(
     affine: ArrayLike | FileGrid | None = None,
     derived: Sequence[DerivedMap] = (),
     recipe: Mapping[str, Any] | None = None,
+    region_names: Sequence[str] = (),
+    more: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> list[Path]:
     """Write a result, and its recipe as JSON beside it.
 
     Images hold the maps of parameters, ``<name>_stderr``, expressions, ``reduced_chi2``, ``r2``, ``n_used``, ``status``
-    and ``attempt``, as float32 with NaN where there is no answer; tables hold a row per fit, as `to_dataframe`.
+    and ``attempt``, as float32 with NaN where there is no answer; tables hold a row per fit, as
+    `napari_imagefit.imaging.fitting.fit_table.fit_table` gives it.
 
     Parameters
     ----------
@@ -68,14 +72,18 @@ def write(
     derived : sequence of DerivedMap
         Expressions to write too; see `derive`.
     recipe : dict, optional
-        As `Recipe.to_dict` gives it; that of the result and the derived maps if not given.
+        As `Recipe.to_dict` gives it; that of the result and the derived maps if not given, none if it is empty.
+    region_names : sequence of str
+        For tables: what the regions are called, in the order of their labels.
+    more : dict, optional
+        For tables: further columns by name.
     overwrite : bool
         Whether files that exist are replaced.
 
     Returns
     -------
     list of Path
-        What was written, the recipe last. Where writing fails nothing is left half written.
+        What was written, the recipe last if there is one. Where writing fails nothing is left half written.
 
     Raises
     ------
@@ -103,10 +111,11 @@ def write(
     steps = [DeriveStep(one.expression, units) for one in derived]
     recipe = describe(result, after=steps) if recipe is None else recipe
     if not FORMATS[kind].of_maps:
-        jobs = [_table(stem.with_name(stem.name + suffix), kind, result, units, derived)]
+        jobs = [_table(stem.with_name(stem.name + suffix), kind, result, units, derived, region_names, more or {})]
     else:
         jobs = _images(stem, suffix, kind, result, transform, units, affine, derived, recipe)
-    jobs.append(recipe_job(stem, recipe))
+    if recipe:
+        jobs.append(recipe_job(stem, recipe))
     write_files(jobs, overwrite=overwrite, new_folder=True)
     return [target for target, _ in jobs]
 
@@ -197,28 +206,24 @@ def _unique(names: Sequence[str]) -> list[str]:
 
 
 def _table(
-    target: Path, kind: Format, result: FitResult, units: Mapping[str, str], derived: Sequence[DerivedMap]
+    target: Path,
+    kind: Format,
+    result: FitResult,
+    units: Mapping[str, str],
+    derived: Sequence[DerivedMap],
+    region_names: Sequence[str],
+    more: Mapping[str, Any],
 ) -> Job:
     def save(to: Path) -> None:
-        table = _with_units(result.to_dataframe(), units, derived)
+        table = fit_table(result, units, region_names, derived)
+        for name, values in more.items():
+            table[name] = values
         if kind == "parquet":
             table.to_parquet(to, index=False)
         else:
             table.to_csv(to, index=False, encoding="utf-8")
 
     return target, save
-
-
-def _with_units(table: pd.DataFrame, units: Mapping[str, str], derived: Sequence[DerivedMap]) -> pd.DataFrame:
-    """Columns with their unit in the header, and those of expressions."""
-    named = {name: f" [{unit}]" for name, unit in units.items() if unit}
-    header = {f"{name}{end}": f"{name}{end}{unit}" for name, unit in named.items() for end in ("", "_stderr")}
-    table = table.rename(columns=header)
-    for one in derived:
-        unit = f" [{one.unit}]" if one.unit else ""
-        table[f"{one.expression}{unit}"] = one.values.ravel()
-        table[f"{one.expression}_stderr{unit}"] = one.stderr.ravel()
-    return table
 
 
 def recipe_job(stem: Path, recipe: Mapping[str, Any]) -> Job:

@@ -36,6 +36,7 @@ class FileFormat:
 
     @property
     def title(self) -> str:
+        """Name and content, for a list of formats."""
         return f"{self.name}: {self.holds}"
 
     def check(self) -> None:

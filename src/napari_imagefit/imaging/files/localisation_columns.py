@@ -14,6 +14,7 @@ from ...engine.core.errors import FitInputError
 from ...engine.core.status import Status
 from ...engine.results.fit_result import FitResult
 from ..fitting.derived_maps import DerivedMap
+from ..fitting.status_labels import remark_words
 from ..fitting.units import parse_unit
 from ..spot_analysis.photometry import gain_of, photometry, pixel_sizes
 from ..spot_analysis.signal_dependent_noise import with_growing_noise
@@ -53,6 +54,7 @@ class Rows:
     def of(
         cls, result: FitResult, positions: tuple[str, ...], sizes: tuple[float, ...], units: str, gain: float | None
     ) -> Rows:
+        """From a result of spots: errors that grow with the signal, photons and precisions are worked out here."""
         precise = with_growing_noise(result)
         derived = photometry(precise, pixel_size=sizes, units=units, gain=gain)
         return cls(result, precise, positions, sizes, units, gain_of(result, gain), derived)
@@ -120,6 +122,7 @@ def own_columns(rows: Rows) -> dict[str, Any]:
             columns.setdefault(f"{name}_stderr{tail}", column.stderr)
     for name in ("chi2", "reduced_chi2", "r2", "n_used", "n_left_out", "n_iterations", "status", "flags"):
         columns[name] = getattr(result, name)
+    columns["remarks"] = remark_words(result)
     columns["message"] = [Status(int(code)).message for code in result.status]
     return columns
 

@@ -143,6 +143,15 @@ class Placement:
         """A letter for each axis."""
         return AXES[len(AXES) - len(self.units) :]
 
+    @property
+    def is_straight(self) -> bool:
+        """Whether the grid lies along the axes of the world."""
+        return not any(self.is_mixed(axis) for axis in range(len(self.matrix)))
+
+    def is_mixed(self, axis: int) -> bool:
+        """Whether an axis is turned into others."""
+        return _mixes(self.matrix, [axis])
+
     def axes(self, format: str) -> tuple[Axis, ...]:
         """Each axis by itself, for a format that knows no more.
 
@@ -151,7 +160,7 @@ class Placement:
         FitInputError
             If the grid does not lie along the axes of the world.
         """
-        if not _is_straight(self.matrix):
+        if not self.is_straight:
             raise FitInputError(
                 f"the layer is rotated or sheared, which {format} cannot say; take the rotation away, or choose NIfTI "
                 "or a table"
@@ -246,10 +255,6 @@ def _mixes(matrix: Floats, axes: Sequence[int]) -> bool:
     others = [axis for axis in range(len(matrix)) if axis not in axes]
     across = np.concatenate([matrix[np.ix_(axes, others)].ravel(), matrix[np.ix_(others, axes)].ravel()])
     return bool(np.abs(across).max(initial=0.0) > STRAIGHT * np.abs(matrix).max())
-
-
-def _is_straight(matrix: Floats) -> bool:
-    return not any(_mixes(matrix, [axis]) for axis in range(len(matrix)))
 
 
 def _unit(said: Any) -> str:

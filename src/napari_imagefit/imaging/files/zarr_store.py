@@ -6,7 +6,7 @@ import errno
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from ..fitting.chunks import Slices
 from ..fitting.records import all_maps
 from ..recipes.recipe import Recipe
 from ..recipes.steps import DeriveStep
+from .folder_lock import alone_in
 from .stored_place import place_of
 
 KEY = "napari_imagefit"
@@ -53,6 +54,8 @@ class ResultStore:
     ----------
     lost : frozenset of int
         Pieces that were finished and of which files are gone, or empty: they are to be done again.
+    written : set of int
+        Pieces that were written by this object.
     """
 
     path: Path
@@ -61,6 +64,7 @@ class ResultStore:
     arrays: Mapping[str, Any]
     derive: tuple[DeriveStep, ...] = ()
     lost: frozenset[int] = frozenset()
+    written: set[int] = field(default_factory=set)
 
     @classmethod
     def open(
@@ -95,7 +99,8 @@ class ResultStore:
                 )
             group, piece = _reopen(zarr, path, said)
             pieces = plan.pieces(piece)
-            arrays = _open_arrays(zarr, group, path, plan, piece, len(pieces), recipe.after)
+            with alone_in(path):
+                arrays = _open_arrays(zarr, group, path, plan, piece, len(pieces), recipe.after)
             store = cls(path, plan, pieces, arrays, recipe.after)
             lost = store._gone()
             for number in lost:  # before any of them is done again: who is stopped meanwhile must find them undone
@@ -129,13 +134,14 @@ class ResultStore:
             If a chunk that holds other pieces too is damaged.
         """
         where = self.plan.on_grid(self.pieces[number])
-        with _writing(self.path):
+        with _writing(self.path), alone_in(self.path):
             for name, values in (*all_maps(result), *self._derived(result)):
                 try:
                     _at(self.arrays[name], where)[where] = values
                 except (RuntimeError, ValueError) as error:  # of the codec
                     raise _damaged(self.path, name) from error
             self.arrays[DONE][number] = True
+        self.written.add(number)
 
     def _derived(self, result: FitResult) -> Iterator[tuple[str, NDArray[np.float64]]]:
         """Return the maps of the steps of the recipe that follow the fit, by name."""

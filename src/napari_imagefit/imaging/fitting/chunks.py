@@ -23,10 +23,12 @@ class Sliceable(Protocol):
     """What is fitted piece by piece: a Dask array, a file, or an array."""
 
     @property
-    def shape(self) -> tuple[int, ...]: ...
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis."""
 
     @property
-    def dtype(self) -> np.dtype[Any]: ...
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values."""
 
     def __getitem__(self, where: Any, /) -> Any: ...
 

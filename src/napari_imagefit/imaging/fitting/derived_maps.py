@@ -10,8 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..._lazy import LazyModule
+from ...engine.core.device import computing
 from ...engine.core.errors import FitInputError
-from ...engine.models.expression import term
+from ...engine.core.options import Options
+from ...engine.core.programs import obtain
+from ...engine.functions.expression import term
+from ...engine.models.prediction import PIECE, SHORTEST
 from ...engine.results.fit_result import FitResult
 from .chunks import is_dask
 from .held_parameters import certain
@@ -57,7 +61,7 @@ def derive(result: FitResult, expression: str, units: Mapping[str, str] | None =
     result : FitResult
     expression : str
         Such as ``"1/tau"`` or ``"2*pi*amplitude*sigma_x*sigma_y"``; see
-        `napari_imagefit.engine.models.expression` for what it may hold. Its names are those of parameters.
+        `napari_imagefit.engine.functions.expression_syntax` for what it may hold. Its names are those of parameters.
     units : dict, optional
         The unit of every parameter by name, such as ``{"tau": "ms"}``.
 
@@ -82,19 +86,16 @@ def derive(result: FitResult, expression: str, units: Mapping[str, str] | None =
     """
     if is_dask(result.status):
         raise FitInputError("the result is not computed yet; call its compute() first")
-    names, value = term(expression)
+    names, _ = term(expression)
     if not names:
         raise FitInputError(
             f"the expression {expression!r} names no parameter; use one of {', '.join(result.model.names)}"
         )
     for name in names:
         result.model.index(name)
-    with jax.enable_x64(True):
-        at = {name: jnp.asarray(np.ravel(result.params[name])) for name in names}
-        values = _host(value(at), result)
-        slopes = np.stack([_host(_slope(value, at, name), result) for name in names], axis=-1)
+    values, *slopes = (_host(row, result) for row in _with_slopes(expression, result))
     answered = np.logical_and.reduce([np.isfinite(result.params[name]) for name in names]) & np.isfinite(values)
-    stderr = np.sqrt(_variance(result, names, slopes))
+    stderr = np.sqrt(_variance(result, names, np.stack(slopes, axis=-1)))
     return DerivedMap(
         np.where(answered, values, np.nan),
         np.where(answered & np.isfinite(stderr) & (stderr > 0), stderr, np.nan),
@@ -103,17 +104,35 @@ def derive(result: FitResult, expression: str, units: Mapping[str, str] | None =
     )
 
 
-def _slope(value: Any, at: dict[str, Any], name: str) -> Any:
-    """Return the derivative by one parameter, fit by fit."""
+def _with_slopes(expression: str, result: FitResult) -> Floats:
+    """Return the values of all fits, and their derivatives by each name in turn, ``(1 + n_names, n_fits)``."""
+    names, value = term(expression)
 
-    def of_one(own: Any) -> Any:
-        return jnp.asarray(value({**at, name: own})) * jnp.ones_like(own)
+    def function(at: Any) -> Any:
+        def of(*rows: Any) -> Any:
+            return jnp.broadcast_to(jnp.asarray(value(dict(zip(names, rows, strict=True))), at.dtype), at.shape[1:])
 
-    return jax.jvp(of_one, (at[name],), (jnp.ones_like(at[name]),))[1]
+        def by(i: int) -> Any:
+            return jax.jvp(lambda own: of(*at[:i], own, *at[i + 1 :]), (at[i],), (jnp.ones_like(at[i]),))[1]
+
+        return jnp.stack([of(*at), *(by(i) for i in range(len(names)))])
+
+    params = np.stack([np.ravel(result.params[name]) for name in names]).astype(float)
+    found = np.empty((1 + len(names), params.shape[1]))
+    options = Options(device="cpu")
+    for first in range(0, params.shape[1], PIECE):
+        some = params[:, first : first + PIECE]
+        # one program serves all numbers of fits up to a power of two
+        at = np.ones((len(names), max(SHORTEST, 1 << (some.shape[1] - 1).bit_length())))
+        at[:, : some.shape[1]] = some
+        program = obtain(("derived", expression, at.shape), function, (at,), options, "as written")
+        with computing(options):
+            found[:, first : first + PIECE] = np.asarray(program(at))[:, : some.shape[1]]
+    return found
 
 
-def _host(values: Any, result: FitResult) -> Floats:
-    return np.array(np.broadcast_to(np.asarray(values), (result.status.size,)).reshape(result.shape), dtype=float)
+def _host(values: Floats, result: FitResult) -> Floats:
+    return values.reshape(result.shape)
 
 
 def _variance(result: FitResult, names: tuple[str, ...], slopes: Floats) -> Floats:

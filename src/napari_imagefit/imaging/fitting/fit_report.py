@@ -1,9 +1,10 @@
-"""What a result says of one of its fits, in numbers and words."""
+"""What a result says of one of its fits, in numbers and words, and the table of them all."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,11 @@ from numpy.typing import NDArray
 from ...engine.core.refusal import setting
 from ...engine.core.status import Flag, Status
 from ...engine.results.fit_result import FitResult
-from .attempts import ATTEMPTS
+from .derived_maps import DerivedMap
+from .status_labels import ATTEMPTS, remark_words
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Place = tuple[int, ...]
 
@@ -155,3 +160,38 @@ def _how(result: FitResult, place: Place, status: Status) -> str:
         return ""
     number = int(np.asarray(attempt)[place])
     return ATTEMPTS[number].report if number in ATTEMPTS else f"attempt {number}"
+
+
+def fit_table(
+    result: FitResult,
+    units: Mapping[str, str] | None = None,
+    region_names: Sequence[str] = (),
+    derived: Sequence[DerivedMap] = (),
+) -> pd.DataFrame:
+    """Return a row per fit.
+
+    As `FitResult.to_dataframe`, but ``status`` is in words and ``status_code`` its number, and ``remarks`` says in
+    words what ``flags`` says as a number.
+
+    Parameters
+    ----------
+    units : dict, optional
+        The unit of each parameter by name, for the headers of values and errors.
+    region_names : sequence of str
+        By which regions are called, in the order of their labels: a column ``region`` in place of ``label``.
+    derived : sequence of DerivedMap
+        Expressions that are columns, too.
+    """
+    table = result.to_dataframe().rename(columns={"status": "status_code", "message": "status"})
+    table["remarks"] = remark_words(result)
+    if region_names and "label" in table:
+        own = dict(zip(sorted(set(table["label"])), region_names, strict=True))
+        table.insert(list(table.columns).index("label"), "region", [own[label] for label in table.pop("label")])
+    named = {name: f" [{unit}]" for name, unit in (units or {}).items() if unit}
+    header = {f"{name}{end}": f"{name}{end}{unit}" for name, unit in named.items() for end in ("", "_stderr")}
+    table = table.rename(columns=header)
+    for one in derived:
+        unit = f" [{one.unit}]" if one.unit else ""
+        table[f"{one.expression}{unit}"] = one.values.ravel()
+        table[f"{one.expression}_stderr{unit}"] = one.stderr.ravel()
+    return table

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...engine.models.expression import term
+from ...engine.functions.expression import term
 from ...engine.results.fit_result import FitResult
 
 Booleans = NDArray[np.bool_]

@@ -1,7 +1,8 @@
-"""Two models of the same data: which of them the data prefer, fit by fit."""
+"""Two results of the same data: which model the data prefer, and how the parameters differ, fit by fit."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -119,3 +120,55 @@ def _check(first: FitResult, second: FitResult, undecided: float) -> None:
     one, other = first.spread[both], second.spread[both]
     if (np.abs(one - other) > SAME * np.maximum(np.abs(one), np.abs(other))).any():
         raise FitInputError("the results are of different data or errors; fit both models to the same samples")
+
+
+@dataclass(frozen=True, eq=False)
+class Difference:
+    """The second result minus the first, fit by fit; see `differ`.
+
+    Attributes
+    ----------
+    params : dict of str to array, ``(*grid,)``
+        Of the parameters that both have; NaN where either has no answer.
+    delta_aicc : array, ``(*grid,)``, or None
+        See `Comparison`; None where the two were fitted to other samples or with other noise.
+    why_not : str
+        Why there is no `delta_aicc`; empty where there is.
+    """
+
+    params: Mapping[str, NDArray[np.float64]]
+    delta_aicc: NDArray[np.float64] | None
+    why_not: str
+
+
+def differ(first: FitResult, second: FitResult) -> Difference:
+    """Return how two results of one stack, image or list of points differ.
+
+    Raises
+    ------
+    FitInputError
+        If they have different grids, or nothing in common.
+
+    Examples
+    --------
+    >>> from napari_imagefit import fit_voxels
+    >>> t = np.arange(8.0)
+    >>> stack = 3 * np.exp(-t / 2)[:, None]
+    >>> found = differ(fit_voxels(stack, "linear", x=t), fit_voxels(stack + t[:, None], "linear", x=t))
+    >>> float(np.round(found.params["slope"][0], 6)), found.why_not[:29]
+    (1.0, 'the results are of different ')
+    """
+    if first.shape != second.shape:
+        raise FitInputError(
+            f"the results have grids of shape {first.shape} and {second.shape}; compare fits of the same data"
+        )
+    if not (first.converged & second.converged).any():
+        raise FitInputError("no fit converged in both; compare others")
+    common = [name for name in first.model.names if name in second.model.names]
+    params = {name: second.params[name] - first.params[name] for name in common}
+    try:
+        return Difference(params, compare(first, second).delta_aicc, "")
+    except FitInputError as error:
+        if not common:
+            raise
+        return Difference(params, None, str(error))

@@ -20,12 +20,10 @@ from ...engine.core.status import Status
 from ...engine.core.types import Bounds, DType, Noise, Values
 from ...engine.core.validation import float_array
 from ...engine.drive.problem import Problem, check_parameters
-from ...engine.drive.run import iter_fit
 from ...engine.models.model import Model
 from ...engine.models.ties import Ties
+from ...engine.noise.camera import Camera
 from ...engine.results.fit_result import FitResult, Source
-from ...engine.shared.joint_fit import iter_fit_shared
-from ...engine.sums.camera import Camera
 from .positions import flag_centres
 from .refusals import Numbers, refused_by_wishes
 from .sigma import as_weights
@@ -289,6 +287,8 @@ def run(
         of_each = job.places.size // job.problem.n_fits
         problem = replace(job.problem, requested=settings.requested or total)
         if settings.shared:
+            from ...engine.shared.joint_fit import iter_fit_shared
+
             steps = iter_fit_shared(problem, settings.shared, should_stop)
         else:
             steps = _iter_job(replace(job, problem=problem), should_stop)
@@ -339,6 +339,9 @@ def _with(
 
 
 def _iter_job(job: Job, should_stop: Callable[[], bool] | None) -> Generator[Progress, None, Fits]:
+    # only where something is fitted: a window that opens waits for it in vain
+    from ...engine.drive.run import iter_fit
+
     fits = yield from iter_fit(job.problem, should_stop)
     if job.again is None:
         return fits

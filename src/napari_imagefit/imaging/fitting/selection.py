@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...engine.core.errors import FitInputError
 from ...engine.core.validation import float_array, real_array
-from .recipe_checks import check_said
+from .argument_checks import check_said
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,14 @@ class Selection:
         Samples at or above it do not count.
     min_signal : float, optional
         Curves whose largest sample that counts is below it are not fitted: they get `Status.NOT_FITTED`.
+
+    See Also
+    --------
+    napari_imagefit.fit_voxels : takes one as `select`.
+
+    Notes
+    -----
+    Samples that do not count are left out of the fit, and counted in `FitResult.n_left_out`.
 
     Examples
     --------
@@ -75,6 +83,14 @@ class Selection:
                 f"noise_floor={low_end:g} is not below saturation={high_end:g}, so that no sample would count; "
                 "move one of them"
             )
+
+    def by_place(self) -> Self:
+        """Return what is said of places, without what is said of values: such as for the mean of many curves."""
+        return replace(self, noise_floor=None, saturation=None, min_signal=None)
+
+    def by_value(self) -> Self:
+        """Return what is said of values, without what is said of places."""
+        return replace(self, skip_first=0, skip_last=0, exclude=())
 
     def samples(self, x: ArrayLike) -> NDArray[np.bool_]:
         """Which samples count by their place, whatever their values, ``(n,)``.

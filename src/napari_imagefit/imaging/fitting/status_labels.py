@@ -1,7 +1,8 @@
-"""Why a fit has no answer, or one to be looked at twice: labels, words and colours for the status layer."""
+"""Words, labels and colours of what became of fits: attempts, reasons why there is no answer, and remarks."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,25 @@ from numpy.typing import NDArray
 
 from ...engine.core.status import Flag, Status
 from ...engine.results.fit_result import FitResult
+
+
+class Attempt(NamedTuple):
+    """One way to a result: a short label for tables and maps, a sentence for reports, a colour for maps."""
+
+    label: str
+    report: str
+    colour: str  # "transparent" lets the map below shine through
+
+
+FIRST, NEIGHBOURS, GLOBAL, WIDER = range(4)
+
+ATTEMPTS: dict[int, Attempt] = {
+    FIRST: Attempt("first try", "first try", "transparent"),
+    NEIGHBOURS: Attempt("from its neighbours", "second chance: started from its neighbours", "#009E73"),
+    GLOBAL: Attempt("from global starts", "second chance: started from several places", "#0072B2"),
+    WIDER: Attempt("within wider bounds", "second chance: within wider bounds", "#F0E442"),
+}
+
 
 # Label and colour of every reason in a status layer. Converged is there, but lets what is below shine through; colours
 # from Okabe and Ito's palette, told apart by the colour blind too, the last from Tol's. Files hold the labels: none
@@ -71,7 +91,7 @@ def reason_labels(result: FitResult) -> NDArray[np.uint8]:
     """Return the same with a label of `REMARKS` for fits that converged and are suspicious, ``(*grid,)``."""
     labels = status_labels(result.status)
     for remark in reversed(REMARKS):
-        labels[result.converged & ((result.flags & np.uint16(remark.flag)) > 0)] = remark.label
+        labels[result.converged & _has(result, remark.flag)] = remark.label
     return labels
 
 
@@ -109,3 +129,67 @@ def worth_a_look(found: list[Reason]) -> bool:
     failed = sum(reason.fits for reason in found if reason.label in {label for label, _ in REASONS.values()})
     suspicious = sum(reason.fits for reason in found if reason.label in LABELS)
     return failed > 0 or suspicious > BY_CHANCE * max(1, sum(reason.fits for reason in found if reason.label))
+
+
+# What is said of spots and regions alone: no label of a status layer has it.
+AROUND = (
+    (Flag.CENTRE_OUTSIDE, "#D55E00"),
+    (Flag.NEIGHBOUR_OVERLAP, "#56B4E9"),
+    (Flag.CUT_BY_EDGE, "#CC79A7"),
+)
+SIDES = ((-1, "at its lower bound"), (1, "at its upper bound"))
+WORTH_A_LOOK = np.uint16(sum(remark.flag for remark in REMARKS) | sum(flag for flag, _ in AROUND))
+
+
+class Remarked(NamedTuple):
+    """A remark with its colour and label in a status layer (0 if it has none), and whether each fit has it."""
+
+    words: str
+    colour: str
+    label: int
+    fits: NDArray[np.bool_]
+
+
+def remarks(result: FitResult, call: Callable[[str], str] = str) -> Iterator[Remarked]:
+    """Return all remarks; a fit may have several, and some no fit has.
+
+    Parameters
+    ----------
+    call : callable
+        Gives the name by which a parameter is called.
+    """
+    converged = result.converged
+    for remark in REMARKS:
+        if Flag.AT_LOWER in remark.flag:
+            for name in result.model.names:
+                for side, where in SIDES:
+                    at_it = converged & (result.at_bound[name] == side)
+                    yield Remarked(f"{call(name)} {where}", remark.colour, remark.label, at_it)
+        else:
+            # that samples were cut off may be why a fit has no answer
+            of = converged | (remark.flag == Flag.SATURATED)
+            yield Remarked(remark.flag.message, remark.colour, remark.label, of & _has(result, remark.flag))
+    for flag, colour in AROUND:
+        yield Remarked(flag.message, colour, 0, converged & _has(result, flag))
+
+
+def remark_words(result: FitResult) -> NDArray[np.object_]:
+    """Return for each fit all that is to be remarked on it, ``(n_fits,)``; empty where there is nothing.
+
+    Examples
+    --------
+    >>> from napari_imagefit import fit_voxels
+    >>> t = np.arange(8.0)[:, None]
+    >>> stack = np.exp(-t / np.array([2.0, 9.0]))
+    >>> list(remark_words(fit_voxels(stack, "exponential_decay", bounds={"tau": (0, 2.5)})))
+    ['', 'tau at its upper bound']
+    """
+    words = np.full(result.status.size, "", object)
+    for one in remarks(result):
+        places = np.flatnonzero(one.fits)
+        words[places] = [f"{before}; {one.words}" if before else one.words for before in words[places]]
+    return words
+
+
+def _has(result: FitResult, flag: Flag) -> NDArray[np.bool_]:
+    return (result.flags & np.uint16(flag)) > 0

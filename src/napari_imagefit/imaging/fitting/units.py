@@ -7,7 +7,7 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
-from ...engine.models.expression import CONSTANTS, parse
+from ...engine.functions.expression_syntax import CONSTANTS, parse
 
 # Functions of pure numbers, and those whose value has the unit of their arguments.
 PURE = {"exp", "log", "log10", "erf", "sin", "cos", "tan", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh"}
@@ -31,7 +31,7 @@ def unit_of(expression: str, units: Mapping[str, str]) -> str:
     Parameters
     ----------
     expression : str
-        As `napari_imagefit.engine.models.expression` takes it.
+        As `napari_imagefit.engine.functions.expression_syntax` takes it.
     units : dict
         A unit for each name, such as ``"ms"``; ``""`` for a pure number.
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ...engine.core.errors import FitInputError
 from ...engine.core.options import Options
-from ...engine.models.prediction_error import predict_with_error
+from ...engine.models.prediction import predict_with_error
 from ...engine.results.fit_result import FitResult
-from ..chunked.dask_result import LazySource
-from ..chunked.plan import VoxelPlan
 from ..fitting.fit_report import Place, covariance_at, solution_at
 from ..fitting.selection import Selection
 from ..voxels.voxel_fits import VoxelSource
@@ -41,6 +40,8 @@ class Curve:
         covariance is not known.
     centre : float or None
         Of a cut: the coordinate of the fitted centre.
+    fitted : array, ``(n,)``, or None
+        Of a voxel: the model at the samples, those that were left out included.
     """
 
     x: FloatArray
@@ -52,6 +53,7 @@ class Curve:
     fine: FloatArray
     error: FloatArray
     centre: float | None = None
+    fitted: FloatArray | None = None
 
     @property
     def has_fit(self) -> bool:
@@ -96,7 +98,27 @@ def voxel_curve(result: FitResult, place: Place, raw: Any = None, sigma: ArrayLi
     fitted, fine, error = line_through(result, place, ((x,), (fine_x,)), options)
     if spread is None and result.criterion.noise == "poisson" and "camera" not in result.recipe():
         spread = np.sqrt(np.maximum(fitted, 0))
-    return Curve(x, data, used, spread, np.where(used, data - fitted, np.nan), fine_x, fine, error)
+    return Curve(x, data, used, spread, np.where(used, data - fitted, np.nan), fine_x, fine, error, None, fitted)
+
+
+def counted_now(curve: Curve, select: Selection) -> Curve:
+    """Return the curve of a voxel with the samples that count by another selection: as the next fit takes them.
+
+    Examples
+    --------
+    >>> from napari_imagefit import fit_voxels
+    >>> curve = voxel_curve(fit_voxels(np.arange(6.0)[:, None], "linear"), (0,))
+    >>> counted_now(curve, Selection(exclude=[(1.5, 3)])).used
+    array([ True,  True, False, False,  True,  True])
+    """
+    try:
+        used = select.usable(curve.data, curve.x)
+    except FitInputError:  # none is left
+        used = np.zeros(curve.x.size, bool)
+    if curve.sigma is not None:
+        used &= np.isfinite(curve.sigma)
+    model = np.nan if curve.fitted is None else curve.fitted
+    return replace(curve, used=used, residual=np.where(used, curve.data - model, np.nan))
 
 
 def line_through(
@@ -123,6 +145,10 @@ def _stack_of(result: FitResult) -> tuple[Any, int, FloatArray, Options, Selecti
     source = result.source
     if isinstance(source, VoxelSource):
         return source.stack, source.axis, source.x, source.options, source.select
+    # only now: its modules are not needed otherwise
+    from ..chunked.dask_result import LazySource
+    from ..chunked.plan import VoxelPlan
+
     plan = source.plan if isinstance(source, LazySource) else None
     if isinstance(source, LazySource) and isinstance(plan, VoxelPlan):
         return source.data, plan.axis, plan.x, plan.settings.options, plan.select

@@ -1,20 +1,20 @@
-"""Which fit a sample of the data belongs to."""
+"""Which fit a sample of the data, or a place in an image of spots, belongs to."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...engine.results.fit_result import FitResult
-from ..chunked.dask_result import LazySource
-from ..chunked.plan import VoxelPlan
-from ..chunked.region_plan import ImagePlan
 from ..fitting.fit_report import Place
+from ..layer_data.spot_layers import spot_positions
 from ..regions.region import EveryPixel, Region
 from ..regions.region_fits import ImageSource
+from ..spots.windows import Windows
 from ..voxels.voxel_fits import VoxelSource
 
 
@@ -55,9 +55,12 @@ class FitGrid:
             return cls(source.image.shape, result.shape, None, tuple(source.regions))
         windows = getattr(source, "windows", None)
         if windows is not None:
-            from .spot_grid import SpotGrid
-
             return SpotGrid.of_spots(result, windows, windows.shape)
+        # only now: its modules are not needed otherwise
+        from ..chunked.dask_result import LazySource
+        from ..chunked.plan import VoxelPlan
+        from ..chunked.region_plan import ImagePlan
+
         plan = source.plan if isinstance(source, LazySource) else None
         if isinstance(plan, VoxelPlan):
             return cls(plan.shape, result.shape, plan.axis)
@@ -120,9 +123,7 @@ class FitGrid:
             None for curves, and where there are no regions.
         """
         index = np.asarray(sample, dtype=float)
-        last = np.array(self.shape) - 1
-        leading = np.clip(np.rint(index), 0, last).astype(np.intp)[:-2]
-        frame = int(np.ravel_multi_index(tuple(leading), self.shape[:-2])) if leading.size else 0
+        frame = self._frame_of(index)
         best: tuple[int, float, int] | None = None
         for region in self.regions if self.axis is None else ():
             when = int(np.argmin(np.abs(region.frames - frame)))
@@ -131,6 +132,26 @@ class FitGrid:
             if best is None or far < best[:2]:
                 best = *far, int(region.places[when])
         return None if best is None else tuple(int(i) for i in np.unravel_index(best[2], self.grid))
+
+    def in_frame(self, place: Place, sample: ArrayLike) -> Place | None:
+        """Return the fit of the same region in the frame of a sample; None where there is none.
+
+        Parameters
+        ----------
+        sample : array_like, ``(len(shape),)``
+            As in `nearest`.
+        """
+        frame = self._frame_of(np.asarray(sample, dtype=float))
+        flat = int(np.ravel_multi_index(place, self.grid)) if place else 0
+        region = next((r for r in self.regions if flat in r.places), None)
+        when = None if region is None else _find(region.frames, frame)
+        if region is None or when is None:
+            return None
+        return tuple(int(i) for i in np.unravel_index(int(region.places[when]), self.grid))
+
+    def _frame_of(self, index: NDArray[np.float64]) -> int:
+        leading = np.clip(np.rint(index), 0, np.array(self.shape) - 1).astype(np.intp)[:-2]
+        return int(np.ravel_multi_index(tuple(leading), self.shape[:-2])) if leading.size else 0
 
     def paint(self, chosen: NDArray[np.bool_]) -> NDArray[np.uint8]:
         """1 where a chosen fit lies: of the grid's shape for curves, of the data's for surfaces."""
@@ -155,6 +176,67 @@ class FitGrid:
             if when is not None and (best is None or region.pixels.size < best[0]):
                 best = region.pixels.size, int(region.places[when])
         return None if best is None else best[1]
+
+
+@dataclass(frozen=True, eq=False)
+class SpotGrid(FitGrid):
+    """How spots lie in their image: each where it was found.
+
+    Attributes
+    ----------
+    positions : array, ``(N, len(shape))``
+        In pixel indices: fitted, or the point that was given where there is no answer.
+    reach : array, ``(len(shape),)``
+        Half a window along each axis, half a frame along the others.
+    """
+
+    positions: NDArray[np.float64] = None  # type: ignore[assignment]
+    reach: NDArray[np.float64] = None  # type: ignore[assignment]
+
+    @classmethod
+    def of_spots(cls, result: FitResult, windows: Windows, shape: tuple[int, ...]) -> SpotGrid:
+        """Return the grid of a result of `fit_spots`."""
+        n_frame_axes = windows.frames.shape[1]
+        reach = np.concatenate([np.full(n_frame_axes, 0.5), np.array(windows.size) / 2])
+        return cls(shape, result.shape, None, (), spot_positions(result, windows), reach)
+
+    def under(self, point: NDArray[np.float64]) -> Place | None:
+        """Return the spot nearest to a point, of those whose window it lies in.
+
+        Parameters
+        ----------
+        point : array, ``(len(shape),)``
+            In pixel indices; NaN along axes that do not matter, such as the depth of what is looked at from above.
+        """
+        away = np.abs(self.positions - point)
+        # a frame is whole, a window has no preferred direction
+        away[:, np.isnan(point)] = 0
+        within = (away <= self.reach).all(axis=1)
+        if not within.any():
+            return None
+        plane = self.reach > 0.5
+        distance = np.where(within, (away[:, plane] ** 2).sum(axis=1), np.inf)
+        return (int(np.argmin(distance)),)
+
+    def places(self, samples: NDArray[Any]) -> list[Place]:
+        """Return the spots in whose windows samples lie, of several the nearest, without repetitions."""
+        found = [self.under(np.asarray(sample, float)) for sample in samples]
+        return list(dict.fromkeys(place for place in found if place is not None))
+
+    def sample_of(self, place: Place, inside: tuple[float, ...] | None = None) -> tuple[float, ...]:
+        """Return the pixel nearest to a spot, as an index into the data."""
+        # a pin is kept by its pixel, and is to find this spot again
+        return tuple(float(round(i)) for i in self.positions[place[0]])
+
+    def paint(self, chosen: NDArray[np.bool_]) -> NDArray[np.uint8]:
+        """1 in the pixels next to where a chosen spot is, of the image's shape."""
+        canvas = np.zeros(self.shape, np.uint8)
+        nearest = np.rint(self.positions[chosen.ravel()]).astype(int)
+        n_frame_axes = int(np.count_nonzero(self.reach == 0.5))
+        steps = product(*[(0,)] * n_frame_axes, *[(-1, 0, 1)] * (len(self.shape) - n_frame_axes))
+        for step in steps:
+            canvas[tuple(np.clip(nearest + step, 0, np.array(self.shape) - 1).T)] = 1
+        return canvas
 
 
 def _find(ascending: NDArray[Any] | EveryPixel, value: int) -> int | None:

@@ -47,7 +47,7 @@ def histogram(values: NDArray[Any], *, robust: bool = True, whole: bool = False,
     whole : bool
         Whether they are whole numbers, each of which then has a bin, or shares it with equally many.
     robust : bool
-        Leave out what lies far from everything else: beyond the 0.5 and 99.5 % quantiles by more than their distance.
+        Leave out what lies far from everything else: beyond the 5 and 95 % quantiles by more than their distance.
     bins : int
         The most there may be; few values have fewer.
 
@@ -64,7 +64,7 @@ def histogram(values: NDArray[Any], *, robust: bool = True, whole: bool = False,
     bins = min(bins, max(FEW, int(2 * np.sqrt(finite.size))))
     low, high = float(finite.min()), float(finite.max())
     if robust:
-        first, last = np.percentile(finite[:: max(1, finite.size // ENOUGH)], [0.5, 99.5])
+        first, last = np.percentile(finite[:: max(1, finite.size // ENOUGH)], [5, 95])
         reach = last - first
         low, high = max(low, float(first - reach)), min(high, float(last + reach))
     if not high - low > 4e-16 * bins * max(abs(low), abs(high)):

@@ -182,7 +182,7 @@ def _cut(
     options: Options,
 ) -> Curve:
     """Return the samples along one line of the window, and the model there."""
-    from ...engine.models.prediction_error import predict_with_error
+    from ...engine.models.prediction import predict_with_error
 
     fine_x = np.linspace(x[0], x[-1], FINE)
     n, used = len(x), np.isfinite(data)

@@ -1,12 +1,13 @@
-"""One surface beside its fit: cuts through its centre along both axes, and what is left over around it."""
+"""One surface beside its fit: profiles along both axes, means or cuts through its centre, and the residual."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import gaussian_filter
 
 from ...engine.models.prediction import predict
 from ...engine.results.fit_result import FitResult
@@ -19,6 +20,13 @@ from .curves import FINE, Curve, FloatArray, line_through
 
 # Pixels along each side of a drawn patch; of a larger region every second, third… pixel is drawn.
 PATCH = 96
+# Values of the model that a profile takes at most; of a larger region every second, third… line is averaged.
+MOST = 500_000
+# A picture of so many drawn pixels is smoothed by one of them; a smaller one by less, which would else be blurred away.
+SMOOTHED = 32
+# The colours' limit to either side, in standard deviations of the smoothed residual.
+REACH = 3
+Profile = Literal["mean", "cut"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,13 +36,13 @@ class Cuts:
     Attributes
     ----------
     along : tuple of Curve
-        The cut along y and the one along x, through the pixel next to the fitted centre.
+        The profile along y and the one along x.
     at_centre : bool
-        Whether they go through the fitted centre; without one inside of the region they go through its middle.
+        Whether the fitted centre is inside of the region; without one cuts go through the region's middle.
     patch : array, ``(h, w)``
-        Data − fitted over the region; NaN outside of it and where there is no answer.
+        Data − fitted over the region, smoothed; NaN outside of it and where there is no answer.
     limit : float
-        The largest size of a residual, without the 0.5 % that are larger; the colours' limit to either side.
+        The colours' limit to either side: three robust standard deviations of the patch.
     extent : tuple of float
         Coordinates of the patch's outer edges: first and last y, first and last x.
     """
@@ -46,8 +54,8 @@ class Cuts:
     extent: tuple[float, float, float, float]
 
 
-def surface_cuts(result: FitResult, place: Place, sigma: ArrayLike | None = None) -> Cuts:
-    """Cuts and residual patch of one fit.
+def surface_cuts(result: FitResult, place: Place, sigma: ArrayLike | None = None, profile: Profile = "cut") -> Cuts:
+    """Profiles and residual patch of one fit.
 
     Parameters
     ----------
@@ -57,6 +65,8 @@ def surface_cuts(result: FitResult, place: Place, sigma: ArrayLike | None = None
         On the grid of fits.
     sigma : array, optional
         Standard deviations, broadcastable to the image.
+    profile : {"cut", "mean"}
+        Along each axis the line of pixels through the fitted centre, or the mean of all such lines of the region.
 
     Examples
     --------
@@ -85,21 +95,41 @@ def surface_cuts(result: FitResult, place: Place, sigma: ArrayLike | None = None
     centre = _centre(result, place)
     at = None if centre is None else _nearest(coords, inside, centre)
     middle = at or (data.shape[0] // 2, data.shape[1] // 2)
-    lines = (slice(None), middle[1]), (middle[0], slice(None))
     curves = []
-    for axis, line in enumerate(lines):
-        curve = _cut(result, place, image, [c[line] for c in coords], axis, data[line], inside[line])
-        curves.append(
-            replace(
-                curve,
-                sigma=None if spread is None else spread[line],
-                centre=None if at is None or centre is None else centre[axis],
-            )
-        )
+    for axis in range(2):
+        if profile == "mean":
+            curve = _mean_profile(result, place, image, axis, coords, data, inside, spread)
+        else:
+            line: Any = (slice(None), middle[1]) if axis == 0 else (middle[0], slice(None))
+            curve = _cut(result, place, image, [c[line] for c in coords], axis, data[line], inside[line])
+            curve = replace(curve, sigma=None if spread is None else spread[line])
+        curves.append(replace(curve, centre=None if at is None or centre is None else centre[axis]))
     patch, kept = _patch(result, place, image, data, inside, coords)
+    patch = smoothed(patch)
+    return Cuts((curves[0], curves[1]), at is not None, patch, _limit(patch), _extent(kept))
+
+
+def smoothed(patch: FloatArray) -> FloatArray:
+    """Return a picture smoothed by about a pixel, as its size warrants; NaN stays, and takes no part.
+
+    Examples
+    --------
+    >>> smoothed(np.ones((40, 40)))[3, 7].round(12)
+    np.float64(1.0)
+    """
+    width = min(1.0, min(patch.shape) / SMOOTHED)
+    known = np.isfinite(patch)
+    weight = gaussian_filter(known.astype(float), width, mode="constant")
+    total = gaussian_filter(np.where(known, patch, 0.0), width, mode="constant")
+    return np.where(known, total / np.where(known, weight, 1.0), np.nan)
+
+
+def _limit(patch: FloatArray) -> float:
+    """Return the limit of the colours; of more than half zeros that of what is largest."""
     finite = np.abs(patch[np.isfinite(patch)])
-    limit = float(np.percentile(finite, 99.5)) if finite.size else 1.0
-    return Cuts((curves[0], curves[1]), at is not None, patch, limit or 1.0, _extent(kept))
+    if not finite.size:
+        return 1.0
+    return float(REACH * 1.4826 * np.median(finite)) or float(finite.max()) or 1.0
 
 
 def thinned(length: int) -> slice:
@@ -160,6 +190,58 @@ def _cut(
     used = inside & np.isfinite(data)
     residual = np.where(used, data - fitted, np.nan)
     return Curve(coords[axis], data, used, None, residual, fine[axis], line, error)
+
+
+def _mean_profile(
+    result: FitResult,
+    place: Place,
+    image: ImageSource,
+    axis: int,
+    coords: tuple[FloatArray, FloatArray],
+    data: FloatArray,
+    inside: NDArray[np.bool_],
+    spread: Any,
+) -> Curve:
+    """Return the mean over the lines of the region along an axis, of samples and model at the same pixels."""
+    if axis == 1:
+        coords, data, inside = (coords[1].T, coords[0].T), data.T, inside.T
+        spread = None if spread is None else spread.T
+    n = data.shape[0]
+    # so that every `fine`-th step of the drawn curve is a row of pixels
+    fine = max(1, -(-FINE // n))
+    steps = np.arange(0, fine * (n - 1) + 1) / fine
+    thin = slice(None, None, -(-steps.size * data.shape[1] // MOST))
+    data = data[:, thin]
+    counted = inside[:, thin] & np.isfinite(data)
+    nearest = counted[np.rint(steps).astype(np.intp)]
+    where = tuple(_interpolated(c[:, thin], steps) for c in coords)
+    params = solution_at(result, place)
+    fitted = np.full(steps.shape, np.nan)
+    if params is not None:
+        along = where if axis == 0 else where[::-1]
+        model = predict(result.model, tuple(c.ravel() for c in along), params[:, None], image.options)
+        fitted = _mean(model.reshape(nearest.shape), nearest)
+    number, mean = counted.sum(axis=1), _mean(data, counted)
+    if spread is not None:
+        spread = np.sqrt((np.where(counted, spread[:, thin], 0.0) ** 2).sum(axis=1)) / np.maximum(number, 1)
+    fine_x = where[0].mean(axis=1)
+    unknown = np.full(steps.shape, np.nan)
+    return Curve(fine_x[::fine], mean, number > 0, spread, mean - fitted[::fine], fine_x, fitted, unknown)
+
+
+def _interpolated(lines: FloatArray, steps: FloatArray) -> FloatArray:
+    """Return rows between rows."""
+    below = np.minimum(steps.astype(np.intp), max(lines.shape[0] - 2, 0))
+    above = np.minimum(below + 1, lines.shape[0] - 1)
+    share = (steps - below)[:, None]
+    return np.asarray((1 - share) * lines[below] + share * lines[above])
+
+
+def _mean(values: FloatArray, counted: NDArray[np.bool_]) -> FloatArray:
+    """Return the mean of each row's values that count; NaN where none does."""
+    number = counted.sum(axis=1)
+    total = np.where(counted, values, 0.0).sum(axis=1)
+    return np.where(number > 0, total / np.maximum(number, 1), np.nan)
 
 
 def _patch(

@@ -1,62 +1,115 @@
 """From a result to layers: napari ``LayerData`` tuples made of plain arrays and keyword arguments.
 
 Every tuple carries its role in ``metadata["napari_imagefit"]["role"]``, by which a later fit finds the layer to update.
+What a window does not show is not made: `roles` says which layers are wanted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...engine.core.status import Status
+from ...catalogue.titles import short_title, symbol_of
 from ...engine.results.fit_result import FitResult, LayerTuple
-from ..fitting.attempts import ATTEMPTS
+from ..fitting.status_labels import ATTEMPTS, reason_labels, reasons, worth_a_look
 from ..fitting.status_labels import CONVERGED_LABEL as CONVERGED_LABEL
 from ..fitting.status_labels import REASONS as REASONS
-from ..fitting.status_labels import reason_labels, reasons, worth_a_look
 from ..fitting.status_labels import status_labels as status_labels
-from .outlines import ellipse_vertices, find_ellipses
-from .sources import CurveSource, RegionSource
+from .contrast import residual_limits, robust_limits
+from .drawn_fits import outline_layer as outline_layer
+from .sources import CurveSource, RegionSource, Units
 
-Units = Mapping[str, str]
+OUTLINES, STATUS, ATTEMPT, FITTED, RESIDUAL = "outlines", "status", "attempt", "fitted", "residual"
+PICTURES = frozenset({FITTED, RESIDUAL})
+MOST = float(np.finfo(np.float32).max)  # graphics cards know no larger number
 
-# Outlines: the σ of a Gaussian, the edge of a Thomas–Fermi profile, and any of a fit that did not converge.
-COLOURS = {"sigma": "#56B4E9", "gamma": "#56B4E9", "radius": "#2EE6A6"}
-FAILED = "#E69F00"
+
+class Title(NamedTuple):
+    """What a layer shows, and its unit."""
+
+    what: str
+    unit: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.what} [{self.unit}]" if self.unit else self.what
+
+
+def image_titles(units: Units) -> dict[str, Title]:
+    """Return what can be shown of fits of surfaces, by role, in the order of a menu."""
+    data = units.get("data", "")
+    return {
+        OUTLINES: Title("outlines"),
+        RESIDUAL: Title("residual", data),
+        FITTED: Title("fitted", data),
+        STATUS: Title("status"),
+    }
+
+
+def voxel_titles(result: FitResult, units: Units) -> dict[str, Title]:
+    """Return what can be shown of fits of curves, by role, in the order of a menu: the main parameter first."""
+    main, fixed = main_parameter(result), result.recipe()["fixed"]
+    # one that is fixed has no maps
+    names = [main, *(name for name in result.model.names if name not in fixed and name != main)]
+    found = {f"param:{name}": Title(symbol_of(name), units.get(name, "")) for name in names}
+    found |= {f"stderr:{name}": Title(f"error of {symbol_of(name)}", units.get(name, "")) for name in names}
+    found |= {"reduced_chi2": Title("reduced χ²"), "r2": Title("R²"), "n_used": Title("samples used")}
+    found |= {ATTEMPT: Title("attempt")} if result.attempt.any() else {}
+    data = units.get("data", "")
+    return {**found, RESIDUAL: Title("residual", data), FITTED: Title("fitted", data), STATUS: Title("status")}
 
 
 def image_layers(
-    result: FitResult, source: RegionSource, units: Units | None = None, names: Sequence[str] = ()
+    result: FitResult,
+    source: RegionSource,
+    units: Units | None = None,
+    names: Sequence[str] = (),
+    roles: Collection[str] | None = None,
+    *,
+    table: bool = True,
 ) -> list[LayerTuple]:
-    """Fitted and residual image, reasons of failure by region, and outlines with every number as a feature."""
-    return [
-        *picture_layers(result, *source.pictures(result, as_fine_as(source.image)), units),
-        status_layer(result, _paint(result, source)),
-        outline_layer(result, source, units or {}, names),
-    ]
+    """Fitted and residual image, reasons of failure by region, and outlines with every number as a feature.
+
+    Without `table` outlines have no features.
+    """
+    titles = image_titles(units or {})
+    wanted = PICTURES | {OUTLINES, STATUS} if roles is None else set(roles)
+    layers: list[LayerTuple] = []
+    if wanted & PICTURES:
+        layers += picture_layers(result, *source.pictures(result, as_fine_as(source.image)), titles, wanted)
+    if STATUS in wanted:
+        layers.append(status_layer(result, _paint(result, source)))
+    if OUTLINES in wanted:
+        data, options = outline_layer(result, source, units or {}, names, table=table)
+        layers.append((data, {**named(titles[OUTLINES], OUTLINES, result), **options}, "shapes"))
+    return layers
 
 
-def voxel_layers(result: FitResult, source: CurveSource, units: Units | None = None) -> list[LayerTuple]:
+def voxel_layers(
+    result: FitResult, source: CurveSource, units: Units | None = None, roles: Collection[str] | None = None
+) -> list[LayerTuple]:
     """Return maps of parameters, standard errors and goodness, fitted and residual stack, reasons of failure."""
-    fitted = source.fitted(result)
-    residual = source.stack - fitted
-    residual[~np.isfinite(residual)] = np.nan
-    dtype = as_fine_as(source.stack)
-    return [
-        *picture_layers(result, fitted.astype(dtype), residual.astype(dtype), units),
-        *map_layers(result, units or {}),
-        status_layer(result, reason_labels(result), remarks=True),
-    ]
+    titles = voxel_titles(result, units or {})
+    wanted = set(titles if roles is None else roles)
+    layers: list[LayerTuple] = []
+    if wanted & PICTURES:
+        fitted, dtype = source.fitted(result), as_fine_as(source.stack)
+        residual = source.stack - fitted
+        residual[~np.isfinite(residual)] = np.nan
+        layers += picture_layers(result, fitted.astype(dtype), residual.astype(dtype), titles, wanted)
+    layers += map_layers(result, titles, wanted)
+    if STATUS in wanted:
+        layers.append(status_layer(result, reason_labels(result), remarks=True))
+    return layers
 
 
-def named(name: str, role: str, result: FitResult, unit: str = "") -> dict[str, Any]:
+def named(title: Title, role: str, result: FitResult) -> dict[str, Any]:
     """Return the name and the metadata of a layer of a result."""
     return {
-        "name": f"{name}{f' [{unit}]' if unit else ''} · {result.model.name}",
-        "metadata": {"napari_imagefit": {"role": role, "recipe": result.recipe()}},
+        "name": f"{short_title(result.model)} · {title}",
+        "metadata": {"napari_imagefit": {"role": role, "title": str(title), "recipe": result.recipe()}},
     }
 
 
@@ -68,91 +121,68 @@ def as_fine_as(data: NDArray[Any]) -> np.dtype[Any]:
     return np.result_type(np.float32, data.dtype)
 
 
+def drawable(values: NDArray[Any]) -> NDArray[Any]:
+    """Return values none of which is too large to be drawn.
+
+    Examples
+    --------
+    >>> drawable(np.array([1e300, -np.inf, np.nan, 2.0])).tolist()
+    [3.4028234663852886e+38, -3.4028234663852886e+38, nan, 2.0]
+    """
+    is_wide = isinstance(values, np.ndarray) and values.dtype.kind == "f" and values.dtype.itemsize > 4
+    if not is_wide or not (np.abs(values) > MOST).any():
+        return values
+    within: NDArray[Any] = np.clip(values, -MOST, MOST)
+    return within
+
+
 def picture_layers(
-    result: FitResult, fitted: NDArray[Any], residual: NDArray[Any], units: Units | None
+    result: FitResult,
+    fitted: NDArray[Any],
+    residual: NDArray[Any],
+    titles: Mapping[str, Title],
+    wanted: Collection[str] = PICTURES,
 ) -> list[LayerTuple]:
-    """Return the fitted and the residual image, with common limits of contrast."""
-    unit = (units or {}).get("data", "")
-    spread = robust_limits(np.abs(residual), 0.0)[1]
+    """Return the fitted and the residual image, whose limits of contrast are of their own."""
+    looks: dict[str, tuple[NDArray[Any], dict[str, Any]]] = {}
+    if FITTED in wanted:
+        looks[FITTED] = fitted, {"contrast_limits": robust_limits(fitted), "colormap": "viridis"}
+    if RESIDUAL in wanted:
+        looks[RESIDUAL] = residual, {"contrast_limits": residual_limits(residual), "colormap": "PiYG"}
     return [
-        (
-            fitted,
-            {
-                **named("fitted", "fitted", result, unit),
-                "contrast_limits": robust_limits(fitted, None),
-                "colormap": "viridis",
-                "visible": False,
-            },
-            "image",
-        ),
-        (
-            residual,
-            {
-                **named("residual", "residual", result, unit),
-                "contrast_limits": (-spread, spread),
-                "colormap": "PiYG",
-                "visible": False,
-            },
-            "image",
-        ),
+        (drawable(data), {**named(titles[role], role, result), **look, "visible": False}, "image")
+        for role, (data, look) in looks.items()
     ]
 
 
-def map_layers(result: FitResult, units: Units) -> list[LayerTuple]:
-    """Return a layer of each parameter, its error, and what tells how good the fits are."""
-    maps: list[LayerTuple] = []
-    shown = main_parameter(result)
-
-    def add(values: NDArray[Any], name: str, role: str, unit: str, *, visible: bool) -> None:
-        options = {"contrast_limits": robust_limits(values, None), "colormap": "viridis", "visible": visible}
-        maps.append((values, {**named(name, role, result, unit), **options}, "image"))
-
-    if result.attempt.any():
-        maps.append(_attempt_layer(result))
-    add(result.n_used.astype(np.int32), "samples used", "n_used", "", visible=False)
-    add(result.r2, "R²", "r2", "", visible=False)
-    add(result.reduced_chi2, "reduced χ²", "reduced_chi2", "", visible=False)
-    # the one that is shown comes last, on top; one that is fixed has no maps
-    fixed = result.recipe()["fixed"]
-    names = [name for name in result.model.names if name not in fixed and name != shown] + [shown]
-    for name in names:
-        add(result.stderr[name], f"σ({name})", f"stderr:{name}", units.get(name, ""), visible=False)
-    for name in names:
-        add(result.params[name], name, f"param:{name}", units.get(name, ""), visible=name == shown)
+def map_layers(result: FitResult, titles: Mapping[str, Title], wanted: Collection[str]) -> list[LayerTuple]:
+    """Return a layer of each wanted parameter, its error, and what tells how good the fits are; the main one on top."""
+    maps: list[LayerTuple] = [_attempt_layer(result)] if ATTEMPT in wanted else []
+    main = f"param:{main_parameter(result)}"
+    for role in reversed(list(titles)):
+        if role in wanted and role not in {*PICTURES, STATUS, ATTEMPT}:
+            maps.append(map_layer(result, _values(result, role), role, titles[role], visible=role == main))
     return maps
+
+
+def map_layer(result: FitResult, values: NDArray[Any], role: str, title: Title, *, visible: bool = True) -> LayerTuple:
+    """Return the layer of one map."""
+    values = drawable(values)
+    options = {"contrast_limits": robust_limits(values), "colormap": "viridis", "visible": visible}
+    return values, {**named(title, role, result), **options}, "image"
+
+
+def _values(result: FitResult, role: str) -> NDArray[Any]:
+    kind, _, name = role.partition(":")
+    if name:
+        return {"param": result.params, "stderr": result.stderr}[kind][name]
+    return result.n_used.astype(np.int32) if role == "n_used" else getattr(result, role)
 
 
 def main_parameter(result: FitResult) -> str:
     """Return what a map is made for: the first parameter with the coordinate's unit, such as a time constant."""
     free = [p for p in result.model.parameters if p.name not in result.recipe()["fixed"]]
     return next((p.name for p in free if p.unit.startswith("coord")), free[0].name)
-
-
-# Values that limits are found from where there are more, and how many of them have to be finite.
-MOST_LOOKED_AT, ENOUGH = 1 << 18, 1 << 13
-
-
-def _some_finite(values: NDArray[Any]) -> NDArray[Any]:
-    """Finite values: all, or of many some that are enough for percentiles."""
-    # an odd step does not run down the columns of an image
-    some = values.reshape(-1)[:: values.size // MOST_LOOKED_AT | 1]
-    finite: NDArray[Any] = some[np.isfinite(some)]
-    if finite.size <= ENOUGH and some.size < values.size:
-        finite = values[np.isfinite(values)]
-        finite = finite[:: finite.size // MOST_LOOKED_AT | 1]
-    return finite
-
-
-def robust_limits(values: NDArray[Any], low: float | None) -> tuple[float, float]:
-    """Limits that hold 99 % of the finite values, never equal."""
-    finite = _some_finite(values)
-    if not finite.size:
-        return (0.0, 1.0)
-    first, last = np.percentile(finite, [0.5, 99.5])
-    first = first if low is None else low
-    if not first < last:
-        first, last = (first, first + 1) if low is not None else (first - 0.5, first + 0.5)
-    return float(first), float(last)
 
 
 def _paint(result: FitResult, source: RegionSource) -> NDArray[np.uint8]:
@@ -175,7 +205,7 @@ def status_layer(result: FitResult, labels: NDArray[np.uint8], *, remarks: bool 
     }
     colours: dict[int | None, str] = {None: "transparent", **{reason.label: reason.colour for reason in found}}
     options = {"features": features, "colormap": colours, "opacity": 0.6, "visible": worth_a_look(found)}
-    return labels, {**named("status", "status", result), **options}, "labels"
+    return labels, {**named(Title("status"), STATUS, result), **options}, "labels"
 
 
 def _attempt_layer(result: FitResult) -> LayerTuple:
@@ -188,68 +218,4 @@ def _attempt_layer(result: FitResult) -> LayerTuple:
     colours: dict[int | None, str] = {None: "transparent"}
     colours |= {number: attempt.colour for number, attempt in ATTEMPTS.items()}
     options = {"features": features, "colormap": colours, "opacity": 0.6, "visible": False}
-    return labels, {**named("attempt", "attempt", result), **options}, "labels"
-
-
-def outline_layer(result: FitResult, source: RegionSource, units: Units, names: Sequence[str]) -> LayerTuple:
-    """Return an ellipse for each width of each fit; the row of its fit is its features.
-
-    `names` are those of the regions, in the order of the labels.
-    """
-    table = result.to_dataframe()
-    table["status"] = table.pop("message")
-    if names and "label" in table:
-        by_label = dict(zip(source.labels if source.labels is not None else (), names, strict=True))
-        table.insert(0, "region", [by_label[label] for label in table.pop("label")])
-    table = table.rename(columns={name: f"{name} [{unit}]" for name, unit in units.items() if unit})
-    solution = {name: values.ravel() for name, values in result.solution.items()}
-    to_index = _index_of(source)
-    columns = source.index_columns()
-    frames = [values for name, values in columns.items() if name != "label"]
-    vertices, rows, kinds = [], [], []
-    if to_index is not None:
-        for row in range(result.status.size):
-            if result.converged.flat[row] or result.status.flat[row] in (Status.SINGULAR, Status.ITERATION_LIMIT):
-                leading = [int(values[row]) for values in frames]
-                for ellipse in find_ellipses({name: float(values[row]) for name, values in solution.items()}):
-                    corners = ellipse_vertices(ellipse.center, ellipse.radii, ellipse.theta, leading)
-                    corners[:, -2:] = to_index(corners[:, -2:])
-                    vertices.append(corners)
-                    rows.append(row)
-                    kinds.append(ellipse.kind)
-    features = table.iloc[rows].reset_index(drop=True)
-    features.insert(0, "drawn", kinds)
-    good = result.converged.ravel()[rows]
-    options = {
-        "shape_type": "ellipse",
-        "features": features,
-        "ndim": source.image.ndim,
-        "edge_color": [COLOURS[kind] if ok else FAILED for kind, ok in zip(kinds, good, strict=True)],
-        "face_color": "transparent",
-        "edge_width": _line_width(vertices, source),
-    }
-    if not vertices:
-        options = {"ndim": source.image.ndim}
-    return vertices, {**named("outlines", "outlines", result), **options}, "shapes"
-
-
-def _line_width(vertices: Sequence[NDArray[np.float64]], source: RegionSource) -> float:
-    """In pixels: a small part of the ellipses, or of the image where they are large in it."""
-    sizes = [np.ptp(corners[:, -2:], axis=0).max() for corners in vertices]
-    return float(min(0.05 * np.median(sizes), 0.004 * max(source.coords[0].shape))) if sizes else 1.0
-
-
-def _index_of(source: RegionSource) -> Callable[[NDArray[np.float64]], NDArray[np.float64]] | None:
-    """From coordinates ``(…, 2)`` to pixel indices; None where the coordinates are not those of a grid."""
-    if len(source.coords) != 2:
-        return None
-    y, x = source.coords
-    axes = y[:, 0], x[0]
-    if any(a.size < 2 or a[0] == a[-1] for a in axes):
-        return None
-    steps = [(a[-1] - a[0]) / (a.size - 1) for a in axes]
-    straight = all(np.allclose(np.diff(a), s, rtol=1e-6) for a, s in zip(axes, steps, strict=True))
-    if not straight or not (y == y[:, :1]).all() or not (x == x[:1]).all():
-        return None
-    origin = np.array([axes[0][0], axes[1][0]])
-    return lambda points: (points - origin) / np.array(steps)
+    return labels, {**named(Title("attempt"), ATTEMPT, result), **options}, "labels"

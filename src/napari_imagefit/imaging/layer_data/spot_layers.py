@@ -7,15 +7,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...engine.core.status import Flag
 from ...engine.results.fit_result import FitResult, LayerTuple
+from ..fitting.fit_report import fit_table
 from ..fitting.positions import find_positions
-from .maps import COLOURS, FAILED
+from .drawn_fits import COLOURS, FAILED
+from .maps import Title, named
 from .outlines import WIDTHS
 from .sources import SpotWindows, WindowSource
 
 # From a width to twice the full width at half maximum, or to the diameter of the edge.
 DIAMETERS = {"sigma": 4 * np.sqrt(2 * np.log(2)), "gamma": 4.0, "radius": 2.0}
+FITTED_SPOTS = Title("fitted spots")  # not to be taken for the points that were detected
 
 
 def spot_layers(result: FitResult, source: WindowSource) -> list[LayerTuple]:
@@ -23,15 +25,10 @@ def spot_layers(result: FitResult, source: WindowSource) -> list[LayerTuple]:
 
     Where there is no answer, or the centre has left its window, the ring lies at the point that was given.
     """
-    table = result.to_dataframe()
-    table["status"] = table.pop("message")
-    codes, which = np.unique(result.flags, return_inverse=True)
-    words = np.array(["; ".join(flag.message for flag in Flag(int(code))) for code in codes], object)
-    table["flags"] = words[which]
+    table = fit_table(result)
     good = result.converged
     options = {
-        "name": f"spots · {result.model.name}",
-        "metadata": {"napari_imagefit": {"role": "spots", "recipe": result.recipe()}},
+        **named(FITTED_SPOTS, "spots", result),
         "ndim": source.image.ndim,
         "features": table,
         "size": _diameters(result, source),

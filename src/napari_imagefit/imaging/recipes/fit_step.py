@@ -14,7 +14,7 @@ from ...catalogue import models
 from ...engine.core.errors import FitInputError
 from ...engine.core.options import Options
 from ...engine.models.model import Model
-from ...engine.sums.camera import Camera
+from ...engine.noise.camera import Camera
 from ..chunked.plan import Plan, VoxelPlan
 from ..chunked.region_plan import ImagePlan
 from ..chunked.spot_plan import SpotPlan
@@ -24,6 +24,7 @@ from ..fitting.selection import Selection
 from ..spots.filters import SpotFilter
 from ..spots.grouping import check_groups
 from ..spots.spot_fits import check_surface
+from .leave_out_step import LeaveOutStep
 from .region_step import RegionStep
 
 VERBS = {
@@ -33,7 +34,7 @@ VERBS = {
 }
 COMMON = {"verb", "model", "init", "bounds", "fixed", "tied", "shared", "camera", "options", "sigma"}
 NOT_HERE = {
-    "mask": "masks stand in a step 'region' (of spots a recipe holds none: set pixels to NaN, or use a script)",
+    "mask": "masks stand in a step 'region', of spots in a step 'leave_out' (one for each window is for scripts)",
     "points": "points are given beside it (--points FILE), or found by a step 'detect_spots'",
 }
 EXPRESSION = {"expression", "coords", "name", "bounds", "init"}
@@ -121,7 +122,14 @@ class FitStep:
         check_surface(self.model, n_axes)
         return n_axes - self.model.ndim
 
-    def plan(self, data: Sliceable, *, points: ArrayLike | None = None, region: RegionStep | None = None) -> Plan:
+    def plan(
+        self,
+        data: Sliceable,
+        *,
+        points: ArrayLike | None = None,
+        region: RegionStep | None = None,
+        left_out: LeaveOutStep | None = None,
+    ) -> Plan:
         """Return the fit of chunked data: of a region, or of spots at points.
 
         Raises
@@ -132,7 +140,8 @@ class FitStep:
         if self.verb == "fit_spots":
             assert points is not None
             check_surface(self.model, len(data.shape))
-            return SpotPlan.of(data, points, self.model, settings=self.settings, **self.places)
+            used = None if left_out is None else left_out.mask(tuple(data.shape))
+            return SpotPlan.of(data, points, self.model, mask=used, settings=self.settings, **self.places)
         if self.verb == "fit_voxels":
             mask = None if region is None else region.mask(self.grid(tuple(data.shape)))
             return VoxelPlan.of(data, self.model, mask=mask, settings=self.settings, **self.places)

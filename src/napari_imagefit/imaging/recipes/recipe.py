@@ -18,8 +18,9 @@ from ..chunked.dask_entry import lazy_fit
 from ..chunked.iterate import iter_fit_lazily
 from ..chunked.plan import MASK, Plan, VoxelPlan
 from ..chunked.region_plan import ImagePlan
+from ..chunked.spot_plan import SpotPlan
 from ..chunked.stored_arrays import StoredArray, open_stored
-from ..fitting.callbacks import checked_progress, checked_stop
+from ..fitting.argument_checks import checked_progress, checked_stop
 from ..fitting.chunks import Sliceable, is_dask
 from ..fitting.derived_maps import DerivedMap
 from ..fitting.run import Run, drain, plain
@@ -27,22 +28,22 @@ from ..fitting.writing import write_files
 from ..regions.region import Region
 from ..regions.region_fits import ImageSource, iter_fit_image, iter_fit_regions
 from ..spots.filters import SpotFilter
+from ..spots.source import SpotSource
 from ..spots.spot_fits import iter_fit_spots
 from ..voxels.voxel_fits import VoxelSource, iter_fit_voxels
 from .fit_step import FitStep
+from .leave_out_step import LeaveOutStep
 from .region_step import RegionStep
-from .steps import AFTER, BEFORE, DeriveStep, DetectionStep
-
-VERSION = 2  # 1: the fit alone, without steps
+from .steps import AFTER, BEFORE, LEAVE_OUT, VERSION, DeriveStep, DetectionStep, as_json, in_order
 
 
 @dataclass(frozen=True, eq=False)
 class Recipe:
-    """A fit as an ordered pipeline: prepare (a region, or a detection of spots), fit, derive.
+    """A fit as an ordered pipeline: prepare (a region, or a detection of spots and pixels to leave out), fit, derive.
 
     As JSON it is ``{"version": 2, "steps": [{"step": "region", …}, {"step": "fit", "verb": "fit_image", …}]}``. The
     widget writes one beside every export; `run` and ``napari-imagefit run`` give its numbers again. It is checked as a
-    whole when it is made, and holds no code. Recipes of version 1, the fit alone, are read as well.
+    whole when it is made, and holds no code.
 
     Attributes
     ----------
@@ -52,10 +53,17 @@ class Recipe:
         What says where is fitted.
     after : tuple of DeriveStep
         Maps that follow from the parameters.
+    left_out : LeaveOutStep or None
+        Pixels that count in no window of a spot.
 
     See Also
     --------
     napari_imagefit.FitResult.recipe : the fit of a result, without its region.
+
+    Notes
+    -----
+    Recipes of version 1, the fit alone, and of version 2, without a step ``leave_out``, are read as well, and written
+    where they say all.
 
     Examples
     --------
@@ -71,6 +79,7 @@ class Recipe:
     fit: FitStep
     before: RegionStep | DetectionStep | None = None
     after: tuple[DeriveStep, ...] = ()
+    left_out: LeaveOutStep | None = None
 
     def __post_init__(self) -> None:
         verb = self.fit.verb
@@ -78,6 +87,8 @@ class Recipe:
             raise FitInputError(f"the recipe's step 'detect_spots' goes with fit_spots, not with {verb}; leave it out")
         if isinstance(self.before, RegionStep) and verb == "fit_spots":
             raise FitInputError("the recipe's step 'region' goes with fit_image and fit_voxels; leave it out for spots")
+        if self.left_out is not None and verb != "fit_spots":
+            raise FitInputError(f"the recipe's step 'leave_out' goes with fit_spots, not with {verb}; edit its region")
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -109,7 +120,7 @@ class Recipe:
         """
         if not isinstance(said, dict) or "steps" not in said:
             return cls(FitStep.of(said))
-        if said.get("version") != VERSION:
+        if said.get("version") not in range(2, VERSION + 1):
             raise FitInputError(
                 f"the recipe's version is {said.get('version')!r}, but this program reads {VERSION}; "
                 "take a newer napari-imagefit"
@@ -117,23 +128,20 @@ class Recipe:
         steps = said["steps"]
         if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
             raise FitInputError(f"steps of the recipe must be a list of objects, got {steps!r}")
-        names = [step.get("step") for step in steps]
-        for name in names:
-            if name not in {*BEFORE, "fit", *AFTER}:
-                known = ", ".join([*BEFORE, "fit", *AFTER])
-                raise FitInputError(f"the recipe has a step {name!r}, which is not known here; choose from {known}")
-        if names.count("fit") != 1:
-            raise FitInputError(f"a recipe has one step 'fit', got {names.count('fit')} in {names}")
-        at = names.index("fit")
-        if at > 1 or any(name in AFTER for name in names[:at]) or any(name in BEFORE for name in names[at:]):
-            raise FitInputError(
-                f"the recipe's steps stand in the order {names}; at most one of {', '.join(BEFORE)}, then fit, "
-                f"then {', '.join(AFTER)}"
-            )
-        own = [{name: value for name, value in step.items() if name != "step"} for step in steps]
-        before = BEFORE[names[0]].of_recipe(own[0]) if at else None
-        after = tuple(AFTER[name].of_recipe(step) for name, step in zip(names[at + 1 :], own[at + 1 :], strict=True))
-        return cls(FitStep.of(own[at]), before, after)
+        names = in_order([step.get("step") for step in steps])
+        before, left_out, fit, after = None, None, None, []
+        for name, step in zip(names, steps, strict=True):
+            own = {key: value for key, value in step.items() if key != "step"}
+            if name in BEFORE:
+                before = BEFORE[name].of_recipe(own)
+            elif name in LEAVE_OUT:
+                left_out = LEAVE_OUT[name].of_recipe(own)
+            elif name in AFTER:
+                after.append(AFTER[name].of_recipe(own))
+            else:
+                fit = FitStep.of(own)
+        assert fit is not None
+        return cls(fit, before, tuple(after), left_out)
 
     @classmethod
     def of_result(cls, result: FitResult) -> Self:
@@ -148,9 +156,7 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as JSON objects."""
-        steps = [(self.before.name, self.before)] if self.before is not None else []
-        named = [*steps, ("fit", self.fit), *((step.name, step) for step in self.after)]
-        return {"version": VERSION, "steps": [{"step": name, **step.recipe()} for name, step in named]}
+        return as_json([self.before, self.left_out], self.fit.recipe(), self.after)
 
     def replace(self, **arguments: Any) -> Self:
         """Return the recipe with other arguments of its fit, such as ``bounds={"tau": (0, 100)}``; None removes one.
@@ -161,7 +167,7 @@ class Recipe:
             If they make no sense.
         """
         said = {name: value for name, value in (self.fit.recipe() | arguments).items() if value is not None}
-        return type(self)(FitStep.of(plain(said)), self.before, self.after)
+        return type(self)(FitStep.of(plain(said)), self.before, self.after, self.left_out)
 
     def save(self, path: str | Path) -> None:
         """Write the recipe into a JSON file.
@@ -234,13 +240,14 @@ class Recipe:
             If the recipe does not go with the data.
         """
         region = self.before if isinstance(self.before, RegionStep) else None
-        return self.fit.plan(data, points=self._points(data, points), region=region)
+        return self.fit.plan(data, points=self._points(data, points), region=region, left_out=self.left_out)
 
     def _steps(self, data: NDArray[Any], points: ArrayLike | None, stop: Callable[[], bool] | None) -> Run:
         fit, region = self.fit, self.before if isinstance(self.before, RegionStep) else None
         said: dict[str, Any] = {**fit.places, "settings": fit.settings, "should_stop": stop}
         if fit.verb == "fit_spots":
-            return iter_fit_spots(data, self._points(data, points), fit.model, **said)
+            used = None if self.left_out is None else self.left_out.mask(data.shape)
+            return iter_fit_spots(data, self._points(data, points), fit.model, mask=used, **said)
         self._points(data, points)
         if fit.verb == "fit_voxels":
             mask = None if region is None else region.mask(fit.grid(data.shape))
@@ -294,14 +301,14 @@ def describe(
     filters : sequence of SpotFilter
     """
     fit, region = result.recipe(), region_of(result.source, region_names)
+    left_out = left_out_of(result.source)
+    if left_out is not None:
+        del fit["mask"]
     if filters:
         fit["filters"] = [one.recipe() for one in filters]
     if fit["verb"] == "fit_image" and (coords := _coordinates(coords_of(result.source))) is not None:
         fit["coords"] = coords
-    first = before or region
-    steps = [] if first is None else [{"step": first.name, **first.recipe()}]
-    steps += [{"step": "fit", **plain(fit)}, *({"step": step.name, **step.recipe()} for step in after)]
-    return {"version": VERSION, "steps": steps}
+    return as_json([before or region, left_out], plain(fit), after)
 
 
 def region_of(source: Any, names: Sequence[str] = ()) -> RegionStep | None:
@@ -316,6 +323,17 @@ def region_of(source: Any, names: Sequence[str] = ()) -> RegionStep | None:
         return _regions(source.regions, source.labels, source.frames, source.coords[0].shape, names)
     if isinstance(plan, ImagePlan):
         return _regions(plan.all_regions(), plan.labels, plan.frames, plan.coords[0].shape, names)
+    return None
+
+
+def left_out_of(source: Any) -> LeaveOutStep | None:
+    """Return the step for the pixels that a mask of the image left out of spots; None for none."""
+    plan = getattr(source, "plan", None)
+    if isinstance(source, SpotSource):
+        return None if source.given is None else LeaveOutStep.of_mask(source.given, len(source.windows.size))
+    if isinstance(plan, SpotPlan) and (mask := plan.arguments.get(MASK)) is not None:
+        used = np.broadcast_to(np.asarray(mask.values), plan.shape)
+        return LeaveOutStep.of_mask(used, len(plan.windows.size))
     return None
 
 

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from ...engine.core.errors import FitInputError
 from ..regions.region import EveryPixel, Pixels, Region
-
-Indices = NDArray[np.intp]
+from .runs import Indices, from_runs, runs_of, whole_numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,8 +79,8 @@ class RegionStep:
         FitInputError
             One sentence about the first thing that is wrong.
         """
-        shape = _whole_numbers(said.get("shape"), "shape of the region step", least=1)
-        labels = None if said.get("labels") is None else _whole_numbers(said["labels"], "labels of the region step", 1)
+        shape = whole_numbers(said.get("shape"), "shape of the region step", least=1)
+        labels = None if said.get("labels") is None else whole_numbers(said["labels"], "labels of the region step", 1)
         size, regions = int(np.prod(shape)), said.get("regions")
         if not isinstance(regions, list) or not regions or not all(isinstance(one, dict) for one in regions):
             raise FitInputError(f"regions of the region step must be a list of objects, got {regions!r}")
@@ -146,9 +145,9 @@ def _region_as_json(one: NamedRegion, size: int) -> dict[str, Any]:
     if one.name:
         said["name"] = one.name
     if one.frames is not None:
-        said["frames"] = _runs(one.frames)
+        said["frames"] = runs_of(one.frames)
     if not isinstance(one.pixels, EveryPixel) and one.pixels.size < size:
-        said["pixels"] = _runs(one.pixels)
+        said["pixels"] = runs_of(one.pixels)
     return said
 
 
@@ -159,41 +158,8 @@ def _region_of(said: Mapping[str, Any], size: int, labels: tuple[int, ...] | Non
     label = said.get("label", 1)
     if isinstance(label, bool) or not isinstance(label, int) or (labels is not None and label not in labels):
         raise FitInputError(f"label of a region must be one of {labels}, got {label!r}")
-    frames = None if said.get("frames") is None else _from_runs(said["frames"], None, "frames of a region")
+    frames = None if said.get("frames") is None else from_runs(said["frames"], None, "frames of a region")
     pixels: Pixels = EveryPixel(size)
     if said.get("pixels") is not None:
-        pixels = _from_runs(said["pixels"], size, "pixels of a region")
+        pixels = from_runs(said["pixels"], size, "pixels of a region")
     return NamedRegion(label, pixels, frames, str(said.get("name", "")))
-
-
-def _runs(places: Indices) -> list[list[int]]:
-    """Return ascending indices as runs ``[first, length]``.
-
-    Examples
-    --------
-    >>> _runs(np.array([3, 4, 5, 9]))
-    [[3, 3], [9, 1]]
-    """
-    breaks = np.flatnonzero(np.diff(places) != 1) + 1
-    firsts = np.concatenate([[0], breaks]).astype(np.intp)
-    lengths = np.diff(np.append(firsts, places.size))
-    return [[int(places[first]), int(length)] for first, length in zip(firsts, lengths, strict=True) if length]
-
-
-def _from_runs(said: Any, size: int | None, what: str) -> Indices:
-    if not isinstance(said, list) or not said or not all(isinstance(run, list) and len(run) == 2 for run in said):
-        raise FitInputError(f"{what} must be a list of runs [first, length], got {said!r}")
-    runs = [_whole_numbers(run, what, least=0) for run in said]
-    places = np.concatenate([np.arange(first, first + length, dtype=np.intp) for first, length in runs])
-    if not places.size or (np.diff(places) <= 0).any() or (size is not None and places[-1] >= size):
-        raise FitInputError(
-            f"{what} must be ascending and {'within its shape' if size else 'at least one'}, got {said!r}"
-        )
-    return places
-
-
-def _whole_numbers(said: Any, what: str, least: int) -> tuple[int, ...]:
-    numbers = said if isinstance(said, list) else [None]
-    if any(isinstance(n, bool) or not isinstance(n, int) or n < least for n in numbers):
-        raise FitInputError(f"{what} must be whole numbers from {least} on, got {said!r}")
-    return tuple(numbers)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, Self
 
 from ...engine.core.errors import FitInputError
-from ...engine.models.expression import term
+from ...engine.functions.expression import term
 from ...engine.results.fit_result import FitResult
 from ..fitting.derived_maps import DerivedMap, derive
 from ..fitting.units import unit_of
 from ..spots.detection import Detection, find_spots
+from .leave_out_step import LeaveOutStep
 from .region_step import RegionStep
+
+VERSION = 3  # 1: the fit alone, without steps; 2: no step 'leave_out'
 
 
 class Step(Protocol):
@@ -101,9 +104,42 @@ class DeriveStep:
         return derive(result, self.expression, self.units)
 
 
-# in the order in which they may stand: before the fit, and after it
+# in the order in which they may stand: before the fit, one of the first two and the last, and after it
 BEFORE: dict[str, type[RegionStep | DetectionStep]] = {kind.name: kind for kind in (RegionStep, DetectionStep)}
+LEAVE_OUT: dict[str, type[LeaveOutStep]] = {LeaveOutStep.name: LeaveOutStep}
 AFTER: dict[str, type[DeriveStep]] = {DeriveStep.name: DeriveStep}
+
+
+def in_order(names: list[Any]) -> list[str]:
+    """Return the names of steps.
+
+    Raises
+    ------
+    FitInputError
+        If one is not known, or they do not stand in their order.
+    """
+    known = [*BEFORE, *LEAVE_OUT, "fit", *AFTER]
+    for name in names:
+        if name not in known:
+            raise FitInputError(
+                f"the recipe has a step {name!r}, which is not known here; choose from {', '.join(known)}"
+            )
+    if names.count("fit") != 1:
+        raise FitInputError(f"a recipe has one step 'fit', got {names.count('fit')} in {names}")
+    ranks = [0 if name in BEFORE else 1 if name in LEAVE_OUT else 2 if name == "fit" else 3 for name in names]
+    if ranks != sorted(ranks) or ranks.count(0) > 1 or ranks.count(1) > 1:
+        raise FitInputError(
+            f"the recipe's steps stand in the order {names}; at most one of {', '.join(BEFORE)}, then "
+            f"{', '.join(LEAVE_OUT)}, then fit, then {', '.join(AFTER)}"
+        )
+    return names
+
+
+def as_json(first: Sequence[Step | None], fit: dict[str, Any], after: Sequence[Step]) -> dict[str, Any]:
+    """Return steps as JSON, of the oldest version that has them all."""
+    before = [{"step": step.name, **step.recipe()} for step in first if step is not None]
+    steps = [*before, {"step": "fit", **fit}, *({"step": step.name, **step.recipe()} for step in after)]
+    return {"version": VERSION if any(step["step"] in LEAVE_OUT for step in before) else 2, "steps": steps}
 
 
 def _as_tuple(value: Any) -> Any:

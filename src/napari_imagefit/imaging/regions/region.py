@@ -16,7 +16,7 @@ from ...engine.core.options import Options
 from ...engine.core.validation import float_array, in_memory
 from ...engine.drive.problem import Problem
 from ...engine.models.model import Model
-from ...engine.sums.samples import ALONE, TILE
+from ...engine.noise.samples import ALONE, TILE
 from ..fitting.run import Job, Wishes
 
 # Pixels × frames that are gathered into one problem; more are gathered when their turn comes.
@@ -134,7 +134,8 @@ def flat_coordinates(coords: Sequence[ArrayLike] | None, plane: tuple[int, ...])
     """
     if coords is None:
         coords = [np.arange(n, dtype=float) for n in plane]
-    if isinstance(coords, str) or not isinstance(coords, (Sequence, np.ndarray)):
+    is_number = isinstance(coords, np.ndarray) and coords.ndim == 0
+    if is_number or isinstance(coords, str) or not isinstance(coords, (Sequence, np.ndarray)):
         raise FitInputError(
             f"coords must be a list of one array for each axis, got {coords!r}; give {len(plane)} arrays"
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +17,10 @@ from ...engine.core.validation import real_array
 from ...engine.drive.problem import check_noise
 from ...engine.models.model import Model
 from ...engine.models.prediction import predict
+from ...engine.models.ties import Ties
 from ...engine.results.fit_result import FitResult, LayerTuple
-from ..fitting.refusals import joined
-from ..fitting.run import Run, Settings, Wishes, run
+from ..fitting.refusals import Numbers, joined
+from ..fitting.run import Job, Run, Settings, Wishes, run
 from ..fitting.sigma import marks_of_sigma, refused_by_sigma
 from ..layer_data.maps import image_layers
 from .region import Region, find_regions, flat_coordinates, iter_jobs, take
@@ -42,9 +43,11 @@ class ImageSource:
         return self.image.shape[: self.image.ndim - len(self.coords)]
 
     def fitted(self, result: FitResult) -> NDArray[np.float64]:
+        """Return the model's values in the data's shape, NaN where there is no answer."""
         return self.pictures(result, np.float64)[0]
 
     def residual(self, result: FitResult) -> NDArray[np.float64]:
+        """Return data − fitted, in the data's shape, NaN where either has no value."""
         return self.pictures(result, np.float64)[1]
 
     def pictures(self, result: FitResult, dtype: DTypeLike) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -61,6 +64,7 @@ class ImageSource:
         return fitted.reshape(self.image.shape), residual.reshape(self.image.shape)
 
     def index_columns(self) -> dict[str, NDArray[Any]]:
+        """Which fit is which: a column per frame axis, and the label where regions have one."""
         grid = self.frames if self.labels is None else (*self.frames, len(self.labels))
         places = np.indices(grid).reshape(len(grid), int(np.prod(grid)))
         names = ["frame"] if len(self.frames) == 1 else [f"frame_{axis}" for axis in range(len(self.frames))]
@@ -70,13 +74,16 @@ class ImageSource:
         return columns
 
     def layers(self, result: FitResult) -> list[LayerTuple]:
+        """Return the result as napari layer data tuples."""
         return image_layers(result, self)
 
     def remarks(self, result: FitResult) -> list[str]:
+        """Return nothing: these fits say nothing together that none says by itself."""
         del result
         return []
 
     def recipe(self) -> dict[str, Any]:
+        """Return what was asked for beyond the model, as JSON."""
         return {"verb": "fit_image", **self.wishes}
 
 
@@ -113,6 +120,31 @@ def iter_fit_image(
     )
 
 
+@dataclass(frozen=True, eq=False)
+class RegionCall:
+    """Fits of regions, checked and ready to be run.
+
+    Attributes
+    ----------
+    jobs : iterable of Job
+        Gathered when their turn comes.
+    places : int array
+        The flat places on the grid that the fits fill.
+    ties : Ties or None
+        What makes the whole model of the one that is fitted.
+    refused : int array or None
+        Which setting of which place of the flat grid cannot be used.
+    """
+
+    jobs: Iterable[Job]
+    places: NDArray[np.intp]
+    model: Model
+    source: ImageSource
+    settings: Settings
+    ties: Ties | None
+    refused: Numbers | None
+
+
 @unheeded
 def iter_fit_regions(
     image: NDArray[Any],
@@ -126,6 +158,37 @@ def iter_fit_regions(
     should_stop: Callable[[], bool] | None = None,
 ) -> Run:
     """Return the same for regions that may overlap, or differ from frame to frame."""
+    call = prepare_regions(image, model, regions, grid, labels=labels, coords=coords, settings=settings)
+    return run(
+        call.jobs,
+        grid,
+        call.places,
+        model,
+        call.source,
+        call.settings,
+        call.ties,
+        refused=call.refused,
+        should_stop=should_stop,
+    )
+
+
+def prepare_regions(
+    image: NDArray[Any],
+    model: Model,
+    regions: list[Region],
+    grid: tuple[int, ...],
+    *,
+    labels: NDArray[np.int64] | None,
+    coords: Sequence[ArrayLike] | None = None,
+    settings: Settings | None = None,
+) -> RegionCall:
+    """Check what `iter_fit_regions` is given, and make problems of it.
+
+    Raises
+    ------
+    FitInputError
+        If settings or data cannot be used.
+    """
     settings = settings or Settings()
     image = settings.level(image)
     plane = image.shape[image.ndim - model.ndim :]
@@ -147,7 +210,7 @@ def iter_fit_regions(
     fitting = regions if refused is None else [own for region in regions if (own := region.without(refused > 0))]
     together = bool(settings.shared)
     jobs = iter_jobs(fitting, flat, weights, shifts, full, fitted, wishes, settings.options, together=together)
-    return run(jobs, grid, places, model, source, settings, ties, refused=refused, should_stop=should_stop)
+    return RegionCall(jobs, places, model, source, settings, ties, refused)
 
 
 def _bad_sigma(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage
 
+from ..._lazy import LazyModule
 from ...engine.core.errors import FitInputError
 from ...engine.core.options import Options
 from ...engine.core.status import Flag
@@ -20,6 +20,11 @@ from ..fitting.positions import find_positions
 from ..spots.source import SpotSource
 from ..spots.windows import Windows
 from .photometry import pixel_sizes
+
+if TYPE_CHECKING:
+    from scipy import ndimage
+else:
+    ndimage = LazyModule("scipy.ndimage")
 
 Floats = NDArray[np.float64]
 

@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from ...engine.core.errors import FitInputError
 from ...engine.core.validation import float_array
 from ...engine.models.prediction import linearise
+from ...engine.noise.camera import Camera
 from ...engine.results.fit_result import FitResult
-from ...engine.sums.camera import Camera
 from ..fitting.held_parameters import certain
 from ..spots.windows import Windows
 

@@ -83,22 +83,24 @@ def find_noise_growth(result: FitResult) -> NoiseGrowth | None:
     rows = rows[:: -(-rows.size // MOST)]
     fitted = source.fitted_at(result, source.solution(result), rows)
     residual = source.windows.gather(source.image, rows) - fitted
-    ratios = []
-    for values, left in zip(fitted, residual, strict=True):
-        used = np.isfinite(left)
-        if used.sum() < LEAST:
-            continue
-        order, squares = values[used], left[used] ** 2
-        top, around = squares[order >= np.quantile(order, TOP)], squares[order <= np.quantile(order, AROUND)]
+    used = np.isfinite(residual)
+    counts = np.count_nonzero(used, axis=1)
+    ratios = [np.zeros((0, 2))]
+    for count in np.unique(counts[counts >= LEAST]):
+        alike = counts == count
+        order, squares = (a[alike][used[alike]].reshape(-1, count) for a in (fitted, residual**2))
+        even = squares.mean(axis=1)
+        limits = np.quantile(order, (TOP, AROUND), axis=1)[:, :, None]
+        parts = [np.mean(squares, axis=1, where=of) for of in (order >= limits[0], order <= limits[1])]
         # what is left of data without noise is rounding
-        if (even := squares.mean()) > (1e-6 * np.ptp(order)) ** 2:
-            ratios.append((top.mean() / even, around.mean() / even))
-    if len(ratios) < LEAST:
+        noisy = even > (1e-6 * np.ptp(order, axis=1)) ** 2
+        ratios.append(np.stack(parts, axis=1)[noisy] / even[noisy, None])
+    both = np.concatenate(ratios)
+    if len(both) < LEAST:
         return None
-    both = np.array(ratios)
     more = both[:, 0] - both[:, 1]
     ratio = float(both[:, 0].mean() / max(both[:, 1].mean(), np.finfo(float).tiny))
     sure = more.mean() > SURE * more.std(ddof=1) / np.sqrt(more.size)
     if not sure or ratio <= NOTABLE:
         return None
-    return NoiseGrowth(ratio, len(ratios), find_noise_line(result) is not None)
+    return NoiseGrowth(ratio, len(both), find_noise_line(result) is not None)

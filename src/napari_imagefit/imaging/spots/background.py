@@ -10,7 +10,9 @@ from ...catalogue.estimate import ratio
 from ...catalogue.separable import centred, mean
 from ...engine.core.array_module import xp
 from ...engine.core.errors import FitInputError
-from ...engine.models.model import Array, Model, Parameter
+from ...engine.core.types import Array
+from ...engine.functions.parameter import Parameter
+from ...engine.models.model import Model
 from ...engine.models.model_sum import evaluated
 from ...engine.models.starts import guess_starts
 from ..fitting.positions import AXES, find_positions

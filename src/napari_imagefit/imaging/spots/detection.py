@@ -15,9 +15,8 @@ from ...engine.core.error_state import unheeded
 from ...engine.core.errors import FitInputError
 from ...engine.core.progress import Progress
 from ...engine.core.validation import in_memory, real_array
+from ..fitting.argument_checks import check_said, refuse_colours
 from ..fitting.chunks import is_dask
-from ..fitting.colours import refuse_colours
-from ..fitting.recipe_checks import check_said
 from .log_filter import Floats, Response, keep_apart, respond
 
 PerAxis = float | tuple[float, ...]
@@ -26,15 +25,6 @@ PerAxis = float | tuple[float, ...]
 @dataclass(frozen=True)
 class Detection:
     """How spots are found. Raises `FitInputError`.
-
-    The image is filtered with −Σσᵢ²∂ᵢ²G, the Laplacian of a Gaussian G with standard deviations σ = `scale`, which
-    answers most to Gaussian spots as wide as it, and not at all to a background that is constant or a slope. A spot is
-    a pixel that is larger than its neighbours there and stands out by `threshold` times the noise. That noise is the
-    filtered image's own, by its median absolute deviation times 1.4826 (the standard deviation, were it normal), of
-    each frame by itself: a number of spots that cover a small part of the image does not change it. Where most pixels
-    are equal to their neighbours (few photons, a clipped background) it is no less than that of the pixels which
-    differ, or than the rounding of whole numbers. Areas of one value as large as a spot's window hold no data, and no
-    spots at their edges, where that value is far from those around: the border of a stitched or masked image.
 
     Parameters
     ----------
@@ -49,6 +39,22 @@ class Detection:
         So many pixels at each edge are not searched, one or one per axis.
     bright : bool
         Whether spots are brighter than their surroundings.
+
+    See Also
+    --------
+    napari_imagefit.find_spots : finds spots with it.
+    napari_imagefit.fit_spots : fits what was found.
+
+    Notes
+    -----
+    The image is filtered with −Σσᵢ²∂ᵢ²G, the Laplacian of a Gaussian G with standard deviations σ = `scale`, which
+    answers most to Gaussian spots as wide as it, and not at all to a background that is constant or a slope. A spot is
+    a pixel that is larger than its neighbours there and stands out by `threshold` times the noise. That noise is the
+    filtered image's own, by its median absolute deviation times 1.4826 (the standard deviation, were it normal), of
+    each frame by itself: a number of spots that cover a small part of the image does not change it. Where most pixels
+    are equal to their neighbours (few photons, a clipped background) it is no less than that of the pixels which
+    differ, or than the rounding of whole numbers. Areas of one value as large as a spot's window hold no data, and no
+    spots at their edges, where that value is far from those around: the border of a stitched or masked image.
 
     Examples
     --------
@@ -141,6 +147,7 @@ class Spots:
 
     @property
     def count(self) -> int:
+        """Number of spots in all frames."""
         return len(self.points)
 
 
@@ -166,6 +173,15 @@ def find_spots(image: ArrayLike, detection: Detection, ndim: int = 2, mask: Arra
     ------
     FitInputError
         If image, mask and settings do not go together.
+
+    See Also
+    --------
+    napari_imagefit.Detection : how spots are found, and the method.
+    napari_imagefit.fit_spots : fits a surface around each.
+
+    Notes
+    -----
+    Each frame is searched by itself. Positions within a pixel are those of the parabola through its neighbours.
 
     Examples
     --------

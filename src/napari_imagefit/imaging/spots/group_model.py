@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from ...engine.core.array_module import xp
 from ...engine.core.fits import Fits
 from ...engine.core.status import Flag
-from ...engine.models.model import Array, Model, Parameter
+from ...engine.core.types import Array
+from ...engine.functions.parameter import Parameter
+from ...engine.models.model import Model
 from ...engine.models.starts import guess_starts
 from ...engine.models.turns import renamed
 from ..fitting.positions import AXES, find_positions
@@ -51,6 +53,7 @@ class JointModel:
         return spot * len(self.own) + self.own.index(name)
 
     def name(self, name: str, spot: int) -> str:
+        """Return what a surface's parameter is called in the joint model: common ones keep their name."""
         return name if name in self.common else f"{name}_{spot + 1}"
 
 

@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 from ...engine.core.fits import Fits
 from ...engine.core.status import Status
 from ...engine.drive.problem import Problem
-from ...engine.drive.run import find_starts
 from ...engine.models.model import Model
 from ..fitting.positions import find_positions
 from ..fitting.run import Job, Wishes
@@ -45,6 +44,7 @@ class GroupJob(Job):
     failed: list[Rows]
 
     def apart(self, fits: Fits) -> Iterator[tuple[Rows, Fits]]:
+        """Yield for each spot of the groups its rows in the list of points, and its share of the fits."""
         again = (fits.status <= 0) & (fits.status != Status.STOPPED)
         # a group of one is there twice
         self.failed.append(np.unique(self.members[again]))
@@ -183,6 +183,8 @@ def _starts(
     own = np.where(nearest, samples, np.nan)
     problem = Problem.build(model, source.coords(rows), own, options=replace(source.options, noise="gaussian"),
                             **wishes.at(rows))  # fmt: skip
+    from ...engine.drive.run import find_starts
+
     found = find_starts(problem)
     for axis, name in enumerate(find_positions(model)):
         if name in wishes.init or name in wishes.fixed:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
+from ..._lazy import LazyModule
 from ...engine.core.errors import FitInputError
 from .windows import Windows
+
+if TYPE_CHECKING:
+    from scipy import spatial
+else:
+    spatial = LazyModule("scipy.spatial")  # a window that opens does not wait for it
 
 Rows = NDArray[np.intp]
 MOST = 16
@@ -64,7 +69,7 @@ def find_groups(windows: Windows, most: int, usable: NDArray[np.bool_]) -> Group
     strides = np.cumprod([1, *windows.shape[: windows.frames.shape[1]]])[:-1]
     # frames lie so far apart that windows of two never meet
     places = np.column_stack([2.0 * (windows.frames @ strides), windows.centres / size])
-    pairs = cKDTree(places).query_pairs(1.0 - 1e-9, p=np.inf, output_type="ndarray")
+    pairs = spatial.cKDTree(places).query_pairs(1.0 - 1e-9, p=np.inf, output_type="ndarray")
     pairs = pairs[usable[pairs].all(axis=1)]
     away = windows.centres[pairs[:, 0]] - windows.centres[pairs[:, 1]]
     distance = ((windows.points[pairs[:, 0]] - windows.points[pairs[:, 1]]) ** 2).sum(axis=1)

@@ -5,12 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
-from scipy.spatial import cKDTree
+
+from ..._lazy import LazyModule
+
+if TYPE_CHECKING:
+    from scipy import ndimage, spatial
+else:  # a window that opens does not wait for them
+    ndimage, spatial = LazyModule("scipy.ndimage"), LazyModule("scipy.spatial")
 
 Floats = NDArray[np.float64]
 
@@ -123,7 +128,7 @@ def keep_apart(points: Floats, distance: Floats) -> NDArray[np.intp]:
     rows = np.arange(len(points))
     # two maxima of one plateau are one spot, whatever the distance
     reach = np.maximum(distance, 1.5)
-    pairs = np.sort(cKDTree(points / reach).query_pairs(np.nextafter(1.0, 0.0), output_type="ndarray"), axis=1)
+    pairs = np.sort(spatial.cKDTree(points / reach).query_pairs(np.nextafter(1.0, 0.0), output_type="ndarray"), axis=1)
     alive = np.ones(len(points), bool)
     while pairs.size:
         first, second = pairs.T

@@ -30,6 +30,8 @@ class SpotSource:
     image : array
     mask : boolean array of the image's shape, or None
         Which pixels to use.
+    given : boolean array of the image's shape, or None
+        The same as it was asked for, saturated pixels included.
     windows : Windows
     positions : tuple of str
         The parameters to which each window's middle is added, in the order of the axes: coordinates then count from
@@ -52,6 +54,7 @@ class SpotSource:
     asked: dict[str, Any] = field(default_factory=dict)
     groups: Groups | None = None
     noise: NoiseLine | None = None
+    given: NDArray[np.bool_] | None = None
 
     def coords(self, rows: NDArray[np.intp]) -> tuple[Floats, ...]:
         """Coordinates of some windows, ``(m,)`` or ``(m, n_rows)`` along each axis."""
@@ -70,6 +73,7 @@ class SpotSource:
         return self.windows.centres[:, self.positions.index(name)] if name in self.positions else 0
 
     def fitted(self, result: FitResult) -> Floats:
+        """Return the model's values in each window, ``(N, *size)``, NaN where there is no answer."""
         values = np.empty((self.windows.count, self.windows.n_samples))
         params = self.solution(result)
         for rows, _ in self.windows.portions():
@@ -116,6 +120,7 @@ class SpotSource:
         return total
 
     def residual(self, result: FitResult) -> Floats:
+        """Return data − fitted in each window, ``(N, *size)``, NaN where either has no value."""
         residual = self.fitted(result)
         flat = residual.reshape(self.windows.count, -1)
         for rows, _ in self.windows.portions():
@@ -124,16 +129,20 @@ class SpotSource:
         return residual
 
     def index_columns(self) -> dict[str, NDArray[Any]]:
+        """Which fit is which: columns of its frame and of the point around which its window lies."""
         frames, n_axes = self.windows.frames.T, len(self.windows.size)
         points = self.windows.points.T[len(frames) :]
         return dict(zip(spot_columns(len(frames), n_axes), [*frames, *points], strict=True))
 
     def layers(self, result: FitResult) -> list[LayerTuple]:
+        """Return the result as napari layer data tuples."""
         return spot_layers(result, self)
 
     def remarks(self, result: FitResult) -> list[str]:
+        """Return nothing: these fits say nothing together that none says by itself."""
         del result
         return []
 
     def recipe(self) -> dict[str, Any]:
+        """Return what was asked for beyond the model, as JSON."""
         return {"verb": "fit_spots", "window": list(self.windows.size), **self.asked, **self.wishes}

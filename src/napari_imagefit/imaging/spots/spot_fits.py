@@ -14,7 +14,7 @@ from ...engine.core.error_state import unheeded
 from ...engine.core.errors import FitInputError
 from ...engine.core.validation import real_array
 from ...engine.drive.problem import check_noise
-from ...engine.models.expression import term
+from ...engine.functions.expression import term
 from ...engine.models.model import Model
 from ..fitting.positions import find_positions
 from ..fitting.refusals import joined, usable
@@ -74,6 +74,7 @@ def iter_fit_windows(
     should_stop: Callable[[], bool] | None = None,
 ) -> Run:
     """Fit windows of an image, or of the part of it that `data` and `mask` are."""
+    weights, shifts = settings.noise(data.shape)
     fitted, ties = settings.model(model)
     every = np.arange(windows.count)
     wishes = Wishes.of(fitted, (windows.count,), every, settings)
@@ -85,6 +86,7 @@ def iter_fit_windows(
         settings.options,
         settings.recipe(),
         asked_of(model, most, saturation, masked=mask is not None or windows.allowed is not None),
+        given=mask,
     )
     marks = marks_of_sigma(settings.sigma, data.shape)
     refused = joined(wishes.refused, None if marks is None else _bad_sigma(source, marks))
@@ -93,7 +95,6 @@ def iter_fit_windows(
         check_groupable(model, settings)
         fitted_together = usable_windows(source, len(model.names)) & np.isin(every, good)
         source = replace(source, groups=find_groups(windows, most, fitted_together))
-    weights, shifts = settings.noise(data.shape)
     noise = settings.options.noise
     refuses_negative = noise == "rician" or (noise == "poisson" and shifts is None)
     if refuses_negative and (source.image < 0).any():

@@ -69,10 +69,12 @@ class Windows:
 
     @property
     def count(self) -> int:
+        """Number of windows."""
         return len(self.centres)
 
     @property
     def n_samples(self) -> int:
+        """Pixels in a window."""
         return prod(self.size)
 
     @property
@@ -82,6 +84,7 @@ class Windows:
 
     @property
     def plane(self) -> tuple[int, ...]:
+        """Shape of one frame of the image."""
         return self.shape[len(self.shape) - len(self.size) :]
 
     @cached_property
@@ -228,7 +231,8 @@ def find_windows(points: ArrayLike, shape: tuple[int, ...], ndim: int, window: i
 
 
 def _window_size(window: int | Sequence[int], ndim: int) -> tuple[int, ...]:
-    sizes: list[Any] = list(window) if isinstance(window, (Sequence, np.ndarray)) else [window] * ndim
+    given: Any = window.tolist() if isinstance(window, np.ndarray) else window  # an array may be a number
+    sizes: list[Any] = list(given) if isinstance(given, Sequence) else [given] * ndim
     for size in sizes:
         if not isinstance(size, Integral) or int(size) < 1 or int(size) % 2 == 0:
             near = int(size) // 2 * 2 + 1 if isinstance(size, Integral) and int(size) > 0 else 11

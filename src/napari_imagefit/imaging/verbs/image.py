@@ -9,11 +9,10 @@ from numpy.typing import ArrayLike
 from ...catalogue import models
 from ...engine.core.types import Bounds, DType, Loss, Noise, Values
 from ...engine.models.model import Model
+from ...engine.noise.camera import Camera
 from ...engine.results.fit_result import FitResult
-from ...engine.sums.camera import Camera
-from ..fitting.callbacks import checked_progress, checked_stop
+from ..fitting.argument_checks import checked_progress, checked_stop, refuse_colours
 from ..fitting.chunks import is_dask
-from ..fitting.colours import refuse_colours
 from ..fitting.run import Run, Settings, drain
 from ..regions.region_fits import iter_fit_image as iter_fit_in_memory
 
@@ -118,6 +117,17 @@ def fit_image(
     ------
     FitInputError
         For input that cannot work, before anything is computed.
+
+    See Also
+    --------
+    napari_imagefit.fit_voxels : fits a curve in each voxel.
+    napari_imagefit.fit_spots : fits a surface around each of many points.
+    napari_imagefit.models : the models by name.
+
+    Notes
+    -----
+    Unless `shared` makes one problem of all, each region is fitted by itself: chunks, threads and what is in other
+    regions change no bit of a result.
 
     Examples
     --------

@@ -10,11 +10,10 @@ from numpy.typing import ArrayLike
 from ...catalogue import models
 from ...engine.core.types import Bounds, DType, Loss, Noise, Values
 from ...engine.models.model import Model
+from ...engine.noise.camera import Camera
 from ...engine.results.fit_result import FitResult
-from ...engine.sums.camera import Camera
-from ..fitting.callbacks import checked_progress, checked_stop
+from ..fitting.argument_checks import checked_progress, checked_stop, refuse_colours
 from ..fitting.chunks import is_dask
-from ..fitting.colours import refuse_colours
 from ..fitting.run import Run, Settings, drain
 from ..spots.background import Background
 from ..spots.spot_fits import iter_fit_spots as iter_fit_in_memory
@@ -132,6 +131,17 @@ def fit_spots(
     ------
     FitInputError
         For input that cannot work, before anything is computed.
+
+    See Also
+    --------
+    napari_imagefit.find_spots : finds the points.
+    napari_imagefit.fit_image : fits a surface to regions of any form.
+    napari_imagefit.models : the models by name.
+
+    Notes
+    -----
+    Without `groups` and `shared` each window is fitted by itself; the light of others in it is taken for its own, and
+    `Flag.NEIGHBOUR_OVERLAP` tells of them.
 
     Examples
     --------

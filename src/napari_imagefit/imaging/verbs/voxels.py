@@ -9,9 +9,9 @@ from numpy.typing import ArrayLike
 
 from ...engine.core.types import Bounds, DType, Loss, Noise, Values
 from ...engine.models.model import Model
+from ...engine.noise.camera import Camera
 from ...engine.results.fit_result import FitResult
-from ...engine.sums.camera import Camera
-from ..fitting.callbacks import checked_progress, checked_stop
+from ..fitting.argument_checks import checked_progress, checked_stop
 from ..fitting.chunks import is_dask
 from ..fitting.run import Run, Settings, drain
 from ..fitting.selection import Selection
@@ -97,8 +97,8 @@ def fit_voxels(
     ftol, xtol, gtol, max_iterations, dtype, device
         See `Options`.
     coarse_to_fine : bool
-        Fit a sparse grid of voxels first, and the others from starts between them, see `imaging.progressive`; of a
-        Dask array each chunk is fitted as usual.
+        Fit a sparse grid of voxels first, and the others from starts between them, see
+        `imaging.voxels.coarse_to_fine`; of a Dask array each chunk is fitted as usual.
     progress, should_stop : callable, optional
         As in `fit_image`.
 
@@ -111,6 +111,17 @@ def fit_voxels(
     ------
     FitInputError
         For input that cannot work, before anything is computed.
+
+    See Also
+    --------
+    napari_imagefit.fit_image : fits a surface to each region and frame.
+    napari_imagefit.Selection : which samples count.
+    napari_imagefit.models : the models by name.
+
+    Notes
+    -----
+    Unless `shared` or `coarse_to_fine` connect them, each voxel is fitted by itself: chunks, threads and what is in
+    other voxels change no bit of a result.
 
     Examples
     --------

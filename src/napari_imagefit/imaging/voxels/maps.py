@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...catalogue.titles import short_title, title_of
 from ...engine.core.status import Status
 from ...engine.results.fit_result import FitResult, LayerTuple
-from ..layer_data.maps import Units, main_parameter, named, robust_limits, status_labels, status_layer
+from ..fitting.model_comparison import FIRST, SECOND, UNDECIDED
+from ..layer_data.contrast import even_limits
+from ..layer_data.maps import STATUS, Title, map_layer, status_labels, status_layer, voxel_titles
+from ..layer_data.sources import Units
 from .coarse_to_fine import LARGEST_STEP
 from .neighbours import SPATIAL
 
@@ -17,29 +22,25 @@ if TYPE_CHECKING:
     from ..fitting.derived_maps import DerivedMap
     from ..fitting.model_comparison import Comparison
 
-WINNER = "winner"
-# Okabe and Ito's, told apart by the colour blind too; undecided lets what is below shine through
-WINNER_COLOURS = {None: "transparent", 0: "transparent", 1: "#E69F00", 2: "#0072B2"}
-MOST_LOOKED_AT = 100_000  # values from which a contrast is judged while a fit is under way
+WINNER = "comparison:winner"
+BOTH = 3  # the label of voxels that either model explains as well, beside `FIRST` and `SECOND`
+# Okabe and Ito's, told apart by the colour blind too
+WINNER_COLOURS = {None: "transparent", 0: "transparent", FIRST: "#E69F00", SECOND: "#0072B2", BOTH: "#999999"}
 
 
-def unfinished_layers(result: FitResult, units: Units | None = None, *, status: bool) -> list[LayerTuple]:
+def unfinished_layers(result: FitResult, units: Units | None = None, roles: Collection[str] = ()) -> list[LayerTuple]:
     """Return maps of the parameters of a fit that is under way: what a person looks at meanwhile.
 
     Voxels whose turn has not come show the value of the coarse grid's voxel before them, and the names of the layers
-    say that this is how it stands so far. With `status` that map, too; without, nothing covers them.
+    say that this is how it stands so far. Of `roles` those are made that parameters have, and the status.
     """
-    shown = main_parameter(result)
-    fixed = result.source.recipe()["fixed"]
-    layers = [status_layer(result, status_labels(result.status))] if status else []
-    # the one that is shown comes last, on top
-    names = [name for name in result.model.names if name not in fixed and name != shown] + [shown]
-    for name in names:
-        values = coarse_map(result.params[name], result.status)
-        limits = robust_limits(values.ravel()[:: max(1, values.size // MOST_LOOKED_AT)], None)
-        options = {"contrast_limits": limits, "colormap": "viridis", "visible": name == shown}
-        said = named(name, f"param:{name}", result, (units or {}).get(name, ""))
-        layers.append((values, {**said, **options, "name": f"{said['name']} (so far)"}, "image"))
+    titles = voxel_titles(result, units or {})
+    layers = [status_layer(result, status_labels(result.status))] if STATUS in roles else []
+    # the first is what is looked at, and comes last, on top
+    for role in reversed([role for role in titles if role.startswith("param:") and role in roles]):
+        values = coarse_map(result.params[role.removeprefix("param:")], result.status)
+        data, options, kind = map_layer(result, values, role, titles[role])
+        layers.append((data, {**options, "name": f"{options['name']} (so far)"}, kind))
     return layers
 
 
@@ -67,51 +68,50 @@ def coarse_map(values: NDArray[np.float64], status: NDArray[np.int8]) -> NDArray
     return found
 
 
-def derived_layers(result: FitResult, derived: DerivedMap) -> list[LayerTuple]:
-    """Return the map of an expression, and its standard error, hidden."""
+def derived_titles(expression: str, unit: str = "") -> dict[str, Title]:
+    """Return the layers of an expression of the parameters, by role: its map, and that of its standard error."""
+    return {
+        f"derived:{expression}": Title(expression, unit),
+        f"derived_stderr:{expression}": Title(f"error of {expression}", unit),
+    }
+
+
+def derived_layers(result: FitResult, derived: DerivedMap, roles: Collection[str] | None = None) -> list[LayerTuple]:
+    """Return the map of an expression, and below it its standard error, hidden."""
+    titles = derived_titles(derived.expression, derived.unit)
     layers = []
-    for values, name, role, visible in (
-        (derived.stderr, f"σ({derived.expression})", f"derived_stderr:{derived.expression}", False),
-        (derived.values, derived.expression, f"derived:{derived.expression}", True),
-    ):
-        options = {"contrast_limits": robust_limits(values, None), "colormap": "viridis", "visible": visible}
-        layers.append((values, {**named(name, role, result, derived.unit), **options}, "image"))
-    return layers
+    for (role, title), values in zip(titles.items(), (derived.values, derived.stderr), strict=True):
+        if roles is None or role in roles:
+            layers.append(map_layer(result, values, role, title, visible=values is derived.values))
+    return layers[::-1]
 
 
 def comparison_layers(first: FitResult, second: FitResult, comparison: Comparison) -> list[LayerTuple]:
     """ΔAICc and ΔBIC, hidden, and which model explains each voxel better."""
-    names = comparison.names
-    between = f"{names[0]} − {names[1]}"
+    names = [title_of(result.model) for result in (first, second)]
+    one, two = (short_title(result.model) for result in (first, second))
+    recipes = {"recipe": first.recipe(), "against": second.recipe()}
+
+    def named(title: str, role: str) -> dict[str, Any]:
+        return {"name": title, "metadata": {"napari_imagefit": {"role": role, "title": title, **recipes}}}
+
     layers: list[LayerTuple] = []
     for values, name in ((comparison.delta_bic, "ΔBIC"), (comparison.delta_aicc, "ΔAICc")):
-        most = robust_limits(np.abs(values), 0.0)[1]
-        layers.append(
-            (
-                values,
-                {
-                    "name": f"{name} ({between})",
-                    "metadata": _metadata(name, first, second),
-                    "contrast_limits": (-most, most),
-                    "colormap": "PiYG",
-                    "visible": False,
-                },
-                "image",
-            )
-        )
-    winner: NDArray[Any] = comparison.winner.astype(np.uint8)
-    counts = [int(np.count_nonzero(winner == label)) for label in range(3)]
+        look = {"contrast_limits": even_limits(values), "colormap": "PiYG", "visible": False}
+        layers.append((values, {**named(f"{name} ({one} − {two})", f"comparison:{name}"), **look}, "image"))
+    # within contours of what is better, what is undecided would be taken for it
+    undecided = (comparison.winner == UNDECIDED) & (first.converged | second.converged)
+    winner: NDArray[Any] = np.where(undecided, BOTH, comparison.winner).astype(np.uint8)
+    counts = [int(np.count_nonzero(winner == label)) for label in range(4)]
     options = {
-        "name": f"better: {names[0]} or {names[1]}",
-        "metadata": _metadata(WINNER, first, second),
-        "features": {"index": [0, 1, 2], "better model": ["undecided", *names], "voxels": counts},
+        **named(f"better: {one} or {two}", WINNER),
+        "features": {
+            "index": list(range(4)),
+            "better model": ["not compared", *names, "undecided"],
+            "voxels": counts,
+        },
         "colormap": WINNER_COLOURS,
         "opacity": 0.7,
         "visible": True,
     }
     return [*layers, (winner, options, "labels")]
-
-
-def _metadata(role: str, first: FitResult, second: FitResult) -> dict[str, Any]:
-    recipes = [first.recipe(), second.recipe()]
-    return {"napari_imagefit": {"role": f"comparison:{role}", "recipe": recipes[0], "against": recipes[1]}}

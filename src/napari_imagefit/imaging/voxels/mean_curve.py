@@ -14,8 +14,8 @@ from ...engine.core.errors import FitInputError
 from ...engine.core.validation import float_array, real_array
 from ...engine.models.model import Model
 from ...engine.results.fit_result import FitResult
+from ..fitting.argument_checks import check_axis
 from ..fitting.chunks import is_dask
-from ..fitting.curve_axis import check_axis
 from ..fitting.run import Settings, drain
 from ..fitting.selection import Selection
 from .voxel_fits import iter_fit_voxels
@@ -145,7 +145,7 @@ def fit_mean_curve(
     shape = tuple(n for a, n in enumerate(stack.shape) if a != axis % stack.ndim) if hasattr(stack, "shape") else ()
     region = np.ones(shape, bool) if mask is None else np.asarray(mask) != 0
     settings = _of_one(settings or Settings(), region)
-    by_place = None if select is None else replace(select, noise_floor=None, saturation=None, min_signal=None)
+    by_place = None if select is None else select.by_place()
     return drain(
         iter_fit_voxels(curve.mean, model, x=curve.x, select=by_place, settings=settings, should_stop=should_stop)
     )

@@ -17,8 +17,8 @@ from ...engine.core.progress import Progress
 from ...engine.core.status import Status
 from ...engine.core.types import Bounds
 from ...engine.results.fit_result import FitResult
-from ..fitting.attempts import GLOBAL, NEIGHBOURS, WIDER
 from ..fitting.run import Run, Settings, drain
+from ..fitting.status_labels import GLOBAL, NEIGHBOURS, WIDER
 from .best_attempt import copy, failed, is_better, put, suspect
 from .call import VoxelCall, solution_rows
 from .global_starts import best_for, collect

@@ -16,10 +16,9 @@ from ...engine.core.status import Status
 from ...engine.core.types import Bounds
 from ...engine.drive.loading import samples_of
 from ...engine.drive.problem import Problem
-from ...engine.drive.run import iter_fit
 from ...engine.models.model import Model
 from ...engine.models.prediction import values_of
-from ...engine.sums.noise_and_loss import terms
+from ...engine.noise.noise_and_loss import terms
 
 Indices = NDArray[np.intp]
 
@@ -54,6 +53,8 @@ def iter_second_start(
     if places.size == 1:
         # a column by itself would be one that all fits share
         places, starts = np.repeat(places, 2), np.repeat(starts, 2, axis=1)
+    from ...engine.drive.run import iter_fit
+
     steps = iter_fit(replace(problem.at(places), start=starts), should_stop)
     while True:
         try:

@@ -17,12 +17,12 @@ from ...engine.core.validation import in_memory, real_array
 from ...engine.models.model import Model
 from ...engine.models.prediction import predict
 from ...engine.results.fit_result import FitResult, LayerTuple
-from ..fitting.curve_axis import check_axis
+from ..fitting.argument_checks import check_axis
 from ..fitting.run import Run, Settings
 from ..fitting.selection import Selection
 from ..layer_data.maps import voxel_layers
 from .call import VoxelCall
-from .common_residual import MOST, find_common_residual
+from .common_residual import CommonResidual, looked_at
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +43,7 @@ class VoxelSource:
         return (self.select or Selection()).usable(self.stack, self.x, self.axis)
 
     def fitted(self, result: FitResult) -> NDArray[np.float64]:
+        """Return the model's values in the data's shape, NaN where there is no answer."""
         params = np.stack([values.ravel() for values in result.answers.values()])
         values = np.full((self.x.size, params.shape[1]), np.nan)
         answered = np.flatnonzero(np.isfinite(params).all(axis=0))
@@ -51,36 +52,55 @@ class VoxelSource:
         return np.moveaxis(values.reshape(self.x.size, *result.shape), 0, self.axis)
 
     def residual(self, result: FitResult) -> NDArray[np.float64]:
+        """Return data − fitted, in the data's shape, NaN where either has no value."""
         residual = self.stack - self.fitted(result)
         residual[~np.isfinite(residual)] = np.nan
         return residual
 
     def index_columns(self) -> dict[str, NDArray[Any]]:
+        """Which fit is which: a column of ``n_fits`` values per axis of the grid."""
         grid = tuple(np.delete(self.stack.shape, self.axis))
         places = np.indices(grid).reshape(len(grid), int(np.prod(grid)))
         axes = [axis for axis in range(self.stack.ndim) if axis != self.axis]
         return {f"axis_{axis}": values for axis, values in zip(axes, places, strict=True)}
 
     def layers(self, result: FitResult) -> list[LayerTuple]:
+        """Return the result as napari layer data tuples."""
         return voxel_layers(result, self)
 
     def remarks(self, result: FitResult) -> list[str]:
+        """Return what the residuals of all curves have in common as a sentence, if they have."""
+        size = int(np.prod(result.shape))
+        count = size if self.mask is None else int(np.count_nonzero(self.mask))
+        found = self.common_residual(result, np.arange(size), count)
+        remark = "" if found is None else found.sentence()
+        return [remark] if remark else []
+
+    def common_residual(self, result: FitResult, places: NDArray[np.intp], count: int) -> CommonResidual | None:
+        """Return what the residuals have in common; None where that tells nothing.
+
+        Parameters
+        ----------
+        places : array, ``(n_fits,)``
+            The flat places of the fits on the grid of the whole, of which these may be a piece.
+        count : int
+            How many fits the whole has.
+        """
         if self.options.noise == "rician":
             # of a weak signal the mean magnitude lies above what is fitted
-            return []
-        some = np.flatnonzero(result.converged)
+            return None
+        some = np.flatnonzero(result.converged.ravel() & looked_at(places, count))
         if not some.size:
-            return []
-        some = some[:: -(-some.size // MOST)]
+            return None
         params = np.stack([result.solution[name].ravel()[some] for name in result.model.names])
         along = np.moveaxis(self.stack, self.axis, 0).reshape(self.x.size, -1)[:, some]
         used = (self.select or Selection()).usable(along, self.x)
         fitted = predict(result.model, (self.x,), params, self.options)
         with np.errstate(invalid="ignore"):
-            remark = find_common_residual(np.where(used, along - fitted, np.nan))
-        return [remark] if remark else []
+            return CommonResidual.of(np.where(used, along - fitted, np.nan))
 
     def recipe(self) -> dict[str, Any]:
+        """Return what was asked for beyond the model, as JSON."""
         selected = {} if self.select is None else {"select": self.select.recipe()}
         return {"verb": "fit_voxels", "axis": self.axis, "x": self.x.tolist(), **selected, **self.wishes}
 

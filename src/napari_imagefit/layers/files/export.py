@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ...imaging.files.export import write
+from ...imaging.files.export_maps import placement_of
 from ...imaging.files.formats import FORMATS, Format
 from ...imaging.files.placement import FileGrid
 from ...imaging.fitting.derived_maps import derive
 from ..geometry.file_grid import file_grid
+from ..geometry.world_columns import world_columns
 from ..request.fit_request import Outcome, Request
 from .recipes import recipe_of
 
@@ -19,7 +23,28 @@ if TYPE_CHECKING:
 
 def formats_for(outcome: Outcome) -> tuple[Format, ...]:
     """Tables for all results, images for maps of voxels."""
-    return tuple(kind for kind, known in FORMATS.items() if outcome.request.job == "voxels" or not known.of_maps)
+    maps = outcome.request.job == "voxels" and outcome.result is not None
+    return tuple(kind for kind, known in FORMATS.items() if maps or not known.of_maps)
+
+
+def check_format(outcome: Outcome, kind: Format, layer: Layer | None) -> None:
+    """Look whether a format can hold the outcome, before a name is asked for.
+
+    Raises
+    ------
+    FitInputError
+        If it cannot, or what it needs is not installed.
+    """
+    known, request = FORMATS[kind], outcome.request
+    known.check()
+    if not known.of_maps:
+        return
+    assert outcome.result is not None
+    placement = placement_of(outcome.result, request.transform)
+    if kind != "nifti":
+        placement.axes(known.name)
+    elif _file_grid(request, layer) is None:
+        placement.file_grid()
 
 
 def write_outcome(outcome: Outcome, path: str, kind: Format, layer: Layer | None) -> list[Path]:
@@ -34,7 +59,7 @@ def write_outcome(outcome: Outcome, path: str, kind: Format, layer: Layer | None
     Returns
     -------
     list of Path
-        What was written, the recipe last.
+        What was written, the recipe last. The fit of a mean curve alone has none: no recipe has that step.
 
     Raises
     ------
@@ -42,8 +67,11 @@ def write_outcome(outcome: Outcome, path: str, kind: Format, layer: Layer | None
         As `napari_imagefit.imaging.files.export.write` does.
     """
     FORMATS[kind].check()
-    request, result = outcome.request, outcome.result
+    request, result = outcome.request, outcome.fit
     assert result is not None
+    if outcome.mean is not None and outcome.result is None:
+        voxels_in_it = {"voxels": [int(outcome.mean.n.max(initial=0))]}
+        return write(result, path, format=kind, units=request.units, recipe={}, more=voxels_in_it, overwrite=True)
     voxels = request.job == "voxels"
     return write(
         result,
@@ -54,8 +82,25 @@ def write_outcome(outcome: Outcome, path: str, kind: Format, layer: Layer | None
         affine=_file_grid(request, layer) if kind == "nifti" else None,
         derived=[derive(result, text, dict(request.units)) for text in request.derived] if voxels else (),
         recipe=recipe_of(outcome),
+        region_names=request.region_names,
+        more=_world(outcome) if request.job == "region" else None,
         overwrite=True,
     )
+
+
+def _world(outcome: Outcome) -> dict[str, Any]:
+    """Return where the fits of a layer that is turned lie in the world; see `world_columns`."""
+    request, result = outcome.request, outcome.result
+    assert result is not None
+    if not {"y", "x"} <= set(result.model.names) or len(request.coords) != 2:
+        return {}
+    columns = result.source.index_columns()
+    places = [values for name, values in columns.items() if name.startswith("frame")]
+    for name, along in zip(("y", "x"), request.coords, strict=True):
+        if along.size < 2:
+            return {}
+        places.append((result.params[name].ravel() - along[0]) * (along.size - 1) / (along[-1] - along[0]))
+    return world_columns(np.stack(places, axis=1), request.transform)
 
 
 def _file_grid(request: Request, layer: Layer | None) -> FileGrid | None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ...engine.core.errors import FitInputError
 from ...engine.core.options import Options
 from ...engine.core.status import Status
-from ...engine.sums.camera import Camera
+from ...engine.noise.camera import Camera
 from ..request.fit_request import Outcome, Request
 
 if TYPE_CHECKING:
@@ -109,7 +109,8 @@ def as_python(outcome: Outcome, layer: Layer | None) -> str:
     FitInputError
         If something of it does not go into a script.
     """
-    assert outcome.result is not None
+    if outcome.result is None:
+        raise FitInputError("There is no script of a mean curve's fit alone; fit the map, and copy its script.")
     request, script = outcome.request, Script()
     _load(script, request, layer)
     if request.job == "voxels":
@@ -231,7 +232,11 @@ def _fit_image(script: Script, request: Request) -> None:
 
 def _fit_spots(script: Script, request: Request) -> None:
     points = script.value("points", request.points)
-    own = {"window": repr(request.window), **{name: repr(value) for name, value in request.spot_wishes.items()}}
+    wishes = dict(request.spot_wishes)
+    used = wishes.pop("mask", None)
+    own = {"window": repr(request.window), **{name: repr(value) for name, value in wishes.items()}}
+    if used is not None:
+        own["mask"] = f"~{_mask(script, 'not_counted', ~used)}"
     first = f"data, {points}, {request.model.name!r}"
     _call(script, "result", "nif.fit_spots", first, {**own, **_settings(script, request)})
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ...engine.core.errors import FitInputError
+from ...imaging.chunked.stored_arrays import need
 from ...imaging.files.export import recipe_job
 from ...imaging.files.localisation_columns import Style
 from ...imaging.files.localisations import localisations_job
@@ -35,6 +36,30 @@ FORMATS = (
 )
 
 
+def check_spots(outcome: Outcome, kind: SpotFormat) -> None:
+    """Look whether a style can hold the spots of an outcome, before a name is asked for.
+
+    Raises
+    ------
+    FitInputError
+        If the layer does not have what it asks for, or the table would be empty.
+    """
+    request = outcome.request
+    if kind.style == "thunderstorm" and request.pixel_unit == "px":
+        raise FitInputError(
+            f"ThunderSTORM's positions are in nm, but layer {request.layer_name!r} does not say how large a pixel is; "
+            "set its scale and units, or export in another style."
+        )
+    reasons = np.asarray(facts_of(outcome)["reason"], object)
+    if not kind.all_spots and not (reasons == "").any():
+        raise FitInputError(
+            f"none of the {len(reasons)} spots counts, so the table would be empty; change the filters, or export "
+            "every spot"
+        )
+    if kind.suffix.endswith(".parquet"):
+        need("pyarrow", "writing Parquet", instead="choose .csv")
+
+
 def write_spots(outcome: Outcome, path: str, kind: SpotFormat) -> list[Path]:
     """Write the spots of an outcome; what exists is replaced.
 
@@ -50,19 +75,10 @@ def write_spots(outcome: Outcome, path: str, kind: SpotFormat) -> list[Path]:
     """
     request, result = outcome.request, outcome.result
     assert result is not None
-    if kind.style == "thunderstorm" and request.pixel_unit == "px":
-        raise FitInputError(
-            f"ThunderSTORM's positions are in nm, but layer {request.layer_name!r} does not say how large a pixel is; "
-            "set its scale and units, or export in another style."
-        )
+    check_spots(outcome, kind)
     ending = "." + kind.suffix.rpartition(".")[2]
     target = Path(path if path.lower().endswith(ending) else path + kind.suffix)
     reasons = np.asarray(facts_of(outcome)["reason"], object)
-    if not kind.all_spots and not (reasons == "").any():
-        raise FitInputError(
-            f"none of the {len(reasons)} spots counts, so the table would be empty; change the filters, or export "
-            "every spot"
-        )
     table = localisations_job(
         result,
         target,

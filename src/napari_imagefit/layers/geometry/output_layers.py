@@ -7,16 +7,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.utils.colormaps.standardize_color import transform_color
 
 from ...engine.results.fit_result import LayerTuple
 from .transforms import data_to_world, grid_shape, layer_transform
+from .world_columns import middles, world_columns
 
 if TYPE_CHECKING:
+    import pandas as pd
     from napari.components import LayerList
     from napari.layers import Image, Layer, Points, Shapes
 
 KEY = "napari_imagefit"
 PAINT = "paint"  # the role of a layer that a person paints in, and no fit updates
+ENDS = 5, 4  # characters at both ends of a long name that are kept
+CONTOUR = 1  # of labels: what they lie over stays in sight
 TRANSFORM = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 
 
@@ -46,11 +51,12 @@ def map_transform(image: Image, axis: int) -> dict[str, Any]:
 def place_maps(
     layers: Sequence[LayerTuple],
     group: str,
+    data_name: str,
     transform: Mapping[str, Any],
     map_transform: Mapping[str, Any],
     axis: int,
 ) -> tuple[LayerTuple, ...]:
-    """Add transforms and the group to layer tuples, and the axis that maps keep."""
+    """Add transforms and the group to layer tuples, the name of the data to theirs, and the axis that maps keep."""
     placed = []
     for data, options, kind in layers:
         role = options["metadata"][KEY]["role"]
@@ -58,9 +64,29 @@ def place_maps(
         where = transform if whole else map_transform
         if kind not in ("shapes", "points") and np.ndim(data) < len(where["scale"]):
             data = np.expand_dims(data, axis)
+        name = f"{shortened(data_name)} · {options['name']}"
+        if kind == "shapes" and "features" in options:
+            options = {**options, "features": _with_world(options["features"], data, where)}
         metadata = {KEY: {**options["metadata"][KEY], "group": group}}
-        placed.append((data, {**options, **where, "metadata": metadata}, kind))
+        placed.append((data, {**options, **where, "name": name, "metadata": metadata}, kind))
     return tuple(placed)
+
+
+def shortened(name: str) -> str:
+    """Return the name of data as the names of their layers have it: of a long one both ends, where names differ.
+
+    Examples
+    --------
+    >>> shortened("shots"), shortened("2024-11-30_helium_bec_od_0013")
+    ('shots', '2024-…0013')
+    """
+    head, tail = ENDS
+    return name if len(name) <= head + 1 + tail else f"{name[:head].rstrip()}…{name[-tail:].lstrip()}"
+
+
+def _with_world(features: pd.DataFrame, shapes: Sequence[Any], transform: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the table with where napari draws the shapes, where a layer's own axes do not say it."""
+    return features.assign(**world_columns(middles(shapes), transform))
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +112,12 @@ def _make(new: LayerTuple) -> Layer:
     from napari.layers import Layer
 
     data, options, kind = new
-    return Layer.create(data, dict(options), kind)
+    layer = Layer.create(data, dict(options), kind)
+    if kind == "labels":
+        layer.contour, layer.opacity = CONTOUR, 1.0
+    elif kind == "image":
+        layer.colorbar.visible = True
+    return layer
 
 
 def role(new: LayerTuple) -> str:
@@ -125,12 +156,24 @@ def put(layers: LayerList, new: Output) -> Layer:
             break
     selected = layers.selection.active
     layer = new.layer or _make(new.data)
-    layers.append(layer)
+    layers.insert(_place_of(layers, made["group"]) if kind == "image" else len(layers), layer)
+    _remember_name(layer)
     if kind == "points":
         draw_nothing_when_empty(layer)
     if selected is not None:
         layers.selection.active = selected
     return layer
+
+
+def _place_of(layers: LayerList, group: str) -> int:
+    """Where a map is put in: on top, but below outlines and contours of the same fit."""
+    over = (n for n, layer in enumerate(layers) if role_of(layer, group) and layer._type_string != "image")
+    return next(over, len(layers))
+
+
+def _remember_name(layer: Layer) -> None:
+    """Note what the layer is called now: napari adds a number where a name is taken."""
+    layer.metadata = {**layer.metadata, KEY: {**layer.metadata[KEY], "named": layer.name}}
 
 
 def draw_nothing_when_empty(layer: Points) -> None:
@@ -155,20 +198,6 @@ def remove_stale(layers: LayerList, group: str, roles: Collection[str]) -> None:
         layers.remove(layer)
 
 
-def keep(layers: LayerList, group: str) -> int:
-    """Take the group's layers out of it, so that the next fit makes new ones; returns how many they were."""
-    found = [layer for layer in layers if role_of(layer, group) not in (None, PAINT)]
-    kept = sum(1 for layer in layers if layer.metadata.get(KEY, {}).get("kept_from") == group)
-    for layer in found:
-        made = layer.metadata[KEY]
-        layer.metadata = {
-            **layer.metadata,
-            KEY: {**made, "group": f"{group} kept {kept}", "kept_from": group},
-        }
-        layer.name = f"{layer.name} (kept)"
-    return len(found)
-
-
 def _update(layer: Layer, data: Any, options: Mapping[str, Any]) -> bool:
     """Give a layer new data and whatever depends on them; False if it cannot hold them."""
     if layer.ndim != len(options["scale"]):
@@ -187,8 +216,12 @@ def _update(layer: Layer, data: Any, options: Mapping[str, Any]) -> bool:
         layer.features = options["features"]
         # failures are not to be overlooked, even after a fit without any
         layer.visible = layer.visible or options["visible"]
-    layer.name = options["name"]
-    layer.metadata = {**layer.metadata, **options["metadata"]}
+    # one that a person has renamed stays so
+    renamed = layer.name != layer.metadata[KEY].get("named")
+    layer.metadata = {**layer.metadata, KEY: {**options["metadata"][KEY], "named": layer.metadata[KEY].get("named")}}
+    if not renamed:
+        layer.name = options["name"]
+        _remember_name(layer)
     for name in TRANSFORM:
         # each of them, once set, makes the whole viewer look at its extent again
         if not is_same(getattr(layer, name), options[name]):
@@ -200,8 +233,17 @@ def is_same(old: Any, new: Any) -> bool:
     """Whether a part of a transform is what it was: arrays, tuples of units or labels, or napari's affines."""
     old, new = (getattr(value, "affine_matrix", value) for value in (old, new))
     if isinstance(old, np.ndarray) or isinstance(new, np.ndarray):
+        # napari takes a shear as a matrix, and tells what stands above its diagonal
+        old, new = (_above(one) if np.ndim(other) == 1 else one for one, other in ((old, new), (new, old)))
         return np.shape(old) == np.shape(new) and bool(np.array_equal(old, new))
     return bool(old == new)
+
+
+def _above(value: Any) -> Any:
+    """Return what stands above the diagonal of a matrix that has ones on it and zeros below; anything else as it is."""
+    if np.ndim(value) != 2 or not np.array_equal(np.tril(value), np.eye(len(value))):
+        return value
+    return np.asarray(value)[np.triu_indices(len(value), 1)]
 
 
 def _range(data: Any, low: float, high: float) -> tuple[float, float]:
@@ -211,6 +253,43 @@ def _range(data: Any, low: float, high: float) -> tuple[float, float]:
         finite = data[np.isfinite(data)]
         least, most = (float(finite.min()), float(finite.max())) if finite.size else (np.nan, np.nan)
     return (low, high) if np.isnan(least) else (min(low, least), max(high, most))
+
+
+def follow(layers: LayerList, new: Output) -> bool:
+    """Show what a fit has found while others come in quick succession: data alone, where there is a layer for them.
+
+    What depends on them, such as a table of features or limits of contrast, is for `put`, once the last one has come.
+    Returns whether it is shown.
+    """
+    data, options, kind = new.data
+    made = options["metadata"][KEY]
+    for layer in layers:
+        if role_of(layer, made["group"]) == made["role"] and layer._type_string == kind:
+            if layer.ndim != len(options["scale"]):
+                return False
+            if kind == "shapes":
+                return _move_shapes(layer, data, options)
+            if kind == "points":
+                _update_points(layer, data, options)
+            else:
+                layer.data = data
+            return True
+    return False
+
+
+def _move_shapes(layer: Shapes, vertices: Sequence[Any], options: Mapping[str, Any]) -> bool:
+    """Move shapes to where others lie, as napari does while one is dragged; False if they are not of the same kinds.
+
+    To remove shapes and to add others takes ten times as long: each of it has the viewer look at its extent again.
+    """
+    if layer.nshapes != len(vertices) or list(layer.shape_type) != list(options.get("shape_type", [])):
+        return False
+    colours = transform_color(options["edge_color"])
+    with layer._data_view.batched_updates():
+        for number, (corners, colour) in enumerate(zip(vertices, colours, strict=True)):
+            layer._data_view.edit(number, corners, edge_color=colour)
+    layer.refresh(thumbnail=False, highlight=False, extent=False)
+    return True
 
 
 def _update_shapes(layer: Shapes, vertices: Sequence[Any], options: Mapping[str, Any]) -> None:
@@ -226,7 +305,8 @@ def _update_shapes(layer: Shapes, vertices: Sequence[Any], options: Mapping[str,
         edge_color=options["edge_color"],
         face_color=options["face_color"],
     )
-    layer.features = options["features"]
+    if "features" in options:
+        layer.features = options["features"]
     layer.selected_data = set()
 
 

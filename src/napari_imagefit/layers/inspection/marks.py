@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 MARK = "napari_imagefit_mark"
 PINS, CHOSEN = "pins", "chosen"
 COLOUR = "#F0E442"
+SIGN = 9  # pixels on screen of a pin's sign
 
 
 @dataclass(frozen=True)
@@ -64,29 +65,40 @@ def show_pins(layers: LayerList, request: Request, grid: FitGrid, pins: Sequence
             points,
             name=f"pins · {request.layer_name}",
             size=1,
-            border_width=0,
-            # as large on screen at every zoom, to hold the letter
-            canvas_size_limits=(20, 20),
-            features={"pin": [pin.letter for pin in pins]},
-            text={"string": "{pin}", "size": 9, "color": "black", "anchor": "center"},
-            metadata={MARK: {"what": PINS, "group": request.group}},
+            # as large on screen at every zoom, and hollow: what is pinned is to be seen
+            canvas_size_limits=(SIGN, SIGN),
+            face_color="transparent",
+            border_width=0.15,
+            features=_features(pins),
+            text=_letters(pins),
+            metadata={MARK: {"what": PINS, "source": request.source}},
             **where,
         )
         _add(layers, layer)
         draw_nothing_when_empty(layer)
     else:
         layer.data = points
-        layer.features = {"pin": [pin.letter for pin in pins]}
+        layer.features = _features(pins)
+        layer.text = _letters(pins)
         layer.name = f"pins · {request.layer_name}"
-        layer.metadata = {**layer.metadata, MARK: {"what": PINS, "group": request.group}}
+        layer.metadata = {**layer.metadata, MARK: {"what": PINS, "source": request.source}}
         _place(layer, where)
         # maps that have come since lie over it
         layers.move(layers.index(layer), len(layers))
     layer.selected_data = set()
-    # napari draws a border of no width as well where a point is kept large on screen
-    layer.face_color = layer.border_color = [pin.colour for pin in pins]
+    layer.face_color = "transparent"
+    layer.border_color = [pin.colour for pin in pins]
     layer.symbol = [pin.symbol for pin in pins]
     return layer
+
+
+def _features(pins: Sequence[Pin]) -> dict[str, list[str]]:
+    return {"pin": [pin.letter for pin in pins]}
+
+
+def _letters(pins: Sequence[Pin]) -> dict[str, Any]:
+    """Return the letters beside their signs, in the same colours."""
+    return {"string": "  {pin}", "size": 11, "color": [pin.colour for pin in pins], "anchor": "upper_left"}
 
 
 def show_chosen(
@@ -105,7 +117,7 @@ def show_chosen(
     if layer is not None and layer.ndim != painted.ndim:
         layers.remove(layer)
         layer = None
-    made = {MARK: {"what": CHOSEN, "group": request.group}}
+    made = {MARK: {"what": CHOSEN, "source": request.source}}
     if layer is None:
         from napari.layers import Labels
 

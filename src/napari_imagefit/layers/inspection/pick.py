@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from ...engine.core.status import Status
 from ...engine.results.fit_result import FitResult
 from ...imaging.fitting.fit_report import Place
-from ...imaging.inspection.fit_grid import FitGrid
-from ...imaging.inspection.spot_grid import SpotGrid
+from ...imaging.inspection.fit_grid import FitGrid, SpotGrid
 from ..geometry.output_layers import role_of
 from ..geometry.transforms import FloatArray, grid_shape, to_data
+from ..request.fit_request import Request
 
 if TYPE_CHECKING:
     from napari.components import LayerList
@@ -71,13 +71,8 @@ class Sight:
         )
 
 
-def pick(layers: LayerList, group: str, result: FitResult, sight: Sight) -> Place | None:
-    """Return the fit under a point: asks the visible layers of the fit's group, the topmost first.
-
-    Parameters
-    ----------
-    group : str
-        As in `Request`: the unique id of the layer that was fitted.
+def pick(layers: LayerList, request: Request, result: FitResult, sight: Sight) -> Place | None:
+    """Return the fit under a point: asks the visible layers of the fit, and the one that was fitted, topmost first.
 
     Returns
     -------
@@ -85,22 +80,17 @@ def pick(layers: LayerList, group: str, result: FitResult, sight: Sight) -> Plac
         Its place on the grid of fits; None where no layer of the group lies there.
     """
     for layer in reversed(layers):
-        if layer.visible and (str(layer.unique_id) == group or role_of(layer, group) is not None):
+        if layer.visible and (str(layer.unique_id) == request.source or role_of(layer, request.group) is not None):
             place = pick_in(layer, result, sight)
             if place is not None:
                 return place
     return None
 
 
-def nearest_surface(layers: LayerList, group: str, result: FitResult, sight: Sight) -> Place | None:
-    """Return the region whose fit lies nearest to a point of the slice on screen.
-
-    None for curves, and without their layer.
-    """
-    for layer in layers:
-        if str(layer.unique_id) == group:
-            return FitGrid.of(result).nearest(to_data(layer, sight.position, sight.units))
-    return None
+def sample_in(layers: LayerList, source: str, sight: Sight) -> FloatArray | None:
+    """Return a point as an index into the data of the layer with that unique id; None without the layer."""
+    layer = next((layer for layer in layers if str(layer.unique_id) == source), None)
+    return None if layer is None else to_data(layer, sight.position, sight.units)
 
 
 def pick_in(layer: Layer, result: FitResult, sight: Sight) -> Place | None:

@@ -1,51 +1,80 @@
-"""What became of the fits, as the status layer has it, and where in the viewer."""
+"""Why fits have no answer, or one to be looked at twice, and the way to them in the viewer."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ...catalogue.titles import symbol_of
+from ...engine.core.refusal import setting
+from ...engine.core.status import Status
 from ...engine.results.fit_result import FitResult
-from ...imaging.fitting.status_labels import Reason, reasons
+from ...imaging.fitting.status_labels import CONVERGED_LABEL, REASONS
 from ..geometry.transforms import unit_factors
+from .state_counts import Statement, remarks_of, told
 
 if TYPE_CHECKING:
     from napari.layers import Layer
     from napari.viewer import ViewerModel
 
+EDGE = 0.96  # of what is on screen: what lies further out counts as out of view
 
-def reasons_of(result: FitResult) -> list[Reason]:
-    """Return the labels that the status layer of a result has, with their words, colours and counts.
 
-    None that no fit has.
+def statements_of(result: FitResult) -> list[Statement]:
+    """Return all that is to be said: how many converged, why others did not, and what is to be remarked.
 
     Examples
     --------
-    >>> import numpy as np
     >>> from napari_imagefit import fit_voxels
     >>> t = np.arange(8.0)[:, None]
     >>> stack = np.exp(-t / np.array([2.0, 3.0]))
     >>> stack[2:, 1] = np.nan
-    >>> [(reason.words, reason.fits) for reason in reasons_of(fit_voxels(stack, "exponential_decay"))]
+    >>> [(said.words, said.fits) for said in statements_of(fit_voxels(stack, "exponential_decay"))]
     [('converged', 1), ('not fitted: fewer usable samples than free parameters', 1)]
     """
-    return [reason for reason in reasons(result, remarks=result.model.ndim == 1) if reason.label and reason.fits]
+    status = result.status
+    said = [("converged", "transparent", CONVERGED_LABEL, result.converged)]
+    for reason, (label, colour) in REASONS.items():
+        if reason is not Status.BAD_SETTINGS:
+            said.append((reason.message, colour, label, status == reason))
+            continue
+        for number in np.unique(result.refused[status == reason]):
+            which = setting(int(number), [symbol_of(name) for name in result.model.names]).replace("'", "")
+            said.append((f"not fitted: {which} cannot be used", colour, label, result.refused == number))
+    return [*told(result, said), *remarks_of(result)]
 
 
-def go_to(viewer: ViewerModel, layer: Layer, index: tuple[int, ...]) -> None:
-    """Bring a pixel of a layer into the middle of the view."""
+def go_to(viewer: ViewerModel, layer: Layer, index: Sequence[float], *, still: int | None = None) -> None:
+    """Show the frame of a pixel of a layer, and bring it into the middle of the view where it is out of it.
+
+    Parameters
+    ----------
+    still : int, optional
+        An axis of the layer along which nothing moves: curves have no place along theirs.
+    """
     world = np.array(layer.data_to_world(index), dtype=float)
     dims = viewer.dims
     if dims.units is not None:
         world *= unit_factors(layer.units, dims.units[-layer.ndim :])
-    for axis, value in zip(range(dims.ndim - layer.ndim, dims.ndim), world, strict=True):
+    first = dims.ndim - layer.ndim
+    place = {first + axis: value for axis, value in enumerate(world) if axis != still}
+    for axis, value in place.items():
         if axis not in dims.displayed:
             dims.set_point(axis, value)
     camera = viewer.scene.camera
-    centre = list(camera.center)
-    shown = dims.displayed[-len(centre) :]
-    for place, axis in zip(range(len(centre) - len(shown), len(centre)), shown, strict=True):
-        if axis >= dims.ndim - layer.ndim:
-            centre[place] = float(world[axis - (dims.ndim - layer.ndim)])
-    camera.center = tuple(centre)
+    shown = dims.displayed[-len(camera.center) :]
+    before = np.array(camera.center, dtype=float)
+    wanted = before.copy()
+    for at, axis in zip(range(before.size - len(shown), before.size), shown, strict=True):
+        wanted[at] = place.get(axis, before[at])
+    if len(shown) != 2 or viewer.canvas.grid.enabled or not _in_view(viewer, wanted[-2:] - before[-2:]):
+        camera.center = tuple(float(value) for value in wanted)
+
+
+def _in_view(viewer: ViewerModel, away: NDArray[np.float64]) -> bool:
+    """Whether a point so far from the middle of a plane is on screen."""
+    half = np.array(viewer.canvas.size, dtype=float) / (2 * viewer.scene.camera.zoom)
+    return bool((np.abs(away) <= EDGE * half).all())

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...engine.core.status import Flag, Status
+from ...engine.core.status import Status
 from ...engine.results.fit_result import FitResult
-from ...imaging.layer_data.maps import FAILED
+from ...imaging.fitting.fit_report import fit_table
+from ...imaging.inspection.fit_grid import FitGrid, SpotGrid
+from ...imaging.layer_data.drawn_fits import FAILED
 from ...imaging.spot_analysis.photometry import photometry
 from ...imaging.spots.filters import SpotFilter, judge
+from ..geometry.world_columns import world_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,10 +31,10 @@ SIZES = (0.35, 1.3)  # of the window: the smallest and the largest ring where a 
 DARKEST = 0.25  # where viridis begins to be seen on a dark image
 EXTREMES = (2, 98)  # per cent of the values at the ends of the colours
 LAST = (
-    *("attempt", "converged", "status_code", "flag_bits", "cost", "chi2", "aicc", "bic"),
+    *("attempt", "converged", "status_code", "flags", "cost", "chi2", "aicc", "bic"),
     *("n_used", "n_left_out", "n_iterations"),
 )
-WORDS = ("reason", "status", "flags")
+WORDS = ("reason", "status", "remarks")
 
 
 @dataclass(frozen=True)
@@ -56,18 +59,16 @@ def spot_table(result: FitResult, request: Request, filters: Sequence[SpotFilter
     Returns
     -------
     DataFrame
-        ``status`` and ``flags`` are words; ``reason`` says why a spot does not count, and is empty where it does.
+        ``status`` and ``remarks`` are words; ``reason`` says why a spot does not count, and is empty where it does.
     """
-    table = result.to_dataframe().rename(columns={"status": "status_code", "flags": "flag_bits"})
-    table["status"] = table.pop("message")
-    table["flags"] = flag_words(result.flags)
-    named = {name: f" [{unit}]" for name, unit in request.units.items() if unit}
-    table = table.rename(
-        columns={f"{name}{end}": f"{name}{end}{unit}" for name, unit in named.items() for end in ("", "_stderr")}
-    )
+    table = fit_table(result, request.units)
     for name, column in _derived(result, request).items():
         if name not in table.columns:
             table[name] = column
+    grid = FitGrid.of(result)
+    assert isinstance(grid, SpotGrid)
+    for name, column in world_columns(grid.positions, request.transform).items():
+        table[name] = column
     table["reason"] = reasons_of_spots(table, result.status, filters)
     return table[sorted(table.columns, key=_rank)]
 
@@ -111,13 +112,6 @@ def reasons_of_spots(
     return np.where(status > 0, judge(table, filters), failed[which] if codes.size else "")
 
 
-def flag_words(flags: NDArray[np.integer[Any]]) -> NDArray[np.object_]:
-    """Return sets of flags in words."""
-    codes, which = np.unique(flags, return_inverse=True)
-    words = np.array(["; ".join(flag.message for flag in Flag(int(code))) for code in codes], object)
-    return words[which] if codes.size else np.empty(0, object)
-
-
 def kinds(table: Any) -> NDArray[np.object_]:
     """Whether each spot ``"counts"``, was ``"filtered"`` out, or ``"failed"``."""
     failed = ~np.asarray(table["converged"], bool)
@@ -129,7 +123,7 @@ def number_columns(table: pd.DataFrame) -> list[str]:
     """Return the columns by which spots can be coloured, sized and filtered."""
     from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
-    skipped = ("status_code", "flag_bits")
+    skipped = ("status_code", "flags")
     return [
         str(name)
         for name, kind in table.dtypes.items()

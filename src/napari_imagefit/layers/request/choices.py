@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ...engine.core.types import DType, Loss
 from ...imaging.fitting.selection import Selection
+from ...imaging.spots.detection import Detection
 from ...imaging.spots.filters import SpotFilter
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class Computing:
     device: str | None = None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class SpotChoice:
     """Which spots are fitted, and in which windows.
 
@@ -136,6 +137,8 @@ class Choices:
         The parameter table, in the model's order.
     region : Shapes, Labels or None
         Where to fit; None for the whole image.
+    leave_out : Shapes, Labels or None
+        What does not count of it.
     frames : {"all", "current", "drawn"}
         For surfaces: whether a region counts in all frames, in the one on screen, or where it was drawn.
     current : tuple of int
@@ -158,6 +161,10 @@ class Choices:
         For curves: expressions of parameters to make maps of.
     spots : SpotChoice
         For spots.
+    detection : Detection or None
+        For spots: by which settings they are searched; None where these make no sense.
+    search_axes : int
+        For spots: 2 where each plane is searched by itself, 3 for volumes.
     """
 
     image: Image | None
@@ -165,6 +172,7 @@ class Choices:
     model: str
     rows: tuple[Row, ...]
     region: Shapes | Labels | None = None
+    leave_out: Shapes | Labels | None = None
     frames: Frames = "all"
     current: tuple[int, ...] = ()
     noise: NoiseChoice = field(default_factory=NoiseChoice)
@@ -177,3 +185,20 @@ class Choices:
     paint: Labels | None = None
     derived: tuple[str, ...] = ()
     spots: SpotChoice = field(default_factory=SpotChoice)
+    detection: Detection | None = None
+    search_axes: int = 2
+
+    @property
+    def source(self) -> str:
+        """The unique id of the layer to fit; empty without one."""
+        return "" if self.image is None else str(self.image.unique_id)
+
+    @property
+    def group(self) -> str:
+        """By which the layers of earlier fits of the same layer, job and model are found."""
+        return group_of(self.source, self.job, self.model)
+
+
+def group_of(source: str, job: str, model: str) -> str:
+    """Return the key of the layers of fits of one layer, job and model."""
+    return f"{source}|{job}|{model}"

@@ -13,20 +13,20 @@ from ...engine.core.errors import FitEngineError, FitInputError
 from ...engine.core.options import Options
 from ...engine.core.progress import Progress
 from ...engine.models.model import Model
-from ...engine.results.fit_result import FitResult
-from ...imaging.fitting.run import Run, Settings
+from ...engine.results.fit_result import FitResult, LayerTuple
+from ...imaging.fitting.run import Settings
 from ...imaging.fitting.selection import Selection
 from ...imaging.inspection.curves import Curve, voxel_curve
-from ...imaging.layer_data.maps import image_layers
 from ...imaging.recipes.steps import DetectionStep
 from ...imaging.regions.region import Region
-from ...imaging.regions.region_fits import ImageSource, iter_fit_regions
 from ...imaging.spots.filters import SpotFilter
-from ..geometry.output_layers import Output, place_maps, role
-from .choices import Job, MeanUse
+from ..geometry.output_layers import Output
+from .choices import Choices, Job, MeanUse, group_of
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from ...imaging.voxels.mean_curve import MeanCurve
 
 Stop = Callable[[], bool]
 MANY_VALUES = 1 << 20  # samples from which on a map is shown while it is fitted
@@ -40,8 +40,8 @@ class Request:
     ----------
     data : array-like
         The layer's data; read in the worker, so that a lazy array is loaded there.
-    group : str
-        By which a later fit of the same layer finds the layers of this one.
+    source : str
+        The unique id of the layer.
     wishes : dict
         The arguments of `Settings`.
     regions, region_names, grid
@@ -66,24 +66,29 @@ class Request:
         The layer's scale, translate, … for outputs of its own shape.
     map_transform : dict
         The same for maps without the fitted axis.
+    chosen : Choices
+        The settings that this was asked by, see `remember`.
     metadata : dict
         What the reader of its file left in the layer, see `file_grid`.
     units : dict
         The unit of every parameter, by name.
     shown : frozenset of str
         The roles of the group's layers that are in the viewer, and will be updated.
+    chosen_roles : dict
+        Roles that a person wants to see (True) or not (False), whatever is shown at first.
     """
 
     job: Job
     data: Any
     layer_name: str
-    group: str
+    source: str
     model: Model
     coords: tuple[NDArray[np.float64], ...]
     transform: Mapping[str, Any]
     map_transform: Mapping[str, Any]
     units: Mapping[str, str]
     wishes: Mapping[str, Any]
+    chosen: Choices
     regions: list[Region] = field(default_factory=list)
     region_names: tuple[str, ...] = ()
     grid: tuple[int, ...] = ()
@@ -102,7 +107,13 @@ class Request:
     pixel_size: tuple[float, ...] = ()
     pixel_unit: str = "px"
     shown: frozenset[str] = frozenset()
+    chosen_roles: Mapping[str, bool] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def group(self) -> str:
+        """By which a later fit of the same layer, job and model finds the layers of this one."""
+        return group_of(self.source, self.job, self.model.name)
 
     @property
     def settings(self) -> Settings:
@@ -127,6 +138,8 @@ class Outcome:
 
     Attributes
     ----------
+    offers : tuple of LayerTuple
+        Layers that can be shown beside those of the result and are made already, such as of a comparison.
     complete : bool
         Whether `outputs` are all layers of the group, so that any other is of an earlier fit.
     note : str
@@ -142,12 +155,18 @@ class Outcome:
     request: Request
     result: FitResult | None = None
     outputs: tuple[Output, ...] = ()
+    offers: tuple[LayerTuple, ...] = ()
     refusal: str = ""
     complete: bool = True
     note: str = ""
     mean: MeanFit | None = None
     history: tuple[Any, ...] = ()
     facts: pd.DataFrame | None = None
+
+    @property
+    def fit(self) -> FitResult | None:
+        """The result; that of the mean curve where that alone was fitted."""
+        return self.mean.result if self.result is None and self.mean is not None else self.result
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,6 +179,8 @@ class MeanFit:
         The samples' coordinates, their mean over the region, its standard error, and the voxels that made it.
     result : FitResult
         Of a single fit.
+    every : MeanCurve or None
+        The same with the samples that are left out by their place, to be shown.
     """
 
     x: NDArray[np.float64]
@@ -167,13 +188,15 @@ class MeanFit:
     errors: NDArray[np.float64]
     n: NDArray[np.int64]
     result: FitResult
+    every: MeanCurve | None = None
 
 
 def mean_as_curve(mean: MeanFit) -> Curve:
     """As the inspector draws it: errors are standard errors of the mean, where they are known of every sample."""
-    used = np.isfinite(mean.values)
+    used, every = np.isfinite(mean.values), mean.every
     known = bool(np.isfinite(mean.errors[used]).all())
-    return voxel_curve(mean.result, (), None, np.where(used, mean.errors, np.inf) if known else None)
+    errors = np.where(used, mean.errors, np.inf if every is None else every.sem)
+    return voxel_curve(mean.result, (), None if every is None else every.mean, errors if known else None)
 
 
 @dataclass(frozen=True)
@@ -200,41 +223,3 @@ def answer(request: Request, steps: Task) -> Task:
         return Outcome(request, refusal=str(error))
     except RuntimeError as error:
         raise FitEngineError(f"{type(error).__name__}: {error}") from error
-
-
-def run_regions(request: Request, should_stop: Stop | None = None) -> Task:
-    """Fit surfaces, and make the layers ready; a generator for a worker thread, see `answer`."""
-    result = yield from _region_steps(request, should_stop)
-    source = result.source
-    assert isinstance(source, ImageSource)
-    layers = image_layers(result, source, request.units, request.region_names)
-    placed = place_maps(layers, request.group, request.transform, request.map_transform, request.axis)
-    # making a layer takes longer than showing it, and needs no window
-    outputs = tuple(Output.of(new, make=role(new) not in request.shown) for new in placed)
-    return Outcome(request, result, outputs)
-
-
-def _region_steps(request: Request, should_stop: Stop | None) -> Run:
-    data = np.asarray(request.data)
-    for region in request.regions:
-        planes = data.reshape(-1, *data.shape[-2:])
-        finite = any(np.isfinite(planes[frame].ravel()[region.pixels]).any() for frame in region.frames)
-        if not finite:
-            raise FitInputError(
-                f"All pixels of {_name(request, region)} in {request.layer_name!r} are NaN or infinite; "
-                "choose another region or layer."
-            )
-    return iter_fit_regions(
-        data,
-        request.model,
-        request.regions,
-        request.grid,
-        labels=np.arange(1, len(request.region_names) + 1),
-        coords=request.coords,
-        settings=request.settings,
-        should_stop=should_stop,
-    )
-
-
-def _name(request: Request, region: Region) -> str:
-    return f"region {request.region_names[int(region.places[0]) % len(request.region_names)]!r}"

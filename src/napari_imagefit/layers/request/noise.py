@@ -8,7 +8,7 @@ import numpy as np
 
 from ...engine.core.errors import FitInputError
 from ...engine.core.options import Options
-from ...engine.sums.camera import Camera
+from ...engine.noise.camera import Camera
 from ..geometry.per_voxel import values_on_grid
 from ..geometry.transforms import grid_shape
 from .choices import Choices

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ...engine.core.errors import FitInputError
 from ...engine.results.fit_result import LayerTuple
-from ..geometry.output_layers import KEY, PAINT, role_of
+from ..geometry.output_layers import KEY, PAINT, role_of, shortened
 
 if TYPE_CHECKING:
     from napari.components import LayerList
@@ -30,19 +30,19 @@ def paint_layer(request: Request, grid: tuple[int, ...]) -> LayerTuple:
     if data.ndim < len(where["scale"]):
         data = np.expand_dims(data, request.axis)
     options: dict[str, Any] = {
-        "name": f"paint: 1 = {NAMES[REFIT]}, 2 = {NAMES[LEAVE_OUT]}",
+        "name": f"{shortened(request.layer_name)} · paint: 1 = {NAMES[REFIT]}, 2 = {NAMES[LEAVE_OUT]}",
         "features": {"index": [0, *NAMES], "painted to": ["", *NAMES.values()]},
         "colormap": COLOURS,
         "opacity": 0.6,
-        "metadata": {KEY: {"role": PAINT, "group": request.group}},
+        "metadata": {KEY: {"role": PAINT, "group": request.source}},
         **where,
     }
     return data, options, "labels"
 
 
-def find_paint(layers: LayerList, group: str) -> Labels | None:
-    """Return the paint layer of that group, None if there is none."""
-    return next((layer for layer in layers if role_of(layer, group) == PAINT), None)
+def find_paint(layers: LayerList, source: str) -> Labels | None:
+    """Return the paint layer over the maps of that layer, whatever the model; None if there is none."""
+    return next((layer for layer in layers if role_of(layer, source) == PAINT), None)
 
 
 def painted(layer: Labels, grid: tuple[int, ...]) -> NDArray[np.integer[Any]]:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from ...engine.core.errors import FitInputError
 from ...engine.drive.problem import check_parameters
-from ...engine.models.model import Model, Parameter
+from ...engine.functions.parameter import Parameter
+from ...engine.models.model import Model
 from ...imaging.fitting.run import Settings
 from .choices import Row
 

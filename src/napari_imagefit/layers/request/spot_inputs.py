@@ -16,6 +16,7 @@ from ...imaging.spots.windows import find_windows
 from ..geometry.transforms import axis_coordinates, data_to_data, grid_shape, unit_factors
 from .choices import Choices
 from .fit_request import Request
+from .left_out import pixels_left
 from .noise import noise_wishes
 from .parameters import parameter_units, parameter_wishes
 
@@ -55,7 +56,7 @@ def freeze_spots(choices: Choices, model: Model, common: dict[str, Any]) -> Requ
         grid=(len(points),),
         points=points,
         window=window,
-        spot_wishes=_beyond_plain(choices),
+        spot_wishes=_beyond_plain(choices, model),
         filters=spots.filters,
         detection=detection_of(spots.points, image, choices),
         pixel_size=sizes,
@@ -128,7 +129,7 @@ def _plane_axes(choices: Choices) -> int:
     return models.find(choices.model).ndim
 
 
-def _beyond_plain(choices: Choices) -> dict[str, Any]:
+def _beyond_plain(choices: Choices, model: Model) -> dict[str, Any]:
     """Return what of the choices for spots is not as it is by itself."""
     wishes: dict[str, Any] = {}
     if choices.spots.background != "constant":
@@ -137,4 +138,6 @@ def _beyond_plain(choices: Choices) -> dict[str, Any]:
         wishes["groups"] = choices.spots.groups
     if choices.spots.saturation is not None:
         wishes["saturation"] = choices.spots.saturation
+    if (used := pixels_left(choices, model)) is not None:
+        wishes["mask"] = used
     return wishes

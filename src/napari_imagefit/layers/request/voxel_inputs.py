@@ -16,6 +16,7 @@ from ..geometry.transforms import grid_shape
 from .choices import Choices
 from .coordinates import resolve
 from .fit_request import Request
+from .left_out import nothing_left, voxels_left
 from .noise import noise_wishes
 from .paint import LEAVE_OUT, painted
 from .parameters import parameter_units, parameter_wishes
@@ -71,6 +72,12 @@ def freeze_voxels(choices: Choices, model: Model, common: dict[str, Any]) -> Req
 def _voxel_mask(choices: Choices, shape: tuple[int, ...], axis: int) -> NDArray[np.bool_] | None:
     """Return the voxels to fit, in the shape of the stack without the axis; None for all."""
     mask = _in_region(choices, shape, axis)
+    kept = voxels_left(choices, axis)
+    if kept is not None and choices.leave_out is not None:
+        mask = kept if mask is None else mask & kept
+        if not mask.any():
+            where = choices.image if choices.region is None else choices.region
+            raise FitInputError(nothing_left(choices.leave_out, where))
     if choices.paint is None:
         return mask
     left: NDArray[np.bool_] = painted(choices.paint, tuple(n for a, n in enumerate(shape) if a != axis)) == LEAVE_OUT

@@ -17,14 +17,17 @@ from ...imaging.regions.region import Region, find_regions
 from ...imaging.verbs.voxels import iter_fit_voxels
 from ..geometry.drawn_regions import RegionError, labels_on_image, shapes_masks
 from ..geometry.file_grid import LEFT
-from ..geometry.output_layers import Output, place_maps, role
 from ..geometry.transforms import AxisCoordinates, axis_coordinates, grid_shape, layer_transform, unit_factors
 from ..request.choices import Choices
-from ..request.fit_request import Outcome, Request, Stop, Task, answer, run_regions
+from ..request.fit_request import Outcome, Request, Stop, Task, answer
+from ..request.left_out import regions_left
 from ..request.noise import noise_wishes
 from ..request.parameters import parameter_units, parameter_wishes
+from ..request.remembered import remember
 from ..request.spot_inputs import freeze_spots
 from ..request.voxel_inputs import freeze_voxels
+from .layer_tasks import outputs_of
+from .region_tasks import run_regions
 from .spot_tasks import run_spots
 from .voxel_tasks import run_voxels
 
@@ -55,10 +58,11 @@ def freeze(choices: Choices, shown: frozenset[str] = frozenset()) -> Request:
     common = {
         "data": data,
         "layer_name": image.name,
-        "group": str(image.unique_id),
+        "source": str(image.unique_id),
         "model": model,
         "transform": layer_transform(image),
         "shown": shown,
+        "chosen": remember(choices),
         "metadata": {name: image.metadata[name] for name in LEFT if name in image.metadata},
     }
     if choices.job == "voxels":
@@ -81,13 +85,10 @@ def _freeze_region(choices: Choices, model: Model, common: dict[str, Any]) -> Re
     free = len(model.names) - len(wishes["fixed"]) - len(wishes["tied"])
     frames, plane = shape[:-2], shape[-2:]
     regions, grid, names = _find_regions(choices, frames, plane)
-    for region in regions:
-        if region.pixels.size < free:
-            name = names[int(region.places[0]) % len(names)]
-            raise FitInputError(
-                f"Region {name!r} has {region.pixels.size} pixels, fewer than the {free} free parameters of "
-                f"{model.name!r}; enlarge it or fix some parameters."
-            )
+    _check_sizes(regions, names, free, model.name)
+    if choices.leave_out is not None:
+        regions = regions_left(choices, regions, frames)
+        _check_sizes(regions, names, free, model.name, without=choices.leave_out.name)
     axes = _in_one_unit(axis_coordinates(image, (-2, -1)))
     return Request(
         **common,
@@ -100,6 +101,19 @@ def _freeze_region(choices: Choices, model: Model, common: dict[str, Any]) -> Re
         region_names=names,
         grid=grid,
     )
+
+
+def _check_sizes(regions: Sequence[Region], names: Sequence[str], free: int, model: str, *, without: str = "") -> None:
+    """Refuse regions with too few pixels, after those in the layer `without` were taken out."""
+    for region in regions:
+        if region.pixels.size < max(free, 1):
+            name = names[int(region.places[0]) % len(names)]
+            outside = f" outside of what {without!r} leaves out" if without else ""
+            fewer = f", fewer than the {free} free parameters of {model!r}" if free else ""
+            remedy = "enlarge it, leave less out" if without else "enlarge it"
+            raise FitInputError(
+                f"Region {name!r} has {region.pixels.size} pixels{outside}{fewer}; {remedy} or fix some parameters."
+            )
 
 
 def _find_regions(
@@ -182,20 +196,12 @@ def run_any(request: Request, should_stop: Stop | None = None) -> Task:
 
 
 def _run_lazily(request: Request, should_stop: Stop | None) -> Task:
-    # only now: its modules are not needed otherwise
-    from ...imaging.chunked.dask_result import LazySource
-    from ...imaging.chunked.layers import lazy_layers
-
     result = yield from _lazy_steps(request, should_stop)
-    source = result.source
-    assert isinstance(source, LazySource)
-    layers = lazy_layers(result, source, request.units, request.region_names)
-    placed = place_maps(layers, request.group, request.transform, request.map_transform, request.axis)
-    outputs = tuple(Output.of(new, make=is_dask(new[0]) or role(new) not in request.shown) for new in placed)
-    return Outcome(request, result, outputs)
+    return Outcome(request, result, outputs_of(request, result))
 
 
 def _lazy_steps(request: Request, should_stop: Stop | None) -> Run:
+    # only now: its modules are not needed otherwise
     from ...imaging.chunked.iterate import iter_fit_lazily
     from ...imaging.chunked.region_plan import ImagePlan
 

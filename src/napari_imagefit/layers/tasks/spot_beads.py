@@ -26,12 +26,18 @@ class BeadPicture:
     cuts : tuple of BeadCut
         One along each axis, in the unit of the layer.
     unit : str
+    values : array
+        The whole bead, of which the planes are parts.
+    sizes : tuple of float
+        Of a sample along each of its axes, in the unit.
     """
 
     title: str
     planes: list[tuple[str, NDArray[np.float64], tuple[float, float]]]
     cuts: tuple[BeadCut, ...]
     unit: str
+    values: NDArray[np.float64]
+    sizes: tuple[float, ...]
 
     @property
     def words(self) -> str:
@@ -58,6 +64,8 @@ def picture_average(outcome: Outcome, keep: NDArray[np.bool_]) -> BeadPicture:
         _planes(bead.mean, middle, sizes),
         bead_cuts(bead, request.pixel_size),
         request.pixel_unit,
+        bead.mean,
+        sizes,
     )
 
 
@@ -71,7 +79,29 @@ def picture_spot(outcome: Outcome, row: int) -> BeadPicture:
         _planes(shown.window, shown.middle, request.pixel_size),
         orthogonal_cuts(request.data, result, row, request.pixel_size),
         request.pixel_unit,
+        shown.window,
+        tuple(request.pixel_size),
     )
+
+
+def bead_layer(picture: BeadPicture) -> tuple[NDArray[np.float64], dict[str, Any]]:
+    """Return the bead as napari takes an image, with its middle at 0.
+
+    Examples
+    --------
+    >>> picture = BeadPicture("spot 1", [], (), "µm", np.ones((5, 7)), (0.1, 0.2))
+    >>> bead_layer(picture)[1]["translate"]
+    (-0.2, -0.6000000000000001)
+    """
+    axes = "zyx"[-picture.values.ndim :]
+    return picture.values, {
+        "name": f"bead · {picture.title}",
+        "scale": picture.sizes,
+        "translate": tuple(-size * (n // 2) for size, n in zip(picture.sizes, picture.values.shape, strict=True)),
+        "units": ("pixel" if picture.unit == "px" else picture.unit,) * len(axes),
+        "axis_labels": tuple(axes),
+        "colormap": "viridis",
+    }
 
 
 def _planes(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ...engine.core.errors import FitInputError
 from ...engine.core.progress import Progress
 from ...imaging.spots.detection import Detection, Spots, iter_find_spots, pick, response
+from ..geometry.output_layers import shortened
 from ..geometry.transforms import grid_shape, layer_transform
 from ..inspection.marks import MARK
 from ..request.naming import spaced
@@ -161,7 +162,7 @@ def put_detected(layers: LayerList, image: Image, spots: Spots, search: Search) 
         spots.points,
         image,
         search,
-        name=f"spots · {image.name}",
+        name=f"{shortened(image.name)} · detected points",
         border_color=RING,
         features={"strength": spots.strengths},
         metadata=made,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from ...engine.results.fit_result import FitResult
@@ -12,9 +10,9 @@ from ...imaging.spot_analysis.shared_width_bias import find_shared_width
 from ...imaging.spot_analysis.signal_dependent_noise import is_unaware
 from ...imaging.spots.source import SpotSource
 from ...imaging.verbs.spots import iter_fit_spots
-from ..geometry.output_layers import KEY, Output, place_maps, role
-from ..inspection.spot_table import Look, appearance, spot_table, with_filters
+from ..inspection.spot_table import spot_table
 from ..request.fit_request import Outcome, Request, Stop, Task
+from .layer_tasks import spot_outputs
 
 UNSEEN = (
     "All errors suppose the same noise everywhere: whether it grows with the light, as that of counts does, is not "
@@ -36,26 +34,7 @@ def run_spots(request: Request, should_stop: Stop | None = None) -> Task:
         **request.spot_wishes,
     )
     table = spot_table(result, request, request.filters)
-    ((places, options, kind),) = result.to_layers()
-    diameters = np.asarray(options["size"], dtype=float)
-    made: dict[str, Any] = {
-        **options,
-        **appearance(table, Look(), diameters),
-        "features": table,
-        "border_width": 0.1,
-        "canvas_size_limits": (5, 10000),
-        "name": f"spots · {request.model.name}",
-        "metadata": {
-            KEY: {
-                **options["metadata"][KEY],
-                "recipe": with_filters(result.recipe(), request.filters),
-                "diameters": diameters,
-            }
-        },
-    }
-    placed = place_maps([(places, made, kind)], request.group, request.transform, request.map_transform, request.axis)
-    outputs = tuple(Output.of(new, make=role(new) not in request.shown) for new in placed)
-    return Outcome(request, result, outputs, note=_note(result), facts=table)
+    return Outcome(request, result, spot_outputs(request, result, table), note=_note(result), facts=table)
 
 
 def _note(result: FitResult) -> str:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...catalogue.titles import title_of
 from ...engine.core.errors import FitInputError
 from ...engine.core.status import Status
 from ...engine.models.model import Model
-from ...engine.results.fit_result import FitResult, LayerTuple
+from ...engine.results.fit_result import FitResult
 from ...imaging.fitting.exclude import without
 from ...imaging.fitting.run import Run, Settings
-from ...imaging.voxels.voxel_fits import VoxelSource, iter_fit_voxels
-from ..geometry.output_layers import Output, place_maps, role
+from ...imaging.layer_data.maps import STATUS
+from ...imaging.voxels.voxel_fits import iter_fit_voxels
+from ..geometry.output_layers import role
 from ..request.fit_request import MeanFit, Outcome, Request, Showing, Stop, Task
+from .layer_tasks import make_outputs, outputs_of, place, ready, wanted_roles
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -42,8 +44,8 @@ def run_voxels(request: Request, should_stop: Stop | None = None, resume: Outcom
     settings = request.settings
     if request.mean != "no":
         if mean is None:
-            mean = yield from _mean_steps(request, data, settings)
-        settings = _seeded(request, mean, settings)
+            mean = yield from mean_steps(request, data, settings)
+        settings = seeded(request, mean, settings)
     arguments: dict[str, Any] = {
         "x": request.coords[0],
         "axis": request.axis,
@@ -60,14 +62,14 @@ def run_voxels(request: Request, should_stop: Stop | None = None, resume: Outcom
         steps = iter_fit_voxels(data, request.model, **arguments)
     result, shown = yield from _showing(request, steps)
     history = () if resume is None else (*resume.history, ("resume",))
-    outputs = outputs_of(request, result, shown)
+    outputs = outputs_of(replace(request, shown=shown), result)
     return Outcome(request, result, outputs, mean=mean, history=history)
 
 
 def run_mean(request: Request, should_stop: Stop | None = None) -> Task:
     """Fit the mean curve of the region alone."""
     del should_stop  # it is over at once
-    mean = yield from _mean_steps(request, np.asarray(request.data), request.settings)
+    mean = yield from mean_steps(request, np.asarray(request.data), request.settings)
     return Outcome(request, mean=mean, complete=False)
 
 
@@ -85,9 +87,13 @@ def refit_painted(
         result, history = without(result, left), (*history, ("leave_out", left))
     if again.any():
         return (yield from _refit(outcome, result, again, history, should_stop))
-    outputs = outputs_of(outcome.request, result, outcome.request.shown)
     note = f"{int(np.count_nonzero(left))} voxels left out."
-    return replace(outcome, result=result, outputs=outputs, note=note, history=history, complete=True)
+    return _anew(outcome, outcome.request, result, note, history)
+
+
+def _anew(outcome: Outcome, request: Request, result: FitResult, note: str, history: tuple[Any, ...]) -> Outcome:
+    outputs = outputs_of(request, result)
+    return replace(outcome, result=result, outputs=outputs, offers=(), note=note, history=history, complete=True)
 
 
 def _refit(
@@ -104,27 +110,29 @@ def _refit(
     tried = np.count_nonzero(places_to_refit(before) if places is None else places)
     solved = np.count_nonzero(result.converged & ~before.converged)
     note = f"{tried} voxels fitted again: {solved} more converged."
-    outputs = outputs_of(outcome.request, result, shown)
-    history = (*history, ("refit", places))
-    return replace(outcome, result=result, outputs=outputs, note=note, history=history, complete=True)
+    return _anew(outcome, replace(outcome.request, shown=shown), result, note, (*history, ("refit", places)))
 
 
 def add_map(outcome: Outcome, expression: str, should_stop: Stop | None = None) -> Task:
     """Return the map of an expression of the parameters, and of its error."""
     del should_stop
     yield from ()
+    check_expression(outcome, expression)
     request, result = outcome.request, _result(outcome)
     if expression not in request.derived:
         request = replace(request, derived=(*request.derived, expression))
-    layers = _derived(request, result, (expression,))
-    outputs = _outputs(request, layers, request.shown)
+    outputs = make_outputs(request, result, {f"derived:{expression}"})
+    if not any(np.isfinite(output.data[0]).any() for output in outputs):
+        raise FitInputError(
+            f"{expression!r} has no finite value in any voxel, so that no map was made; look at the signs in it."
+        )
     return replace(outcome, request=request, outputs=outputs, complete=False, note="")
 
 
 def compare_with(outcome: Outcome, model: Model, should_stop: Stop | None = None) -> Task:
     """Fit another model to the same samples of the same voxels, and map which of the two explains them better."""
     from ...imaging.fitting.model_comparison import compare
-    from ...imaging.voxels.maps import comparison_layers
+    from ...imaging.voxels.maps import WINNER, comparison_layers
     from ...imaging.voxels.refit import FEWEST_ITERATIONS
 
     request, result = outcome.request, _result(outcome)
@@ -146,50 +154,19 @@ def compare_with(outcome: Outcome, model: Model, should_stop: Stop | None = None
         should_stop=should_stop,
     )
     found = compare(result, other)
-    outputs = _outputs(request, comparison_layers(result, other, found), request.shown)
+    offers = place(request, comparison_layers(result, other, found))
+    shown = {WINNER, *request.shown}
+    outputs = ready(request, [new for new in offers if request.chosen_roles.get(role(new), role(new) in shown)])
     counts = [int(np.count_nonzero(found.winner == label)) for label in (1, 2)]
     compared = int(np.count_nonzero(result.status != Status.NOT_FITTED))
+    undecided = int(np.count_nonzero((found.winner == 0) & (result.converged | other.converged)))
+    neither = compared - sum(counts) - undecided
+    one, two = title_of(result.model), title_of(model)
     note = (
-        f"{found.names[0]} is better in {counts[0]}, {found.names[1]} in {counts[1]} of {compared} voxels; "
-        f"undecided in {compared - sum(counts)}."
+        f"{one} is better in {counts[0]}, {two} in {counts[1]} of {compared} voxels; undecided in {undecided}"
+        f"{f', no answer in {neither}' if neither else ''}."
     )
-    return replace(outcome, outputs=outputs, note=note, complete=False)
-
-
-def outputs_of(request: Request, result: FitResult, shown: frozenset[str]) -> tuple[Output, ...]:
-    """All layers of a result."""
-    from ...imaging.layer_data.maps import voxel_layers
-
-    source = result.source
-    assert isinstance(source, VoxelSource)
-    layers = voxel_layers(result, source, request.units)
-    fitting = [text for text in request.derived if _goes_with(text, result)]
-    # below what is shown first
-    return _outputs(request, [*_derived(request, result, fitting), *layers], shown)
-
-
-def _goes_with(expression: str, result: FitResult) -> bool:
-    from ...engine.models.expression import term
-
-    names, _ = term(expression)
-    return set(names) <= set(result.model.names)
-
-
-def _derived(request: Request, result: FitResult, expressions: Sequence[str]) -> list[LayerTuple]:
-    if not expressions:
-        return []
-    from ...imaging.fitting.derived_maps import derive
-    from ...imaging.voxels.maps import derived_layers
-
-    return [
-        layer for text in expressions for layer in derived_layers(result, derive(result, text, dict(request.units)))
-    ]
-
-
-def _outputs(request: Request, layers: Sequence[LayerTuple], shown: frozenset[str]) -> tuple[Output, ...]:
-    placed = place_maps(layers, request.group, request.transform, request.map_transform, request.axis)
-    # making a layer takes longer than showing it, and needs no window
-    return tuple(Output.of(new, make=role(new) not in shown) for new in placed)
+    return replace(outcome, outputs=outputs, offers=offers, note=note, complete=False)
 
 
 def _showing(request: Request, steps: Run) -> Generator[Progress, None, tuple[FitResult, frozenset[str]]]:
@@ -207,25 +184,37 @@ def _showing(request: Request, steps: Run) -> Generator[Progress, None, tuple[Fi
             yield replace(progress, partial=None)
             continue
         told = now
-        outputs = _outputs(
-            request, unfinished_layers(progress.partial, request.units, status="status" in request.shown), shown
-        )
+        # a map of reasons covers what is waited for: it follows only where it is there
+        roles = wanted_roles(request, progress.partial) - ({STATUS} - request.shown)
+        layers = unfinished_layers(progress.partial, request.units, roles)
+        outputs = ready(replace(request, shown=shown), place(request, layers))
         shown |= {role(output.data) for output in outputs}
         yield Showing(progress.done, progress.total, progress.compiling, outputs=outputs)
 
 
-def _mean_steps(request: Request, data: NDArray[Any], settings: Settings) -> Generator[Progress, None, MeanFit]:
+def mean_steps(request: Request, data: NDArray[Any], settings: Settings) -> Generator[Progress, None, MeanFit]:
+    """Fit the mean curve of the region."""
     from ...engine.core.progress import Progress
     from ...imaging.voxels.mean_curve import fit_mean_curve, mean_curve
 
     yield Progress(0, 1)
-    where: dict[str, Any] = {"axis": request.axis, "mask": request.mask, "select": request.select}
-    curve = mean_curve(data, request.coords[0], **where)
-    result = fit_mean_curve(data, request.model, x=request.coords[0], **where, settings=settings)
-    return MeanFit(curve.x, curve.mean, curve.sem, curve.n, result)
+    where: dict[str, Any] = {"axis": request.axis, "mask": request.mask}
+    select = request.select
+    curve = mean_curve(data, request.coords[0], **where, select=select)
+    result = fit_mean_curve(data, request.model, x=request.coords[0], **where, select=select, settings=settings)
+    by_value = None if select is None else select.by_value()
+    every = curve if by_value == select else mean_curve(data, request.coords[0], **where, select=by_value)
+    return MeanFit(curve.x, curve.mean, curve.sem, curve.n, result, every)
 
 
-def _seeded(request: Request, mean: MeanFit, settings: Settings) -> Settings:
+def seeded(request: Request, mean: MeanFit, settings: Settings) -> Settings:
+    """Return the settings of a map that starts from the fit of the mean curve, as the request has it.
+
+    Raises
+    ------
+    FitInputError
+        If the mean curve has no answer.
+    """
     from ...imaging.voxels.mean_curve import seed
 
     if not mean.result.converged.all():
@@ -249,7 +238,7 @@ def check_expression(outcome: Outcome, expression: str) -> None:
     ------
     FitInputError
     """
-    from ...engine.models.expression import term
+    from ...engine.functions.expression import term
 
     names = _result(outcome).model.names
     if not expression:

@@ -1,0 +1,44 @@
+"""What handles need of the widget in whose dock they are switched on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from ...layers.request.choices import Choices
+    from ..inspector.inspector_dock import Inspection
+    from ..sections.data import DataSection
+    from ..sections.fit_bar import FitBar
+    from ..sections.model import ModelSection
+    from ..sections.options import OptionsSection
+    from ..sections.parameters import ParameterList
+    from ..sections.region import RegionSection
+    from ..sections.results import ResultsSection
+
+
+class Dock(Protocol):
+    """The sections of the widget, and everything that is chosen in them."""
+
+    data: DataSection
+    model: ModelSection
+    region: RegionSection
+    parameters: ParameterList
+    options: OptionsSection
+    fit_bar: FitBar
+    results: ResultsSection
+    inspection: Inspection
+
+    def choices(self) -> Choices:
+        """Everything that is chosen now."""
+
+
+class OneChange(Protocol):
+    """Takes a drag for one change that can be undone."""
+
+    applied: Any  # the signal that other settings have been brought back
+
+    def hold(self) -> None:
+        """Take what is set from now on for one change."""
+
+    def let_go(self) -> None:
+        """End the change."""

@@ -1,0 +1,28 @@
+"""By what fits are told from each other on screen; without the plots, which take long to import."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# How a fit came to be looked at, or what it is of.
+CURSOR, CHOSEN, MEAN, ON_SCREEN = "cursor", "chosen", "mean", "on screen"
+
+
+@dataclass(frozen=True)
+class Style:
+    """How one fit is told from others: by letter and symbol as well as by colour (Okabe and Ito's)."""
+
+    colour: str
+    symbol: str  # pyqtgraph's name of it
+    napari_symbol: str
+    sign: str
+
+
+STYLES = {
+    "A": Style("#E69F00", "s", "square", "■"),
+    "B": Style("#56B4E9", "t1", "triangle_up", "▲"),
+    "C": Style("#2EB886", "d", "diamond", "◆"),
+    "D": Style("#CC79A7", "star", "star", "★"),
+    "E": Style("#D55E00", "t", "triangle_down", "▼"),
+    "F": Style("#8C8CFF", "+", "cross", "✚"),
+}

@@ -1,0 +1,443 @@
+"""Live: what is moved, shown or edited is fitted at once, and what stands there at the end is what Fit gives."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QPoint
+from qtpy.QtTest import QTest
+
+from napari_imagefit.engine.core.progress import Progress
+from napari_imagefit.gui.live.live import PAUSED
+from napari_imagefit.gui.widget import ImageFitWidget
+from napari_imagefit.layers.geometry.output_layers import role_of
+from napari_imagefit.layers.request.choices import Row
+from napari_imagefit.layers.tasks import live_tasks
+
+from .pointer import LEFT, Arrivals, canvas_of, is_shown, pixel_of, until
+
+PATIENCE = 60_000  # ms; a loaded machine is no reason to pause
+
+
+def clouds(frames: int = 3) -> np.ndarray:
+    y, x = np.mgrid[0:60, 0:70]
+    rng = np.random.default_rng(11)
+    centre = 3.0 * np.arange(frames)[:, None, None]
+    return 5 + 20 * np.exp(-((y - 25 - centre) ** 2 / 50 + (x - 34) ** 2 / 90)) + rng.normal(0, 0.5, (frames, 60, 70))
+
+
+def decays() -> np.ndarray:
+    rng = np.random.default_rng(12)
+    t = np.arange(24.0)[:, None, None]
+    tau = 3 + np.arange(30.0).reshape(5, 6) / 5
+    return 10 * np.exp(-t / tau) + 1 + rng.normal(0, 0.05, (24, 5, 6))
+
+
+@pytest.fixture
+def opened(make_napari_viewer: Callable[..., Any]) -> Iterator[tuple[Any, ImageFitWidget]]:
+    viewer = make_napari_viewer(strict_qt=True, show=True)
+    _, widget = viewer.window.add_plugin_dock_widget("napari-imagefit", "Image Fit")
+    widget.live._too_long.setInterval(PATIENCE)
+    until(lambda: is_shown(viewer), "the window is there")
+    yield viewer, widget
+    widget.live.set_on(False)
+
+
+def rectangle(top: float, left: float, bottom: float, right: float) -> np.ndarray:
+    return np.array([(top, left), (top, right), (bottom, right), (bottom, left)])
+
+
+@pytest.fixture
+def cloud(opened: tuple[Any, ImageFitWidget]) -> tuple[Any, ImageFitWidget, Any]:
+    """A stack of clouds with a region, followed."""
+    viewer, widget = opened
+    viewer.add_image(clouds(), name="shots")
+    viewer.dims.set_current_step(0, 0)
+    widget.data.set_job("region")
+    widget.model.set_model("gaussian_2d_elliptic")
+    drawn = viewer.add_shapes([rectangle(5, 5, 50, 60)], shape_type="rectangle", name="ROI")
+    widget.region.layers.choose(drawn)
+    viewer.layers.selection.active = viewer.layers["shots"]
+    follow(widget)
+    return viewer, widget, drawn
+
+
+def follow(widget: ImageFitWidget) -> None:
+    QTest.mouseClick(widget.fit_bar.live, LEFT)
+    at_rest(widget)
+
+
+def at_rest(widget: ImageFitWidget) -> None:
+    """Wait until everything has come to its end."""
+    until(lambda: not widget.live.busy and not widget.session.running, "the hand has stopped")
+
+
+def refitted(widget: ImageFitWidget, change: Callable[[], object]) -> None:
+    """Change something, and wait for the fit that follows from it."""
+    before = widget.live.refits
+    change()
+    until(lambda: widget.live.refits > before, "a fit follows")
+    at_rest(widget)
+
+
+def numbers(widget: ImageFitWidget) -> dict[str, np.ndarray]:
+    outcome = widget.follow_ups.outcome
+    assert outcome is not None
+    assert outcome.result is not None
+    result = outcome.result
+    found = {
+        f"{name} {what}": values for what in ("params", "stderr") for name, values in getattr(result, what).items()
+    }
+    return found | {"cost": result.cost, "flags": result.flags}
+
+
+def of_a_click(widget: ImageFitWidget) -> dict[str, np.ndarray]:
+    """What Fit gives for the same settings, in the frame on screen."""
+    widget.live.set_on(False)
+    widget.fit_bar.set_frames("current")
+    widget.fit()
+    until(lambda: not widget.session.running, "the fit is done")
+    return numbers(widget)
+
+
+def outline(viewer: Any, widget: ImageFitWidget) -> Any:
+    group = widget.choices().group
+    return next(layer for layer in viewer.layers if role_of(layer, group) == "outlines")
+
+
+def test_a_shape_that_is_dragged_is_refitted_on_the_way_and_ends_as_fit_does(cloud: Any) -> None:
+    viewer, widget, drawn = cloud
+    layer, before = outline(viewer, widget), widget.live.refits
+    viewer.layers.selection.active = drawn
+    drawn.mode, drawn.selected_data = "select", {0}
+    native = canvas_of(viewer).native
+
+    def moved_on(point: Any, count: int) -> bool:
+        # a move may be dropped on the way, and one to the same place is none
+        QTest.mouseMove(native, point + QPoint(int(time.monotonic() * 50) % 2, 0))
+        QTest.qWait(20)
+        return widget.live.refits > count
+
+    start = pixel_of(viewer, (0.0, 8.0, 8.0))
+    QTest.mousePress(native, LEFT, pos=start)
+    seen = set()
+    for step in range(1, 9):
+        point = pixel_of(viewer, (0.0, 8.0 + step, 8.0))
+        count = widget.live.refits
+        until(lambda: moved_on(point, count), "it follows")  # noqa: B023 - called at once
+        seen.add(np.asarray(layer.data[0]).tobytes())
+    QTest.mouseRelease(native, LEFT, pos=point)
+    at_rest(widget)
+
+    assert widget.live.refits - before >= 8
+    assert len(seen) > 4, "the outline moves while the shape does"
+    assert outline(viewer, widget) is layer
+    assert drawn.data[0][0][0] != 5, "the shape was moved"
+    live = numbers(widget)
+    (column,) = [name for name in layer.features if name.partition(" ")[0] == "y" and "world" not in name]
+    assert list(layer.features[column]) == [live["y params"][0, 0]]
+    clicked = of_a_click(widget)
+    for name, values in live.items():
+        np.testing.assert_array_equal(values, clicked[name], err_msg=name)
+
+
+def test_fits_that_follow_each_other_are_one_entry_and_that_of_a_click_another(cloud: Any) -> None:
+    _, widget, drawn = cloud
+    entries = widget.past.history.entries
+    assert len(entries) == 1
+    number = entries[0].number
+    for edge in (6, 7, 8):
+        refitted(widget, lambda edge=edge: setattr(drawn, "data", [rectangle(edge, 5, 50, 60)]))
+    assert [entry.number for entry in entries] == [number]
+    assert entries[0].outcome.result is widget.follow_ups.outcome.result
+    assert entries[0].facts.frames == "frame 0"
+    widget.fit()
+    until(lambda: not widget.session.running, "the fit is done")
+    assert len(entries) == 2
+    refitted(widget, lambda: setattr(drawn, "data", [rectangle(9, 5, 50, 60)]))
+    assert len(entries) == 3, "what was fitted by a click is not written over"
+
+
+def test_the_frame_on_screen_is_fitted_and_no_other(cloud: Any) -> None:
+    viewer, widget, _ = cloud
+    refitted(widget, lambda: viewer.dims.set_current_step(0, 2))
+    result = widget.follow_ups.outcome.result
+    assert np.isfinite(result.params["y"]).ravel().tolist() == [False, False, True]
+    assert result.params["y"][2, 0] == pytest.approx(31, abs=0.3)
+    assert outline(viewer, widget).data[0][0][0] == 2
+    assert widget.inspection.place == (2, 0)
+
+
+@pytest.mark.parametrize(
+    ("row", "value"),
+    [
+        (Row("offset", start=4.5, fixed=True), 4.5),
+        (Row("sigma_y", upper=3.0), 3.0),
+        (Row("sigma_y", tied="sigma_x"), None),
+    ],
+)
+def test_an_edited_parameter_is_fitted_at_once(cloud: Any, row: Row, value: float | None) -> None:
+    _, widget, _ = cloud
+
+    def edit() -> None:
+        widget.parameters.set_row(row)
+        widget.parameters.edited.emit()
+
+    refitted(widget, edit)
+    params = widget.follow_ups.outcome.result.params
+    wanted = params["sigma_x"][0, 0] if value is None else value
+    assert params[row.name][0, 0] == pytest.approx(wanted, rel=1e-12)
+
+
+def test_new_data_are_fitted_whether_replaced_grown_or_changed_in_place(cloud: Any) -> None:
+    viewer, widget, _ = cloud
+    layer = viewer.layers["shots"]
+    refitted(widget, lambda: setattr(layer, "data", 2 * clouds()))
+    assert widget.follow_ups.outcome.result.params["amplitude"][0, 0] == pytest.approx(40, abs=1)
+
+    def in_place() -> None:
+        layer.data[:] = clouds()
+        layer.refresh()
+
+    refitted(widget, in_place)
+    assert widget.follow_ups.outcome.result.params["amplitude"][0, 0] == pytest.approx(20, abs=1)
+    refitted(widget, lambda: setattr(layer, "data", clouds(4)))
+    refitted(widget, lambda: viewer.dims.set_current_step(0, 3))
+    assert widget.follow_ups.outcome.result.params["y"][3, 0] == pytest.approx(34, abs=0.3)
+
+
+def test_pictures_follow_where_they_are_seen_and_are_right_at_the_end_where_not(cloud: Any) -> None:
+    viewer, widget, drawn = cloud
+    shown = widget.follow_ups.shown
+    shown._choose("residual", True)
+    until(lambda: not shown.busy, "the residual is there")
+    group = widget.choices().group
+    residual = next(layer for layer in viewer.layers if role_of(layer, group) == "residual")
+    made: list[set[str]] = []
+    make = live_tasks.image_layers
+
+    def told(result: Any, source: Any, units: Any, names: Any, roles: Any, **more: Any) -> Any:
+        made.append(set(roles))
+        return make(result, source, units, names, roles, **more)
+
+    live_tasks.image_layers = told
+    try:
+        residual.visible = False
+        refitted(widget, lambda: setattr(drawn, "data", [rectangle(7, 7, 50, 60)]))
+        assert made == [{"outlines"}], "what is not seen is not computed while the hand moves"
+        assert np.isnan(residual.data[0, 6, 20])
+        assert np.isfinite(residual.data[0, 8, 20])
+        residual.visible = True
+        at_rest(widget)
+        made.clear()
+        refitted(widget, lambda: setattr(drawn, "data", [rectangle(6, 7, 50, 60)]))
+        assert {"outlines", "residual"} in made
+        assert np.isfinite(residual.data[0, 6, 20])
+    finally:
+        live_tasks.image_layers = make
+
+
+def test_what_cannot_be_fitted_is_said_and_shows_no_older_numbers(cloud: Any) -> None:
+    _, widget, drawn = cloud
+    drawn.data = [rectangle(500, 500, 510, 510)]
+    until(lambda: "lies outside the image" in widget.message.text(), "it is said")
+    assert list(widget.parameters._columns) == []
+    refitted(widget, lambda: setattr(drawn, "data", [rectangle(5, 5, 50, 60)]))
+    assert "lies outside" not in widget.message.text()
+    assert list(widget.parameters._columns) != []
+
+
+def test_an_error_of_the_program_is_said(cloud: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, widget, drawn = cloud
+
+    def broken(*_: Any) -> Any:
+        yield Progress(0, 1)
+        raise KeyError("y")
+
+    monkeypatch.setattr(live_tasks, "region_steps", broken)
+    drawn.data = [rectangle(6, 5, 50, 60)]
+    until(lambda: "error of the program, KeyError: 'y'" in widget.message.text(), "it is said")
+    assert list(widget.parameters._columns) == []
+    monkeypatch.undo()
+    refitted(widget, lambda: setattr(drawn, "data", [rectangle(7, 5, 50, 60)]))
+
+
+def slow(monkeypatch: pytest.MonkeyPatch, seconds: float) -> list[str]:
+    """Let each fit take so long; returns what became of them."""
+    told: list[str] = []
+    real = live_tasks.region_steps
+
+    def steps(request: Any, should_stop: Any) -> Any:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if should_stop():
+                told.append("dropped")
+                return None
+            yield Progress(0, 1)
+            time.sleep(0.01)
+        told.append("done")
+        return (yield from real(request, should_stop))
+
+    monkeypatch.setattr(live_tasks, "region_steps", steps)
+    return told
+
+
+def test_a_long_fit_is_dropped_by_the_next_change_and_shows_how_far_it_is(
+    cloud: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, widget, drawn = cloud
+    told = slow(monkeypatch, 30.0)
+    before = widget.live.refits
+    drawn.data = [rectangle(6, 5, 50, 60)]
+    until(lambda: widget.fit_bar.cancel.isEnabled(), "it can be cancelled, and shows how far it is")
+    assert widget.fit_bar.line.currentIndex() == 1
+    drawn.data = [rectangle(7, 5, 50, 60)]
+    until(lambda: "dropped" in told, "the first is dropped")
+    until(lambda: widget.fit_bar.cancel.isEnabled(), "the second is under way")
+    QTest.mouseClick(widget.fit_bar.cancel, LEFT)
+    until(lambda: told.count("dropped") == 2, "the second is cancelled")
+    monkeypatch.undo()
+    assert widget.live.on
+    assert widget.live.refits == before
+    assert "next change" in widget.message.text()
+    refitted(widget, lambda: setattr(drawn, "data", [rectangle(8, 5, 50, 60)]))
+
+
+def test_it_pauses_by_itself_where_one_fit_takes_too_long(cloud: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, widget, drawn = cloud
+    widget.live._too_long.setInterval(200)
+    told = slow(monkeypatch, 1.0)
+    drawn.data = [rectangle(6, 5, 50, 60)]
+    until(lambda: not widget.live.on, "it pauses")
+    assert widget.message.text().startswith(f"⚠ {PAUSED}")
+    assert not widget.fit_bar.live.isChecked()
+    until(lambda: not widget.live.busy and not widget.session.running, "the fit comes to its end")
+    assert told == ["done"]
+    assert PAUSED in widget.message.text()
+    assert "1 fit" in widget.message.text()
+    assert widget.follow_ups.outcome.result.params["y"].shape == (3, 1)
+
+
+def test_spots_of_the_frame_on_screen_follow_as_fit_has_them(opened: tuple[Any, ImageFitWidget]) -> None:
+    viewer, widget = opened
+    y, x = np.mgrid[0:80, 0:90]
+    rng = np.random.default_rng(3)
+    places = np.array([(15, 20), (15, 60), (50, 25), (55, 70)])
+    image = 10 + rng.normal(0, 0.5, (2, 80, 90))
+    for cy, cx in places:
+        image += 30 * np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / 4.5)
+    viewer.add_image(image, name="beads")
+    widget.data.set_job("spots")
+    points = viewer.add_points(
+        np.vstack([np.insert(places, 0, frame, axis=1) for frame in (0, 1)]), ndim=3, name="seen"
+    )
+    widget.spots.section.layers.choose(points)
+    viewer.dims.set_current_step(0, 1)
+    follow(widget)
+    assert widget.follow_ups.outcome.result.shape == (4,)
+
+    def move() -> None:
+        points.data = points.data + np.array([0, 0.4, -0.3])
+
+    refitted(widget, move)
+    live = numbers(widget)
+    np.testing.assert_allclose(live["y params"], places[:, 0], atol=0.1)
+    clicked = of_a_click(widget)
+    for name, values in live.items():
+        np.testing.assert_array_equal(values, clicked[name], err_msg=name)
+
+
+def test_the_mean_curve_and_the_voxel_under_the_pointer_follow(opened: tuple[Any, ImageFitWidget]) -> None:
+    viewer, widget = opened
+    layer = viewer.add_image(decays(), name="decays")
+    widget.data.set_job("voxels")
+    widget.data.set_axis(0)
+    widget.model.set_model("exponential_decay")
+    painted = viewer.add_labels(np.zeros((5, 6), int), name="where")
+    painted.data[1:3, 1:4] = 1
+    painted.refresh()
+    widget.region.layers.choose(painted)
+    viewer.layers.selection.active = layer
+    viewer.reset_view()
+    widget.inspection.open()
+    follow(widget)
+    mean = widget.inspection.mean
+    assert mean is not None
+    assert mean.mean is not None
+    assert int(mean.mean.n.max()) == 6
+    assert "Mean curve" in [column.title for column in widget.parameters._columns]
+
+    with Arrivals(viewer) as arrivals:
+        refitted(widget, lambda: arrivals.wait_for(pixel_of(viewer, (0.0, 2.0, 3.0))))
+    voxel = widget.inspection.voxel
+    assert voxel is not None
+    assert voxel.place == (2, 3)
+    assert widget.parameters._columns[0].title == "voxel 2, 3"
+
+    refitted(widget, lambda: paint(painted))
+    assert int(widget.inspection.mean.mean.n.max()) == 12
+    refitted(widget, lambda: widget.region.layers.choose(None))
+    assert widget.inspection.mean is None, "there is no region that it would be the mean of"
+    widget.live.set_on(False)
+    assert widget.inspection.voxel is None
+    assert widget.parameters._columns == ()
+    widget.fit()
+    until(lambda: not widget.session.running, "the map is there")
+    result = widget.follow_ups.outcome.result
+    for name in result.model.names:
+        assert result.params[name][2, 3] == voxel.result.params[name][0, 0]
+        assert result.stderr[name][2, 3] == voxel.result.stderr[name][0, 0]
+
+
+def paint(layer: Any) -> None:
+    layer.data[1:3, :] = 1
+    layer.refresh()
+
+
+def test_a_lazy_layer_loads_the_frame_on_screen_and_what_is_around_the_region(
+    opened: tuple[Any, ImageFitWidget],
+) -> None:
+    da = pytest.importorskip("dask.array")
+    viewer, widget = opened
+    loaded: set[tuple[int, int]] = set()
+    stack = clouds(6)
+
+    def block(block_info: Any = None) -> np.ndarray:
+        (first, last), (top, bottom), across = block_info[None]["array-location"]
+        loaded.add((first, top))
+        return stack[first:last, top:bottom, slice(*across)]
+
+    nothing = np.zeros((0, 0, 0))
+    lazy = da.map_blocks(block, chunks=((1,) * 6, (20, 20, 20), (70,)), dtype=float, meta=nothing)
+    viewer.add_image(lazy, name="shots", contrast_limits=(0, 30))
+    widget.data.set_job("region")
+    widget.model.set_model("gaussian_2d_elliptic")
+    drawn = viewer.add_shapes([rectangle(22, 5, 59, 60)], shape_type="rectangle", name="ROI")
+    widget.region.layers.choose(drawn)
+    viewer.dims.set_current_step(0, 4)
+    viewer.layers["shots"].visible = False  # napari loads whole planes to draw them
+    loaded.clear()
+    follow(widget)
+    refitted(widget, lambda: setattr(drawn, "data", [rectangle(23, 5, 59, 60)]))
+    assert loaded == {(4, 20), (4, 40)}
+    live = numbers(widget)
+    assert live["y params"][4, 0] == pytest.approx(37, abs=0.3)
+    for name, values in of_a_click(widget).items():
+        np.testing.assert_array_equal(values, live[name], err_msg=name)
+
+
+def test_switched_off_nothing_is_left_behind(cloud: Any) -> None:
+    _, widget, drawn = cloud
+    assert gc.get_freeze_count() > 0
+    frozen = gc.get_freeze_count()
+    QTest.mouseClick(widget.fit_bar.live, LEFT)
+    before = widget.live.refits
+    drawn.data = [rectangle(9, 5, 50, 60)]
+    QTest.qWait(300)
+    assert widget.live.refits == before
+    assert gc.get_freeze_count() < frozen

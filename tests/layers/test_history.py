@@ -1,0 +1,423 @@
+"""Entries of the history: their layers, what they hold and let go, how two differ, and undo of settings."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Callable
+from dataclasses import replace
+from types import FunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Image, Layer
+
+from napari_imagefit import fit_image, models
+from napari_imagefit.engine.core.errors import FitInputError
+from napari_imagefit.layers.geometry.output_layers import put, remove_stale, role, role_of
+from napari_imagefit.layers.history import memory
+from napari_imagefit.layers.history.compare_entries import compare_entries
+from napari_imagefit.layers.history.entry import Entry
+from napari_imagefit.layers.history.entry_layers import is_shown, layers_of
+from napari_imagefit.layers.history.history import history_of
+from napari_imagefit.layers.history.memory import arrays_in
+from napari_imagefit.layers.history.settings_log import MOST, SettingsLog
+from napari_imagefit.layers.request.choices import Choices, NoiseChoice, Row, SpotChoice
+from napari_imagefit.layers.request.fit_request import Outcome
+from napari_imagefit.layers.request.remembered import LayerName, recall, remember
+from napari_imagefit.layers.tasks.freeze import freeze, run_any
+from napari_imagefit.layers.tasks.voxel_tasks import add_map
+
+ROUND, ELLIPTIC = "gaussian_2d", "gaussian_2d_elliptic"
+
+
+def clouds() -> np.ndarray:
+    y, x = np.mgrid[0:20, 0:30]
+    noise = np.random.default_rng(3).normal(0, 0.02, (3, 20, 30))
+    return np.exp(-((y - 9) ** 2 / 8 + (x - 14) ** 2 / 18)) + noise
+
+
+def choices(image: Image, model: str = ELLIPTIC, **more: Any) -> Choices:
+    return Choices(image, more.pop("job", "region"), model, tuple(Row(name) for name in models[model].names), **more)
+
+
+def drive(steps: Any) -> Any:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+def add(viewer: ViewerModel, outcome: Outcome) -> Entry:
+    """Show an outcome as the session does, and add it."""
+    for output in outcome.outputs:
+        layer = put(viewer.layers, output)
+        if layer is output.layer:
+            layer.visible = output.visible
+    if outcome.complete:
+        remove_stale(viewer.layers, outcome.request.group, [role(output.data) for output in outcome.outputs])
+    return history_of(viewer).add(outcome, 1.5, viewer.layers)
+
+
+def fit(viewer: ViewerModel, image: Image, model: str = ELLIPTIC, **more: Any) -> Entry:
+    # with the pictures that *Show* adds
+    chosen_roles = dict.fromkeys(("fitted", "residual", "status"), True)
+    outcome = drive(run_any(replace(freeze(choices(image, model, **more)), chosen_roles=chosen_roles)))
+    assert not outcome.refusal
+    return add(viewer, outcome)
+
+
+def show(viewer: ViewerModel, entry: Entry) -> None:
+    for _ in history_of(viewer).show(entry, viewer.layers):
+        pass
+
+
+def toggle(viewer: ViewerModel, entry: Entry) -> None:
+    for _ in history_of(viewer).toggle(entry, viewer.layers):
+        pass
+
+
+def roles(viewer: ViewerModel, entry: Entry, *, visible: bool = False) -> set[str]:
+    return {what for what, layer in layers_of(viewer.layers, entry).items() if layer.visible or not visible}
+
+
+@pytest.fixture
+def viewer() -> ViewerModel:
+    return ViewerModel()
+
+
+@pytest.fixture
+def image(viewer: ViewerModel) -> Image:
+    return viewer.add_image(clouds(), name="clouds")
+
+
+def test_an_entry_tells_what_it_was(viewer: ViewerModel, image: Image) -> None:
+    drawn = viewer.add_shapes([[[2, 2], [2, 27], [18, 27], [18, 2]]], shape_type="rectangle", name="ROI")
+    entry = fit(viewer, image, region=drawn, frames="current", current=(1, 0, 0))
+    facts = entry.facts
+    assert (entry.number, facts.short, facts.data, facts.place) == (1, "Gauss ellip.", "clouds", "ROI, frame 1")
+    assert (facts.counts.converged, facts.counts.failed, facts.seconds) == (1, 0, 1.5)
+    assert facts.chi2 == pytest.approx(0.02**2, rel=0.2)
+    assert facts.numbers.startswith("✓ 1")
+    assert fit(viewer, image).facts.place == "whole image, all frames"
+
+
+def test_another_model_hides_the_layers_of_the_last_and_removes_none(viewer: ViewerModel, image: Image) -> None:
+    first = fit(viewer, image)
+    layers_of(viewer.layers, first)["residual"].visible = True
+    second = fit(viewer, image, ROUND)
+    assert roles(viewer, first) == {"fitted", "residual", "status", "outlines"}
+    assert not is_shown(viewer.layers, first)
+    assert roles(viewer, second, visible=True) == {"outlines"}
+    show(viewer, first)
+    assert roles(viewer, first, visible=True) == {"outlines", "residual"}, "as it was seen before"
+    assert not is_shown(viewer.layers, second)
+
+
+def test_a_hidden_model_that_is_fitted_again_is_seen(viewer: ViewerModel, image: Image) -> None:
+    first = fit(viewer, image)
+    layers_of(viewer.layers, first)["residual"].visible = True
+    fit(viewer, image, ROUND)
+    again = fit(viewer, image)
+    assert roles(viewer, again, visible=True) == {"outlines", "residual"}
+    assert not is_shown(viewer.layers, history_of(viewer).entries[1])
+
+
+def test_layers_of_another_image_are_left_alone(viewer: ViewerModel, image: Image) -> None:
+    first = fit(viewer, image)
+    fit(viewer, viewer.add_image(clouds()[:1], name="other"), ROUND)
+    assert is_shown(viewer.layers, first)
+
+
+def test_one_frame_after_all_frames_takes_the_layers_and_gives_them_back(viewer: ViewerModel, image: Image) -> None:
+    """All rows were thrown away but that of the frame."""
+    whole = fit(viewer, image)
+    outlines = layers_of(viewer.layers, whole)["outlines"]
+    one = fit(viewer, image, frames="current", current=(2, 0, 0))
+    assert layers_of(viewer.layers, one)["outlines"] is outlines
+    assert outlines.features["frame"].tolist() == [2]
+    assert not layers_of(viewer.layers, whole)
+    assert whole.outcome is not None
+    assert whole.outcome.result is not None
+    outlines.visible = False
+    show(viewer, whole)
+    assert layers_of(viewer.layers, whole)["outlines"] is outlines
+    assert outlines.features["frame"].tolist() == [0, 1, 2]
+    script = fit_image(image.data, ELLIPTIC)
+    np.testing.assert_array_equal(outlines.features["y [px]"], script.params["y"])
+    assert len(viewer.layers) == 5
+
+
+def test_the_eye_brings_back_what_was_deleted_or_taken(viewer: ViewerModel, image: Image) -> None:
+    entry = fit(viewer, image)
+    toggle(viewer, entry)
+    assert roles(viewer, entry, visible=True) == set()
+    viewer.layers.remove(layers_of(viewer.layers, entry)["outlines"])
+    toggle(viewer, entry)
+    assert roles(viewer, entry, visible=True) == {"outlines"}
+    for layer in list(layers_of(viewer.layers, entry).values()):
+        viewer.layers.remove(layer)
+    toggle(viewer, entry)
+    assert roles(viewer, entry) == {"fitted", "residual", "status", "outlines"}
+    assert is_shown(viewer.layers, entry)
+    later = fit(viewer, image)
+    toggle(viewer, entry)
+    assert is_shown(viewer.layers, entry)
+    assert not layers_of(viewer.layers, later)
+
+
+def test_layers_that_a_fit_has_begun_to_fill_in_belong_to_no_entry(viewer: ViewerModel, image: Image) -> None:
+    entry = fit(viewer, image)
+    layer = layers_of(viewer.layers, entry)["residual"]
+    before = layer.data
+    request = freeze(choices(image), frozenset({"residual"}))
+    begun = next(o for o in drive(run_any(request)).outputs if role(o.data) == "residual")
+    put(viewer.layers, type(begun)((begun.data[0] * 0, *begun.data[1:]), None))
+    assert "residual" not in layers_of(viewer.layers, entry)
+    show(viewer, entry)
+    assert layers_of(viewer.layers, entry)["residual"] is layer
+    np.testing.assert_array_equal(layer.data, before)
+
+
+def test_a_removed_entry_takes_its_layers_with_it(viewer: ViewerModel, image: Image) -> None:
+    history = history_of(viewer)
+    first, second = fit(viewer, image), fit(viewer, image, ROUND)
+    history.remove(second, viewer.layers)
+    assert history.entries == [first]
+    assert history.current is None
+    assert {role_of(layer, second.group) for layer in viewer.layers} == {None}
+    assert fit(viewer, image).number == 3, "a number is given once"
+
+
+def test_the_image_is_removed_and_its_numbers_stay(viewer: ViewerModel, image: Image) -> None:
+    entry = fit(viewer, image)
+    viewer.layers.clear()
+    assert entry.outcome is not None
+    assert entry.outcome.result is not None
+    assert len(entry.outcome.result.to_dataframe()) == 3
+    show(viewer, entry)
+    assert len(viewer.layers) == 4
+
+
+def test_a_further_map_is_no_fit_of_its_own(viewer: ViewerModel) -> None:
+    t = np.arange(12.0)[:, None, None]
+    stack = viewer.add_image(2 * np.exp(-t / np.linspace(2, 5, 20).reshape(1, 4, 5)), name="decay")
+    entry = fit(viewer, stack, "exponential_decay", job="voxels")
+    assert entry.outcome is not None
+    assert add(viewer, drive(add_map(entry.outcome, "1/tau"))) is entry
+    assert "derived:1/tau" in roles(viewer, entry)
+    assert len(history_of(viewer).entries) == 1
+    other = fit(viewer, stack, "exponential_decay", job="voxels")
+    assert "derived:1/tau" not in roles(viewer, other)
+    show(viewer, entry)
+    assert {"derived:1/tau", "param:tau"} <= roles(viewer, entry)
+
+
+def test_the_oldest_arrays_are_let_go_beyond_the_budget(
+    viewer: ViewerModel, image: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = history_of(viewer)
+    first = fit(viewer, image)
+    one = history.held(viewer.layers)
+    pictures = sum(layers_of(viewer.layers, first)[what].data.nbytes for what in ("fitted", "residual"))
+    assert pictures < one < pictures + image.data.nbytes + 200_000, "the image is the viewer's"
+    monkeypatch.setattr("napari_imagefit.layers.history.history.budget", lambda: int(2.5 * one))
+    second = fit(viewer, image)
+    assert first.outcome is not None
+    third = fit(viewer, image, ROUND)
+    assert first.outcome is None
+    assert not first.outputs
+    assert (first.facts.counts.converged, first.choices.model) == (3, ELLIPTIC), "numbers and settings stay"
+    assert history.held(viewer.layers) <= 2.5 * one
+    assert second.outcome is not None
+    freed = weakref.ref(layers_of(viewer.layers, second)["residual"].data)
+    fit(viewer, image, ROUND)
+    gc.collect()
+    assert second.outcome is None
+    assert not layers_of(viewer.layers, second), "its layers were hidden"
+    assert freed() is None
+    monkeypatch.setattr("napari_imagefit.layers.history.history.budget", lambda: 0)
+    last = fit(viewer, image)
+    assert third.outcome is None
+    assert last.outcome is not None, "the current one is never let go"
+
+
+def test_memory_is_counted_once_and_of_owners() -> None:
+    values = np.zeros((4, 100))
+    assert sum(arrays_in([values[1:], {"a": values.T}, (values,)]).values()) == values.nbytes
+    assert arrays_in([1, "two", None, (3.0, 4.0)]) == {}
+    assert memory.budget() <= 1 << 30
+
+
+def test_a_mapped_file_takes_no_memory(tmp_path: Any) -> None:
+    mapped = np.memmap(tmp_path / "some", np.float64, "w+", shape=(10, 10))
+    assert arrays_in((mapped, mapped[2:])) == {}
+
+
+def test_the_history_goes_with_its_viewer() -> None:
+    viewer = ViewerModel()
+    entry = weakref.ref(fit(viewer, viewer.add_image(clouds(), name="clouds")))
+    assert history_of(viewer) is history_of(viewer)
+    del viewer
+    gc.collect()
+    assert entry() is None
+
+
+def test_the_history_holds_no_layer(viewer: ViewerModel, image: Image) -> None:
+    """A layer that was removed would take its memory for ever, and what follows it."""
+    fit(viewer, image)
+    history_of(viewer).settings.record(remember(choices(image)))
+    held: dict[int, Any] = {}
+    waiting: list[Any] = [history_of(viewer).entries, history_of(viewer).settings]
+    while waiting:
+        one = waiting.pop()
+        if id(one) not in held and not isinstance(one, (type, ModuleType, FunctionType)):
+            held[id(one)] = one
+            waiting += gc.get_referents(one)
+    assert any(one is image.data for one in held.values())
+    assert not [one for one in held.values() if isinstance(one, Layer)]
+
+
+def add_comparison(entry: Entry, other: Entry) -> str:
+    """Compare as a click does."""
+    made, words = compare_entries(entry, other)
+    for new in made:
+        entry.take_layer(new)
+    return words
+
+
+def test_two_models_of_regions_are_compared_at_their_outlines(viewer: ViewerModel, image: Image) -> None:
+    round_one, elliptic = fit(viewer, image, ROUND), fit(viewer, image)
+    words = add_comparison(elliptic, round_one)
+    assert "fit 2 (Gaussian, elliptic) is better in 3, fit 1 (Gaussian, round) in 0 of 3 fits" in words
+    show(viewer, elliptic)
+    found = layers_of(viewer.layers, elliptic)
+    layer, picture = found["difference:1:differences"], found["difference:1:Δresidual"]
+    assert layer.visible
+    assert picture.visible
+    assert picture.name == "clouds · fit 2 − fit 1 · Δresidual"
+    first, second = fit_image(image.data, ROUND), fit_image(image.data, ELLIPTIC)
+    assert layer.features["frame"].tolist() == [0, 1, 2]
+    np.testing.assert_array_equal(layer.features["Δy [px]"], second.params["y"] - first.params["y"])
+    np.testing.assert_array_equal(layer.features["ΔAICc"], second.aicc - first.aicc)
+    assert f"clouds, frame 1 {(second.aicc - first.aicc)[1].item():+.3g}" in words
+    np.testing.assert_allclose(picture.data, second.residual() - first.residual(), rtol=0, atol=1e-6)
+    toggle(viewer, elliptic)
+    assert not layer.visible
+
+
+def test_fits_without_outlines_are_compared_too(viewer: ViewerModel, image: Image) -> None:
+    plane, parabola = fit(viewer, image, "plane_2d"), fit(viewer, image, "parabola_2d")
+    del plane.outputs["outlines"]  # as Show ▾ takes them out
+    assert "is better in 3, fit 1" in add_comparison(parabola, plane)
+    words = add_comparison(plane, parabola)
+    assert "fit 2" in words
+    assert words.count("frame") == 3
+    table = plane.outputs["difference:2:differences"][1]["features"]
+    assert np.isfinite(table["ΔAICc"]).all()
+    assert plane.outputs["difference:2:Δresidual"][0].shape == image.data.shape
+
+
+def test_two_fits_of_voxels_are_compared_in_maps(viewer: ViewerModel) -> None:
+    t = np.arange(12.0)[:, None, None]
+    noise = np.random.default_rng(1).normal(0, 0.01, (12, 4, 5))
+    stack = viewer.add_image(2 * np.exp(-t / np.linspace(2, 5, 20).reshape(1, 4, 5)) + noise, name="decay")
+    free = fit(viewer, stack, "exponential_decay", job="voxels")
+    rows = (Row("amplitude"), Row("tau"), Row("offset", 0.0, fixed=True))
+    held = add(viewer, drive(run_any(freeze(replace(choices(stack, "exponential_decay", job="voxels"), rows=rows)))))
+    add_comparison(held, free)
+    show(viewer, held)
+    found = layers_of(viewer.layers, held)
+    assert free.outcome is not None
+    assert held.outcome is not None
+    one, other = held.outcome.result, free.outcome.result
+    assert one is not None
+    assert other is not None
+    tau = next(layer for what, layer in found.items() if what.startswith("difference:1:Δtau"))
+    np.testing.assert_array_equal(tau.data, one.params["tau"] - other.params["tau"])
+    np.testing.assert_array_equal(found["difference:1:ΔAICc"].data, one.aicc - other.aicc)
+
+
+def other_grid(viewer: ViewerModel, image: Image) -> Entry:
+    shapes = [[[2, 2], [2, 14], [18, 14], [18, 2]], [[2, 10], [2, 27], [18, 27], [18, 10]]]
+    return fit(viewer, image, region=viewer.add_shapes(shapes, shape_type="rectangle", name="two"))
+
+
+def other_data(viewer: ViewerModel, _image: Image) -> Entry:
+    return fit(viewer, viewer.add_image(clouds(), name="other"))
+
+
+def let_go(viewer: ViewerModel, image: Image) -> Entry:
+    entry = fit(viewer, image)
+    entry.let_go()
+    return entry
+
+
+@pytest.mark.parametrize(
+    ("make", "why"), [(other_grid, "grids of shape"), (other_data, "of other data"), (let_go, "were let go")]
+)
+def test_what_cannot_be_compared_is_refused(
+    viewer: ViewerModel, image: Image, make: Callable[[ViewerModel, Image], Entry], why: str
+) -> None:
+    first, other = fit(viewer, image), make(viewer, image)
+    with pytest.raises(FitInputError, match=why):
+        add_comparison(first, other)
+    assert not any(what.startswith("difference") for what in first.outputs)
+
+
+def test_other_noise_gives_differences_without_a_criterion(viewer: ViewerModel, image: Image) -> None:
+    first = fit(viewer, image)
+    known = fit(viewer, image, noise=NoiseChoice("sigma", 0.02))
+    assert "there is no ΔAICc, for the results were fitted with different noise" in add_comparison(known, first)
+    made = known.outputs["difference:1:differences"]
+    assert "ΔAICc" not in made[1]["features"]
+
+
+def test_choices_outlive_their_layers(viewer: ViewerModel, image: Image) -> None:
+    points = viewer.add_points([[0, 9, 14]], name="spots")
+    start = viewer.add_image(clouds()[0], name="start")
+    full = replace(
+        choices(image),
+        rows=(Row("y", start), Row("x", 3.0)),
+        noise=NoiseChoice("sigma", start),
+        spots=SpotChoice(points),
+    )
+    kept = remember(full)
+    assert kept.image == LayerName(str(image.unique_id), "clouds")
+    image.name = "renamed"
+    assert recall(kept, viewer.layers) == (full, ())
+    viewer.layers.remove(start)
+    found, gone = recall(kept, viewer.layers)
+    assert gone == ("start",)
+    assert (found.image, found.rows, found.noise.sigma) == (image, (Row("y"), Row("x", 3.0)), None)
+
+
+def test_undo_goes_back_and_forth(image: Image) -> None:
+    log = SettingsLog()
+    states = [remember(choices(image, noise=NoiseChoice("sigma", float(i)))) for i in range(3)]
+    assert log.undo() is None
+    assert [log.record(state) for state in states] == [True, True, True]
+    assert not log.record(replace(states[2], current=(4, 0, 0))), "another frame on screen is no change"
+    assert log.now is not None
+    assert log.now.current == (4, 0, 0)
+    assert log.undo() is states[1]
+    assert log.undo() is states[0]
+    assert log.undo() is None
+    assert log.redo() is states[1]
+    other = remember(choices(image, ROUND))
+    log.record(other)
+    assert log.redo() is None, "what was undone is forgotten with another change"
+    assert log.undo() is states[1]
+
+
+def test_the_log_has_an_end(image: Image) -> None:
+    log = SettingsLog()
+    for i in range(MOST + 10):
+        log.record(remember(choices(image, noise=NoiseChoice("sigma", float(i)))))
+    steps = 0
+    while log.undo() is not None:
+        steps += 1
+    assert steps == MOST - 1
