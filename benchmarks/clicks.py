@@ -79,8 +79,7 @@ def _measure() -> list[float]:
     widget.model.set_model("gaussian_2d_rotated")
     widget.region.draw_button.click()
     drawn = widget.region.layer
-    current = widget.region.frames.findData("current")
-    widget.region.frames.setCurrentIndex(current)
+    widget.fit_bar.set_frames("current")
     seconds, seen = [], []
 
     def stamp(_event: Any = None) -> None:

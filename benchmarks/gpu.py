@@ -245,9 +245,9 @@ def _by_products(model: Any, samples: Any, params: tuple[Any, ...]) -> tuple[Any
     """The sums of `normal_sums` as products of matrices, in full precision: the Jacobian is held in memory."""
     import jax.numpy as jnp
 
-    from napari_imagefit.engine.models.evaluation import jacobian
+    from napari_imagefit.engine.functions.evaluation import jacobian
 
-    value, slopes = jacobian(model, samples.coords, params, across=True)
+    value, slopes = jacobian(model.function, model.jacobian, samples.coords, params, across=True)
     used = samples.usable()
     columns = jnp.stack([jnp.where(used, column, 0) for column in (value - samples.data, *slopes)])
     found = jnp.einsum("ibm,jbm->ijb", columns, columns, precision="highest")

@@ -32,7 +32,7 @@ def data(case: str) -> np.ndarray:
     return 2 * np.exp(-t / rng.uniform(5, 20, (256, 256))) + rng.normal(0, 0.05, (32, 256, 256))
 
 
-def measure(case: str, *, jax_imported: bool) -> None:
+def measure(case: str, *, jax_imported: bool, open_s: float) -> None:
     """Fit twice and print the delays."""
     import napari
     from qtpy.QtCore import QEventLoop, Qt, QTimer
@@ -60,7 +60,7 @@ def measure(case: str, *, jax_imported: bool) -> None:
         loop.exec()
 
     for run in ("cold", "warm"):
-        settle(1000)
+        settle(int(1000 * open_s))
         ticks.clear()
         ticks.append(time.perf_counter())
         first_result = []
@@ -85,14 +85,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--case", choices=CASES)
     parser.add_argument("--jax-imported", action="store_true")
+    parser.add_argument("--open", type=float, default=1.0, help="seconds for which the dock is open before each click")
     arguments = parser.parse_args()
     if arguments.case:
-        measure(arguments.case, jax_imported=arguments.jax_imported)
+        measure(arguments.case, jax_imported=arguments.jax_imported, open_s=arguments.open)
         return
     print("case | run | click to layers | longest delay before the result | while the layers appear")
     for case in CASES:
         for extra in ([], ["--jax-imported"]):
-            subprocess.run([sys.executable, __file__, "--case", case, *extra], check=True)
+            command = [sys.executable, __file__, "--case", case, "--open", str(arguments.open), *extra]
+            subprocess.run(command, check=True)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def placed(one: Pass, dtype: str, device: Any = None) -> tuple[Any, tuple[Any, .
     import jax
 
     import napari_imagefit as nif
-    from napari_imagefit.engine.sums.samples import Samples, bucket
+    from napari_imagefit.engine.noise.samples import Samples, bucket
 
     rng = np.random.default_rng(0)
     coords = np.indices(one.shape, dtype=float).reshape(len(one.shape), -1)

@@ -64,7 +64,7 @@ evenly or evenly in the logarithm of time:
 | 64 | all / all | all / all | 64 % / 99 % |
 
 So few samples cannot tell one curve from another. A map of them can: where curves have fewer than 32 samples, `summary`
-says whether their residuals have a pattern in common, of data in memory (at least 30 curves; a mean residual more than
+says whether their residuals have a pattern in common (at least 30 curves; a mean residual more than
 5 standard errors off 0, and more than a tenth of all squares in such means). It is a remark on the map, never on a fit.
 
 A second source of σ = 0.7 pixels or more in a region of 51×51 pixels is flagged in 99 % and more from 50 × the noise

@@ -8,7 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from napari_imagefit.catalogue import models
-from napari_imagefit.engine.models.model import Model, Parameter
+from napari_imagefit.engine.functions.parameter import Parameter
+from napari_imagefit.engine.models.model import Model
 
 PAGE = Path(__file__).parent / "models.md"
 HEAD = """# Models

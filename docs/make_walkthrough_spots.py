@@ -146,9 +146,9 @@ def widget_of(viewer: Any) -> ImageFitWidget:
 def walk(folder: Path) -> None:
     """Sample, widget, Detect, Fit: four choices; then the table, filters, pictures, files."""
     viewer = begin()
-    choose_in_menu(viewer, "File", "Open Sample", "Image Fit", "Hubble")
+    choose_in_menu(viewer, "File", "Open Sample", "napari-imagefit", "Hubble")
     until(lambda: len(viewer.layers) == 1, "the sample did not open")
-    choose_in_menu(viewer, "Plugins", "Image Fit", "Image Fit")
+    choose_in_menu(viewer, "Plugins", "napari-imagefit", "Image Fit")
     person = SpotPerson(viewer, widget_of(viewer))
     print("preview:", person.preview())
     person.look_at((436, 500), 1.15)
@@ -157,7 +157,7 @@ def walk(folder: Path) -> None:
     print("detect:", person.detect())
     print("fit:", person.click(person.widget.fit_bar.fit))
     person.look_at((300, 300), 3)
-    layer = viewer.layers["spots · gaussian_2d_elliptic"]
+    layer = fitted_spots(viewer)
     shown = layer.features[(layer.features["reason"] == "") & (abs(layer.data[:, 0] - 300) < 50)]
     chosen = shown[(abs(layer.data[shown.index, 1] - 300) < 60)]["r2"].idxmax()
     person.click_image(*layer.data[chosen])
@@ -185,16 +185,20 @@ def walk(folder: Path) -> None:
     person.picture("walkthrough_spots_4_average")
 
     person.widget.parentWidget().raise_()
-    person.click(person.widget.results_fold.button)
+    person.widget.column.reveal(person.widget.results.export_button)
     answer_dialog(folder / "sources_locs.csv", "Picasso")
     print("export:", person.click(person.widget.results.export_button))
     person.dock.table.clearSelection()
     print("written:", ", ".join(sorted(path.name for path in folder.iterdir())))
-    viewer.layers["spots · gaussian_2d_elliptic"].visible = False
+    fitted_spots(viewer).visible = False
     answer_open(folder / "sources_locs.csv")
     print("read back:", person.click(person.spots.section.load_button))
     person.picture("walkthrough_spots_5_back")
     viewer.close()
+
+
+def fitted_spots(viewer: Any) -> Any:
+    return next(layer for layer in viewer.layers if layer.name.endswith(" · fitted spots"))
 
 
 def beads(path: Path) -> None:
@@ -215,7 +219,7 @@ def beads(path: Path) -> None:
     print("detect:", person.detect())
     print("fit:", person.click(widget.fit_bar.fit))
     viewer.dims.set_current_step(0, 2)
-    layer = viewer.layers["spots · gaussian_2d"]
+    layer = fitted_spots(viewer)
     here = layer.features[(layer.features["frame"] == 2) & (layer.features["reason"] == "")]
     person.click(person.spots.section.table_button)
     person.pick(person.dock.colour_by, "fwhm [px]")

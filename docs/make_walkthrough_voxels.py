@@ -18,6 +18,8 @@ from qtpy.QtCore import QPoint, Qt, QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog, QLineEdit
 
+from napari_imagefit.catalogue import models
+from napari_imagefit.catalogue.titles import title_of
 from napari_imagefit.gui.demo import PATIENCE
 from napari_imagefit.gui.widget import ImageFitWidget
 
@@ -69,9 +71,9 @@ def entry(menu: Any, text: str) -> Any:
 def open_from_menus(viewer: Any, sample: str) -> ImageFitWidget:
     """Open the widget, then a sample, for which it sets itself up."""
     QTest.qWait(500)
-    menu_click(viewer, "Plugins", "Image Fit", "Image Fit")
+    menu_click(viewer, "Plugins", "napari-imagefit", "Image Fit")
     widget = next(dock for dock in viewer.window.dock_widgets.values() if isinstance(dock, ImageFitWidget))
-    menu_click(viewer, "File", "Open Sample", "Image Fit", sample, picture="walkthrough_0_sample")
+    menu_click(viewer, "File", "Open Sample", "napari-imagefit", sample, picture="walkthrough_0_sample")
     QTest.qWait(500)
     return widget
 
@@ -196,7 +198,7 @@ def answer_dialog(path: Path, kind: str) -> None:
 def walk(folder: Path) -> None:
     """Open sample, choose axis, draw, fit, inspect, refit, compare, export."""
     viewer = napari.Viewer(title="napari-imagefit")
-    viewer.window.resize(1440, 900)
+    viewer.window.resize(1600, 960)
     widget = open_from_menus(viewer, "Decays with trouble")
     viewer.reset_view()
     person = Person(viewer, widget)
@@ -229,7 +231,7 @@ def walk(folder: Path) -> None:
     person.picture("walkthrough_3_refit")
 
     viewer.reset_view()
-    person.choose(widget.results.other, "biexponential_decay")
+    person.choose(widget.results.other, "Exponential decay, two parts")
     print("compare:", person.click(widget.results.compare_button))
     person.picture("walkthrough_4_compare")
     person.write(widget.results.expression, "1/tau")
@@ -245,7 +247,7 @@ def diffusion(path: Path) -> None:
     """Mono-exponential and stretched maps of a real block of diffusion MRI, side by side."""
     data = np.load(path)
     viewer = napari.Viewer(title="napari-imagefit")
-    viewer.window.resize(1440, 900)
+    viewer.window.resize(1600, 960)
     _, widget = viewer.window.add_plugin_dock_widget("napari-imagefit", "Image Fit")
     person = Person(viewer, widget)
     viewer.add_image(data["signal"], name="diffusion MRI", axis_labels=("x", "y", "z", "b"))
@@ -257,14 +259,13 @@ def diffusion(path: Path) -> None:
     field.setText(" ".join(f"{b:g}" for b in data["bvalues"]))
     person.write(widget.data.coordinates.unit, "s/mm2")
     for model in ("exponential_decay", "stretched_exponential"):
-        person.choose(widget.model.names, model)
-        offset = widget.parameters.rowCount() - 1
-        widget.parameters.item(offset, 1).setText("0")
-        if not widget.parameters.fix_box(offset).isChecked():
-            QTest.mouseClick(widget.parameters.fix_box(offset), LEFT)
+        person.choose(widget.model.names, title_of(models[model]))
+        fields = widget.parameters.unfold("offset")
+        fields.lines["start"].clear()
+        QTest.keyClicks(fields.lines["start"], "0")
+        if not fields.fix.isChecked():
+            QTest.mouseClick(fields.fix, LEFT)
         print(model, person.click(widget.fit_bar.fit))
-        if model == "exponential_decay":
-            person.click(widget.results.keep_button)
     _side_by_side(viewer)
     person.click_image(4.5, 4.5)
     person.picture("diffusion_maps")
@@ -272,10 +273,11 @@ def diffusion(path: Path) -> None:
 
 
 def _side_by_side(viewer: Any) -> None:
-    """The time constants of both models: the kept map is moved to the left of the other."""
+    """The time constants of both models: the first one's map is moved to the left of the other."""
     for layer in viewer.layers:
-        layer.visible = layer.name.startswith("tau")
-        if layer.visible and layer.name.endswith("(kept)"):
+        made = layer.metadata.get("napari_imagefit", {})
+        layer.visible = made.get("role") == "param:tau"
+        if layer.visible and "stretched" not in made["group"]:
             shift = np.zeros(layer.ndim)
             shift[viewer.dims.displayed[-1]] = layer.data.shape[viewer.dims.displayed[-1]] + 1
             layer.translate = layer.translate - shift
