@@ -16,6 +16,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QGraphicsView, QMenu, QWidget
 
 from napari_imagefit import models
+from napari_imagefit.gui.inspector.inspect_bar import HISTOGRAM, PLOTS, InspectBar
 from napari_imagefit.gui.inspector.inspector import Inspector
 from napari_imagefit.gui.inspector.inspector_dock import ROOMY, Inspection
 from napari_imagefit.gui.plots.plotting import pg
@@ -306,6 +307,19 @@ def test_a_slider_moves_the_slice_under_the_pointer(inspected: tuple[Any, Inspec
     assert_shows(inspector, outcome, CURSOR, (5, 7))
 
 
+def test_what_is_of_the_plots_alone_stands_over_them_alone(qtbot: Any) -> None:
+    bar = InspectBar()
+    qtbot.addWidget(bar)
+    bar.show()
+    bar.offer_plots(profile=True)
+    assert (bar.profile.isVisible(), bar.exclude.isVisible()) == (True, False)
+    bar.tabs.setCurrentIndex(HISTOGRAM)
+    bar.offer_plots(profile=False, exclude=True)  # such as another fit, while the histogram is looked at
+    assert (bar.profile.isVisible(), bar.exclude.isVisible()) == (False, False)
+    bar.tabs.setCurrentIndex(PLOTS)
+    assert (bar.profile.isVisible(), bar.exclude.isVisible()) == (False, True)
+
+
 def test_nothing_lies_over_the_plots(inspected: tuple[Any, Inspector, Outcome]) -> None:
     _, inspector, _ = inspected
     assert not [menu for menu in inspector.findChildren(QMenu) if menu.isVisible()]
@@ -439,7 +453,8 @@ def test_opened_from_the_menu_it_finds_the_last_fit(viewer: Any) -> None:
     _, widget = viewer.window.add_plugin_dock_widget("napari-imagefit", "Image Fit")
     image = viewer.add_image(lines(), name="lines", contrast_limits=(0, 400))
     _, inspector = viewer.window.add_plugin_dock_widget("napari-imagefit", "Inspect fits")
-    assert "Nothing has been fitted yet" in inspector.note.text()
+    assert "Nothing has been fitted yet" in inspector.hint.text()
+    assert not inspector.note.text(), "it is said once"
     outcome = fit(viewer, image)
     widget.session.finished.emit(outcome)
     assert inspector.looking.outcome.result is outcome.result

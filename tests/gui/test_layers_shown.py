@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from napari.layers import Shapes
 from qtpy.QtCore import Qt
 
 from napari_imagefit import fit_image
 from napari_imagefit.gui.legend import BESIDE, LINES, elided
+from napari_imagefit.gui.legend import entries as legend_of
 from napari_imagefit.gui.widget import ImageFitWidget
 from napari_imagefit.layers.geometry.output_layers import KEY, is_output, role_of
 
@@ -155,3 +157,14 @@ def test_all_fits_failed(qtbot: Any, opened: tuple[Any, ImageFitWidget]) -> None
         entries(widget)
         click_entry(qtbot, widget, title)
     assert np.isnan(viewer.layers["flat · Gaussian · residual"].data).all()
+
+
+def test_two_outlines_of_a_cloud_are_told_apart() -> None:
+    box = np.array([[0, 0], [0, 9], [9, 9], [9, 0]])
+    colours = ["#56B4E9", "#2EE6A6", "#E69F00"]
+    outlines = Shapes([box, box + 2, box + 4], features={"component": ["sigma", "radius", ""]}, edge_color=colours)
+    found = legend_of(outlines)
+    assert [words for words, _ in found] == ["σ of the Gaussian", "R, the radius"]
+    np.testing.assert_allclose([colour for _, colour in found], outlines.edge_color[:2])
+    assert not legend_of(Shapes([box, box + 2], features={"component": ["sigma", ""]})), "one kind says itself"
+    assert not legend_of(Shapes([box])), "somebody's own shapes"

@@ -73,3 +73,11 @@ def test_a_few_wild_values_do_not_hide_the_others() -> None:
     assert found.n_outside == 40
     two_tissues = np.concatenate([rng.normal(1, 0.1, 900), rng.normal(50, 1, 100)])
     assert histogram(two_tissues).n_outside == 0, "a tenth of all values is no outlier"
+
+
+def test_maps_are_named_as_everywhere_on_screen() -> None:
+    t = np.arange(8.0)
+    result = fit_voxels(np.exp(-t / 3)[:, None], "exponential_decay", x=t)
+    names = map_names(result, {"tau": "ms"})
+    assert names["param:tau"] == "τ [ms]"
+    assert names["stderr:tau"] == "error of τ [ms]"

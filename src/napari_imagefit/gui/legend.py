@@ -1,4 +1,4 @@
-"""What the colours on the canvas mean: the unit beside a map's colour bar, and the words of the uppermost contours."""
+"""What the colours on the canvas mean: the unit beside a map's colour bar, the words of contours and outlines."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 from napari.components.overlays import TextOverlay
 from qtpy.QtGui import QColor
 
+from ..imaging.layer_data.drawn_fits import MEANINGS
 from ..layers.geometry.output_layers import KEY, is_output
 from ..layers.request.naming import spaced
 from .widgets.theme import contrast
 
 if TYPE_CHECKING:
-    from napari.layers import Labels, Layer
+    from napari.layers import Layer
     from napari.viewer import Viewer
 
 LINES = 4  # of contours; more would cover the image
@@ -61,7 +62,7 @@ class Legend:
         """Say what is to be seen now."""
         shown = [layer for layer in reversed(self._viewer.layers) if layer.visible and is_output(layer)]
         self._show_map(next((layer for layer in shown if layer._type_string == "image"), None))
-        self._show_contours(next((layer for layer in shown if entries(layer)), None))
+        self._show_words(next((layer for layer in shown if entries(layer)), None))
 
     def _on_event(self, event: Any) -> None:
         if event.type in LIFTED:
@@ -78,7 +79,7 @@ class Legend:
             self._bar = layer
         _say(self._title, "" if layer is None else elided(str(layer.metadata[KEY]["title"]), self._width() // 3))
 
-    def _show_contours(self, layer: Labels | None) -> None:
+    def _show_words(self, layer: Layer | None) -> None:
         found = [] if layer is None else entries(layer, self._width() - BESIDE)
         for n, overlay in enumerate(self._lines):
             text, colour = found[n] if n < len(found) else ("", None)
@@ -94,10 +95,13 @@ class Legend:
 
 
 def entries(layer: Layer, room: int = LONGEST * LETTER) -> list[tuple[str, Any]]:
-    """Return what the labels of an output mean, with their colours: those that any fit has, the most frequent first.
+    """Return what the labels or outlines of an output mean, with their colours.
 
-    Lines are no longer than so many pixels.
+    Of labels those that any fit has, the most frequent first; of outlines nothing where all mean the same. Lines are no
+    longer than so many pixels.
     """
+    if layer._type_string == "shapes":
+        return _outlines(layer)
     if layer._type_string != "labels":
         return []
     table = layer.features
@@ -111,6 +115,14 @@ def entries(layer: Layer, room: int = LONGEST * LETTER) -> list[tuple[str, Any]]
         if count and colour is not None and colour[3] > 0:
             found.append((elided(f"{spaced(count)} × {_short(text)}", room), colour))
     return found
+
+
+def _outlines(layer: Layer) -> list[tuple[str, Any]]:
+    components = list(layer.features.get("component", ()))
+    if len(components) != layer.nshapes:
+        return []
+    found = {MEANINGS[one]: layer.edge_color[row] for row, one in enumerate(components) if one in MEANINGS}
+    return list(found.items()) if len(found) > 1 else []
 
 
 def letters_on(colour: Any) -> str:

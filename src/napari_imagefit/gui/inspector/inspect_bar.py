@@ -41,13 +41,11 @@ class InspectBar(QWidget):
         )
         for key, words in PROFILES.items():
             self.profile.addItem(words, key)
-        self.profile.hide()
         self.exclude = QPushButton("Exclude band")
         self.exclude.setToolTip(
             "Add a band of samples that do not count, in every voxel and in the mean curve\n"
             "(or double-click a sample, or drag with Shift over the plot)"
         )
-        self.exclude.hide()
         self.where = QLineEdit()
         self.where.setPlaceholderText("index, e.g. 12, 34")
         self.where.setAccessibleName("Place of the fit")
@@ -73,12 +71,15 @@ class InspectBar(QWidget):
         # of regions, of curves: never both
         line.addWidget(self.profile)
         line.addWidget(self.exclude)
+        self._of_plots: dict[QWidget, bool] = {self.profile: False, self.exclude: False}
+        self.tabs.currentChanged.connect(self._show_of_plots)
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setSpacing(4)
         self._in_one_line: bool | None = None
         self._arrange(in_one_line=True)
         self.offer(ready=False, pinned=False)
+        self._show_of_plots()
 
     def say(self, text: str, details: str = "") -> None:
         """Show a sentence, elided where it is too long, and all of it with the details in its tooltip."""
@@ -96,6 +97,17 @@ class InspectBar(QWidget):
         """Take a second line where there is no room for all in one."""
         super().resizeEvent(event)
         self._arrange(in_one_line=self.width() >= ONE_LINE)
+
+    def offer_plots(self, *, profile: bool | None = None, exclude: bool | None = None) -> None:
+        """Offer what changes the plots, while they are to be seen; None leaves a control as it is."""
+        for control, wanted in ((self.profile, profile), (self.exclude, exclude)):
+            if wanted is not None:
+                self._of_plots[control] = wanted
+        self._show_of_plots()
+
+    def _show_of_plots(self, _index: int = PLOTS) -> None:
+        for control, wanted in self._of_plots.items():
+            control.setVisible(wanted and self.tabs.currentIndex() == PLOTS)
 
     def _arrange(self, *, in_one_line: bool) -> None:
         if in_one_line == self._in_one_line:

@@ -194,11 +194,11 @@ class Inspector(Below):
         """Another result, or none: its kind of plot, with its axes."""
         assert self.looking is not None
         outcome, grid, mean = self.looking.outcome, self.looking.grid, self.looking.mean
-        self.bar.profile.hide()
+        of_region = outcome is not None and grid is not None and grid.axis is None and outcome.request.job != "spots"
+        self.bar.offer_plots(profile=of_region)
         if outcome is not None and grid is not None:
             self.histogram.show_result(outcome, grid)
-            if grid.axis is None and outcome.request.job != "spots":
-                self.bar.profile.show()
+            if of_region:
                 self._label_surfaces(outcome.request)
         else:
             self.histogram.forget_result()
@@ -269,7 +269,7 @@ class Inspector(Below):
     def _draw_bands(self, bands: Sequence[Range] | None) -> None:
         x = next((curve.x for curve in self._curves.values()), np.empty(0))
         self.curve_page.bands.show(bands, x)
-        self.bar.exclude.setVisible(bands is not None)
+        self.bar.offer_plots(exclude=bands is not None)
 
     def _on_recounted(self) -> None:
         """Other samples count in the next fit: what is shown says so at once."""
@@ -308,6 +308,8 @@ class Inspector(Below):
     def _show_note(self) -> None:
         if self.pages.currentWidget() is self.histogram:
             self.bar.say(self.histogram.words)
+        elif self.plots.currentWidget() is self.hint and self._sentence[0] == self.hint.text():
+            self.bar.say("")  # it stands below, in the middle
         else:
             self.bar.say(*self._sentence)
 

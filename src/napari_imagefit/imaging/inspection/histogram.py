@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...catalogue.titles import symbol_of
 from ...engine.core.status import Status
 from ...engine.results.fit_result import FitResult
 
@@ -107,8 +108,8 @@ def map_names(result: FitResult, units: Mapping[str, str]) -> dict[str, str]:
         return f"{shown} [{units[name]}]" if units.get(name) else shown
 
     free = [name for name in result.model.names if name not in (result.recipe().get("fixed") or {})]
-    names = {f"param:{name}": named(name, name) for name in free}
-    names |= {f"stderr:{name}": named(name, f"error of {name}") for name in free}
+    names = {f"param:{name}": named(name, symbol_of(name)) for name in free}
+    names |= {f"stderr:{name}": named(name, f"error of {symbol_of(name)}") for name in free}
     names |= {"reduced_chi2": "reduced χ²", "r2": "R²", **COUNTS}
     if not np.any(getattr(result, "attempt", 0)):
         del names["attempt"]

@@ -16,6 +16,7 @@ from .sources import RegionSource, Units
 
 # Outlines: the σ of a Gaussian, the edge of a Thomas–Fermi profile, and the cross of a fit without an answer.
 COLOURS = {"sigma": "#56B4E9", "gamma": "#56B4E9", "radius": "#2EE6A6", "": "#56B4E9"}
+MEANINGS = {"sigma": "σ of the Gaussian", "gamma": "γ, half the width", "radius": "R, the radius"}
 FAILED = "#E69F00"
 FAR = 3  # sizes of the image beyond which nothing is drawn
 CROSS = 0.04, 1.0  # half the size of a cross: a part of its region, and pixels at least
