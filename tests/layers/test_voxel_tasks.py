@@ -392,6 +392,7 @@ def test_the_script_gives_the_same_numbers(
 
 def test_the_script_of_regions(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from napari.layers import Shapes
+    from napari.layers._source import Source
 
     y, x = np.mgrid[:20, :30]
     frames = np.exp(-((y - 9) ** 2 + (x - 14) ** 2) / 18) + np.random.default_rng(1).normal(0, 0.02, (2, 20, 30))
@@ -403,6 +404,14 @@ def test_the_script_of_regions(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -
     assert outcome.result is not None
     for name in outcome.result.model.names:
         np.testing.assert_array_equal(names["result"].params[name], outcome.result.params[name])
+    # of a file that was opened by a path from where the program ran, the script is run elsewhere
+    (tmp_path / "opened").mkdir()
+    monkeypatch.chdir(tmp_path / "opened")
+    np.save("cloud.npy", frames)
+    image._set_source(Source(path="cloud.npy"))
+    np.testing.assert_array_equal(
+        run_script(as_python(outcome, image), tmp_path, monkeypatch, frames[:1])["data"], frames
+    )
     drawn.add([drawn.data[0] + 1], shape_type="rectangle")
     overlapping, _ = drive(run_any(freeze(Choices(image, "region", "gaussian_2d", rows, drawn))))
     with pytest.raises(FitInputError, match="Regions that overlap"):

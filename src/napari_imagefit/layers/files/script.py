@@ -6,6 +6,7 @@ import base64
 import zlib
 from collections.abc import Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -128,6 +129,8 @@ def as_python(outcome: Outcome, layer: Layer | None) -> str:
 def _load(script: Script, request: Request, layer: Layer | None) -> None:
     source = None if layer is None else layer.source
     path = "" if source is None or source.path is None else str(source.path)
+    if Path(path).is_file():
+        path = str(Path(path).absolute())  # as it was opened it may count from a folder that the script does not run in
     sample = None if source is None else source.sample
     if sample is not None and sample[0] == "napari-imagefit" and sample[1] in SAMPLES:
         module, function = SAMPLES[sample[1]]
