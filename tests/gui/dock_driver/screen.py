@@ -295,10 +295,17 @@ def widths(viewer: Any) -> dict[str, int]:
     return found
 
 
+def _is_behind(root: QWidget) -> bool:
+    """Whether another tab is in front of a dock: Qt leaves it visible, and moves it out of the window."""
+    dock: Any = dock_of(root)
+    beside = [] if dock is None else dock.parent().tabifiedDockWidgets(dock)
+    return bool(beside) and root.visibleRegion().isEmpty()
+
+
 def cut_off(root: QWidget) -> list[str]:
     """Controls of a dock that lie outside of it, or of what scrolls in it."""
-    if not root.isVisible():
-        return []  # a tab that is not in front
+    if not root.isVisible() or _is_behind(root):
+        return []
     found = []
     for control in controls(root):
         frame, above = root, control.parentWidget()
