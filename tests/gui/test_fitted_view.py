@@ -118,6 +118,19 @@ def test_a_view_that_was_moved_before_the_dock_stays(empty: Any) -> None:
     assert camera.zoom == zoom
 
 
+def test_a_window_that_was_made_larger_before_the_dock(empty: Any) -> None:
+    empty.window.resize(800, 500)
+    settle(empty)
+    empty.add_image(STACK)
+    settle(empty)
+    before = empty.canvas.size[1]
+    empty.window.resize(1200, 700)
+    until(lambda: empty.canvas.size[1] > before, "the canvas is larger")
+    assert empty.scene.camera.zoom < fitting(empty), "napari leaves the view as it was"
+    room_after(empty, lambda: open_dock(empty))
+    whole(empty, "beside the dock")
+
+
 def test_pictures_of_another_size_move_nothing(empty: Any) -> None:
     empty.add_image(STACK)
     widget = open_dock(empty)

@@ -87,7 +87,8 @@ class FittedView(QObject):
         centre, zoom = self._state()
         self._viewer.fit_to_view()
         now, fitting = self._state()
-        if now != centre or not fitting <= zoom <= GROWN * fitting:
+        # a window that was made larger leaves a view that is too small; hands that zoom hardly keep the very centre
+        if now != centre or zoom > GROWN * fitting:
             camera = self._viewer.scene.camera
             camera.center, camera.zoom = centre, zoom
 
