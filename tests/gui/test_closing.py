@@ -279,6 +279,34 @@ def bare(way: str) -> tuple[int, str, float]:
     return close(way, 1, "bare")
 
 
+LATE = """
+import time
+from qtpy.QtWidgets import QApplication
+from superqt.utils import GeneratorWorker
+from napari_imagefit.gui.widgets.workers import watch
+
+class Late(GeneratorWorker):
+    def run(self):
+        time.sleep(0.2)  # such as a thread needs to get hold of Python
+        super().run()
+
+def work():
+    yield
+
+app = QApplication([])
+worker = Late(work)
+watch(worker)
+worker.start()
+"""
+
+
+def test_a_worker_that_is_about_to_begin_is_waited_for() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", LATE], env=os.environ | {"QT_QPA_PLATFORM": "offscreen"}, capture_output=True, text=True
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0.05, 0.6, 1.5, 2.5, 4])
 @pytest.mark.parametrize("way", WAYS)

@@ -6,6 +6,7 @@ calls ``sys.exit``.
 
 from __future__ import annotations
 
+import time
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +18,7 @@ from qtpy.QtCore import QThreadPool
 from ..._ending import when_python_ends
 
 POLL = 20  # ms between two looks at workers that are to end
-LAST_WORDS = 500  # ms that Qt's threads may take to end, those of others included
+LAST_WORDS = 0.5  # s that Qt's threads may take to begin or to end, those of others included
 
 # those that run are kept alive by napari
 _watched: WeakKeyDictionary[Any, Callable[[], object]] = WeakKeyDictionary()
@@ -44,17 +45,21 @@ def _let_go(tasks: dict[Any, Any], worker: Any) -> None:
 
 
 def end_all() -> None:
-    """Ask all workers that are watched to quit, and wait until they have."""
-    running = [worker for worker in _watched if worker.is_running]
-    for worker in list(_watched):
+    """Ask all workers that are watched to quit, and wait until they have, those included that are about to begin."""
+    watched = list(_watched)
+    for worker in watched:
         worker.quit()
         _watched[worker]()
     pool = QThreadPool.globalInstance()
-    if pool is None or not running:
+    if pool is None or not watched:
         return
-    while any(worker.is_running for worker in running):
-        pool.waitForDone(POLL)
-    pool.waitForDone(LAST_WORDS)
+    heard = time.monotonic()
+    while not pool.waitForDone(POLL):
+        # one that a thread has been found for runs as soon as that thread has got hold of Python
+        if any(worker.is_running for worker in watched):
+            heard = time.monotonic()
+        elif time.monotonic() > heard + LAST_WORDS:
+            return
 
 
 when_python_ends(end_all)
