@@ -173,7 +173,7 @@ def test_a_second_candidate_where_the_first_leads_nowhere(size: int, monkeypatch
     image = noisy(gauss(10, 11, 3, 2))[:size, :size]
     right = fit_image(image, ELLIPTIC)
     nowhere = np.array([1.0, 500.0, 500.0, 1.0, 1.0, 0.0])[:, None]
-    monkeypatch.setattr(few, "best_start", lambda _problem, seen, _sums: np.broadcast_to(nowhere, seen.given.shape))
+    monkeypatch.setattr(few, "best_start", lambda _problem, seen, *_: np.broadcast_to(nowhere, seen.given.shape))
     again = fit_image(image, ELLIPTIC)
     assert right.converged
     assert again.converged
@@ -193,3 +193,29 @@ def test_counts_and_outliers_are_looked_for_by_their_own_cost() -> None:
         one = fit_image(data, ELLIPTIC, bounds=bounds, **wishes)  # type: ignore[arg-type]
         other = fit_image(data, ELLIPTIC, bounds=bounds, init=truth, **wishes)  # type: ignore[arg-type]
         check(one, float(other.cost))
+
+
+@pytest.mark.parametrize("kind", ["broad", "narrow", "dip", "half of it counts", "counts"])
+def test_a_large_region_is_guessed_from_bins_as_well_as_from_all_pixels(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bins hide what is narrower than they are: the guess from them is taken where it explains all pixels."""
+    y, x = np.mgrid[:150, :160]
+    width, height = (0.9, 60.0) if kind == "narrow" else (22.0, -60.0 if kind == "dip" else 60.0)
+    image = 80 + height * np.exp(-((y - 71.3) ** 2 + ((x - 55.6) / 1.4) ** 2) / (2 * width**2))
+    rng = np.random.default_rng(3)
+    image = rng.poisson(image).astype(float) if kind == "counts" else image + rng.normal(0, 3, image.shape)
+    if kind == "half of it counts":
+        image[rng.random(image.shape) < 0.5] = np.nan
+    said: dict[str, Any] = {"noise": "poisson"} if kind == "counts" else {}
+    assert image.size >= few.BIN_FROM
+    found = fit_image(image, "gaussian_2d_elliptic", **said)
+    monkeypatch.setattr(few, "BIN_FROM", image.size + 1)
+    reference = fit_image(image, "gaussian_2d_elliptic", **said)
+    assert found.converged
+    assert reference.converged
+    # both end where the cost no longer changes by 1e-8 of it
+    assert found.cost == pytest.approx(reference.cost, rel=1e-8)
+    for name, truth in {"y": 71.3, "x": 55.6, "sigma_y": width, "sigma_x": 1.4 * width, "amplitude": height}.items():
+        assert abs(found.params[name] - truth) < 5 * found.stderr[name]
+        assert abs(found.params[name] - reference.params[name]) < 1e-3 * found.stderr[name]

@@ -83,9 +83,16 @@ class Tried(NamedTuple):
 Sums = Callable[[Floats, NDArray[np.intp]], Floats]
 
 
-def best_start(problem: Problem, seen: Seen, sums: Sums) -> Floats:
-    """For each fit the model's own guess if it is good, else the first good candidate, or the best of all."""
+def best_start(problem: Problem, seen: Seen, sums: Sums, fewer: Samples | None = None) -> Floats:
+    """For each fit the model's own guess if it is good, else the first good candidate, or the best of all.
+
+    Where there are `fewer` samples that stand for all, the guess from these is tried first, on all samples.
+    """
     search = _Search(problem, seen, sums)
+    if fewer is not None:
+        quick = search.tried(search.guess(fewer))
+        if search.is_good(quick.cost).all():
+            return quick.params
     own = search.guess()
     first = search.tried(own)
     poor = np.flatnonzero(~search.is_good(first.cost))
@@ -172,7 +179,7 @@ class _Search:
         peaks = [cells.highest(values) for values in (cells.mean, -cells.mean, np.abs(cells.own))]
         if self.model.guess_within is None:
             for around, peak in itertools.product(AROUND, peaks):
-                yield self.guess(cells.around(peak, around, self.coords))
+                yield self.guess(near=cells.around(peak, around, self.coords))
         for at in (cells.middle(), cells.centre(), *peaks):
             place = cells.seen_from(at)
             base = self._placed(own, place)
@@ -184,9 +191,11 @@ class _Search:
                 params[list(self.roles.scales)] = widths
                 yield params
 
-    def guess(self, near: Booleans | None = None, placed: Floats | None = None) -> Floats:
-        """Return the model's own guess from some of the samples, perhaps at a place."""
-        seen, samples = self.seen, self.seen.samples
+    def guess(
+        self, samples: Samples | None = None, *, near: Booleans | None = None, placed: Floats | None = None
+    ) -> Floats:
+        """Return the model's own guess from all or some of the samples, or from others, perhaps at a place."""
+        seen, samples = self.seen, samples or self.seen.samples
         if near is not None:
             used = np.broadcast_to(near, samples.data.shape).astype(samples.data.dtype)
             samples = samples._replace(weights=used if samples.weights is None else used * samples.weights)
@@ -196,7 +205,7 @@ class _Search:
                 given[i] = np.where(np.isnan(given[i]), np.clip(placed[i], seen.lower[i], seen.upper[i]), given[i])
         # a place needs fewer samples than the search for one
         step = 1 if placed is None else samples.data.shape[0] // FEW | 1
-        samples = _every(samples, step)
+        samples = samples.rows(slice(None, None, step))
         some = filled(samples, self.problem.options.criterion.is_robust)
         return np.array(guess_starts(self.model, samples.coords, *some, (given, seen.lower, seen.upper)))
 
@@ -335,12 +344,6 @@ class _Search:
             elif i not in self.roles.linear:
                 apart |= step > SAME_WIDTH * np.maximum(np.abs(one[i]), np.abs(other[i]))
         return apart
-
-
-def _every(samples: Samples, step: int) -> Samples:
-    """One sample of so many."""
-    data, weights, shift = (None if a is None else a[::step] for a in samples[1:4])
-    return Samples(tuple(c[::step] for c in samples.coords), data, weights, shift, samples.f_scale)
 
 
 def _widths(place: Place, count: int) -> Iterator[Sequence[Floats]]:

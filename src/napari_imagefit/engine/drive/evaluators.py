@@ -158,10 +158,17 @@ class BlockEvaluator:
         return self._sums(programs, params, None)
 
     def residuals(self, params: Floats) -> Residuals:
-        """Return sums over residuals, from the model's values in one piece."""
-        value = values_of(self.problem.model, self.samples.coords, params, self.options).astype(np.float64)
+        """Return sums over residuals: of an image in pieces that stay in the cache, of others in one piece."""
+        model, samples = self.problem.model, self.samples
+        if self.count > 1 or len(samples.data) <= PIECE or not model.broadcasts or model.exact:
+            return self._residuals(samples, params)
+        pieces = [slice(first, first + PIECE) for first in range(0, len(samples.data), PIECE)]
+        return _added([self._residuals(samples.rows(piece), params) for piece in pieces])
+
+    def _residuals(self, samples: Samples, params: Floats) -> Residuals:
+        value = values_of(self.problem.model, samples.coords, params, self.options).astype(np.float64)
         with np.errstate(all="ignore"):
-            return residual_sums(self.options.criterion, self.samples, value, self.level.mean)
+            return residual_sums(self.options.criterion, samples, value, self.level.mean)
 
 
 class TileEvaluator:
@@ -239,8 +246,12 @@ class TileEvaluator:
                     found.append(residual_sums(self.options.criterion, samples, value, self.level.mean))
             return found
 
-        parts = [part for parts in pool().map(some, range(len(self.tiles))) for part in parts]
-        return Residuals(*(np.sum(values, axis=0) for values in zip(*parts, strict=True)))
+        return _added([part for parts in pool().map(some, range(len(self.tiles))) for part in parts])
+
+
+def _added(parts: Sequence[Residuals]) -> Residuals:
+    """Return the sums over all samples of a fit from those over its pieces."""
+    return Residuals(*(np.sum(values, axis=0) for values in zip(*parts, strict=True)))
 
 
 class RowEvaluator:

@@ -33,12 +33,14 @@ from .collect import constant_of, store
 from .evaluators import Evaluator, evaluator_of, is_large
 from .improvement import costs_more_than_constant
 from .level import Level
-from .loading import columns_of, rounded_to
+from .loading import columns_of, rounded_to, samples_of
 from .problem import Problem
 from .starting import find_starts
 
 # Samples from which on fewer of them are fitted from a guess; below, a few more steps of all of them cost as much.
 DESCEND_FROM = 1 << 19
+# Pixels of a single image from which on binned ones are guessed from first.
+BIN_FROM = 1 << 14
 # The part of what the end explains that a start must lack to have been far from it.
 FAR = 0.01
 # Seconds between two yields.
@@ -160,10 +162,17 @@ class Run:
                 used = np.broadcast_to(other_than, seen.given.shape)
                 found = other_start(self.problem, seen, self._sums_of_seen, used)
             elif self.problem.search:
-                found = best_start(self.problem, seen, self._sums_of_seen)
+                found = best_start(self.problem, seen, self._sums_of_seen, self._fewer())
             else:
                 found = find_starts(self.problem.model, self.options, *seen)
         return rounded_to(np.array(found[:, : self.count], np.float64), self.options.dtype)
+
+    def _fewer(self) -> Samples | None:
+        """Return binned pixels of an image so large that a guess from all of them takes as long as the fit."""
+        problem = self.problem
+        if self.count > 1 or problem.plane is None or problem.n_samples < BIN_FROM:
+            return None
+        return samples_of(coarsen(single(problem, self.positions.start)), slice(0, 1))
 
     def _sums_of_seen(self, params: Floats, some: NDArray[np.intp]) -> Floats:
         """Return the sums of some of the fits that the guess sees; one may be there twice."""

@@ -33,6 +33,11 @@ class Samples(NamedTuple):
     shift: Array | None = None  # counts where the data are 0; None stands for 0
     f_scale: Array | None = None  # (): the residual, in units of σ, at which a robust loss begins to bend
 
+    def rows(self, some: slice) -> Samples:
+        """Return some of the samples ``(m, B)`` of each fit."""
+        data, weights, shift = (None if a is None else a[some] for a in (self.data, self.weights, self.shift))
+        return self._replace(coords=tuple(c[some] for c in self.coords), data=data, weights=weights, shift=shift)
+
     def usable(self) -> Array:
         """Whether each sample counts: it is finite, and its weight above 0."""
         finite = xp.isfinite(self.data)
