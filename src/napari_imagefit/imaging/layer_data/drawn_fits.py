@@ -71,7 +71,7 @@ def _draw(result: FitResult, source: RegionSource) -> Iterator[Drawn]:
     status, converged = result.status.ravel(), result.converged.ravel()
     to_index = _index_of(source)
     frames = [values for name, values in source.index_columns().items() if name != "label"]
-    crosses = {int(place): cross for place, cross in _crosses(source)}
+    crosses: dict[int, NDArray[np.float64]] | None = None
     for row in map(int, np.flatnonzero(status != Status.NOT_FITTED)):
         leading = [int(values[row]) for values in frames]
         ellipses = []
@@ -79,8 +79,11 @@ def _draw(result: FitResult, source: RegionSource) -> Iterator[Drawn]:
             params = {name: float(values[row]) for name, values in solution.items()}
             ellipses = list(_ellipses(row, params, leading, to_index, source))
         yield from ellipses
-        if not ellipses and row in crosses:
-            cross = crosses[row]
+        if ellipses:
+            continue
+        crosses = dict(_crosses(source)) if crosses is None else crosses
+        cross = crosses.get(row)
+        if cross is not None:
             yield Drawn(row, "", np.hstack([np.tile(np.array(leading, float), (len(cross), 1)), cross]))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from itertools import groupby
 from typing import Any
 
@@ -235,11 +236,9 @@ def _lattice(group: list[Portion], plane: tuple[int, ...]) -> tuple[int, ...] | 
         return None
     if pixels.size == np.prod(plane):
         return shape
-    corner = np.ravel_multi_index(ends[:, 0], plane)
-    steps: Any = (
-        np.ravel_multi_index(np.indices(shape).reshape(len(shape), -1), plane) if pixels.size > TILE else pixels
-    )
-    return shape if np.array_equal(pixels, corner + steps) else None
+    steps = [np.prod(plane[axis + 1 :], dtype=np.intp) * np.arange(n) for axis, n in enumerate(shape)]
+    filled = np.ravel_multi_index(ends[:, 0], plane) + reduce(np.add.outer, steps)
+    return shape if np.array_equal(pixels, filled.ravel()) else None
 
 
 def _axes(
