@@ -44,6 +44,7 @@ class Ties:
     full: Model
     model: Model
     kept: tuple[int, ...]
+    followed: frozenset[str]  # names that stand in the expressions
     complete: Callable[..., list[Array]]  # from the values of `model` to those of `full`
 
     @classmethod
@@ -88,11 +89,12 @@ class Ties:
         )
         model.with_edge(full.has_edge)
         model.may_lack(*(tuple(name for name in part if name in model.names) for part in full.optional))
-        model.turning(*_turns(full, model, {other for names, _ in terms.values() for other in names}, complete))
+        followed = frozenset(other for names, _ in terms.values() for other in names)
+        model.turning(*_turns(full, model, followed, complete))
         if full.guess_within is not None:
             model.knowing(within)
         model.made_of(("tied", full.key, tuple(sorted(tied.items()))), full)
-        return cls(full, model, kept, complete)
+        return cls(full, model, kept, followed, complete)
 
     def expand(self, fits: Fits) -> Fits:
         """Fits of `model` as fits of `full`; errors of tied parameters by linear propagation.
@@ -128,13 +130,22 @@ class Ties:
 
     def _slopes(self, params: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return derivatives ``(N, n_full, n)`` of all parameters by those that are fitted."""
-
-        def one(column: Array) -> Array:
-            return jnp.stack([jnp.asarray(value) * 1.0 for value in self.complete(list(column))])
-
+        count, kept = params.shape[1], list(self.kept)
+        tied = [i for i in range(len(self.full.names)) if i not in kept]
+        slopes = np.zeros((len(self.full.names), len(kept), count))
+        slopes[kept, range(len(kept))] = 1
         with in_precision("float64"):
-            some = jnp.asarray(_padded(params).T)
-            return np.asarray(jax.vmap(jax.jacfwd(one))(some))[: params.shape[1]]
+            rows = [jnp.asarray(row) for row in _padded(params)]
+            for k in range(len(kept)):
+                if self.full.names[kept[k]] in self.followed:
+
+                    def of_tied(own: Array, k: int = k) -> list[Array]:
+                        values = self.complete([*rows[:k], own, *rows[k + 1 :]])
+                        return [jnp.broadcast_to(values[i], own.shape) for i in tied]
+
+                    found = jax.jvp(of_tied, (rows[k],), (jnp.ones_like(rows[k]),))[1]
+                    slopes[tied, k] = np.stack(found)[:, :count]
+        return np.moveaxis(slopes, -1, 0)
 
 
 def _turns(

@@ -201,7 +201,8 @@ def iter_jobs(
             if rectangle is not None and rows > TILE and (axes := _axes(coords, rectangle, int(group[0][0].pixels[0]))):
                 own = lattice(axes)
             elif alike_pixels:
-                own = take(coords, group[0][0].pixels)
+                pixels = group[0][0].pixels
+                own = take(coords, pixels) if rectangle is None else _of_rectangle(coords, rectangle, int(pixels[0]))
             else:
                 own = _own_coordinates(group, coords, rows)
             places = np.concatenate([region.places[part] for region, part in group])
@@ -239,6 +240,15 @@ def _lattice(group: list[Portion], plane: tuple[int, ...]) -> tuple[int, ...] | 
     steps = [np.prod(plane[axis + 1 :], dtype=np.intp) * np.arange(n) for axis, n in enumerate(shape)]
     filled = np.ravel_multi_index(ends[:, 0], plane) + reduce(np.add.outer, steps)
     return shape if np.array_equal(pixels, filled.ravel()) else None
+
+
+def _of_rectangle(
+    coords: tuple[NDArray[np.float64], ...], shape: tuple[int, ...], first: int
+) -> tuple[NDArray[np.float64], ...]:
+    """Coordinates ``(n_pixels,)`` of a rectangle, by its first pixel."""
+    corner = np.unravel_index(first, coords[0].shape)
+    inside = tuple(slice(c, c + n) for c, n in zip(corner, shape, strict=True))
+    return tuple(c[inside].reshape(-1) for c in coords)
 
 
 def _axes(
