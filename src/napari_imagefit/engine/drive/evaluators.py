@@ -109,6 +109,7 @@ class BlockEvaluator:
         self.block = across(self.samples, problem.padded_length, blocks * self.width, self.dtype)
         self.chosen = free_sums(len(problem.model.names), problem.free)
         self.programs = NormalSums(problem.model, self.options, stacked=True)
+        self._known: dict[bytes, Floats] = {}  # of a single fit, the last two: it begins where a start was tried
 
     def prepare(self) -> list[Future[Any]]:
         """Have the sums compiled for this number of fits, and the values where NumPy cannot have them."""
@@ -137,7 +138,12 @@ class BlockEvaluator:
 
     def sums(self, params: Floats, some: NDArray[np.intp] | None = None) -> Floats:
         """Return cost, gradient and lower triangle of JᵀJ, ``(K, B)``, by a compiled program."""
-        return self._sums(self.programs, params, some)
+        if params.shape[1] != 1 or self.count != 1:
+            return self._sums(self.programs, params, some)
+        at = params.tobytes()
+        if at not in self._known:
+            self._known = dict([*self._known.items()][-1:]) | {at: self._sums(self.programs, params, some)}
+        return self._known[at].copy()
 
     def _sums(self, programs: NormalSums, params: Floats, some: NDArray[np.intp] | None) -> Floats:
         some = np.arange(self.count) if some is None else some
@@ -328,19 +334,7 @@ class RowEvaluator:
 
     def _some(self, some: NDArray[np.intp] | None) -> Samples:
         samples = self.samples
-        if some is None or some.size == samples.data.shape[1]:
-            return samples
-
-        def columns(array: NDArray[Any] | None) -> NDArray[Any] | None:
-            return array if array is None or array.shape[1] == 1 else array[:, some]
-
-        return Samples(
-            tuple(columns(c) for c in samples.coords),
-            samples.data[:, some],
-            columns(samples.weights),
-            columns(samples.shift),
-            samples.f_scale,
-        )
+        return samples if some is None or some.size == samples.data.shape[1] else samples.fits(some)
 
     def _look(self, params: Floats, some: NDArray[np.intp] | None) -> tuple[Floats, Floats, Floats | None]:
         """Return the values ``(m, B)``, their derivatives ``(n_free, m, B)``, and a loss that is written in NumPy."""

@@ -38,6 +38,20 @@ class Samples(NamedTuple):
         data, weights, shift = (None if a is None else a[some] for a in (self.data, self.weights, self.shift))
         return self._replace(coords=tuple(c[some] for c in self.coords), data=data, weights=weights, shift=shift)
 
+    def fits(self, some: Array) -> Samples:
+        """Return the samples ``(m, B)`` of some of the fits."""
+
+        def columns(array: Array | None) -> Array | None:
+            return array if array is None or array.shape[1] == 1 else array[:, some]
+
+        return Samples(
+            tuple(columns(c) for c in self.coords),
+            self.data[:, some],
+            columns(self.weights),
+            columns(self.shift),
+            self.f_scale,
+        )
+
     def usable(self) -> Array:
         """Whether each sample counts: it is finite, and its weight above 0."""
         finite = xp.isfinite(self.data)
