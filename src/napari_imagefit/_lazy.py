@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 import threading
 from types import ModuleType
 
@@ -42,6 +43,12 @@ def _import(name: str) -> None:
                 _imported[name] = importlib.import_module(name)
         finally:
             np.random.set_state(drawn)  # noqa: NPY002
+
+
+def is_imported(module: ModuleType) -> bool:
+    """Whether what a `LazyModule` stands for is there, so that nobody waits for it."""
+    found = sys.modules.get(module.__name__)
+    return found is not None and not getattr(found.__spec__, "_initializing", False)
 
 
 class LazyModule(ModuleType):

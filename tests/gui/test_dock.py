@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,10 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_imagefit import _lazy
 from napari_imagefit.gui.draw_once import TOO_SMALL
 from napari_imagefit.gui.sections.parameter_tree import VALUES
+from napari_imagefit.gui.spots import controller
 from napari_imagefit.gui.widget import ImageFitWidget
 from napari_imagefit.gui.widgets.theme import READABLE, contrast, warning_colour
 
@@ -344,3 +347,20 @@ def test_the_wheel_over_a_field_scrolls_and_changes_nothing(opened: tuple[Any, I
         )
         QApplication.sendEvent(field, turn)
         assert (field.currentText() if isinstance(field, QComboBox) else field.text()) == before
+
+
+def test_opening_waits_for_no_module(make_napari_viewer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What only fits and other docks need is imported in the background."""
+    viewer = make_napari_viewer()
+    viewer.add_image(clouds())
+    imported, asked = _lazy.imported, []
+
+    def ask(name: str) -> Any:
+        if threading.current_thread() is threading.main_thread():
+            asked.append(name)
+        return imported(name)
+
+    monkeypatch.setattr(_lazy, "imported", ask)
+    monkeypatch.setattr(controller, "is_imported", lambda _module: False)  # as in a new process
+    viewer.window.add_plugin_dock_widget("napari-imagefit", "Image Fit")
+    assert not asked

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari.qt.threading import create_worker
 from psygnal import Signal
 
-from ..._lazy import LazyModule
+from ..._lazy import LazyModule, is_imported
 from ...engine.core.errors import FitEngineError, FitInputError
 from ...engine.core.progress import Progress
 from ...imaging.spots.detection import Spots
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from ...layers.request.choices import Job
     from ...layers.request.fit_request import Outcome
     from . import bead_view, docks
+    from .bead_view import BeadView
     from .dock import SpotsDock
 else:  # their plots take long to import: not while the dock opens
     bead_view, docks = LazyModule(f"{__package__}.bead_view"), LazyModule(f"{__package__}.docks")
@@ -270,8 +271,12 @@ class SpotWork:
     def _outdate_bead(self) -> None:
         """Say that what the dock Bead shows is of an earlier fit or another image; what it waits for does not come."""
         self.beads.forget()
-        if (bead := bead_view.find_bead(self._viewer)) is not None:
+        if (bead := self._find_bead()) is not None:
             bead.outdate()
+
+    def _find_bead(self) -> BeadView | None:
+        """Return the dock Bead, which nobody has opened before its module is there: opening ours does not wait."""
+        return bead_view.find_bead(self._viewer) if is_imported(bead_view) else None
 
     def _search(self) -> Search:
         image = self._image
@@ -294,7 +299,7 @@ class SpotWork:
         if self._outcome is None or str(event.value.unique_id) != self._outcome.request.source:
             return
         self.beads.forget()
-        if (bead := bead_view.find_bead(self._viewer)) is not None:
+        if (bead := self._find_bead()) is not None:
             bead.forget()
 
     def _on_data(self, _event: object = None) -> None:
