@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from napari.utils.theme import get_theme
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QCoreApplication, QEvent, Qt
 from qtpy.QtGui import QColor, QPalette
 from qtpy.QtWidgets import QPushButton, QWidget
 
@@ -139,6 +140,20 @@ def test_a_mistake_in_a_worker_is_its_own_sentence(qtbot: Any) -> None:
         latest.ask(asked)
         qtbot.waitUntil(lambda: not latest.busy)
     assert told == ["no spot is left", "an error of the program, ZeroDivisionError: by zero"]
+
+
+def test_what_comes_when_its_owner_is_gone_is_not_told(qtbot: Any) -> None:
+    go_on, told = threading.Event(), []
+    owner = QWidget()
+    latest = Latest(lambda _asked: go_on.wait(60), owner)
+    latest.done.connect(lambda *answer: told.append(answer))
+    latest.ask("something slow")
+    qtbot.waitUntil(lambda: latest._worker is not None)
+    owner.deleteLater()
+    QCoreApplication.sendPostedEvents(owner, QEvent.Type.DeferredDelete)
+    go_on.set()
+    qtbot.waitUntil(lambda: latest._worker is None)
+    assert not told
 
 
 def test_the_spots_dock_asks_for_no_more_than_its_neighbour(shown: tuple[Any, Any], qtbot: Any) -> None:

@@ -23,7 +23,7 @@ class Latest:
     work : callable
         Gets what was asked; runs in a worker, never twice at a time.
     parent : QObject
-        Owner of the timer.
+        Owner of the timer; once it is gone, what is under way ends unheard.
     """
 
     done = Signal(object, object)  # what was asked, what came of it
@@ -38,6 +38,7 @@ class Latest:
         self._timer.setSingleShot(True)
         self._timer.setInterval(SETTLE)
         self._timer.timeout.connect(self._begin)
+        parent.destroyed.connect(self._on_gone)
 
     @property
     def busy(self) -> bool:
@@ -54,6 +55,9 @@ class Latest:
     def forget(self) -> None:
         """Nothing is asked any more; what is under way ends unheard."""
         self._timer.stop()
+        self._on_gone()
+
+    def _on_gone(self) -> None:
         self._asked = None
         self._generation += 1
 
