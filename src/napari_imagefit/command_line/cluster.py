@@ -44,6 +44,8 @@ def fit_on_cluster(
         If the scheduler is lost.
     """
     distributed = need("distributed", "--scheduler")
+    # for its information Dask tells in a page of a connection that closes
+    logging.getLogger("distributed").setLevel(logging.WARNING)
     try:
         # a client that cannot even be connected waits for its own end, and complains
         distributed.comm.resolve_address(address)

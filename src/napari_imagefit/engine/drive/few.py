@@ -170,7 +170,8 @@ class Run:
     def _fewer(self) -> Samples | None:
         """Return binned pixels of an image so large that a guess from all of them takes as long as the fit."""
         problem = self.problem
-        if self.count > 1 or problem.plane is None or problem.n_samples < BIN_FROM:
+        # a guess that is compiled is compiled for each number of samples
+        if self.count > 1 or problem.plane is None or problem.n_samples < BIN_FROM or not problem.model.broadcasts:
             return None
         return samples_of(coarsen(single(problem, self.positions.start)), slice(0, 1))
 
