@@ -105,6 +105,7 @@ def test_less_memory(data: np.ndarray, result: Fits, monkeypatch: pytest.MonkeyP
     assert max(sizes) == wide.MOST
 
 
+@pytest.mark.slow  # compiles twenty programs, for blocks of ever fewer fits
 def test_memory_that_runs_out_on_the_way(data: np.ndarray, result: Fits, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever ran out of it, and in whichever thread: of the steps, once, when they are halfway."""
     program, calls = Program.obtain, []

@@ -314,6 +314,7 @@ def test_sums_in_any_order_are_those_as_written(name: str, dtype: str) -> None:
     assert (np.abs(written - np.array(expected)) <= 32 * eps * np.array(terms)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_samples_that_are_no_numbers_stay_out(bad: float, dtype: str) -> None:
