@@ -146,6 +146,25 @@ def test_a_shape_that_is_dragged_is_refitted_on_the_way_and_ends_as_fit_does(clo
         np.testing.assert_array_equal(values, clicked[name], err_msg=name)
 
 
+def test_numbers_of_a_fit_that_follows_are_shown_once(cloud: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    viewer, widget, drawn = cloud
+    shown: list[tuple[int, float]] = []
+    show = widget.parameters.show_values
+
+    def counted(columns: Any) -> None:
+        if columns:
+            shown.append((widget.live.refits, columns[0].values["y"][0]))
+        show(columns)
+
+    monkeypatch.setattr(widget.parameters, "show_values", counted)
+    before = widget.live.refits
+    drawn.data = [rectangle(6, 5, 50, 60)]
+    until(lambda: widget.live.refits > before, "a fit follows")
+    followed = [value for count, value in shown if count == before]
+    at_rest(widget)
+    assert followed == [numbers(widget)["y params"][0, 0]]
+
+
 def test_fits_that_follow_each_other_are_one_entry_and_that_of_a_click_another(cloud: Any) -> None:
     _, widget, drawn = cloud
     entries = widget.past.history.entries

@@ -19,6 +19,7 @@ from napari_imagefit.layers.geometry.transforms import (
     data_to_data,
     data_to_world,
     grid_shape,
+    held_still,
     index_to_coordinate,
     layer_transform,
     to_data,
@@ -102,6 +103,19 @@ def test_matrix_and_offset_are_napari_s(ndim: int, transform: dict[str, Any]) ->
     matrix, offset = data_to_world(source)
     points = grid_points(ndim)
     np.testing.assert_allclose(points @ matrix.T + offset, world(source, points), rtol=0, atol=1e-12)
+
+
+def test_where_layers_lie_is_asked_once_while_they_are_held_still() -> None:
+    layer, other = Image(np.zeros((3, 4)), scale=(2, 3)), Image(np.zeros((3, 4)))
+    with held_still():
+        first = data_to_world(layer)
+        with held_still():
+            assert data_to_world(layer) is first
+        np.testing.assert_array_equal(data_to_world(other)[0], np.eye(2))
+    layer.scale = (5, 7)
+    np.testing.assert_array_equal(data_to_world(layer)[0], np.diag([5, 7]))
+    with held_still():
+        np.testing.assert_array_equal(layer_transform(layer)["scale"], (5, 7))
 
 
 def test_the_transform_is_a_copy() -> None:

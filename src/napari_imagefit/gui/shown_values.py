@@ -37,13 +37,17 @@ class ShownValues:
 
     def show_fits(self, outcome: Outcome | None) -> None:
         """Show the numbers of these fits, or of a mean curve, where they are of the chosen model."""
+        self.set_fits(outcome)
+        self.refresh()
+
+    def set_fits(self, outcome: Outcome | None) -> None:
+        """Have the numbers of these fits shown by the next `refresh`."""
         result = None if outcome is None else outcome.result
         if outcome is not None and result is None and outcome.mean is not None:
             result = outcome.mean.result
         is_shown = result is not None and result.model.name == self._widget.model.model.name
         self._about = (result, outcome.request) if is_shown and outcome is not None and result is not None else None
         self._curves = None
-        self.refresh()
 
     def show_curves(self, request: Request, mean: MeanFit | None, voxel: VoxelFit | None) -> None:
         """Show the numbers of single curves, until others are to be shown."""

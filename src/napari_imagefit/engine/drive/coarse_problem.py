@@ -75,14 +75,16 @@ def _bin(
     sizes = [min(size, n) for n in plane]
     kept = tuple(slice(0, n // s * s) for n, s in zip(plane, sizes, strict=True))
     split = [part for n, s in zip(plane, sizes, strict=True) for part in (n // s, s)]
-    inner = tuple(range(1, 2 * len(plane), 2))
 
-    def blocks(values: Column) -> Column:
-        return values.reshape(plane)[kept].reshape(split)
+    def total(values: Column) -> Column:
+        found = values.reshape(plane)[kept].reshape(split)
+        # one axis after the other takes a third of the time of all at once
+        for axis in range(1, len(plane) + 1):
+            found = found.sum(axis=axis, dtype=np.float64)
+        return found.reshape(-1)
 
     def mean(values: Column) -> Column:
-        found: Column = blocks(values).mean(axis=inner, dtype=np.float64).reshape(-1)
-        return found
+        return total(values) / np.prod(split[1::2])
 
     def mean_of_axis(c: LatticeCoordinate) -> Column:
         n, size = plane[c.axis], sizes[c.axis]
@@ -96,12 +98,11 @@ def _bin(
         return means, mean(data), None, None if shift is None else mean(shift)
     used = np.isfinite(data) & (True if weights is None else weights > 0)
     square = used.astype(float) if weights is None else np.where(used, weights, 0) ** 2
-    total = blocks(square).sum(axis=inner).reshape(-1)
-    some = np.where(total > 0, total, 1)
-    value = blocks(np.where(used, data, 0) * square).sum(axis=inner).reshape(-1) / some
-    value = np.where(total > 0, value, np.nan)
+    weight = total(square)
+    value = total(np.where(used, data, 0) * square) / np.where(weight > 0, weight, 1)
+    value = np.where(weight > 0, value, np.nan)
     if weights is None:
         return means, value, None, None if shift is None else mean(shift)
     if shift is not None:
-        return means, value, np.where(total > 0, mean(weights), 0), mean(shift)
-    return means, value, np.sqrt(total), None
+        return means, value, np.where(weight > 0, mean(weights), 0), mean(shift)
+    return means, value, np.sqrt(weight), None

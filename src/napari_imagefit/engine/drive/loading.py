@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 else:
     jax = LazyModule("jax")
 
+# Bytes at a multiple of which an array begins that JAX's CPU can use without a copy.
+ALIGNMENT = 64
 LARGEST_INDEX = np.iinfo(np.uint16).max
 EXACT_IN_SINGLE = (np.float32, np.float16, np.uint8, np.int8, np.uint16, np.int16)
 
@@ -74,7 +76,7 @@ def across(samples: Samples, rows: int, fits: int, dtype: DTypeLike) -> Samples:
     def turned(array: NDArray[Any] | None, pad: float | None, each: bool = False) -> NDArray[Any] | None:
         if array is None:
             return None
-        target = np.empty((fits if each or array.shape[1] > 1 else 1, rows), dtype)
+        target = _aligned((fits if each or array.shape[1] > 1 else 1, rows), np.dtype(dtype))
         fill(target.T, array, pad)
         return target
 
@@ -85,6 +87,14 @@ def across(samples: Samples, rows: int, fits: int, dtype: DTypeLike) -> Samples:
         turned(samples.shift, 1.0),
         None if samples.f_scale is None else np.asarray(samples.f_scale, dtype),
     )
+
+
+def _aligned(shape: tuple[int, int], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return an empty array that begins where JAX takes it as it is; it copies others at each call."""
+    size = int(np.prod(shape)) * dtype.itemsize
+    room = np.empty(size + ALIGNMENT, np.uint8)
+    first = -room.ctypes.data % ALIGNMENT
+    return room[first : first + size].view(dtype).reshape(shape)
 
 
 def tiles_of(problem: Problem, position: int) -> tuple[list[Samples], list[int]]:

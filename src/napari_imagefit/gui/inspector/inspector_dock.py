@@ -36,9 +36,9 @@ class Inspection(Looking):
         if self.take(outcome):
             self._offer()
 
-    def show_where_open(self, outcome: Outcome) -> None:
-        """Look at a fit that was there before; no dock is opened for it."""
-        self.take(outcome)
+    def show_where_open(self, outcome: Outcome) -> bool:
+        """Look at a fit, for which no dock is opened; returns whether it is one that can be looked at."""
+        return self.take(outcome)
 
     def feed_mean(self, outcome: Outcome) -> None:
         """Show the fitted mean curve of a region in the same way."""

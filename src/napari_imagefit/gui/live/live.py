@@ -16,6 +16,7 @@ from ...engine.core.errors import FitInputError
 from ...engine.core.programs import compiled_programs, is_compiling
 from ...engine.core.progress import Progress
 from ...layers.geometry.output_layers import follow, put, role_of, shown_roles
+from ...layers.geometry.transforms import held_still
 from ...layers.inspection.state_counts import state_of
 from ...layers.request.fit_request import Outcome, Request
 from ...layers.request.live import choices_seen, key_of, regions_seen
@@ -178,14 +179,15 @@ class Live:
             self._due = True  # a click comes first; it tells when it has ended
             return True
         try:
-            choices = choices_seen(self._widget.choices())
-            key = key_of(choices), self.curves.place if choices.job == "voxels" else None
-            if key == self._key and not self._forced:
-                return True
-            forced, self._forced, before, self._key = self._forced, False, self._key, key
-            shown = shown_roles(self._viewer.layers, choices.group)
-            request = self._widget.follow_ups.shown.with_choice(freeze(choices, shown))
-            request = regions_seen(request, choices.current)
+            with held_still():
+                choices = choices_seen(self._widget.choices())
+                key = key_of(choices), self.curves.place if choices.job == "voxels" else None
+                if key == self._key and not self._forced:
+                    return True
+                forced, self._forced, before, self._key = self._forced, False, self._key, key
+                shown = shown_roles(self._viewer.layers, choices.group)
+                request = self._widget.follow_ups.shown.with_choice(freeze(choices, shown))
+                request = regions_seen(request, choices.current)
         except FitInputError as error:
             self._refuse(str(error))
             return False
@@ -254,8 +256,10 @@ class Live:
                 if not is_first and not follow(layers, output):
                     put(layers, output)
         self._outcome = outcome
-        self._widget.values.show_fits(outcome)
-        self._widget.inspection.show_where_open(outcome)
+        self._widget.values.set_fits(outcome)
+        # whoever looks at it asks for its numbers
+        if not self._widget.inspection.show_where_open(outcome):
+            self._widget.values.refresh()
         self.seconds = time.perf_counter() - touched
         self._widget.fit_bar.show_counts(state_of(outcome.result), self.seconds)
         self.refits += 1

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,7 +69,45 @@ def data_to_world(layer: Layer) -> tuple[FloatArray, FloatArray]:
     offset : ndarray, shape (ndim,)
         World position of index 0, in the layer's units.
     """
-    return compose({name: getattr(layer, name) for name in PARTS}, layer.ndim)
+    held = _held.get()
+    if held is None:
+        return compose(_parts(layer), layer.ndim)
+    if layer not in held.places:
+        held.places[layer] = compose(_parts(layer), layer.ndim)
+    return held.places[layer]
+
+
+def _parts(layer: Layer) -> dict[str, Any]:
+    """Return the parts of a layer's transform; napari takes some time to tell them."""
+    held = _held.get()
+    if held is not None and layer in held.parts:
+        return held.parts[layer]
+    parts = {name: getattr(layer, name) for name in PARTS}
+    if held is not None:
+        held.parts[layer] = parts
+    return parts
+
+
+@dataclass(frozen=True, eq=False)
+class _Held:
+    parts: dict[Layer, dict[str, Any]] = field(default_factory=dict)
+    places: dict[Layer, tuple[FloatArray, FloatArray]] = field(default_factory=dict)
+
+
+_held: ContextVar[_Held | None] = ContextVar("held", default=None)
+
+
+@contextmanager
+def held_still() -> Iterator[None]:
+    """Ask every layer but once where it lies: none is moved meanwhile."""
+    if _held.get() is not None:
+        yield
+        return
+    token = _held.set(_Held())
+    try:
+        yield
+    finally:
+        _held.reset(token)
 
 
 def layer_transform(layer: Layer, drop: Collection[int] = ()) -> dict[str, Any]:
@@ -106,10 +146,11 @@ def layer_transform(layer: Layer, drop: Collection[int] = ()) -> dict[str, Any]:
     keep = [axis for axis in range(layer.ndim) if axis not in dropped]
     if not keep:
         raise ValueError(f"Layer {layer.name!r} has {layer.ndim} axes and all of them would be dropped.")
-    affine = np.asarray(layer.affine.affine_matrix, dtype=float)
+    parts = _parts(layer)
+    affine = np.asarray(parts["affine"].affine_matrix, dtype=float)
     blocks = {
-        "rotate": np.asarray(layer.rotate),
-        "shear": shear_matrix(layer.shear, layer.ndim),
+        "rotate": np.asarray(parts["rotate"]),
+        "shear": shear_matrix(parts["shear"], layer.ndim),
         "affine": affine[:-1, :-1],
     }
     for name, matrix in blocks.items():
@@ -125,8 +166,8 @@ def layer_transform(layer: Layer, drop: Collection[int] = ()) -> dict[str, Any]:
         labels = _default_labels(len(keep))
     rows = [*keep, layer.ndim]
     return {
-        "scale": np.array(layer.scale, dtype=float)[keep],
-        "translate": np.array(layer.translate, dtype=float)[keep],
+        "scale": np.array(parts["scale"], dtype=float)[keep],
+        "translate": np.array(parts["translate"], dtype=float)[keep],
         "rotate": blocks["rotate"][np.ix_(keep, keep)],
         "shear": blocks["shear"][np.ix_(keep, keep)],
         "affine": affine[np.ix_(rows, rows)],
