@@ -147,7 +147,7 @@ def test_a_shape_that_is_dragged_is_refitted_on_the_way_and_ends_as_fit_does(clo
 
 
 def test_numbers_of_a_fit_that_follows_are_shown_once(cloud: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    viewer, widget, drawn = cloud
+    _, widget, drawn = cloud
     shown: list[tuple[int, float]] = []
     show = widget.parameters.show_values
 
