@@ -20,6 +20,7 @@ from .typed import Badge, Problem
 NAME, SET, VALUES = 0, 1, 2  # columns; from VALUES on one for each fit
 LONGEST_TITLE = 130, 80  # pixels of what stands over one value, and over each of several; what is longer is elided
 LEAST_NAME = 108, 84  # pixels of a name beside one value and beside several; what is longer is elided
+SPARE = 12  # pixels that a value may leave of its column, which is then left as it is: values that follow do not jump
 LEAST_BADGES = 40  # pixels of the badges, where there is no room for all
 INDENT = 14
 AT_BOUND = {"lower": "⤓", "upper": "⤒"}
@@ -83,6 +84,7 @@ class ParameterTree(QTreeWidget):
         super().__init__(parent)
         self._items: dict[str, QTreeWidgetItem] = {}
         self._titles: tuple[str, ...] = ()
+        self._laid_out: object = None  # what the lines' places followed from
         self.setAccessibleName("Parameters")
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setIndentation(INDENT)
@@ -110,7 +112,7 @@ class ParameterTree(QTreeWidget):
     def set_names(self, names: Sequence[str]) -> None:
         """Show other parameters, all folded."""
         self.clear()
-        self._items = {}
+        self._items, self._laid_out = {}, None
         for name in names:
             item = QTreeWidgetItem(self, [name])
             item.setData(NAME, Qt.ItemDataRole.UserRole, name)
@@ -221,11 +223,15 @@ class ParameterTree(QTreeWidget):
 
     def fit(self) -> None:
         """Share the width among the columns, and take the height that the lines need."""
-        self._share_width()
+        widths = self._share_width()
         width = self.viewport().width() - 2 * self.indentation()
+        editors = {name: editor for name in self._items if (editor := self.editor(name)) is not None}
+        lines = widths, width, self.fontMetrics().height()
+        if not editors and lines == self._laid_out:
+            return
+        self._laid_out = lines
         for name, item in self._items.items():
-            editor = self.editor(name)
-            if editor is not None:
+            if (editor := editors.get(name)) is not None:
                 editor.setFixedWidth(max(width, editor.minimumSizeHint().width()))
                 item.child(0).setSizeHint(NAME, QSize(width, editor.heightForWidth(editor.width())))
         self.scheduleDelayedItemsLayout()
@@ -234,7 +240,8 @@ class ParameterTree(QTreeWidget):
         if height != self.minimumHeight():
             self.setFixedHeight(height)
 
-    def _share_width(self) -> None:
+    def _share_width(self) -> tuple[int, ...]:
+        """Give each column its width; returns the widths."""
         header, metrics = self.header(), self.fontMetrics()
         pad = 2 * self.style().pixelMetric(self.style().PixelMetric.PM_FocusFrameHMargin) + 6
         lines = list(self._items.values())
@@ -243,7 +250,9 @@ class ParameterTree(QTreeWidget):
         for column, title in enumerate(self._titles, VALUES):
             texts = [metrics.horizontalAdvance(item.text(column)) for item in lines]
             longest = LONGEST_TITLE[len(self._titles) > 1]
-            values.append(max([*texts, min(metrics.horizontalAdvance(title), longest)]) + pad)
+            needed = max([*texts, min(metrics.horizontalAdvance(title), longest)]) + pad
+            has = header.sectionSize(column)
+            values.append(has if needed <= has <= needed + SPARE else needed)
         room = self.viewport().width() - sum(values)
         names = (
             max((metrics.horizontalAdvance(item.text(NAME)) for item in lines), default=0) + pad + self.indentation()
@@ -251,10 +260,10 @@ class ParameterTree(QTreeWidget):
         least = min(names, LEAST_NAME[len(values) > 1])
         badges = min(badges, max(room - least, LEAST_BADGES))
         self.setColumnHidden(SET, not badges)
-        header.resizeSection(NAME, max(room - badges, least))
-        header.resizeSection(SET, badges)
-        for column, width in enumerate(values, VALUES):
+        widths = (max(room - badges, least), badges, *values)
+        for column, width in enumerate(widths):
             header.resizeSection(column, width)
+        return widths
 
     def _height(self) -> int:
         height = self.header().sizeHint().height() + 2 * self.frameWidth()
