@@ -151,7 +151,9 @@ class _Search:
 
     def is_good(self, cost: Floats) -> Booleans:
         """Whether a start leaves hardly more than noise."""
-        return np.asarray(cost <= self._enough)
+        # that much may be left whatever the noise is, which takes a while to be measured
+        surely = np.asarray(cost <= GOOD * np.asarray(self.seen.level.constant))
+        return surely if surely.all() else np.asarray(cost <= self._enough)
 
     def best(self, own: Floats, best: Tried) -> Tried:
         """For each fit the first good candidate, or the best of all, if it is better than what there is."""
