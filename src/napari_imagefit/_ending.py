@@ -22,6 +22,8 @@ from concurrent.futures import CancelledError, Future, InvalidStateError
 
 # what was registered last is called first, and executors must still be there then
 from concurrent.futures.thread import ThreadPoolExecutor  # noqa: F401
+from importlib.machinery import ExtensionFileLoader
+from types import FrameType
 from typing import Any
 from weakref import WeakSet
 
@@ -108,19 +110,37 @@ class Background:
         return True
 
     def break_off(self) -> None:
-        """Tell those who wait that nothing comes any more, and raise an exception in what is done in Python."""
+        """Tell those who wait that nothing comes any more, and raise an exception in what is done in Python.
+
+        Not where an extension is being loaded: what is raised in the midst of its initialisation, which calls Python
+        too, can end the process. Whoever waits for the thread asks again.
+        """
         with self._lock:
             waiting = [future for future, _, _ in self._waiting]
             self._waiting.clear()
             under_way = dict(self._under_way)
         for future in waiting:
             future.cancel()
+        frames = sys._current_frames()
         for thread, future in under_way.items():
             with contextlib.suppress(InvalidStateError):
                 future.set_exception(CancelledError())
+            if _loads_extension(frames.get(thread.ident or 0)):
+                continue
             ctypes.pythonapi.PyThreadState_SetAsyncExc(
                 ctypes.c_ulong(thread.ident or 0), ctypes.py_object(_BrokenOffError)
             )
+
+
+def _loads_extension(frame: FrameType | None) -> bool:
+    """Whether a thread that has come to this frame is in the midst of loading an extension."""
+    while frame is not None:
+        if frame.f_code.co_name in ("create_module", "exec_module"):
+            loader = frame.f_locals.get("self")
+            if isinstance(loader, ExtensionFileLoader):
+                return True
+        frame = frame.f_back
+    return False
 
 
 def _do(future: Future[Any], function: Callable[..., Any], args: tuple[Any, ...]) -> None:

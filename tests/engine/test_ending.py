@@ -6,7 +6,10 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import CancelledError
+from importlib.machinery import ExtensionFileLoader
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -124,3 +127,32 @@ def test_no_more_threads_than_asked_for_and_none_that_idles() -> None:
     assert most[0] <= 2
     while background.busy:
         time.sleep(0.01)
+
+
+def test_nothing_is_raised_where_an_extension_is_loaded() -> None:
+    """Its initialisation calls Python, and may not survive what is raised there: the loading of JAX did not."""
+    goes_on, loaded = threading.Event(), threading.Event()
+
+    class Extension(ExtensionFileLoader):
+        def create_module(self, spec: Any) -> Any:
+            began.set()
+            while not goes_on.is_set():
+                time.sleep(0.001)
+            loaded.set()
+
+    def load() -> None:
+        Extension("some", "some.so").create_module(None)
+        while True:
+            time.sleep(0.001)
+
+    began, background = threading.Event(), Background(1, "test")
+    future = background.submit(load)
+    assert began.wait(10)
+    background.break_off()
+    assert isinstance(future.exception(0), CancelledError), "whoever waits is told at once"
+    goes_on.set()
+    assert loaded.wait(10)
+    (thread,) = background.busy
+    background.break_off()
+    thread.join(10)
+    assert not thread.is_alive()

@@ -165,6 +165,35 @@ def test_a_second_fit_updates_in_place(viewer: ViewerModel, image: Image) -> Non
     np.testing.assert_allclose(second["outlines"].data[0].mean(axis=0)[1], 11, atol=0.1)
 
 
+@pytest.mark.parametrize("visible", [True, False])
+def test_outlines_that_are_there_become_those_of_the_new_fit(
+    viewer: ViewerModel, image: Image, visible: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = show(viewer, run(surface(image)))["outlines"]
+    old.visible = visible
+    old.selected_data = {0}
+    if visible:
+        # to take away and to add takes ten times as long
+        monkeypatch.setattr(Shapes, "remove_selected", None)
+    image.data = cloud(6, 11)
+    outcome = run(surface(image))
+    new = show(viewer, outcome)["outlines"]
+    assert new is old
+    fresh = ViewerModel()
+    fresh.add_layer(Image(image.data, **PLACED))
+    other = show(fresh, outcome)["outlines"]
+    new.visible = True
+    for one, right in zip(new.data, other.data, strict=True):
+        np.testing.assert_allclose(one, right, atol=1e-5)
+    np.testing.assert_array_equal(new.edge_color, other.edge_color)
+    np.testing.assert_allclose(new.edge_width, other.edge_width, rtol=0.05)
+    if visible:
+        # napari does not look at the extent of hidden layers
+        np.testing.assert_allclose(new.extent.data, other.extent.data, atol=1e-5)
+    pd.testing.assert_frame_equal(new.features, other.features)
+    assert not new.selected_data
+
+
 def test_layers_of_another_model_stay_until_it_is_fitted_again(viewer: ViewerModel) -> None:
     t = np.arange(12.0)[:, None, None]
     stack = viewer.add_image(np.exp(-t / np.full((1, 4, 5), 3.0)), name="decay")

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 COMPILED = 30  # s after which nothing is traced any more, and garbage may be collected again
 LOOK = 0.1  # s between two looks at whether to go on waiting for what fits need
-HEAD_START = 40  # ms in which the window draws the click before a worker starts
 
 
 _loaders = Background(1, "imagefit-load")
@@ -137,7 +136,7 @@ class Session:
         self._pause_collector()
         self.started.emit()
         # first let the window show that it has begun: it competes with the worker for Python from then on
-        QTimer.singleShot(HEAD_START, lambda: self._launch(generation))
+        QTimer.singleShot(0, lambda: self._launch(generation))
 
     def show(self, outcome: Outcome) -> None:
         """Put the layers of a fit that was made elsewhere into the viewer; an earlier fit is dropped."""

@@ -292,7 +292,23 @@ def _move_shapes(layer: Shapes, vertices: Sequence[Any], options: Mapping[str, A
     return True
 
 
+def _is_drawn_alike(layer: Shapes, count: int, options: Mapping[str, Any]) -> bool:
+    """Whether there are as many shapes, with lines as thick and filled as they are to be."""
+    if layer.nshapes != count or not count:
+        return False
+    widths = np.broadcast_to(options["edge_width"], layer.nshapes)
+    faces = np.broadcast_to(transform_color(options["face_color"]), (layer.nshapes, 4))
+    return np.array_equal(layer.edge_width, widths) and np.array_equal(layer.face_color, faces)
+
+
 def _update_shapes(layer: Shapes, vertices: Sequence[Any], options: Mapping[str, Any]) -> None:
+    # a hidden layer would not take notice
+    if layer.visible and _is_drawn_alike(layer, len(vertices), options) and _move_shapes(layer, vertices, options):
+        layer.selected_data = set()
+        if "features" in options:
+            layer.features = options["features"]
+        layer.refresh()
+        return
     layer.selected_data = set(range(layer.nshapes))
     layer.remove_selected()
     if not len(vertices):
