@@ -100,6 +100,7 @@ def test_a_row_of_another_frame_shows_its_spot_wherever_the_pointer_was(
     qtbot.waitUntil(inspector.isVisible)
     move(viewer, inspector, layer.data[first])
     assert inspection.place == (first,)
+    qtbot.wait(200)  # until the screen, too, has told of the pointer's last move
     click_row(qtbot, dock_of(viewer).table, 11)
     assert viewer.dims.current_step[0] == 2
     qtbot.wait(200)  # in which a slider's move is followed

@@ -226,7 +226,8 @@ class ParameterTree(QTreeWidget):
         widths = self._share_width()
         width = self.viewport().width() - 2 * self.indentation()
         editors = {name: editor for name in self._items if (editor := self.editor(name)) is not None}
-        lines = widths, width, self.fontMetrics().height()
+        bar = self.horizontalScrollBar()
+        lines = widths, width, self.fontMetrics().height(), bar.isVisible(), bar.height()
         if not editors and lines == self._laid_out:
             return
         self._laid_out = lines
