@@ -105,13 +105,18 @@ def test_matrix_and_offset_are_napari_s(ndim: int, transform: dict[str, Any]) ->
     np.testing.assert_allclose(points @ matrix.T + offset, world(source, points), rtol=0, atol=1e-12)
 
 
-def test_where_layers_lie_is_asked_once_while_they_are_held_still() -> None:
+def test_where_layers_lie_is_asked_once_while_they_are_held_still(monkeypatch: pytest.MonkeyPatch) -> None:
     layer, other = Image(np.zeros((3, 4)), scale=(2, 3)), Image(np.zeros((3, 4)))
+    asked: list[Layer] = []
+    tell = Layer.shear.fget
+    monkeypatch.setattr(Layer, "shear", property(lambda one: asked.append(one) or tell(one)))
     with held_still():
-        first = data_to_world(layer)
-        with held_still():
-            assert data_to_world(layer) is first
-        np.testing.assert_array_equal(data_to_world(other)[0], np.eye(2))
+        for _ in range(2):
+            np.testing.assert_array_equal(data_to_world(layer)[0], np.diag([2, 3]))
+            np.testing.assert_array_equal(data_to_world(other)[0], np.eye(2))
+            layer_transform(layer)
+    assert asked == [layer, other]
+    monkeypatch.undo()
     layer.scale = (5, 7)
     np.testing.assert_array_equal(data_to_world(layer)[0], np.diag([5, 7]))
     with held_still():

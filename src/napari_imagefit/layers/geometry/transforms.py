@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -69,41 +69,27 @@ def data_to_world(layer: Layer) -> tuple[FloatArray, FloatArray]:
     offset : ndarray, shape (ndim,)
         World position of index 0, in the layer's units.
     """
-    held = _held.get()
-    if held is None:
-        return compose(_parts(layer), layer.ndim)
-    if layer not in held.places:
-        held.places[layer] = compose(_parts(layer), layer.ndim)
-    return held.places[layer]
+    return compose(_parts(layer), layer.ndim)
 
 
 def _parts(layer: Layer) -> dict[str, Any]:
     """Return the parts of a layer's transform; napari takes some time to tell them."""
     held = _held.get()
-    if held is not None and layer in held.parts:
-        return held.parts[layer]
+    if held is not None and layer in held:
+        return held[layer]
     parts = {name: getattr(layer, name) for name in PARTS}
     if held is not None:
-        held.parts[layer] = parts
+        held[layer] = parts
     return parts
 
 
-@dataclass(frozen=True, eq=False)
-class _Held:
-    parts: dict[Layer, dict[str, Any]] = field(default_factory=dict)
-    places: dict[Layer, tuple[FloatArray, FloatArray]] = field(default_factory=dict)
-
-
-_held: ContextVar[_Held | None] = ContextVar("held", default=None)
+_held: ContextVar[dict[Layer, dict[str, Any]] | None] = ContextVar("held", default=None)
 
 
 @contextmanager
 def held_still() -> Iterator[None]:
     """Ask every layer but once where it lies: none is moved meanwhile."""
-    if _held.get() is not None:
-        yield
-        return
-    token = _held.set(_Held())
+    token = _held.set({})
     try:
         yield
     finally:
