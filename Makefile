@@ -23,7 +23,7 @@ VERSIONS = @PYTHON="$(PYTHON)" PYTHON_LOWEST="$(PYTHON_LOWEST)" PYTHON_NEWEST="$
 
 help:
 	@echo "make demo         fit a sample image in napari (without a screen: into demo.png)"
-	@echo "make test         the fast tests (without a screen: on a virtual one)"
+	@echo "make test         the fast tests, on virtual screens"
 	@echo "make test-slow    the slow tests"
 	@echo "make test-lowest  the fast tests on Python 3.11 with the lowest versions that pyproject.toml allows"
 	@echo "make test-newest  the fast tests on Python 3.12 or newer with the newest versions"
@@ -49,11 +49,11 @@ demo:
 
 test:
 	$(SETUP) test
-	$(DISPLAYED) $(BIN)/python -m pytest $(FAST)
+	$(BIN)/python -m pytest $(FAST)
 
 test-slow:
 	$(SETUP) test
-	$(DISPLAYED) $(BIN)/python -m pytest $(WORKERS) -m slow $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(WORKERS) -m slow $(PYTEST_ARGS)
 
 # without such a Python these two say so and do nothing
 test-lowest:

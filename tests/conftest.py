@@ -14,6 +14,9 @@ from .cost_report import CostReport
 os.environ["NAPARI_IMAGEFIT_CACHE"] = "off"
 # Nor because of somebody's settings, which no test may change: napari, and we, keep them in memory alone.
 os.environ["NAPARI_CONFIG"] = ""
+# pytest-xvfb gives each worker a screen; should the environment ask for "offscreen" or Wayland, nothing were drawn there
+if sys.platform == "linux":
+    os.environ["QT_QPA_PLATFORM"] = "xcb"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -35,7 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Say plainly why tests that draw cannot run, where Qt would abort the whole process."""
     if os.environ.get("DISPLAY") or sys.platform != "linux":
         return
-    skip = pytest.mark.skip(reason="draws on a screen and there is none; `make test` starts a virtual one")
+    skip = pytest.mark.skip(reason="draws on a screen, and there is neither one nor Xvfb, which pytest-xvfb starts")
     for item in items:
         if {"make_napari_viewer", "qtbot"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(skip)

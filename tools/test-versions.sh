@@ -31,4 +31,4 @@ python=$(sh tools/find-python.sh $minimum $maximum $candidates "${PYTHON:-python
 PYTHON=$python sh tools/setup.sh test "$versions"
 python=.venv-$versions/bin/python
 echo "The $versions versions: $("$python" -V), $("$python" -m pip list --disable-pip-version-check --format freeze | tr '\n' ' ')"
-exec sh tools/with-display.sh "$python" -m pytest "$@"
+exec "$python" -m pytest "$@"
