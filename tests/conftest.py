@@ -14,7 +14,7 @@ from .cost_report import CostReport
 os.environ["NAPARI_IMAGEFIT_CACHE"] = "off"
 # Nor because of somebody's settings, which no test may change: napari, and we, keep them in memory alone.
 os.environ["NAPARI_CONFIG"] = ""
-# pytest-xvfb gives each worker a screen; should the environment ask for "offscreen" or Wayland, nothing were drawn there
+# pytest-xvfb gives each worker a screen, on which "offscreen" and Wayland, should somebody ask for them, draw nothing
 if sys.platform == "linux":
     os.environ["QT_QPA_PLATFORM"] = "xcb"
 

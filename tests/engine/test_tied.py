@@ -12,6 +12,7 @@ from scipy import optimize
 
 from napari_imagefit import FitResult, Flag, Model, Parameter, Status, fit_voxels
 from napari_imagefit.engine.core.errors import FitInputError
+from napari_imagefit.engine.core.programs import compiled_programs
 from napari_imagefit.engine.models.ties import Ties
 
 T = np.linspace(0, 5, 40)
@@ -232,3 +233,14 @@ def test_a_fit_by_itself_is_tied_as_among_others() -> None:
         for kind in ("params", "stderr", "solution", "start"):
             assert getattr(alone, kind)["offset"][0] == getattr(together, kind)["offset"][i]
         np.testing.assert_array_equal(alone.covariance[0], together.covariance[i])
+
+
+def test_the_next_fit_compiles_nothing() -> None:
+    data = np.stack([2.0 * np.exp(-0.7 * T), 3.0 * np.exp(-0.5 * T)])
+    model, tied = Model.from_expression("a*exp(-k*t) + c", ["t"]), {"c": "0.1*a"}
+    fit_voxels(data[0], model, x=T, tied=tied)
+    before = compiled_programs()
+    first, second = (fit_voxels(values, model, x=T, tied=tied) for values in data)
+    assert compiled_programs() == before
+    for found in (first, second):
+        np.testing.assert_allclose(found.stderr["c"], 0.1 * found.stderr["a"], rtol=1e-12)

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from ..._lazy import LazyModule
 from ..core.array_module import xp
-from ..core.device import in_precision
+from ..core.device import computing
 from ..core.errors import FitInputError
 from ..core.fits import Fits
+from ..core.options import Options
+from ..core.programs import obtain
 from ..core.status import Status
 from ..core.types import Array
 from ..functions.expression import term
@@ -134,17 +136,25 @@ class Ties:
         tied = [i for i in range(len(self.full.names)) if i not in kept]
         slopes = np.zeros((len(self.full.names), len(kept), count))
         slopes[kept, range(len(kept))] = 1
-        with in_precision("float64"):
-            rows = [jnp.asarray(row) for row in _padded(params)]
-            for k in range(len(kept)):
-                if self.full.names[kept[k]] in self.followed:
+        if followed := [k for k, i in enumerate(kept) if self.full.names[i] in self.followed]:
+            rows = _padded(params)
+
+            def derivatives(rows: Array) -> Array:
+                """Return those of each tied parameter, in turn by each that is followed."""
+                found = []
+                for k in followed:
 
                     def of_tied(own: Array, k: int = k) -> list[Array]:
                         values = self.complete([*rows[:k], own, *rows[k + 1 :]])
                         return [jnp.broadcast_to(values[i], own.shape) for i in tied]
 
-                    found = jax.jvp(of_tied, (rows[k],), (jnp.ones_like(rows[k]),))[1]
-                    slopes[tied, k] = np.stack(found)[:, :count]
+                    found.append(jnp.stack(jax.jvp(of_tied, (rows[k],), (jnp.ones_like(rows[k]),))[1]))
+                return jnp.stack(found)
+
+            key, options = ("slopes of ties", self.model.key, rows.shape), Options(device="cpu")
+            with computing(options):
+                program = obtain(key, derivatives, [rows], options, "as written")
+                slopes[np.ix_(tied, followed)] = np.swapaxes(program(rows), 0, 1)[..., :count]
         return np.moveaxis(slopes, -1, 0)
 
 
