@@ -19,6 +19,7 @@ from ..imaging.chunked.stored_arrays import StoredArray, need
 from ..imaging.files.zarr_store import ResultStore
 from ..imaging.fitting.chunks import Slices
 from ..imaging.fitting.records import unpack
+from ..imaging.fitting.run import Settings
 from .progress import show_progress
 
 # Pieces for each thread of the workers that are under way: one is fitted, the next is read.
@@ -112,12 +113,9 @@ def _drive(
 class _PieceSource:
     """What a piece was fitted with; its data stay with the worker."""
 
-    said: dict[str, Any]
-
-    def recipe(self) -> dict[str, Any]:
-        return self.said
+    settings: Settings
 
 
 def _result(plan: Plan, piece: Slices, records: NDArray[Any]) -> Any:
-    source: Any = _PieceSource(join(plan.settings, plan.cut(piece)).recipe())
+    source: Any = _PieceSource(join(plan.settings, plan.cut(piece)))
     return unpack(records, plan.model, source, known_sigma=plan.knows_noise, criterion=plan.settings.options.criterion)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ..core.fits import Fits
-from ..core.options import Criterion
+from ..core.options import Criterion, Options
 from ..core.refusal import setting
 from ..core.status import Flag, Status
+from ..core.types import Bounds, Values
 from ..models.model import Model
+from ..noise.camera import Camera
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,8 +23,44 @@ if TYPE_CHECKING:
 LayerTuple = tuple[Any, dict[str, Any], str]
 
 
+class Asked(Protocol):
+    """What was said of the parameters and the noise of a fit, as it was said: see the arguments of `fit_image`."""
+
+    @property
+    def bounds(self) -> Bounds | None:
+        """Lower and upper ends by parameter name."""
+
+    @property
+    def fixed(self) -> Values | None:
+        """Values that were held, by parameter name."""
+
+    @property
+    def tied(self) -> Mapping[str, str] | None:
+        """Expressions by parameter name."""
+
+    @property
+    def shared(self) -> Sequence[str]:
+        """Parameters that all fits have in common."""
+
+    @property
+    def sigma(self) -> ArrayLike | None:
+        """Standard deviations of the data."""
+
+    @property
+    def camera(self) -> Camera | None:
+        """The camera that made the data."""
+
+    @property
+    def options(self) -> Options:
+        """How it was computed."""
+
+
 class Source(Protocol):
-    """Where a result came from: how its fits lie in the data."""
+    """Where a result came from: what was asked, and how its fits lie in the data."""
+
+    @property
+    def settings(self) -> Asked:
+        """What was said beside data and model."""
 
     def fitted(self, result: FitResult) -> NDArray[np.float64]:
         """Return the model's values in the data's shape, NaN where there is no answer."""

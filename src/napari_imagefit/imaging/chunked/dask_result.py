@@ -14,6 +14,7 @@ from ...engine.core.status import Status
 from ...engine.results.fit_result import FitResult, LayerTuple
 from ..fitting.chunks import Argument
 from ..fitting.records import unpack
+from ..fitting.run import Settings
 from ..voxels.common_residual import CommonResidual
 from .dask_tasks import DeriveBlock, FittedBlock, PaintedBlock, ResidualBlock, blockwise
 from .plan import FRAMES, MASK, Plan
@@ -80,6 +81,11 @@ class LazySource:
         del result
         remark = self.common.sentence() if isinstance(self.common, CommonResidual) else ""
         return [remark] if remark else []
+
+    @property
+    def settings(self) -> Settings:
+        """What was said beside data and model."""
+        return self.plan.said
 
     def recipe(self) -> dict[str, Any]:
         """Return what was asked for beyond the model, as JSON."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ...engine.results.fit_result import FitResult, LayerTuple
 from ..fitting import chunks as lazy_arrays
 from ..fitting.records import record_type
+from ..fitting.run import Settings
 from ..layer_data.spot_layers import spot_layers
 from ..spots.windows import Windows
 from .dask_tasks import ONE_AT_A_TIME, FitBlock, Solved
@@ -110,6 +111,11 @@ class LazySpotSource:
         """Return nothing: data that may be anywhere are not loaded for a remark."""
         del result
         return []
+
+    @property
+    def settings(self) -> Settings:
+        """What was said beside data and model."""
+        return self.plan.said
 
     def recipe(self) -> dict[str, Any]:
         """Return what was asked for beyond the model, as JSON."""

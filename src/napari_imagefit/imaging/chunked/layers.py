@@ -57,9 +57,7 @@ def _places(source: LazySource) -> ImageSource:
     """Where fits lie, without the image."""
     plan = source.plan
     assert isinstance(plan, ImagePlan)
-    return ImageSource(
-        plan.nothing(plan.shape), plan.coords, plan.all_regions(), plan.labels, plan.settings.options, {}
-    )
+    return ImageSource(plan.nothing(plan.shape), plan.coords, plan.all_regions(), plan.labels, plan.said)
 
 
 def _lazy_pictures(

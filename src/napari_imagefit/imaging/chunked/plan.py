@@ -307,11 +307,11 @@ class VoxelPlan(Plan):
     def source(self, data: NDArray[Any], cut: Cut) -> VoxelSource:
         """Return how the fits of a piece lie in its data."""
         settings = join(self.settings, cut)
-        return VoxelSource(settings.level(data), self.axis, self.x, settings.options, {}, self.select)
+        return VoxelSource(settings.level(data), self.axis, self.x, settings, self.select)
 
     def index_columns(self) -> dict[str, NDArray[Any]]:
         """Which fit is which: a column of ``n_fits`` values per axis of the grid."""
-        return VoxelSource(self.nothing(self.shape), self.axis, self.x, self.settings.options, {}).index_columns()
+        return VoxelSource(self.nothing(self.shape), self.axis, self.x, self.settings).index_columns()
 
     def data_shape(self, grid: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape of the data that has this grid of fits."""
@@ -320,7 +320,7 @@ class VoxelPlan(Plan):
     def recipe(self) -> dict[str, Any]:
         """Return what was asked for beyond the model, as JSON."""
         selected = {} if self.select is None else {"select": self.select.recipe()}
-        return {"verb": "fit_voxels", "axis": self.axis, "x": self.x.tolist(), **selected, **wishes_recipe(self.said)}
+        return {"verb": "fit_voxels", "axis": self.axis, "x": self.x.tolist(), **selected, **self.said.recipe()}
 
 
 def dark(dtype: np.dtype[Any], shape: tuple[int, ...], settings: Settings) -> NDArray[Any]:
@@ -343,18 +343,3 @@ def no_fits(plan: Plan, grid: tuple[int, ...], source: Source, settings: Setting
     """Return the run of a piece in which nothing is fitted."""
     _, ties = settings.model(plan.model)
     return run([], grid, np.zeros(0, np.intp), plan.model, source, settings, ties)
-
-
-def wishes_recipe(settings: Settings) -> dict[str, Any]:
-    """Return the settings as JSON; Dask arrays among them are loaded."""
-
-    def loaded(value: Any) -> Any:
-        if isinstance(value, (tuple, list)):
-            return [loaded(v) for v in value]
-        return np.asarray(value).tolist() if is_dask(value) else value
-
-    wishes = {
-        name: {key: loaded(value) for key, value in (getattr(settings, name) or {}).items()}
-        for name in ("init", "bounds", "fixed")
-    }
-    return replace(settings, **wishes).recipe()  # type: ignore[arg-type]

@@ -16,7 +16,7 @@ from ..fitting.chunks import Argument, Sliceable, Slices, is_dask, iter_pieces
 from ..fitting.run import Run, Settings
 from ..regions.region import Region, find_regions, flat_coordinates
 from ..regions.region_fits import ImageSource, iter_fit_image, iter_fit_regions
-from .plan import FRAMES, MASK, Cut, Plan, check_lengths, dark, no_fits, wishes_recipe
+from .plan import FRAMES, MASK, Cut, Plan, check_lengths, dark, no_fits
 from .split_settings import join, split
 
 
@@ -207,12 +207,12 @@ class ImagePlan(Plan):
         """Return how the fits of a piece lie in its data."""
         settings = join(self.settings, cut)
         regions = self._regions(data.shape[: len(self.frames)], cut)
-        return ImageSource(settings.level(data), self.coords, regions, self.labels, settings.options, {})
+        return ImageSource(settings.level(data), self.coords, regions, self.labels, settings)
 
     def index_columns(self) -> dict[str, NDArray[Any]]:
         """Which fit is which: a column of ``n_fits`` values per axis of the grid."""
         nothing = self.nothing(self.shape)
-        return ImageSource(nothing, self.coords, [], self.labels, self.settings.options, {}).index_columns()
+        return ImageSource(nothing, self.coords, [], self.labels, self.settings).index_columns()
 
     def data_shape(self, grid: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape of the data that has this grid of fits."""
@@ -220,7 +220,7 @@ class ImagePlan(Plan):
 
     def recipe(self) -> dict[str, Any]:
         """Return what was asked for beyond the model, as JSON."""
-        return {"verb": "fit_image", **wishes_recipe(self.said)}
+        return {"verb": "fit_image", **self.said.recipe()}
 
 
 def _apart(image: Sliceable, model: Model) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -23,7 +23,7 @@ from ..spots.masks import as_mask, check_saturation, unsaturated, with_mask
 from ..spots.source import SpotSource
 from ..spots.spot_fits import asked_of, check_surface, iter_fit_windows, moved_positions
 from ..spots.windows import Windows, find_windows, nearest_pixels, split_pixels
-from .plan import MASK, Cut, Plan, check_lengths, wishes_recipe
+from .plan import MASK, Cut, Plan, check_lengths
 from .split_settings import Key, join
 
 POINTS: Key = ("points",)
@@ -205,16 +205,18 @@ class SpotPlan(Plan):
 
     def source(self, data: NDArray[Any], cut: Cut) -> SpotSource:
         """Return how the fits of a piece lie in its part of the image."""
+        settings = join(self.settings, cut)
         return replace(
             self.source_of(self._windows(cut)),
-            image=join(self.settings, cut).level(data),
+            image=settings.level(data),
+            settings=settings,
             mask=unsaturated(data, self.saturation, _among(cut, data.shape)),
         )
 
     def source_of(self, windows: Windows) -> SpotSource:
         """How the fits of some windows lie, without an image and a mask."""
         positions = moved_positions(self.model, self.settings)
-        return SpotSource(self.nothing(self.shape), None, windows, positions, self.settings.options, {})
+        return SpotSource(self.nothing(self.shape), None, windows, positions, self.settings)
 
     def _windows(self, cut: Cut) -> Windows:
         """Those of a piece, in pixel indices of the whole image."""
@@ -240,7 +242,7 @@ class SpotPlan(Plan):
             "verb": "fit_spots",
             "window": window,
             **asked_of(self.model, saturation=self.saturation, masked=masked),
-            **wishes_recipe(self.said),
+            **self.said.recipe(),
         }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +15,8 @@ Booleans = NDArray[np.bool_]
 
 def certain(result: FitResult) -> dict[str, Booleans]:
     """Where each parameter was fixed, is at a bound, or follows from such ones only, ``(*grid,)`` by name."""
-    said = result.recipe()
-    fixed, bounds, tied = (said.get(name) or {} for name in ("fixed", "bounds", "tied"))
+    said = result.source.settings
+    fixed, bounds, tied = said.fixed or {}, said.bounds or {}, said.tied or {}
     found: dict[str, Booleans] = {}
     for name in result.model.names:
         if name in tied:
@@ -26,16 +25,11 @@ def certain(result: FitResult) -> dict[str, Booleans]:
         if name in fixed:
             held = np.ones(result.shape, bool)
         elif name in bounds:
-            lower, upper = (np.asarray(_numbers(end), float) for end in bounds[name])
+            lower, upper = (np.asarray(end, float) for end in bounds[name])
             held = held | np.broadcast_to(lower == upper, result.shape)
         found[name] = held
     _follow(found, tied, result)
     return found
-
-
-def _numbers(said: Any) -> Any:
-    """As a recipe spells them: infinities are texts."""
-    return [_numbers(one) for one in said] if isinstance(said, list) else float(said)
 
 
 def _follow(found: dict[str, Booleans], tied: Mapping[str, str], result: FitResult) -> None:

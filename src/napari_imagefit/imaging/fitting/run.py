@@ -24,6 +24,7 @@ from ...engine.models.model import Model
 from ...engine.models.ties import Ties
 from ...engine.noise.camera import Camera
 from ...engine.results.fit_result import FitResult, Source
+from .chunks import is_dask
 from .positions import flag_centres
 from .refusals import Numbers, refused_by_wishes
 from .sigma import as_weights
@@ -361,11 +362,13 @@ def drain(steps: Run, progress: Callable[[int, int], object] | None = None) -> F
 
 
 def plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a mapping as JSON: arrays become lists, infinities the strings ``"inf"`` and ``"-inf"``."""
+    """Return a mapping as JSON: arrays, Dask's loaded, become lists, infinities the texts ``"inf"`` and ``"-inf"``."""
 
     def convert(value: Any) -> Any:
         if isinstance(value, Mapping):
             return {key: convert(v) for key, v in value.items()}
+        if is_dask(value):
+            value = np.asarray(value)
         if isinstance(value, np.ndarray):
             # one start for each of a million fits is a long list
             if value.dtype.kind in "biu" or (value.dtype.kind == "f" and np.isfinite(value).all()):

@@ -96,7 +96,7 @@ def voxel_curve(result: FitResult, place: Place, raw: Any = None, sigma: ArrayLi
         used = used & np.isfinite(spread)
     fine_x = np.linspace(x.min(), x.max(), FINE)
     fitted, fine, error = line_through(result, place, ((x,), (fine_x,)), options)
-    if spread is None and result.criterion.noise == "poisson" and "camera" not in result.recipe():
+    if spread is None and result.criterion.noise == "poisson" and result.source.settings.camera is None:
         spread = np.sqrt(np.maximum(fitted, 0))
     return Curve(x, data, used, spread, np.where(used, data - fitted, np.nan), fine_x, fine, error, None, fitted)
 
@@ -144,7 +144,7 @@ def line_through(
 def _stack_of(result: FitResult) -> tuple[Any, int, FloatArray, Options, Selection | None]:
     source = result.source
     if isinstance(source, VoxelSource):
-        return source.stack, source.axis, source.x, source.options, source.select
+        return source.stack, source.axis, source.x, source.settings.options, source.select
     # only now: its modules are not needed otherwise
     from ..chunked.dask_result import LazySource
     from ..chunked.plan import VoxelPlan

@@ -107,7 +107,7 @@ def map_names(result: FitResult, units: Mapping[str, str]) -> dict[str, str]:
     def named(name: str, shown: str) -> str:
         return f"{shown} [{units[name]}]" if units.get(name) else shown
 
-    free = [name for name in result.model.names if name not in (result.recipe().get("fixed") or {})]
+    free = [name for name in result.model.names if name not in (result.source.settings.fixed or {})]
     names = {f"param:{name}": named(name, symbol_of(name)) for name in free}
     names |= {f"stderr:{name}": named(name, f"error of {symbol_of(name)}") for name in free}
     names |= {"reduced_chi2": "reduced χ²", "r2": "R²", **COUNTS}

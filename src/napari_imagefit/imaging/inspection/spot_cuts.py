@@ -102,7 +102,7 @@ def spot_picture(result: FitResult, place: Place, sigma: ArrayLike | None = None
         window[~windows.allowed[row].reshape(windows.size)] = np.nan
     spread = None if sigma is None else cut_out(np.broadcast_to(np.asarray(sigma, float), source.image.shape))
 
-    options = source.options if hasattr(source, "options") else source.plan.settings.options
+    options = source.settings.options
     centre = _centre(result, place)
     middle = tuple(int(n) for n in windows.reach)
     if centre is not None:

@@ -141,7 +141,7 @@ def _image_of(result: FitResult) -> ImageSource:
     source = result.source
     if isinstance(source, LazySource) and isinstance(source.plan, ImagePlan) and source.plan.regions is not None:
         plan = source.plan
-        return ImageSource(source.data, plan.coords, list(plan.regions or ()), plan.labels, plan.settings.options, {})
+        return ImageSource(source.data, plan.coords, list(plan.regions or ()), plan.labels, plan.said)
     if not isinstance(source, ImageSource):
         raise TypeError(f"a result of {type(source).__name__} has no surfaces")
     return source
@@ -186,7 +186,7 @@ def _cut(
     """Return the samples along one row or column; coordinates may bend, the fine grid follows them."""
     step = np.linspace(0, data.size - 1, FINE)
     fine = tuple(np.interp(step, np.arange(data.size), c) for c in coords)
-    fitted, line, error = line_through(result, place, (tuple(coords), fine), image.options)
+    fitted, line, error = line_through(result, place, (tuple(coords), fine), image.settings.options)
     used = inside & np.isfinite(data)
     residual = np.where(used, data - fitted, np.nan)
     return Curve(coords[axis], data, used, None, residual, fine[axis], line, error)
@@ -219,7 +219,7 @@ def _mean_profile(
     fitted = np.full(steps.shape, np.nan)
     if params is not None:
         along = where if axis == 0 else where[::-1]
-        model = predict(result.model, tuple(c.ravel() for c in along), params[:, None], image.options)
+        model = predict(result.model, tuple(c.ravel() for c in along), params[:, None], image.settings.options)
         fitted = _mean(model.reshape(nearest.shape), nearest)
     number, mean = counted.sum(axis=1), _mean(data, counted)
     if spread is not None:
@@ -257,7 +257,7 @@ def _patch(
     kept = coords[0][thin], coords[1][thin]
     if params is None:
         return np.full(data[thin].shape, np.nan), kept
-    fitted = predict(result.model, tuple(c.ravel() for c in kept), params[:, None], image.options)
+    fitted = predict(result.model, tuple(c.ravel() for c in kept), params[:, None], image.settings.options)
     patch: Any = np.where(inside[thin], data[thin] - fitted.reshape(kept[0].shape), np.nan)
     patch[~np.isfinite(patch)] = np.nan
     return patch, kept

@@ -50,7 +50,7 @@ def image_titles(units: Units) -> dict[str, Title]:
 
 def voxel_titles(result: FitResult, units: Units) -> dict[str, Title]:
     """Return what can be shown of fits of curves, by role, in the order of a menu: the main parameter first."""
-    main, fixed = main_parameter(result), result.recipe()["fixed"]
+    main, fixed = main_parameter(result), result.source.settings.fixed or {}
     # one that is fixed has no maps
     names = [main, *(name for name in result.model.names if name not in fixed and name != main)]
     found = {f"param:{name}": Title(symbol_of(name), units.get(name, "")) for name in names}
@@ -181,7 +181,8 @@ def _values(result: FitResult, role: str) -> NDArray[Any]:
 
 def main_parameter(result: FitResult) -> str:
     """Return what a map is made for: the first parameter with the coordinate's unit, such as a time constant."""
-    free = [p for p in result.model.parameters if p.name not in result.recipe()["fixed"]]
+    fixed = result.source.settings.fixed or {}
+    free = [p for p in result.model.parameters if p.name not in fixed]
     return next((p.name for p in free if p.unit.startswith("coord")), free[0].name)
 
 

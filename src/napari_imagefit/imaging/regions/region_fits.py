@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from ...catalogue import models
 from ...engine.core.error_state import unheeded
 from ...engine.core.errors import FitInputError
-from ...engine.core.options import Options
 from ...engine.core.validation import real_array
 from ...engine.drive.problem import check_noise
 from ...engine.models.model import Model
@@ -34,8 +33,7 @@ class ImageSource:
     coords: tuple[NDArray[np.float64], ...]  # one of the plane's shape per axis
     regions: list[Region]
     labels: NDArray[np.int64] | None  # of the last axis of the grid
-    options: Options
-    wishes: dict[str, Any]
+    settings: Settings
 
     @property
     def frames(self) -> tuple[int, ...]:
@@ -56,7 +54,9 @@ class ImageSource:
         fitted, residual = (np.full(data.shape, np.nan, dtype) for _ in range(2))
         params = np.stack([values.ravel() for values in result.answers.values()])
         for region in self.regions:
-            own = predict(result.model, take(self.coords, region.pixels), params[:, region.places], self.options).T
+            own = predict(
+                result.model, take(self.coords, region.pixels), params[:, region.places], self.settings.options
+            ).T
             where = region.frames[:, None], region.pixels
             rest = data[where] - own
             rest[~np.isfinite(rest)] = np.nan
@@ -84,7 +84,7 @@ class ImageSource:
 
     def recipe(self) -> dict[str, Any]:
         """Return what was asked for beyond the model, as JSON."""
-        return {"verb": "fit_image", **self.wishes}
+        return {"verb": "fit_image", **self.settings.recipe()}
 
 
 @unheeded
@@ -203,7 +203,7 @@ def prepare_regions(
         for region in regions:
             check_noise("poisson", flat[region.frames[:, None], region.pixels], weights, shifts)
     settings.check_camera(flat, (flat[region.frames[:, None], region.pixels] for region in regions))
-    source = ImageSource(image, full, regions, labels, settings.options, settings.recipe())
+    source = ImageSource(image, full, regions, labels, settings)
     marks = marks_of_sigma(settings.sigma, image.shape)
     bad_sigma = None if marks is None else _bad_sigma(regions, flat, marks.reshape(n_frames, -1), grid)
     refused = joined(wishes.refused, bad_sigma)

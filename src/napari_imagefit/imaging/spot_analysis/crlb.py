@@ -60,9 +60,10 @@ def crlb(result: FitResult, noise: str | float | ArrayLike | Camera | None = Non
     windows = getattr(result.source, "windows", None)
     if not isinstance(windows, Windows):
         raise FitInputError("the bound is for results of fit_spots; give one of them")
-    said = result.recipe()
-    for what in ("tied", "shared", "groups"):
-        if said.get(what):
+    said = result.source.settings
+    together = {"tied": said.tied, "shared": said.shared, "groups": getattr(result.source, "groups", None)}
+    for what, given in together.items():
+        if given:
             raise FitInputError(f"the bound is of spots that were fitted each by itself; fit them without {what}")
     if noise is None:
         noise = _noise_of(result)
@@ -86,13 +87,13 @@ def crlb(result: FitResult, noise: str | float | ArrayLike | Camera | None = Non
 
 
 def _noise_of(result: FitResult) -> Any:
-    said = result.recipe()
-    if said.get("camera") is not None:
-        return Camera(**{name: np.asarray(value, float) for name, value in said["camera"].items()})
+    said = result.source.settings
+    if said.camera is not None:
+        return said.camera
     if result.criterion.noise == "poisson":
         return "poisson"
-    if said.get("sigma") is not None:
-        return float(said["sigma"])
+    if said.sigma is not None and np.ndim(said.sigma) == 0:
+        return float(np.asarray(said.sigma))
     if result.known_sigma or result.criterion.noise != "gaussian":
         raise FitInputError("the result does not say its sigma, which was an array; give it as noise")
     return np.sqrt(result.reduced_chi2)[:, None]

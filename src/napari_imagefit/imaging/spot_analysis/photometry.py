@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from numbers import Real
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...engine.core.errors import FitInputError
+from ...engine.noise.camera import Camera
 from ...engine.results.fit_result import FitResult
 from ..fitting.derived_maps import DerivedMap, derive
 from ..fitting.positions import find_positions
@@ -99,7 +100,7 @@ def photometry(
     sizes = pixel_sizes(pixel_size, model.ndim)
     if units == "px" and set(sizes) != {1.0}:
         raise FitInputError(f"pixel_size={pixel_size!r} comes without its unit; give units too, such as 'µm'")
-    camera = result.recipe().get("camera")
+    camera = result.source.settings.camera
     known = gain is not None or camera is not None or result.criterion.noise == "poisson"
     gain = gain_of(result, gain)
     names = set(model.names)
@@ -140,7 +141,7 @@ def gain_of(result: FitResult, gain: float | None = None) -> float:
     FitInputError
         If it is not above 0.
     """
-    gain = _mean_of(result.recipe().get("camera"), "gain", 1.0) if gain is None else gain
+    gain = _mean_of(result.source.settings.camera, "gain", 1.0) if gain is None else gain
     if not isinstance(gain, Real) or isinstance(gain, bool) or not 0 < gain < math.inf:
         raise FitInputError(f"gain={gain!r} is no gain; give data units per photon, one number above 0")
     return float(gain)
@@ -163,9 +164,9 @@ def pixel_sizes(said: float | Sequence[float], ndim: int) -> tuple[float, ...]:
     return tuple(float(size) for size in np.broadcast_to(sizes, (ndim,)))
 
 
-def _mean_of(camera: Mapping[str, Any] | None, name: str, without: float) -> float:
+def _mean_of(camera: Camera | None, name: str, without: float) -> float:
     """Parameters are in the units of a mean pixel."""
-    return without if camera is None else float(np.mean(camera[name]))
+    return without if camera is None else float(np.mean(np.asarray(getattr(camera, name), float)))
 
 
 def _integral(names: set[str], ndim: int) -> str | None:

@@ -70,7 +70,7 @@ def find_shared_width(result: FitResult) -> SharedWidth | None:
     >>> find_shared_width(found).name
     'sigma'
     """
-    positions, shared = find_positions(result.model), result.recipe().get("shared") or ()
+    positions, shared = find_positions(result.model), result.source.settings.shared
     widths = [name for name in shared if name.startswith("sigma")]
     if not positions or not widths or not result.converged.any():
         return None

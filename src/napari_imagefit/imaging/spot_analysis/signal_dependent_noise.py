@@ -159,7 +159,7 @@ def find_noise_line(result: FitResult) -> NoiseLine | None:
     """
     source = unaware_source(result)
     rows = np.flatnonzero(result.converged)
-    if source is None or rows.size < LEAST or result.recipe().get("tied"):
+    if source is None or rows.size < LEAST or result.source.settings.tied:
         return None
     rows = rows[:: -(-rows.size // MOST)]
     linear = _Linear.of(result, source, rows, _free(result)).determined()
@@ -307,7 +307,7 @@ def _both(free: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def _shared(result: FitResult) -> tuple[int, ...]:
     """Which parameters the fits have in common and have found; of a bound that holds one all that have a say know."""
-    names, held, says = result.recipe().get("shared") or (), certain(result), result.n_shared > 0
+    names, held, says = result.source.settings.shared, certain(result), result.n_shared > 0
     return tuple(i for i, name in enumerate(result.model.names) if name in names and not np.all(held[name][says]))
 
 
@@ -326,5 +326,5 @@ def is_unaware(result: FitResult) -> bool:
 
 def _free(result: FitResult) -> NDArray[np.bool_]:
     """Return what a fit found for itself alone ``(n, p)``."""
-    held, shared = certain(result), result.recipe().get("shared") or ()
+    held, shared = certain(result), result.source.settings.shared
     return np.stack([~np.asarray(held[name]) & (name not in shared) for name in result.model.names], axis=1)

@@ -146,7 +146,7 @@ def _job(
         data,
         weights=gather(weights),
         shift=gather(shifts),
-        options=source.options,
+        options=source.settings.options,
         **_wishes(source, joint, wishes, members, starts, centres - centres[:, :1]),
     )
     # where a spot starts from a guess, nothing was asked for
@@ -181,7 +181,7 @@ def _starts(
     away = ((pixels[:, :, None] - places) ** 2).sum(axis=-1)
     nearest = away[:, :, spot] <= away.min(axis=-1)
     own = np.where(nearest, samples, np.nan)
-    problem = Problem.build(model, source.coords(rows), own, options=replace(source.options, noise="gaussian"),
+    problem = Problem.build(model, source.coords(rows), own, options=replace(source.settings.options, noise="gaussian"),
                             **wishes.at(rows))  # fmt: skip
     from ...engine.drive.run import find_starts
 
@@ -220,7 +220,7 @@ def _wishes(
                 fixed[called] = own(wishes.fixed[name])
                 continue
             low, high = single.parameters[row].lower, single.parameters[row].upper
-            if source.options.noise == "poisson" and single.parameters[row].unit == "data":
+            if source.settings.options.noise == "poisson" and single.parameters[row].unit == "data":
                 low = max(low, 0.0)  # as Problem.build has it
             if name in wishes.bounds:
                 low, high = bounds[called] = tuple(own(end) for end in wishes.bounds[name])  # type: ignore[assignment]

@@ -86,7 +86,7 @@ def iter_jobs(
         table(lambda rows, padded: source.samples(rows, padded=padded)),
         weights=gathered(weights),
         shift=gathered(shifts),
-        options=source.options,
+        options=source.settings.options,
         plane=windows.size,
         **wishes.at(places),
     )

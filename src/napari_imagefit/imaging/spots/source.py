@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...engine.core.options import Options
 from ...engine.models.prediction import predict
 from ...engine.results.fit_result import FitResult, LayerTuple
+from ..fitting.run import Settings
 from ..layer_data.spot_layers import spot_layers
 from .columns import spot_columns
 from .group_model import common_names
@@ -49,8 +49,7 @@ class SpotSource:
     mask: NDArray[np.bool_] | None
     windows: Windows
     positions: tuple[str, ...]
-    options: Options
-    wishes: dict[str, Any]
+    settings: Settings
     asked: dict[str, Any] = field(default_factory=dict)
     groups: Groups | None = None
     noise: NoiseLine | None = None
@@ -86,7 +85,7 @@ class SpotSource:
 
     def fitted_at(self, result: FitResult, params: Floats, rows: NDArray[np.intp]) -> Floats:
         """Return the fitted windows of some spots, ``(n_rows, m)``; `params` are the `solution`."""
-        own = predict(result.model, self.coords(rows), params[:, rows], self.options).T
+        own = predict(result.model, self.coords(rows), params[:, rows], self.settings.options).T
         own += self.of_others(result, params, rows)
         whole = self.mask is None and self.windows.allowed is None and not self.windows.is_cut[rows].any()
         return own if whole else np.where(self.used(rows), own, np.nan)
@@ -115,7 +114,7 @@ class SpotSource:
                 light[result.model.index(name)] += away
             where = self.coords(rows[there]) if coords is None else coords
             added = np.zeros((rows.size, where[0].shape[0]))
-            added[there] = predict(result.model, where, light, self.options).T
+            added[there] = predict(result.model, where, light, self.settings.options).T
             total = total + added
         return total
 
@@ -145,4 +144,4 @@ class SpotSource:
 
     def recipe(self) -> dict[str, Any]:
         """Return what was asked for beyond the model, as JSON."""
-        return {"verb": "fit_spots", "window": list(self.windows.size), **self.asked, **self.wishes}
+        return {"verb": "fit_spots", "window": list(self.windows.size), **self.asked, **self.settings.recipe()}

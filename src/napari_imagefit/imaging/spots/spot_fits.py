@@ -83,8 +83,7 @@ def iter_fit_windows(
         unsaturated(data, saturation, mask),
         windows,
         moved_positions(model, settings),
-        settings.options,
-        settings.recipe(),
+        settings,
         asked_of(model, most, saturation, masked=mask is not None or windows.allowed is not None),
         given=mask,
     )

@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 from ...catalogue import models
 from ...engine.core.error_state import unheeded
 from ...engine.core.errors import FitInputError
-from ...engine.core.options import Options
 from ...engine.core.validation import in_memory, real_array
 from ...engine.models.model import Model
 from ...engine.models.prediction import predict
@@ -32,8 +31,7 @@ class VoxelSource:
     stack: NDArray[Any]
     axis: int
     x: NDArray[np.float64]
-    options: Options
-    wishes: dict[str, Any]
+    settings: Settings
     select: Selection | None = None
     call: VoxelCall | None = None  # by which voxels can be fitted again
     mask: NDArray[np.bool_] | None = None  # the voxels that were asked for, where not all were
@@ -48,7 +46,7 @@ class VoxelSource:
         values = np.full((self.x.size, params.shape[1]), np.nan)
         answered = np.flatnonzero(np.isfinite(params).all(axis=0))
         if answered.size:
-            values[:, answered] = predict(result.model, (self.x,), params[:, answered], self.options)
+            values[:, answered] = predict(result.model, (self.x,), params[:, answered], self.settings.options)
         return np.moveaxis(values.reshape(self.x.size, *result.shape), 0, self.axis)
 
     def residual(self, result: FitResult) -> NDArray[np.float64]:
@@ -86,7 +84,7 @@ class VoxelSource:
         count : int
             How many fits the whole has.
         """
-        if self.options.noise == "rician":
+        if self.settings.options.noise == "rician":
             # of a weak signal the mean magnitude lies above what is fitted
             return None
         some = np.flatnonzero(result.converged.ravel() & looked_at(places, count))
@@ -95,14 +93,14 @@ class VoxelSource:
         params = np.stack([result.solution[name].ravel()[some] for name in result.model.names])
         along = np.moveaxis(self.stack, self.axis, 0).reshape(self.x.size, -1)[:, some]
         used = (self.select or Selection()).usable(along, self.x)
-        fitted = predict(result.model, (self.x,), params, self.options)
+        fitted = predict(result.model, (self.x,), params, self.settings.options)
         with np.errstate(invalid="ignore"):
             return CommonResidual.of(np.where(used, along - fitted, np.nan))
 
     def recipe(self) -> dict[str, Any]:
         """Return what was asked for beyond the model, as JSON."""
         selected = {} if self.select is None else {"select": self.select.recipe()}
-        return {"verb": "fit_voxels", "axis": self.axis, "x": self.x.tolist(), **selected, **self.wishes}
+        return {"verb": "fit_voxels", "axis": self.axis, "x": self.x.tolist(), **selected, **self.settings.recipe()}
 
 
 @unheeded
@@ -168,5 +166,5 @@ def prepare(
             raise FitInputError("the mask selects no voxel; set at least one")
 
     call = VoxelCall.of(data, axis, coordinate, model, places, settings, select)
-    source = VoxelSource(call.data, axis, coordinate, settings.options, settings.recipe(), select, call, chosen)
+    source = VoxelSource(call.data, axis, coordinate, settings, select, call, chosen)
     return source, call
