@@ -178,6 +178,15 @@ def test_a_tied_number() -> None:
     np.testing.assert_allclose(result.params["a"], np.mean(values - 0.5 * T[:, None], axis=0), rtol=1e-10)
 
 
+@pytest.mark.parametrize("tied", [{"tau": "0"}, {"tau": "offset", "offset": "0"}, {"offset": "1/tau", "tau": "0"}])
+def test_a_number_that_a_formula_divides_by(tied: dict[str, str]) -> None:
+    """Such a fit has no answer, and says why."""
+    decays = 2 * np.exp(-T[:, None] / np.array([1.0, 2.0]))
+    result = fit_voxels(decays, "exponential_decay", x=T, tied=tied)
+    assert (result.status == Status.NON_FINITE_MODEL).all()
+    assert np.isnan(result.params["amplitude"]).all()
+
+
 @pytest.mark.parametrize(
     ("tied", "words"),
     [
@@ -190,6 +199,7 @@ def test_a_tied_number() -> None:
         ({"a": "__import__('os')"}, "is not a function"),
         ({"a": "b^2"}, r"write a\*\*b"),
         ({"a": ""}, "cannot be read"),
+        ({"k": "-1/2"}, r"'k' is tied to -0.5, which is outside of what the model takes, \[0, inf\]"),
         ({"a": 2.0}, "an expression is a text, not a float"),
         (dict.fromkeys("akbcd", "1.0"), "all parameters of 'bent' are tied"),
         (["a"], "give a dict of expressions"),

@@ -156,6 +156,8 @@ class Hands(ViewerHands):
         control = self.rng.choice(found)
         self.say(f"touch_control {driver.name_of(control)}")
         driver.bring_into_view(control)
+        if not any(control is one for one in driver.controls(widget)):
+            return  # gone meanwhile, such as a list's editor
         if isinstance(control, qw.QAbstractItemView):
             self.touch_table(control)
         elif isinstance(control, (qw.QLineEdit, qw.QAbstractSpinBox)):

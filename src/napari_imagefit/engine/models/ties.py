@@ -59,6 +59,7 @@ class Ties:
             For unknown names, expressions that hold what they may not, circles, and when nothing is left.
         """
         terms = _terms(full, tied)
+        _check_numbers(full, terms)
         kept = tuple(i for i, name in enumerate(full.names) if name not in terms)
         if not kept:
             raise FitInputError(f"all parameters of {full.name!r} are tied; leave at least one to be fitted")
@@ -67,7 +68,9 @@ class Ties:
         def complete(params: Any) -> list[Array]:
             values = {full.names[i]: value for i, value in zip(kept, params, strict=True)}
             for name in order:
-                values[name] = terms[name][1](values)
+                others, value = terms[name]
+                # a number is an array: formulas divide, and 1/0 of plain numbers is Python's error
+                values[name] = value(values) if others else xp.full_like(params[0] * 1.0, value(values))
             return [values[name] for name in full.names]
 
         def function(coords: tuple[Array, ...], *params: Array) -> Array:
@@ -200,6 +203,17 @@ def _terms(full: Model, tied: Mapping[str, str]) -> dict[str, tuple[tuple[str, .
         for other in names:
             full.index(other)
     return terms
+
+
+def _check_numbers(full: Model, terms: Mapping[str, tuple[tuple[str, ...], Callable[..., Any]]]) -> None:
+    """Refuse to tie a parameter to a number that the model does not take."""
+    for name, (others, value) in terms.items():
+        parameter = full.parameters[full.index(name)]
+        if not others and not parameter.lower <= (number := float(value({}))) <= parameter.upper:
+            raise FitInputError(
+                f"{name!r} is tied to {number:g}, which is outside of what the model takes, "
+                f"[{parameter.lower:g}, {parameter.upper:g}]; tie it to a value inside"
+            )
 
 
 def _in_order(terms: Mapping[str, tuple[tuple[str, ...], Any]]) -> list[str]:
