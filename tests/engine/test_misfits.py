@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 import napari_imagefit as nif
 from napari_imagefit import Flag
-from napari_imagefit.imaging.chunked.iterate import iter_fit_lazily
-from napari_imagefit.imaging.chunked.plan import VoxelPlan
+from napari_imagefit.imaging.chunked.dispatch import iter_fit
 from napari_imagefit.imaging.fitting.run import drain
 from napari_imagefit.imaging.voxels.common_residual import MOST
+from napari_imagefit.imaging.voxels.voxel_fits import VoxelRequest
 
 # each of its models is compiled for these tests alone
 pytestmark = pytest.mark.slow
@@ -128,7 +128,7 @@ def test_a_map_in_pieces_remarks_on_the_same(masked: bool) -> None:
         assert _remarks(lazy.compute(**options)) == [want]
     assert _remarks(lazy.persist().compute()) == [want]
     assert want in lazy.summary()
-    steps = iter_fit_lazily(da.from_array(data, chunks=(4, 30, 40)), VoxelPlan.of(data, "exponential_decay", **said))
+    steps = iter_fit(da.from_array(data, chunks=(4, 30, 40)), VoxelRequest(nif.models["exponential_decay"], **said))
     assert _remarks(drain(steps)) == [want]
     right = 1000 * np.exp(-t[:, None, None] / 60) + noise
     assert _remarks(nif.fit_voxels(da.from_array(right), "exponential_decay", **said).compute()) == []

@@ -26,7 +26,7 @@ from napari_imagefit.engine.models.ties import Ties
 from napari_imagefit.engine.noise.samples import Samples, bucket
 from napari_imagefit.engine.shared.joint_fit import iter_fit_shared
 from napari_imagefit.engine.sums.normal_equations import NormalSums
-from napari_imagefit.imaging.verbs.voxels import iter_fit_voxels
+from napari_imagefit.imaging.voxels.voxel_fits import VoxelRequest
 
 T = np.linspace(0, 5, 32)
 
@@ -247,7 +247,7 @@ def test_jax_settings_are_left_alone(dtype: str) -> None:
     assert not jax.config.jax_enable_x64
     fit_voxels(stack(0), "exponential_decay", x=T, dtype=dtype)
     assert jnp.ones(1).dtype == jnp.float32
-    steps = iter_fit_voxels(stack(0), "exponential_decay", x=T)
+    steps = VoxelRequest(models["exponential_decay"], x=T).steps(stack(0))
     next(steps)
     assert jnp.ones(1).dtype == jnp.float32
     steps.close()

@@ -14,7 +14,7 @@ import pytest
 
 import napari_imagefit as nif
 from napari_imagefit.engine.drive.run import WIDE_FROM
-from napari_imagefit.imaging.verbs.voxels import iter_fit_voxels
+from napari_imagefit.imaging.voxels.voxel_fits import VoxelRequest
 
 T = np.linspace(0, 5, 32)
 RNG = np.random.default_rng(0)
@@ -162,7 +162,7 @@ def test_all_at_once() -> None:
 def test_settings_are_back_between_two_steps_of_a_run() -> None:
     """What is held across a yield would be the caller's."""
     with jax.debug_nans(True), np.errstate(all="raise"):
-        steps = iter_fit_voxels(DATA, "exponential_decay", x=T)
+        steps = VoxelRequest(nif.models["exponential_decay"], x=T).steps(DATA)
         for _ in steps:
             assert jax.config.jax_debug_nans
             assert not jax.config.jax_enable_x64

@@ -300,14 +300,12 @@ def test_of_regions_that_overlap_the_smaller_one_is_meant() -> None:
     from napari_imagefit import models
     from napari_imagefit.imaging.fitting.run import drain
     from napari_imagefit.imaging.regions.region import Region
-    from napari_imagefit.imaging.regions.region_fits import iter_fit_regions
+    from napari_imagefit.imaging.regions.region_fits import ImageRequest
 
     frame = np.array([0])
     large = Region(1, np.arange(60 * 80), frame, np.array([0]))
     small = Region(2, np.flatnonzero((np.abs(Y - 30) < 9) & (np.abs(X - 20) < 9)), frame, np.array([1]))
-    steps = iter_fit_regions(
-        cloud(30, 20)[None], models["gaussian_2d"], [large, small], (1, 2), labels=np.array([1, 2])
-    )
-    grid = FitGrid.of(drain(steps))
+    request = ImageRequest(models["gaussian_2d"], regions=[large, small], labels=np.array([1, 2]))
+    grid = FitGrid.of(drain(request.steps(cloud(30, 20)[None])))
     assert grid.places(np.array([[0, 30, 20]])) == [(0, 1)]
     assert grid.places(np.array([[0, 5, 70]])) == [(0, 0)]

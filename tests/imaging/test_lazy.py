@@ -10,16 +10,16 @@ import dask.array as da
 import numpy as np
 import pytest
 
-from napari_imagefit import Camera, FitResult, Model, Status, fit_image, fit_voxels
+from napari_imagefit import Camera, FitResult, Model, Status, fit_image, fit_voxels, models
 from napari_imagefit.engine.core.errors import FitInputError
 from napari_imagefit.engine.drive import run
 from napari_imagefit.imaging.chunked.dask_result import LazyFitResult
-from napari_imagefit.imaging.chunked.plan import VoxelPlan
+from napari_imagefit.imaging.chunked.dispatch import iter_fit, plan_of
 from napari_imagefit.imaging.fitting.chunks import MOST_BYTES, iter_pieces, piece_shape
 from napari_imagefit.imaging.fitting.records import all_maps
 from napari_imagefit.imaging.fitting.run import Settings, drain
-from napari_imagefit.imaging.verbs.image import iter_fit_image
-from napari_imagefit.imaging.verbs.voxels import iter_fit_voxels
+from napari_imagefit.imaging.regions.region_fits import ImageRequest
+from napari_imagefit.imaging.voxels.voxel_fits import VoxelRequest
 
 RNG = np.random.default_rng(0)
 T = np.linspace(0, 5, 16)
@@ -117,9 +117,8 @@ def test_piece_by_piece_is_the_same(case: str, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("napari_imagefit.imaging.fitting.chunks.MOST_FITS", 6)
     plain, lazy = VOXELS[case]
     mask, settings = lazy.get("mask"), Settings.of(**{k: v for k, v in lazy.items() if k != "mask"})
-    steps = iter_fit_voxels(
-        da.from_array(STACK, chunks=(4, 2, 3)), "exponential_decay", x=T, mask=mask, settings=settings
-    )
+    request = VoxelRequest(models["exponential_decay"], x=T, mask=mask, settings=settings)
+    steps = iter_fit(da.from_array(STACK, chunks=(4, 2, 3)), request)
     told: list[tuple[int, int]] = []
     result = drain(steps, lambda done, total: told.append((done, total)))
     same(result, fit_voxels(STACK, "exponential_decay", x=T, **plain))
@@ -152,7 +151,8 @@ def test_images_are_the_same_to_the_last_bit(mask: str) -> None:
     result = fit_image(chunked(IMAGE, 1, 2, 6, 16), "gaussian_2d", mask=lazy, **wishes)
     expected = fit_image(IMAGE, "gaussian_2d", mask=plain, **wishes)
     same(result, expected)
-    steps = iter_fit_image(chunked(IMAGE, 1, 2, 6, 16), "gaussian_2d", mask=lazy, settings=Settings.of(**wishes))
+    request = ImageRequest(models["gaussian_2d"], lazy, settings=Settings.of(**wishes))
+    steps = iter_fit(chunked(IMAGE, 1, 2, 6, 16), request)
     same(drain(steps), expected)
 
 
@@ -199,7 +199,8 @@ def test_stopping_keeps_what_was_done(monkeypatch: pytest.MonkeyPatch) -> None:
         nonlocal done
         done = n
 
-    steps = iter_fit_voxels(stack, "exponential_decay", x=T, mask=MASK, should_stop=lambda: done >= MASK[:3].sum())
+    request = VoxelRequest(models["exponential_decay"], x=T, mask=MASK)
+    steps = iter_fit(stack, request, lambda: done >= MASK[:3].sum())
     result = drain(steps, note)
     expected = fit_voxels(STACK, "exponential_decay", x=T, mask=MASK)
     np.testing.assert_array_equal(result.params["tau"][:3], expected.params["tau"][:3])
@@ -260,7 +261,7 @@ def test_pieces_are_neither_large_nor_tiny() -> None:
 def test_plans_travel_light() -> None:
     """A model that is met again in another process must not be compiled again."""
     own = Model.from_expression("a*exp(-t/tau) + c", ["t"])
-    for model in ("exponential_decay", own):
-        plan = VoxelPlan.of(STACK, model, x=T)
+    for model in (models["exponential_decay"], own):
+        plan = plan_of(STACK, VoxelRequest(model, x=T))
         assert pickle.loads(pickle.dumps(plan)).model is plan.model
-    assert len(pickle.dumps(VoxelPlan.of(STACK, "exponential_decay", x=T))) < 10_000
+    assert len(pickle.dumps(plan_of(STACK, VoxelRequest(models["exponential_decay"], x=T)))) < 10_000

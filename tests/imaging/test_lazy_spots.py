@@ -11,14 +11,14 @@ import dask.array as da
 import numpy as np
 import pytest
 
-from napari_imagefit import Camera, FitResult, Flag, Status, fit_spots
+from napari_imagefit import Camera, FitResult, Flag, Status, fit_spots, models
 from napari_imagefit.engine.core.errors import FitInputError
 from napari_imagefit.engine.drive import run
 from napari_imagefit.imaging.chunked.dask_result import LazyFitResult
-from napari_imagefit.imaging.chunked.spot_plan import SpotPlan
+from napari_imagefit.imaging.chunked.dispatch import iter_fit, plan_of
 from napari_imagefit.imaging.fitting.records import all_maps
 from napari_imagefit.imaging.fitting.run import Settings, drain
-from napari_imagefit.imaging.verbs.spots import iter_fit_spots
+from napari_imagefit.imaging.spots.spot_fits import SpotRequest
 
 RNG = np.random.default_rng(0)
 SHAPE = (3, 40, 50)
@@ -95,9 +95,8 @@ def test_the_same_to_the_last_bit(case: str) -> None:
     assert (expected.flags & Flag.NEIGHBOUR_OVERLAP).any()
     same(result, expected)
     mask = wishes.pop("mask", None)
-    steps = iter_fit_spots(
-        chunked(STACK, 1, 13, 20), POINTS, "gaussian_2d", window=WINDOW, mask=mask, settings=Settings.of(**wishes)
-    )
+    request = SpotRequest(models["gaussian_2d"], POINTS, WINDOW, mask=mask, settings=Settings.of(**wishes))
+    steps = iter_fit(chunked(STACK, 1, 13, 20), request)
     told: list[tuple[int, int]] = []
     same(drain(steps, lambda done, total: told.append((done, total))), expected)
     assert told == sorted(told)
@@ -118,7 +117,7 @@ def test_a_piece_for_few_spots(monkeypatch: pytest.MonkeyPatch) -> None:
     result = fit_spots(chunked(STACK, 3, 40, 50), POINTS, "gaussian_2d", window=WINDOW)
     assert result.params["x"].chunks == ((7, 7, 7, 7, 7, 5),)
     same(result, expected)
-    plan = SpotPlan.of(STACK, POINTS, "gaussian_2d", window=WINDOW)
+    plan = plan_of(STACK, SpotRequest(models["gaussian_2d"], POINTS, WINDOW))
     pieces = plan.pieces(plan.piece_shape(STACK))
     assert len(pieces) > 5
     np.testing.assert_array_equal(np.sort(np.concatenate([where[-1] for where in pieces])), np.arange(40))
@@ -208,9 +207,8 @@ def test_stopping_keeps_what_was_done(monkeypatch: pytest.MonkeyPatch) -> None:
         nonlocal done
         done = n
 
-    steps = iter_fit_spots(
-        chunked(STACK, 1, 13, 50), POINTS, "gaussian_2d", window=WINDOW, should_stop=lambda: done >= 10
-    )
+    request = SpotRequest(models["gaussian_2d"], POINTS, WINDOW)
+    steps = iter_fit(chunked(STACK, 1, 13, 50), request, lambda: done >= 10)
     result = drain(steps, note)
     expected = fit_spots(STACK, POINTS, "gaussian_2d", window=WINDOW)
     stopped = result.status == Status.STOPPED

@@ -8,11 +8,11 @@ import dask.array as da
 import numpy as np
 import pytest
 
-from napari_imagefit import Selection, fit_voxels
+from napari_imagefit import Selection, fit_voxels, models
 from napari_imagefit.engine.core.errors import FitInputError
 from napari_imagefit.imaging.fitting.run import Settings, drain
-from napari_imagefit.imaging.verbs.voxels import iter_fit_voxels
 from napari_imagefit.imaging.voxels.mean_curve import fit_mean_curve, mean_curve, seed
+from napari_imagefit.imaging.voxels.voxel_fits import VoxelRequest
 
 T = np.linspace(0, 5, 24)
 SELECT = Selection(skip_first=2, exclude=[(4, 4.3)], noise_floor=0.6, saturation=3.0, min_signal=1.2)
@@ -92,15 +92,16 @@ def test_the_mean_of_counts_or_magnitudes_is_neither(noise: Any) -> None:
 
 
 def test_a_map_starts_from_it_and_stays_near_it() -> None:
-    mean = fit_mean_curve(STACK, "exponential_decay", x=T, mask=REGION)
+    model, mean = models["exponential_decay"], fit_mean_curve(STACK, "exponential_decay", x=T, mask=REGION)
     seeded = seed(Settings(), mean)
     assert {name: float(mean.params[name]) for name in mean.model.names} == seeded.init
     assert not seeded.bounds
-    result = drain(iter_fit_voxels(STACK, "exponential_decay", x=T, mask=REGION, settings=seeded))
+    result = drain(VoxelRequest(model, x=T, mask=REGION, settings=seeded).steps(STACK))
     for name in mean.model.names:
         assert (result.start[name][REGION] == float(mean.params[name])).all()
 
-    tight = drain(iter_fit_voxels(STACK, "exponential_decay", x=T, settings=seed(Settings(), mean, bounds_factor=1.05)))
+    narrow = seed(Settings(), mean, bounds_factor=1.05)
+    tight = drain(VoxelRequest(model, x=T, settings=narrow).steps(STACK))
     tau = tight.solution["tau"][tight.converged]
     at = float(mean.params["tau"])
     assert ((tau >= at / 1.05) & (tau <= at * 1.05)).all()

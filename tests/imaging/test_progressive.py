@@ -18,10 +18,18 @@ from napari_imagefit.imaging.voxels.coarse_to_fine import (
     iter_fit_voxels_progressively,
     on_grid,
 )
+from napari_imagefit.imaging.voxels.voxel_fits import VoxelRequest
 
 T = np.linspace(0, 5, 32)
 GRID = (40, 44)
 NAMES = ("amplitude", "tau", "offset")
+
+
+def progressively(
+    stack: Any, model: str = "exponential_decay", x: Any = T, should_stop: Any = None, resume: Any = None, **where: Any
+) -> Any:
+    request = VoxelRequest(models[model], x, **where)
+    return iter_fit_voxels_progressively(stack, request, should_stop, resume)
 
 
 def drain(steps: Run) -> tuple[FitResult, list[Progress]]:
@@ -73,7 +81,7 @@ def assert_same(found: FitResult, expected: FitResult, where: Any = slice(None))
 
 @pytest.mark.usefixtures("small_batches")
 def test_the_same_answers_as_all_at_once(stack: np.ndarray, at_once: FitResult) -> None:
-    result, seen = drain(iter_fit_voxels_progressively(stack, "exponential_decay", x=T))
+    result, seen = drain(progressively(stack))
     assert_same(result, at_once)
     np.testing.assert_array_equal(result.status == Status.TOO_FEW_SAMPLES, at_once.status == Status.TOO_FEW_SAMPLES)
     assert (result.attempt == 0).all()
@@ -85,7 +93,7 @@ def test_the_same_answers_as_all_at_once(stack: np.ndarray, at_once: FitResult) 
 
 @pytest.mark.usefixtures("small_batches")
 def test_partial_results_hold_answers_and_nothing_else(stack: np.ndarray) -> None:
-    result, seen = drain(iter_fit_voxels_progressively(stack, "exponential_decay", x=T))
+    result, seen = drain(progressively(stack))
     partials = [step.partial for step in seen if step.partial is not None]
     assert len(partials) > 5
     first = partials[0]
@@ -109,7 +117,7 @@ def test_partial_results_hold_answers_and_nothing_else(stack: np.ndarray) -> Non
 
 
 def test_partial_results_are_seldom(stack: np.ndarray) -> None:
-    _, seen = drain(iter_fit_voxels_progressively(stack, "exponential_decay", x=T))
+    _, seen = drain(progressively(stack))
     partials = [step.partial for step in seen if step.partial is not None]
     times = [partial.seconds for partial in partials]
     assert partials
@@ -119,7 +127,7 @@ def test_partial_results_are_seldom(stack: np.ndarray) -> None:
 @pytest.mark.usefixtures("small_batches")
 def test_stopping_and_going_on(stack: np.ndarray, at_once: FitResult) -> None:
     done = [0]
-    steps = iter_fit_voxels_progressively(stack, "exponential_decay", x=T, should_stop=lambda: done[0] > 600)
+    steps = progressively(stack, should_stop=lambda: done[0] > 600)
     while True:
         try:
             done[0] = next(steps).done
@@ -133,7 +141,7 @@ def test_stopping_and_going_on(stack: np.ndarray, at_once: FitResult) -> None:
         assert np.isnan(stopped.solution[name][open_]).all()
     assert_same(stopped, at_once, ~open_)
 
-    result, seen = drain(iter_fit_voxels_progressively(stack, "exponential_decay", x=T, resume=stopped))
+    result, seen = drain(progressively(stack, resume=stopped))
     assert seen[0].done == (~open_).sum()
     assert not (result.status == Status.STOPPED).any()
     assert_same(result, at_once)
@@ -144,7 +152,7 @@ def test_stopping_and_going_on(stack: np.ndarray, at_once: FitResult) -> None:
 
 
 def test_stopped_before_anything(stack: np.ndarray) -> None:
-    result, _ = drain(iter_fit_voxels_progressively(stack, "exponential_decay", x=T, should_stop=lambda: True))
+    result, _ = drain(progressively(stack, should_stop=lambda: True))
     assert (result.status == Status.STOPPED).all()
     assert np.isnan(result.params["tau"]).all()
     assert np.isnan(result.solution["tau"]).all()
@@ -154,9 +162,7 @@ def test_masks_fixed_maps_and_sigma(stack: np.ndarray) -> None:
     mask = np.random.default_rng(3).random(GRID) < 0.6
     offset = np.full(GRID, 0.3) + np.arange(GRID[1]) / 1000
     said: dict[str, Any] = {"fixed": {"offset": offset}, "sigma": 0.02}
-    result, seen = drain(
-        iter_fit_voxels_progressively(stack, "exponential_decay", x=T, mask=mask, settings=Settings.of(**said))
-    )
+    result, seen = drain(progressively(stack, mask=mask, settings=Settings.of(**said)))
     expected = fit_voxels(stack, "exponential_decay", x=T, mask=mask, **said)
     assert_same(result, expected)
     np.testing.assert_array_equal(result.status == Status.NOT_FITTED, ~mask)
@@ -168,18 +174,16 @@ def test_masks_fixed_maps_and_sigma(stack: np.ndarray) -> None:
 
 def test_starts_that_were_given_go_first(stack: np.ndarray) -> None:
     given = {"tau": np.full(GRID, 1.25), "amplitude": 1.5, "offset": 0.25}
-    result, _ = drain(iter_fit_voxels_progressively(stack, "exponential_decay", x=T, settings=Settings.of(init=given)))
+    result, _ = drain(progressively(stack, settings=Settings.of(init=given)))
     begun = np.isfinite(result.start["tau"])
     assert (result.start["tau"][begun] == 1.25).all()
-    some, _ = drain(
-        iter_fit_voxels_progressively(stack, "exponential_decay", x=T, settings=Settings.of(init={"tau": 1.25}))
-    )
+    some, _ = drain(progressively(stack, settings=Settings.of(init={"tau": 1.25})))
     assert (some.start["tau"][np.isfinite(some.start["tau"])] == 1.25).all()
     assert np.unique(some.start["amplitude"]).size > 100
 
 
 def test_the_rest_starts_from_the_coarse_map(stack: np.ndarray) -> None:
-    result, _ = drain(iter_fit_voxels_progressively(stack, "exponential_decay", x=T))
+    result, _ = drain(progressively(stack))
     # between two voxels of the same tissue: their mean
     for place, one, other in (((3, 12), (2, 12), (4, 12)), ((12, 35), (12, 34), (12, 36))):
         expected = 0.5 * (result.params["tau"][one] + result.params["tau"][other])
@@ -212,9 +216,9 @@ def test_grids() -> None:
 
 def test_few_voxels_and_a_single_one() -> None:
     stack = 2 * np.exp(-T[:, None] / np.array([1.0, 2.0])) + 0.1
-    result, _ = drain(iter_fit_voxels_progressively(stack, "exponential_decay", x=T))
+    result, _ = drain(progressively(stack))
     np.testing.assert_allclose(result.params["tau"], [1, 2], rtol=1e-6)
-    single, seen = drain(iter_fit_voxels_progressively(stack[:, 0], "exponential_decay", x=T))
+    single, seen = drain(progressively(stack[:, 0]))
     assert single.shape == ()
     assert float(single.params["tau"]) == pytest.approx(1, rel=1e-6)
     assert seen[-1].done == 1
@@ -227,7 +231,7 @@ def test_a_peak_far_from_its_neighbours_is_found() -> None:
     x = np.linspace(-10, 10, 50)
     centre = rng.uniform(-6, 6, GRID)
     stack = 2 * np.exp(-0.5 * ((x[:, None, None] - centre) / 0.8) ** 2) + rng.normal(0, 0.02, (x.size, *GRID))
-    result, _ = drain(iter_fit_voxels_progressively(stack, models["gaussian_1d"], x=x))
+    result, _ = drain(progressively(stack, "gaussian_1d", x))
     expected = fit_voxels(stack, "gaussian_1d", x=x)
     both = result.converged & expected.converged
     assert both.mean() > 0.99
@@ -236,10 +240,8 @@ def test_a_peak_far_from_its_neighbours_is_found() -> None:
 
 def test_what_cannot_go_on(stack: np.ndarray, at_once: FitResult) -> None:
     with pytest.raises(FitInputError, match="has the grid"):
-        iter_fit_voxels_progressively(stack[:, :20], "exponential_decay", x=T, resume=at_once)
+        progressively(stack[:, :20], resume=at_once)
     with pytest.raises(FitInputError, match="not of 'linear'"):
-        iter_fit_voxels_progressively(stack, "linear", x=T, resume=at_once)
+        progressively(stack, "linear", resume=at_once)
     with pytest.raises(FitInputError, match="share no parameter"):
-        iter_fit_voxels_progressively(
-            stack, "exponential_decay", x=T, settings=Settings.of(shared=["tau"]), resume=at_once
-        )
+        progressively(stack, settings=Settings.of(shared=["tau"]), resume=at_once)

@@ -19,7 +19,7 @@ from napari_imagefit.imaging.recipes.recipe import describe
 from napari_imagefit.imaging.recipes.region_step import RegionStep
 from napari_imagefit.imaging.recipes.steps import DeriveStep, DetectionStep
 from napari_imagefit.imaging.regions.region import EveryPixel, Region
-from napari_imagefit.imaging.regions.region_fits import iter_fit_regions
+from napari_imagefit.imaging.regions.region_fits import ImageRequest
 
 RNG = np.random.default_rng(3)
 Y, X = np.mgrid[0:40, 0:50]
@@ -89,7 +89,7 @@ def test_regions_that_overlap_and_differ_from_frame_to_frame() -> None:
         Region(1, np.flatnonzero(LABELS == 2), every, every * 2),
         Region(2, np.flatnonzero(LABELS > 0), np.array([0, 2]), np.array([0, 2]) * 2 + 1),
     ]
-    wanted = drain(iter_fit_regions(CLOUDS, model, regions, (3, 2), labels=np.array([1, 2])))
+    wanted = drain(ImageRequest(model, regions=regions, labels=np.array([1, 2])).steps(CLOUDS))
     said = describe(wanted, region_names=("left", "both"))
     assert [one["name"] for one in said["steps"][0]["regions"]] == ["left", "both"]
     assert_same(Recipe.of(json.loads(json.dumps(said))).run(CLOUDS), wanted)

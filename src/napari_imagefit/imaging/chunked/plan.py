@@ -8,9 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from ...catalogue import models
 from ...engine.core.errors import FitInputError
 from ...engine.core.fits import Fits
 from ...engine.core.status import Status
@@ -23,7 +22,7 @@ from ..fitting.selection import Selection
 from ..fitting.sigma import as_weights
 from ..regions.region_fits import ImageSource
 from ..spots.source import SpotSource
-from ..voxels.voxel_fits import VoxelSource, iter_fit_voxels
+from ..voxels.voxel_fits import VoxelRequest, VoxelSource
 from .model_pickling import receive, send
 from .split_settings import Key, join, split, without_dask
 
@@ -225,17 +224,7 @@ class VoxelPlan(Plan):
     select: Selection | None = None
 
     @classmethod
-    def of(
-        cls,
-        stack: Sliceable,
-        model: str | Model,
-        *,
-        x: ArrayLike | None = None,
-        axis: int = 0,
-        mask: Any = None,
-        select: Selection | None = None,
-        settings: Settings | None = None,
-    ) -> VoxelPlan:
+    def of(cls, stack: Sliceable, request: VoxelRequest) -> VoxelPlan:
         """Check everything that can be checked without the data.
 
         Raises
@@ -243,27 +232,26 @@ class VoxelPlan(Plan):
         FitInputError
             As `fit_voxels` does.
         """
-        model, settings = models.find(model), settings or Settings()
         check_lengths(stack)
-        ndim = len(stack.shape)
+        ndim, axis, select = len(stack.shape), request.axis, request.select
         inside = -ndim <= axis < ndim
         one = tuple(n if inside and a == axis % ndim else min(n, 1) for a, n in enumerate(stack.shape))
         # a stack of one voxel goes through all checks, whatever the values of samples must be
+        own = split(request.settings, (), ())[0]
         places = None if select is None else select.by_place()
-        own = split(settings, (), ())[0]
-        iter_fit_voxels(dark(stack.dtype, one, own), model, x=x, axis=axis, select=places, settings=own)
+        replace(request, mask=None, select=places, settings=own).steps(dark(stack.dtype, one, own))
         axis %= ndim
         plan = cls(
-            model=model,
+            model=request.model,
             shape=tuple(stack.shape),
             dtype=stack.dtype,
             grid_axes=tuple(a for a in range(ndim) if a != axis),
             whole=(axis,),
             axis=axis,
-            x=np.arange(stack.shape[axis], dtype=float) if x is None else float_array(x, "x"),
+            x=np.arange(stack.shape[axis], dtype=float) if request.x is None else float_array(request.x, "x"),
             select=select,
         )
-        return plan.with_settings(settings, {} if mask is None else {MASK: plan._mask(mask)})
+        return plan.with_settings(request.settings, {} if request.mask is None else {MASK: plan._mask(request.mask)})
 
     def _mask(self, mask: Any) -> Argument:
         chosen = mask if is_dask(mask) else np.asarray(mask)
@@ -293,16 +281,8 @@ class VoxelPlan(Plan):
         settings, mask = join(self.settings, cut), cut.get(MASK)
         if mask is not None and not mask.any():
             return no_fits(self, mask.shape, self.source(data, cut), settings)
-        return iter_fit_voxels(
-            data,
-            self.model,
-            x=self.x,
-            axis=self.axis,
-            mask=mask,
-            select=self.select,
-            settings=settings,
-            should_stop=should_stop,
-        )
+        request = VoxelRequest(self.model, self.x, self.axis, mask, self.select, settings)
+        return request.steps(data, should_stop)
 
     def source(self, data: NDArray[Any], cut: Cut) -> VoxelSource:
         """Return how the fits of a piece lie in its data."""

@@ -7,17 +7,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from ...catalogue import models
 from ...engine.core.errors import FitInputError
 from ...engine.models.model import Model
 from ..fitting.chunks import Argument, Sliceable, Slices, is_dask, iter_pieces
-from ..fitting.run import Run, Settings
+from ..fitting.run import Run
 from ..regions.region import Region, find_regions, flat_coordinates
-from ..regions.region_fits import ImageSource, iter_fit_image, iter_fit_regions
+from ..regions.region_fits import ImageRequest, ImageSource
 from .plan import FRAMES, MASK, Cut, Plan, check_lengths, dark, no_fits
-from .split_settings import join, split
+from .split_settings import Key, join, split
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -43,15 +42,7 @@ class ImagePlan(Plan):
     several: bool = False
 
     @classmethod
-    def of(
-        cls,
-        image: Sliceable,
-        model: str | Model,
-        *,
-        mask: Any = None,
-        coords: Sequence[ArrayLike] | None = None,
-        settings: Settings | None = None,
-    ) -> ImagePlan:
+    def of(cls, image: Sliceable, request: ImageRequest) -> ImagePlan:
         """Check everything that can be checked without the data; labels of all frames are looked through.
 
         Raises
@@ -59,63 +50,37 @@ class ImagePlan(Plan):
         FitInputError
             As `fit_image` does.
         """
-        model, settings = models.find(model), settings or Settings()
-        _check_image(image, model, coords, settings)
-        frames, plane = _apart(image, model)
-        labels, several = None, False
-        flat, each = None, None
-        if mask is not None:
-            chosen = mask if is_dask(mask) else np.asarray(mask)
-            if tuple(chosen.shape) == (*frames, *plane) and frames and chosen.dtype.kind in "bui":
+        _check_image(image, request)
+        frames, plane = _apart(image, request.model)
+        shape, labels, regions = tuple(image.shape), request.labels, request.regions
+        several, flat = regions is not None and len(regions) > 1, None
+        arguments: dict[Key, Argument] = {}
+        if regions is not None:
+            numbers = np.arange(int(np.prod(frames))).reshape(frames)
+            arguments = {FRAMES: Argument(numbers, tuple(range(len(frames))))}
+        elif request.mask is not None:
+            chosen: Any = request.mask if is_dask(request.mask) else np.asarray(request.mask)
+            if tuple(chosen.shape) == shape and frames and chosen.dtype.kind in "bui":
                 found, several = _survey(chosen, len(frames))
-                labels, each = (None if chosen.dtype == bool else found), chosen
+                labels = None if chosen.dtype == bool else found
+                arguments = {MASK: Argument.along(chosen, range(len(shape)))}
             else:
                 flat = np.asarray(chosen)
                 _, grid, found = find_regions(flat, (1,), plane)
                 labels = found if len(grid) > 1 else None
         plan = cls(
-            model=model,
-            shape=tuple(image.shape),
+            model=request.model,
+            shape=shape,
             dtype=image.dtype,
-            grid_axes=(*range(len(frames)), *(() if labels is None else (len(image.shape),))),
-            whole=tuple(range(len(frames), len(image.shape))),
-            coords=flat_coordinates(coords, plane),
+            grid_axes=(*range(len(frames)), *(() if labels is None else (len(shape),))),
+            whole=tuple(range(len(frames), len(shape))),
+            coords=flat_coordinates(request.coords, plane),
             mask=flat,
+            regions=regions,
             labels=labels,
             several=several,
         )
-        return plan.with_settings(
-            settings, {} if each is None else {MASK: Argument.along(each, range(len(image.shape)))}
-        )
-
-    @classmethod
-    def of_regions(
-        cls,
-        image: Sliceable,
-        model: Model,
-        regions: list[Region],
-        *,
-        labels: NDArray[np.int64] | None,
-        coords: Sequence[ArrayLike] | None = None,
-        settings: Settings | None = None,
-    ) -> ImagePlan:
-        """Return the same for regions on a grid of fits ``(*frames, labels)``, or ``(*frames,)`` without labels."""
-        settings = settings or Settings()
-        _check_image(image, model, coords, settings)
-        frames, plane = _apart(image, model)
-        plan = cls(
-            model=model,
-            shape=tuple(image.shape),
-            dtype=image.dtype,
-            grid_axes=(*range(len(frames)), *(() if labels is None else (len(image.shape),))),
-            whole=tuple(range(len(frames), len(image.shape))),
-            coords=flat_coordinates(coords, plane),
-            regions=regions,
-            labels=labels,
-            several=len(regions) > 1,
-        )
-        numbers = np.arange(int(np.prod(frames))).reshape(frames)
-        return plan.with_settings(settings, {FRAMES: Argument(numbers, tuple(range(len(frames))))})
+        return plan.with_settings(request.settings, arguments)
 
     @property
     def frames(self) -> tuple[int, ...]:
@@ -192,16 +157,9 @@ class ImagePlan(Plan):
         settings, regions = join(self.settings, cut), self._regions(frames, cut)
         if not regions:
             return no_fits(self, self._grid(frames), self.source(data, cut), settings)
-        return iter_fit_regions(
-            data,
-            self.model,
-            regions,
-            self._grid(frames),
-            labels=self.labels,
-            coords=self.coords,
-            settings=settings,
-            should_stop=should_stop,
-        )
+        coords: tuple[Any, ...] = self.coords
+        request = ImageRequest(self.model, None, coords, settings, regions, self.labels)
+        return request.steps(data, should_stop)
 
     def source(self, data: NDArray[Any], cut: Cut) -> ImageSource:
         """Return how the fits of a piece lie in its data."""
@@ -229,13 +187,13 @@ def _apart(image: Sliceable, model: Model) -> tuple[tuple[int, ...], tuple[int, 
     return tuple(image.shape[:first]), tuple(image.shape[first:])
 
 
-def _check_image(image: Sliceable, model: Model, coords: Sequence[ArrayLike] | None, settings: Settings) -> None:
+def _check_image(image: Sliceable, request: ImageRequest) -> None:
     """Check an image of one frame in the place of all."""
     check_lengths(image)
-    frames, plane = _apart(image, model) if len(image.shape) >= model.ndim else ((), tuple(image.shape))
-    own = split(settings, (), ())[0]
+    frames, plane = _apart(image, request.model) if len(image.shape) >= request.model.ndim else ((), tuple(image.shape))
+    own = split(request.settings, (), ())[0]
     one = dark(image.dtype, (*(min(n, 1) for n in frames), *plane), own)
-    iter_fit_image(one, model, coords=coords, settings=own)
+    ImageRequest(request.model, coords=request.coords, settings=own).steps(one)
 
 
 def _survey(mask: Any, n_frame_axes: int) -> tuple[NDArray[np.int64], bool]:

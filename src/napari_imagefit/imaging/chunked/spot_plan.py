@@ -8,20 +8,19 @@ from math import prod
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from ...catalogue import models
 from ...engine.core.errors import FitInputError
 from ...engine.core.validation import real_array
-from ...engine.models.model import Model
+from ..fitting.argument_checks import check_surface
 from ..fitting.chunks import Argument, Sliceable, Slices, is_dask, piece_shape
 from ..fitting.run import Run, Settings, Wishes
 from ..fitting.sigma import as_weights
-from ..spots.background import Background, with_background
+from ..spots.background import with_background
 from ..spots.grouping import check_groups
 from ..spots.masks import as_mask, check_saturation, unsaturated, with_mask
 from ..spots.source import SpotSource
-from ..spots.spot_fits import asked_of, check_surface, iter_fit_windows, moved_positions
+from ..spots.spot_fits import SpotRequest, asked_of, iter_fit_windows, moved_positions
 from ..spots.windows import Windows, find_windows, nearest_pixels, split_pixels
 from .plan import MASK, Cut, Plan, check_lengths
 from .split_settings import Key, join
@@ -58,19 +57,7 @@ class SpotPlan(Plan):
     varied: frozenset[Key] = frozenset()
 
     @classmethod
-    def of(
-        cls,
-        image: Sliceable,
-        points: ArrayLike,
-        model: str | Model,
-        *,
-        window: int | Sequence[int] = 11,
-        background: Background = "constant",
-        groups: int | None = None,
-        mask: Any = None,
-        saturation: float | None = None,
-        settings: Settings | None = None,
-    ) -> SpotPlan:
+    def of(cls, image: Sliceable, request: SpotRequest) -> SpotPlan:
         """Check everything that can be checked without the data. Points and values for each of them are loaded.
 
         Raises
@@ -78,8 +65,9 @@ class SpotPlan(Plan):
         FitInputError
             As `fit_spots` does.
         """
-        model, settings = with_background(models.find(model), background), _loaded(settings or Settings())
-        if check_groups(groups) > 1:
+        model, settings = with_background(request.model, request.background), _loaded(request.settings)
+        mask: Any = request.mask
+        if check_groups(request.groups) > 1:
             raise FitInputError(
                 "spots that are fitted together may lie in several chunks, which are fitted one by one; leave groups "
                 "out, or load the array into memory (array.compute()) where it fits"
@@ -87,8 +75,8 @@ class SpotPlan(Plan):
         check_lengths(image)
         shape = tuple(int(n) for n in image.shape)
         real_array(np.zeros([min(n, 1) for n in shape], image.dtype), "the image")
-        check_surface(model, len(shape))
-        windows = find_windows(points, shape, model.ndim, window)
+        check_surface(model, len(shape), "fit_spots")
+        windows = find_windows(request.points, shape, model.ndim, request.window)
         plan = cls(
             model=model,
             shape=shape,
@@ -96,7 +84,7 @@ class SpotPlan(Plan):
             grid_axes=(len(shape),),
             whole=(),
             windows=replace(windows, crowded=windows.have_neighbours()),
-            saturation=check_saturation(saturation),
+            saturation=check_saturation(request.saturation),
         )
         if mask is not None and not is_dask(mask):
             windows, of_image = with_mask(windows, mask)

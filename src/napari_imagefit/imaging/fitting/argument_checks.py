@@ -12,6 +12,22 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...engine.core.errors import FitInputError
 from ...engine.core.validation import check_callable, float_array
+from ...engine.models.model import Model
+
+
+def check_surface(model: Model, n_axes: int, verb: str) -> None:
+    """Refuse models that do not go with an image of so many axes.
+
+    Raises
+    ------
+    FitInputError
+    """
+    if model.ndim < 2:
+        raise FitInputError(f"model {model.name!r} is a curve; {verb} takes surfaces, use fit_voxels for curves")
+    if n_axes < model.ndim:
+        raise FitInputError(
+            f"the image has {n_axes} axes, but model {model.name!r} needs {model.ndim}; give an image with as many"
+        )
 
 
 def check_axis(

@@ -15,7 +15,7 @@ from ...engine.models.ties import Ties
 from ..fitting.run import Settings
 from ..fitting.selection import Selection
 from ..regions.region import Pixels, Region
-from ..regions.region_fits import prepare_regions
+from ..regions.region_fits import ImageRequest
 from ..voxels.call import VoxelCall
 
 Floats = NDArray[np.float64]
@@ -56,7 +56,8 @@ def region_starts(
     here = np.array([0])
     with np.errstate(all="ignore"):
         region = Region(1, pixels, here, here)
-        call = prepare_regions(image, model, [region], (1,), labels=None, coords=coords, settings=settings)
+        request = ImageRequest(model, None, coords, settings or Settings(), [region], np.array([1]))
+        call = request.prepare(image)
         problems = [job.problem for job in call.jobs]
         if not problems:
             raise FitInputError("what is said of σ or of a parameter cannot be used here; correct it")

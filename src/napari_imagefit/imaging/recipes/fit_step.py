@@ -15,15 +15,14 @@ from ...engine.core.errors import FitInputError
 from ...engine.core.options import Options
 from ...engine.models.model import Model
 from ...engine.noise.camera import Camera
-from ..chunked.plan import Plan, VoxelPlan
-from ..chunked.region_plan import ImagePlan
-from ..chunked.spot_plan import SpotPlan
-from ..fitting.chunks import Sliceable
+from ..fitting.argument_checks import check_surface
 from ..fitting.run import Settings, plain
 from ..fitting.selection import Selection
+from ..regions.region_fits import ImageRequest
 from ..spots.filters import SpotFilter
 from ..spots.grouping import check_groups
-from ..spots.spot_fits import check_surface
+from ..spots.spot_fits import SpotRequest
+from ..voxels.voxel_fits import VoxelRequest
 from .leave_out_step import LeaveOutStep
 from .region_step import RegionStep
 
@@ -119,37 +118,38 @@ class FitStep:
         """
         if self.verb != "fit_spots":
             raise FitInputError(f"the recipe's verb is {self.verb}, which takes no points; leave --points out")
-        check_surface(self.model, n_axes)
+        check_surface(self.model, n_axes, "fit_spots")
         return n_axes - self.model.ndim
 
-    def plan(
+    def request(
         self,
-        data: Sliceable,
+        shape: tuple[int, ...],
         *,
         points: ArrayLike | None = None,
         region: RegionStep | None = None,
         left_out: LeaveOutStep | None = None,
-    ) -> Plan:
-        """Return the fit of chunked data: of a region, or of spots at points.
+    ) -> VoxelRequest | ImageRequest | SpotRequest:
+        """Return what is asked of data of this shape: of a region, or of spots at points.
 
         Raises
         ------
         FitInputError
             If it does not go with them.
         """
+        model, settings = self.model, self.settings
         if self.verb == "fit_spots":
             assert points is not None
-            check_surface(self.model, len(data.shape))
-            used = None if left_out is None else left_out.mask(tuple(data.shape))
-            return SpotPlan.of(data, points, self.model, mask=used, settings=self.settings, **self.places)
+            check_surface(model, len(shape), "fit_spots")
+            used = None if left_out is None else left_out.mask(shape)
+            return SpotRequest(model, points, mask=used, settings=settings, **self.places)
         if self.verb == "fit_voxels":
-            mask = None if region is None else region.mask(self.grid(tuple(data.shape)))
-            return VoxelPlan.of(data, self.model, mask=mask, settings=self.settings, **self.places)
+            mask = None if region is None else region.mask(self.grid(shape))
+            return VoxelRequest(model, mask=mask, settings=settings, **self.places)
         if region is None:
-            return ImagePlan.of(data, self.model, settings=self.settings, **self.places)
-        first = len(data.shape) - self.model.ndim
-        regions, _, labels = region.find(tuple(data.shape[:first]), tuple(data.shape[first:]))
-        return ImagePlan.of_regions(data, self.model, regions, labels=labels, settings=self.settings, **self.places)
+            return ImageRequest(model, settings=settings, **self.places)
+        first = len(shape) - model.ndim
+        regions, _, labels = region.find(shape[:first], shape[first:])
+        return ImageRequest(model, regions=regions, labels=labels, settings=settings, **self.places)
 
 
 def _settings(said: Mapping[str, Any]) -> Settings:

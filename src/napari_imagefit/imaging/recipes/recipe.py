@@ -14,8 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from ...engine.core.errors import FitInputError
 from ...engine.models.model import Model
 from ...engine.results.fit_result import FitResult
-from ..chunked.dask_entry import lazy_fit
-from ..chunked.iterate import iter_fit_lazily
+from ..chunked.dispatch import fit, iter_fit, plan_of
 from ..chunked.plan import MASK, Plan, VoxelPlan
 from ..chunked.region_plan import ImagePlan
 from ..chunked.spot_plan import SpotPlan
@@ -23,14 +22,14 @@ from ..chunked.stored_arrays import StoredArray, open_stored
 from ..fitting.argument_checks import checked_progress, checked_stop
 from ..fitting.chunks import Sliceable, is_dask
 from ..fitting.derived_maps import DerivedMap
-from ..fitting.run import Run, drain, plain
+from ..fitting.run import drain, plain
 from ..fitting.writing import write_files
 from ..regions.region import Region
-from ..regions.region_fits import ImageSource, iter_fit_image, iter_fit_regions
+from ..regions.region_fits import ImageRequest, ImageSource
 from ..spots.filters import SpotFilter
 from ..spots.source import SpotSource
-from ..spots.spot_fits import iter_fit_spots
-from ..voxels.voxel_fits import VoxelSource, iter_fit_voxels
+from ..spots.spot_fits import SpotRequest
+from ..voxels.voxel_fits import VoxelRequest, VoxelSource
 from .fit_step import FitStep
 from .leave_out_step import LeaveOutStep
 from .region_step import RegionStep
@@ -220,12 +219,11 @@ class Recipe:
             If the recipe does not go with the data.
         """
         if isinstance(data, (str, Path)):
-            stored = open_stored(str(data))
-            steps = iter_fit_lazily(_as_dask(stored), self.plan(stored, points), checked_stop(should_stop))
+            stored = _as_dask(open_stored(str(data)))
+            steps = iter_fit(stored, self.request(stored, points), checked_stop(should_stop))
             return drain(steps, checked_progress(progress))
-        if is_dask(data):
-            return lazy_fit(data, self.plan(data, points), progress, should_stop)
-        return drain(self._steps(np.asarray(data), points, checked_stop(should_stop)), checked_progress(progress))
+        data = data if is_dask(data) else np.asarray(data)
+        return fit(data, self.request(data, points), progress, should_stop)
 
     def derived(self, result: FitResult) -> list[DerivedMap]:
         """Return the maps that the steps ``derive`` make of a result."""
@@ -239,24 +237,19 @@ class Recipe:
         FitInputError
             If the recipe does not go with the data.
         """
-        region = self.before if isinstance(self.before, RegionStep) else None
-        return self.fit.plan(data, points=self._points(data, points), region=region, left_out=self.left_out)
+        return plan_of(data, self.request(data, points))
 
-    def _steps(self, data: NDArray[Any], points: ArrayLike | None, stop: Callable[[], bool] | None) -> Run:
-        fit, region = self.fit, self.before if isinstance(self.before, RegionStep) else None
-        said: dict[str, Any] = {**fit.places, "settings": fit.settings, "should_stop": stop}
-        if fit.verb == "fit_spots":
-            used = None if self.left_out is None else self.left_out.mask(data.shape)
-            return iter_fit_spots(data, self._points(data, points), fit.model, mask=used, **said)
-        self._points(data, points)
-        if fit.verb == "fit_voxels":
-            mask = None if region is None else region.mask(fit.grid(data.shape))
-            return iter_fit_voxels(data, fit.model, mask=mask, **said)
-        if region is None:
-            return iter_fit_image(data, fit.model, **said)
-        first = data.ndim - fit.model.ndim
-        regions, grid, labels = region.find(data.shape[:first], data.shape[first:])
-        return iter_fit_regions(data, fit.model, regions, grid, labels=labels, **said)
+    def request(self, data: Sliceable, points: ArrayLike | None = None) -> VoxelRequest | ImageRequest | SpotRequest:
+        """Return what is asked of data, detection included.
+
+        Raises
+        ------
+        FitInputError
+            If the recipe does not go with the data.
+        """
+        region = self.before if isinstance(self.before, RegionStep) else None
+        shape = tuple(data.shape)
+        return self.fit.request(shape, points=self._points(data, points), region=region, left_out=self.left_out)
 
     def _points(self, data: Any, given: ArrayLike | None) -> Any:
         """Return the points of spots: those given, or those that the detection finds."""

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from ...catalogue import models
 from ...engine.core.error_state import unheeded
-from ...engine.core.errors import FitInputError
 from ...engine.core.validation import real_array
 from ...engine.drive.problem import check_noise
 from ...engine.models.model import Model
 from ...engine.models.prediction import predict
 from ...engine.models.ties import Ties
 from ...engine.results.fit_result import FitResult, LayerTuple
+from ..fitting.argument_checks import check_surface
 from ..fitting.refusals import Numbers, joined
 from ..fitting.run import Job, Run, Settings, Wishes, run
 from ..fitting.sigma import marks_of_sigma, refused_by_sigma
@@ -87,39 +86,6 @@ class ImageSource:
         return {"verb": "fit_image", **self.settings.recipe()}
 
 
-@unheeded
-def iter_fit_image(
-    image: ArrayLike,
-    model: str | Model,
-    *,
-    mask: ArrayLike | None = None,
-    coords: Sequence[ArrayLike] | None = None,
-    settings: Settings | None = None,
-    should_stop: Callable[[], bool] | None = None,
-) -> Run:
-    """Fit an array in memory; the generator yields `Progress` and returns the `FitResult`. See `fit_image`."""
-    model = models.find(model)
-    data = real_array(image, "the image")
-    if model.ndim < 2:
-        raise FitInputError(f"model {model.name!r} is a curve; fit_image takes surfaces, use fit_voxels for curves")
-    if data.ndim < model.ndim:
-        raise FitInputError(
-            f"the image has {data.ndim} axes, but model {model.name!r} needs {model.ndim}; give an image with as many"
-        )
-    frames, plane = data.shape[: data.ndim - model.ndim], data.shape[data.ndim - model.ndim :]
-    regions, grid, labels = find_regions(mask, frames, plane)
-    return iter_fit_regions(
-        data,
-        model,
-        regions,
-        grid,
-        labels=None if grid == frames else labels,
-        coords=coords,
-        settings=settings,
-        should_stop=should_stop,
-    )
-
-
 @dataclass(frozen=True, eq=False)
 class RegionCall:
     """Fits of regions, checked and ready to be run.
@@ -128,6 +94,8 @@ class RegionCall:
     ----------
     jobs : iterable of Job
         Gathered when their turn comes.
+    grid : tuple of int
+        The shape of the grid of fits.
     places : int array
         The flat places on the grid that the fits fill.
     ties : Ties or None
@@ -137,6 +105,7 @@ class RegionCall:
     """
 
     jobs: Iterable[Job]
+    grid: tuple[int, ...]
     places: NDArray[np.intp]
     model: Model
     source: ImageSource
@@ -145,72 +114,87 @@ class RegionCall:
     refused: Numbers | None
 
 
-@unheeded
-def iter_fit_regions(
-    image: NDArray[Any],
-    model: Model,
-    regions: list[Region],
-    grid: tuple[int, ...],
-    *,
-    labels: NDArray[np.int64] | None,
-    coords: Sequence[ArrayLike] | None = None,
-    settings: Settings | None = None,
-    should_stop: Callable[[], bool] | None = None,
-) -> Run:
-    """Return the same for regions that may overlap, or differ from frame to frame."""
-    call = prepare_regions(image, model, regions, grid, labels=labels, coords=coords, settings=settings)
-    return run(
-        call.jobs,
-        grid,
-        call.places,
-        model,
-        call.source,
-        call.settings,
-        call.ties,
-        refused=call.refused,
-        should_stop=should_stop,
-    )
+@dataclass(frozen=True, eq=False)
+class ImageRequest:
+    """What `fit_image` is asked beside the image: its arguments of these names, and all others as settings.
 
-
-def prepare_regions(
-    image: NDArray[Any],
-    model: Model,
-    regions: list[Region],
-    grid: tuple[int, ...],
-    *,
-    labels: NDArray[np.int64] | None,
-    coords: Sequence[ArrayLike] | None = None,
-    settings: Settings | None = None,
-) -> RegionCall:
-    """Check what `iter_fit_regions` is given, and make problems of it.
-
-    Raises
-    ------
-    FitInputError
-        If settings or data cannot be used.
+    Attributes
+    ----------
+    model : Model
+    mask, coords
+        As in `fit_image`.
+    settings : Settings
+    regions : list of Region or None
+        In the place of a mask; they may overlap, or differ from frame to frame.
+    labels : int array or None
+        Of the regions: the last axis of the grid of fits. None for one region, whose grid is the frames'.
     """
-    settings = settings or Settings()
-    image = settings.level(image)
-    plane = image.shape[image.ndim - model.ndim :]
-    full = flat_coordinates(coords, plane)
-    places = np.concatenate([region.places for region in regions])
-    fitted, ties = settings.model(model)
-    wishes = Wishes.of(fitted, grid, places, settings)
-    n_frames = int(np.prod(image.shape[: image.ndim - model.ndim]))
-    flat = image.reshape(n_frames, -1)
-    weights, shifts = (None if a is None else a.reshape(n_frames, -1) for a in settings.noise(image.shape))
-    if settings.options.noise == "poisson" and shifts is None:
-        for region in regions:
-            check_noise("poisson", flat[region.frames[:, None], region.pixels], weights, shifts)
-    settings.check_camera(flat, (flat[region.frames[:, None], region.pixels] for region in regions))
-    source = ImageSource(image, full, regions, labels, settings)
-    marks = marks_of_sigma(settings.sigma, image.shape)
-    bad_sigma = None if marks is None else _bad_sigma(regions, flat, marks.reshape(n_frames, -1), grid)
-    refused = joined(wishes.refused, bad_sigma)
-    fitting = regions if refused is None else [own for region in regions if (own := region.without(refused > 0))]
-    together = bool(settings.shared)
-    jobs = iter_jobs(fitting, flat, weights, shifts, full, fitted, wishes, settings.options, together=together)
-    return RegionCall(jobs, places, model, source, settings, ties, refused)
+
+    model: Model
+    mask: ArrayLike | None = None
+    coords: Sequence[ArrayLike] | None = None
+    settings: Settings = field(default_factory=Settings)
+    regions: list[Region] | None = None
+    labels: NDArray[np.int64] | None = None
+
+    @unheeded
+    def steps(self, image: ArrayLike, should_stop: Callable[[], bool] | None = None) -> Run:
+        """Fit an image in memory; the generator yields `Progress` and returns the `FitResult`."""
+        call = self.prepare(image)
+        return run(
+            call.jobs,
+            call.grid,
+            call.places,
+            call.model,
+            call.source,
+            call.settings,
+            call.ties,
+            refused=call.refused,
+            should_stop=should_stop,
+        )
+
+    def _found(
+        self, frames: tuple[int, ...], plane: tuple[int, ...]
+    ) -> tuple[list[Region], tuple[int, ...], NDArray[np.int64] | None]:
+        """Return the regions, the grid of fits, and the labels of its last axis."""
+        if self.regions is not None:
+            return self.regions, frames if self.labels is None else (*frames, len(self.labels)), self.labels
+        regions, grid, labels = find_regions(self.mask, frames, plane)
+        return regions, grid, None if grid == frames else labels
+
+    def prepare(self, image: ArrayLike) -> RegionCall:
+        """Check everything that can be wrong, for an image in memory, and make problems of it.
+
+        Raises
+        ------
+        FitInputError
+            One sentence about the first thing that is wrong.
+        """
+        model, settings = self.model, self.settings
+        data = real_array(image, "the image")
+        check_surface(model, data.ndim, "fit_image")
+        frames, plane = data.shape[: data.ndim - model.ndim], data.shape[data.ndim - model.ndim :]
+        regions, grid, labels = self._found(frames, plane)
+        data = settings.level(data)
+        full = flat_coordinates(self.coords, plane)
+        places = np.concatenate([region.places for region in regions])
+        fitted, ties = settings.model(model)
+        wishes = Wishes.of(fitted, grid, places, settings)
+        n_frames = int(np.prod(frames))
+        flat = data.reshape(n_frames, -1)
+        weights, shifts = (None if a is None else a.reshape(n_frames, -1) for a in settings.noise(data.shape))
+        if settings.options.noise == "poisson" and shifts is None:
+            for region in regions:
+                check_noise("poisson", flat[region.frames[:, None], region.pixels], weights, shifts)
+        settings.check_camera(flat, (flat[region.frames[:, None], region.pixels] for region in regions))
+        source = ImageSource(data, full, regions, labels, settings)
+        marks = marks_of_sigma(settings.sigma, data.shape)
+        bad_sigma = None if marks is None else _bad_sigma(regions, flat, marks.reshape(n_frames, -1), grid)
+        refused = joined(wishes.refused, bad_sigma)
+        fitting = regions if refused is None else [own for region in regions if (own := region.without(refused > 0))]
+        together = bool(settings.shared)
+        jobs = iter_jobs(fitting, flat, weights, shifts, full, fitted, wishes, settings.options, together=together)
+        return RegionCall(jobs, grid, places, model, source, settings, ties, refused)
 
 
 def _bad_sigma(

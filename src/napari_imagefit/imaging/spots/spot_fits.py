@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from ...engine.core.validation import real_array
 from ...engine.drive.problem import check_noise
 from ...engine.functions.expression import term
 from ...engine.models.model import Model
+from ..fitting.argument_checks import check_surface
 from ..fitting.positions import find_positions
 from ..fitting.refusals import joined, usable
 from ..fitting.run import Run, Settings, Wishes, run
@@ -29,36 +30,43 @@ from .source import SpotSource
 from .windows import Windows, find_windows
 
 
-@unheeded
-def iter_fit_spots(
-    image: ArrayLike,
-    points: ArrayLike,
-    model: str | Model,
-    *,
-    window: int | Sequence[int] = 11,
-    background: Background = "constant",
-    groups: int | None = None,
-    mask: ArrayLike | None = None,
-    saturation: float | None = None,
-    settings: Settings | None = None,
-    should_stop: Callable[[], bool] | None = None,
-) -> Run:
-    """Fit an array in memory; the generator yields `Progress` and returns the `FitResult`. See `fit_spots`."""
-    model = with_background(models.find(model), background)
-    data = real_array(image, "the image")
-    check_surface(model, data.ndim)
-    most = check_groups(groups)
-    windows, used = with_mask(find_windows(points, data.shape, model.ndim, window), mask, most)
-    return iter_fit_windows(
-        data,
-        windows,
-        model,
-        mask=used,
-        saturation=check_saturation(saturation),
-        settings=settings or Settings(),
-        most=most,
-        should_stop=should_stop,
-    )
+@dataclass(frozen=True, eq=False)
+class SpotRequest:
+    """What `fit_spots` is asked beside the image: its arguments of these names, and all others as settings."""
+
+    model: Model
+    points: ArrayLike
+    window: int | Sequence[int] = 11
+    background: Background = "constant"
+    groups: int | None = None
+    mask: ArrayLike | None = None
+    saturation: float | None = None
+    settings: Settings = field(default_factory=Settings)
+
+    @unheeded
+    def steps(self, image: ArrayLike, should_stop: Callable[[], bool] | None = None) -> Run:
+        """Fit an image in memory; the generator yields `Progress` and returns the `FitResult`.
+
+        Raises
+        ------
+        FitInputError
+            One sentence about the first thing that is wrong.
+        """
+        model = with_background(self.model, self.background)
+        data = real_array(image, "the image")
+        check_surface(model, data.ndim, "fit_spots")
+        most = check_groups(self.groups)
+        windows, used = with_mask(find_windows(self.points, data.shape, model.ndim, self.window), self.mask, most)
+        return iter_fit_windows(
+            data,
+            windows,
+            model,
+            mask=used,
+            saturation=check_saturation(self.saturation),
+            settings=self.settings,
+            most=most,
+            should_stop=should_stop,
+        )
 
 
 @unheeded
@@ -122,16 +130,6 @@ def _bad_sigma(source: SpotSource, marks: NDArray[np.int8]) -> NDArray[np.bool_]
 def _in_image(steps: Run, source: SpotSource, wishes: Wishes) -> Run:
     result = yield from counted_once(steps, source.windows.count)
     return in_image(result, source, wishes)
-
-
-def check_surface(model: Model, n_axes: int) -> None:
-    """Refuse models that do not go with an image of so many axes."""
-    if model.ndim < 2:
-        raise FitInputError(f"model {model.name!r} is a curve; fit_spots takes surfaces, use fit_voxels for curves")
-    if n_axes < model.ndim:
-        raise FitInputError(
-            f"the image has {n_axes} axes, but model {model.name!r} needs {model.ndim}; give an image with as many"
-        )
 
 
 def asked_of(model: Model, most: int = 1, saturation: float | None = None, *, masked: bool = False) -> dict[str, Any]:

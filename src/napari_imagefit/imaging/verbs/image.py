@@ -11,29 +11,10 @@ from ...engine.core.types import Bounds, DType, Loss, Noise, Values
 from ...engine.models.model import Model
 from ...engine.noise.camera import Camera
 from ...engine.results.fit_result import FitResult
-from ..fitting.argument_checks import checked_progress, checked_stop, refuse_colours
-from ..fitting.chunks import is_dask
-from ..fitting.run import Run, Settings, drain
-from ..regions.region_fits import iter_fit_image as iter_fit_in_memory
-
-
-def iter_fit_image(
-    image: ArrayLike,
-    model: str | Model,
-    *,
-    mask: ArrayLike | None = None,
-    coords: Sequence[ArrayLike] | None = None,
-    settings: Settings | None = None,
-    should_stop: Callable[[], bool] | None = None,
-) -> Run:
-    """`fit_image` as a generator: it yields `Progress` several times a second and returns the `FitResult`."""
-    if is_dask(image):
-        from ..chunked.iterate import iter_fit_lazily
-        from ..chunked.region_plan import ImagePlan
-
-        plan = ImagePlan.of(image, model, mask=mask, coords=coords, settings=settings)
-        return iter_fit_lazily(image, plan, should_stop)
-    return iter_fit_in_memory(image, model, mask=mask, coords=coords, settings=settings, should_stop=should_stop)
+from ..chunked.dispatch import fit
+from ..fitting.argument_checks import refuse_colours
+from ..fitting.run import Settings
+from ..regions.region_fits import ImageRequest
 
 
 def fit_image(
@@ -155,13 +136,6 @@ def fit_image(
         device=device,
         dtype=dtype,
     )
-    refuse_colours(image, models.find(model).ndim)
-    if is_dask(image):
-        from ..chunked.dask_entry import lazy_fit
-        from ..chunked.region_plan import ImagePlan
-
-        plan = ImagePlan.of(image, model, mask=mask, coords=coords, settings=settings)
-        return lazy_fit(image, plan, progress, should_stop)
-    progress, should_stop = checked_progress(progress), checked_stop(should_stop)
-    steps = iter_fit_in_memory(image, model, mask=mask, coords=coords, settings=settings, should_stop=should_stop)
-    return drain(steps, progress)
+    request = ImageRequest(models.find(model), mask, coords, settings)
+    refuse_colours(image, request.model.ndim)
+    return fit(image, request, progress, should_stop)

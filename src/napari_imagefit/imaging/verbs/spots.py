@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from numpy.typing import ArrayLike
 
@@ -12,41 +11,11 @@ from ...engine.core.types import Bounds, DType, Loss, Noise, Values
 from ...engine.models.model import Model
 from ...engine.noise.camera import Camera
 from ...engine.results.fit_result import FitResult
-from ..fitting.argument_checks import checked_progress, checked_stop, refuse_colours
-from ..fitting.chunks import is_dask
-from ..fitting.run import Run, Settings, drain
+from ..chunked.dispatch import fit
+from ..fitting.argument_checks import refuse_colours
+from ..fitting.run import Settings
 from ..spots.background import Background
-from ..spots.spot_fits import iter_fit_spots as iter_fit_in_memory
-
-
-def iter_fit_spots(
-    image: ArrayLike,
-    points: ArrayLike,
-    model: str | Model,
-    *,
-    window: int | Sequence[int] = 11,
-    background: Background = "constant",
-    groups: int | None = None,
-    mask: ArrayLike | None = None,
-    saturation: float | None = None,
-    settings: Settings | None = None,
-    should_stop: Callable[[], bool] | None = None,
-) -> Run:
-    """`fit_spots` as a generator: it yields `Progress` several times a second and returns the `FitResult`."""
-    where: dict[str, Any] = {
-        "window": window,
-        "background": background,
-        "groups": groups,
-        "mask": mask,
-        "saturation": saturation,
-        "settings": settings,
-    }
-    if is_dask(image):
-        from ..chunked.iterate import iter_fit_lazily
-        from ..chunked.spot_plan import SpotPlan
-
-        return iter_fit_lazily(image, SpotPlan.of(image, points, model, **where), should_stop)
-    return iter_fit_in_memory(image, points, model, **where, should_stop=should_stop)
+from ..spots.spot_fits import SpotRequest
 
 
 def fit_spots(
@@ -170,19 +139,6 @@ def fit_spots(
         device=device,
         dtype=dtype,
     )
-    where: dict[str, Any] = {
-        "window": window,
-        "background": background,
-        "groups": groups,
-        "mask": mask,
-        "saturation": saturation,
-        "settings": settings,
-    }
-    refuse_colours(image, models.find(model).ndim)
-    if is_dask(image):
-        from ..chunked.dask_entry import lazy_fit
-        from ..chunked.spot_plan import SpotPlan
-
-        return lazy_fit(image, SpotPlan.of(image, points, model, **where), progress, should_stop)
-    progress, should_stop = checked_progress(progress), checked_stop(should_stop)
-    return drain(iter_fit_in_memory(image, points, model, **where, should_stop=should_stop), progress)
+    request = SpotRequest(models.find(model), points, window, background, groups, mask, saturation, settings)
+    refuse_colours(image, request.model.ndim)
+    return fit(image, request, progress, should_stop)

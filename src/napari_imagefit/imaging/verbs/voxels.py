@@ -3,41 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from numpy.typing import ArrayLike
 
+from ...catalogue import models
 from ...engine.core.types import Bounds, DType, Loss, Noise, Values
 from ...engine.models.model import Model
 from ...engine.noise.camera import Camera
 from ...engine.results.fit_result import FitResult
+from ..chunked.dispatch import fit
 from ..fitting.argument_checks import checked_progress, checked_stop
 from ..fitting.chunks import is_dask
-from ..fitting.run import Run, Settings, drain
+from ..fitting.run import Settings, drain
 from ..fitting.selection import Selection
 from ..voxels.coarse_to_fine import iter_fit_voxels_progressively
-from ..voxels.voxel_fits import iter_fit_voxels as iter_fit_in_memory
-
-
-def iter_fit_voxels(
-    stack: ArrayLike,
-    model: str | Model,
-    *,
-    x: ArrayLike | None = None,
-    axis: int = 0,
-    mask: ArrayLike | None = None,
-    select: Selection | None = None,
-    settings: Settings | None = None,
-    should_stop: Callable[[], bool] | None = None,
-) -> Run:
-    """`fit_voxels` as a generator: it yields `Progress` several times a second and returns the `FitResult`."""
-    where: dict[str, Any] = {"x": x, "axis": axis, "mask": mask, "select": select, "settings": settings}
-    if is_dask(stack):
-        from ..chunked.iterate import iter_fit_lazily
-        from ..chunked.plan import VoxelPlan
-
-        return iter_fit_lazily(stack, VoxelPlan.of(stack, model, **where), should_stop)
-    return iter_fit_in_memory(stack, model, **where, should_stop=should_stop)
+from ..voxels.voxel_fits import VoxelRequest
 
 
 def fit_voxels(
@@ -149,12 +129,8 @@ def fit_voxels(
         device=device,
         dtype=dtype,
     )
-    where: dict[str, Any] = {"x": x, "axis": axis, "mask": mask, "select": select, "settings": settings}
-    if is_dask(stack):
-        from ..chunked.dask_entry import lazy_fit
-        from ..chunked.plan import VoxelPlan
-
-        return lazy_fit(stack, VoxelPlan.of(stack, model, **where), progress, should_stop)
-    progress, should_stop = checked_progress(progress), checked_stop(should_stop)
-    iterate = iter_fit_voxels_progressively if coarse_to_fine else iter_fit_in_memory
-    return drain(iterate(stack, model, **where, should_stop=should_stop), progress)
+    request = VoxelRequest(models.find(model), x, axis, mask, select, settings)
+    if coarse_to_fine and not is_dask(stack):
+        steps = iter_fit_voxels_progressively(stack, request, checked_stop(should_stop))
+        return drain(steps, checked_progress(progress))
+    return fit(stack, request, progress, should_stop)

@@ -17,14 +17,12 @@ from ...engine.core.errors import FitInputError
 from ...engine.core.fits import Fits
 from ...engine.core.progress import Progress
 from ...engine.core.status import Flag, Status
-from ...engine.models.model import Model
 from ...engine.results.fit_result import FitResult
-from ..fitting.run import Run, Settings
-from ..fitting.selection import Selection
+from ..fitting.run import Run
 from .best_attempt import copy, failed, is_better, put, suspect
 from .call import VoxelCall, solution_rows
 from .neighbours import SPATIAL, is_good
-from .voxel_fits import VoxelSource, iter_fit_voxels, prepare
+from .voxel_fits import VoxelRequest, VoxelSource
 
 Booleans = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -46,13 +44,7 @@ CONTROLS, TOO_MANY = 256, 0.01
 @unheeded
 def iter_fit_voxels_progressively(
     stack: ArrayLike,
-    model: str | Model,
-    *,
-    x: ArrayLike | None = None,
-    axis: int = 0,
-    mask: ArrayLike | None = None,
-    select: Selection | None = None,
-    settings: Settings | None = None,
+    request: VoxelRequest,
     should_stop: Callable[[], bool] | None = None,
     resume: FitResult | None = None,
 ) -> Run:
@@ -64,12 +56,13 @@ def iter_fit_voxels_progressively(
     counts. Some are in any case: where the guess proves better, all are. So the minima are those that `fit_voxels`
     finds, but for data that leave two of almost the same cost.
 
-    Fits that share parameters are fitted as by `iter_fit_voxels`.
+    Fits that share parameters are fitted as by `VoxelRequest.steps`.
 
     Parameters
     ----------
-    stack, model, x, axis, mask, select, settings, should_stop
-        As in `iter_fit_voxels`.
+    stack, should_stop
+        As in `fit_voxels`.
+    request : VoxelRequest
     resume : FitResult, optional
         What an earlier call returned that was stopped, with the same arguments otherwise: only voxels with
         `Status.STOPPED` are fitted.
@@ -92,10 +85,11 @@ def iter_fit_voxels_progressively(
 
     Examples
     --------
-    >>> import numpy as np
+    >>> from napari_imagefit import models
     >>> t = np.linspace(0, 5, 32)
     >>> stack = 3 * np.exp(-t[:, None, None] / np.linspace(0.5, 2, 48 * 48).reshape(48, 48))
-    >>> steps, shown = iter_fit_voxels_progressively(stack, "exponential_decay", x=t), []
+    >>> request = VoxelRequest(models["exponential_decay"], x=t)
+    >>> steps, shown = iter_fit_voxels_progressively(stack, request), []
     >>> while True:
     ...     try:
     ...         shown.append(next(steps))
@@ -105,13 +99,11 @@ def iter_fit_voxels_progressively(
     >>> bool(result.converged.all()), any(step.partial is not None for step in shown)
     (True, True)
     """
-    if settings is not None and settings.shared:
+    if request.settings.shared:
         if resume is not None:
             raise FitInputError("only fits that share no parameter can go on; leave resume out")
-        return iter_fit_voxels(
-            stack, model, x=x, axis=axis, mask=mask, select=select, settings=settings, should_stop=should_stop
-        )
-    source, call = prepare(stack, model, x=x, axis=axis, mask=mask, select=select, settings=settings)
+        return request.steps(stack, should_stop)
+    source, call = request.prepare(stack)
     if resume is not None:
         _check(resume, call)
     return _Progressive(source, call, resume, should_stop or (lambda: False)).steps()

@@ -18,7 +18,7 @@ from ..fitting.argument_checks import check_axis
 from ..fitting.chunks import is_dask
 from ..fitting.run import Settings, drain
 from ..fitting.selection import Selection
-from .voxel_fits import iter_fit_voxels
+from .voxel_fits import VoxelRequest
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,9 +146,8 @@ def fit_mean_curve(
     region = np.ones(shape, bool) if mask is None else np.asarray(mask) != 0
     settings = _of_one(settings or Settings(), region)
     by_place = None if select is None else select.by_place()
-    return drain(
-        iter_fit_voxels(curve.mean, model, x=curve.x, select=by_place, settings=settings, should_stop=should_stop)
-    )
+    request = VoxelRequest(models.find(model), x=curve.x, select=by_place, settings=settings)
+    return drain(request.steps(curve.mean, should_stop))
 
 
 def _of_one(settings: Settings, region: NDArray[np.bool_]) -> Settings:

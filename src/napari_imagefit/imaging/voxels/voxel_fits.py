@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...catalogue import models
 from ...engine.core.error_state import unheeded
 from ...engine.core.errors import FitInputError
 from ...engine.core.validation import in_memory, real_array
@@ -103,68 +102,67 @@ class VoxelSource:
         return {"verb": "fit_voxels", "axis": self.axis, "x": self.x.tolist(), **selected, **self.settings.recipe()}
 
 
-@unheeded
-def iter_fit_voxels(
-    stack: ArrayLike,
-    model: str | Model,
-    *,
-    x: ArrayLike | None = None,
-    axis: int = 0,
-    mask: ArrayLike | None = None,
-    select: Selection | None = None,
-    settings: Settings | None = None,
-    should_stop: Callable[[], bool] | None = None,
-) -> Run:
-    """Fit a stack in memory; the generator yields `Progress` and returns the `FitResult`. See `fit_voxels`."""
-    source, call = prepare(stack, model, x=x, axis=axis, mask=mask, select=select, settings=settings)
-    return call.all_steps(source, should_stop)
-
-
-def prepare(
-    stack: ArrayLike,
-    model: str | Model,
-    *,
-    x: ArrayLike | None = None,
-    axis: int = 0,
-    mask: ArrayLike | None = None,
-    select: Selection | None = None,
-    settings: Settings | None = None,
-) -> tuple[VoxelSource, VoxelCall]:
-    """Check everything that can be wrong with the arguments of `fit_voxels`, for a stack in memory.
+@dataclass(frozen=True, eq=False)
+class VoxelRequest:
+    """What `fit_voxels` is asked beside the stack: its arguments of these names, and all others as settings.
 
     Raises
     ------
     FitInputError
-        One sentence about the first thing that is wrong.
+        If `select` is no `Selection`.
     """
-    model = models.find(model)
-    if select is not None and not isinstance(select, Selection):
-        raise FitInputError(f"select must be a Selection, got {select!r}; give nif.Selection(...), or leave it out")
-    settings = settings or Settings()
-    data = real_array(stack, "the stack")
-    if model.ndim != 1:
-        raise FitInputError(
-            f"model {model.name!r} takes {model.ndim} coordinates; fit_voxels takes curves, use fit_image"
-        )
-    axis, coordinate, grid = check_axis(data.shape, axis, x)
-    if not np.isfinite(coordinate).all():
-        raise FitInputError("x holds NaN or infinity; give a finite coordinate for every sample")
 
-    size = int(np.prod(grid))
-    places, chosen = np.arange(size), None
-    if mask is not None:
-        chosen = np.asarray(in_memory(mask, "the mask"))
-        if chosen.dtype.kind not in "bui":
-            raise FitInputError(f"the mask has type {chosen.dtype}; give a boolean one, True for each voxel to fit")
-        if chosen.shape != grid:
+    model: Model
+    x: ArrayLike | None = None
+    axis: int = 0
+    mask: ArrayLike | None = None
+    select: Selection | None = None
+    settings: Settings = field(default_factory=Settings)
+
+    def __post_init__(self) -> None:
+        if self.select is not None and not isinstance(self.select, Selection):
             raise FitInputError(
-                f"the mask has shape {chosen.shape}; give one of the stack's shape without the axis, {grid}"
+                f"select must be a Selection, got {self.select!r}; give nif.Selection(...), or leave it out"
             )
-        chosen = chosen.astype(bool)
-        places = np.flatnonzero(chosen)
-        if not places.size:
-            raise FitInputError("the mask selects no voxel; set at least one")
 
-    call = VoxelCall.of(data, axis, coordinate, model, places, settings, select)
-    source = VoxelSource(call.data, axis, coordinate, settings, select, call, chosen)
-    return source, call
+    @unheeded
+    def steps(self, stack: ArrayLike, should_stop: Callable[[], bool] | None = None) -> Run:
+        """Fit a stack in memory; the generator yields `Progress` and returns the `FitResult`."""
+        source, call = self.prepare(stack)
+        return call.all_steps(source, should_stop)
+
+    def prepare(self, stack: ArrayLike) -> tuple[VoxelSource, VoxelCall]:
+        """Check everything that can be wrong, for a stack in memory.
+
+        Raises
+        ------
+        FitInputError
+            One sentence about the first thing that is wrong.
+        """
+        data = real_array(stack, "the stack")
+        if self.model.ndim != 1:
+            raise FitInputError(
+                f"model {self.model.name!r} takes {self.model.ndim} coordinates; fit_voxels takes curves, use fit_image"
+            )
+        axis, coordinate, grid = check_axis(data.shape, self.axis, self.x)
+        if not np.isfinite(coordinate).all():
+            raise FitInputError("x holds NaN or infinity; give a finite coordinate for every sample")
+
+        size = int(np.prod(grid))
+        places, chosen = np.arange(size), None
+        if self.mask is not None:
+            chosen = np.asarray(in_memory(self.mask, "the mask"))
+            if chosen.dtype.kind not in "bui":
+                raise FitInputError(f"the mask has type {chosen.dtype}; give a boolean one, True for each voxel to fit")
+            if chosen.shape != grid:
+                raise FitInputError(
+                    f"the mask has shape {chosen.shape}; give one of the stack's shape without the axis, {grid}"
+                )
+            chosen = chosen.astype(bool)
+            places = np.flatnonzero(chosen)
+            if not places.size:
+                raise FitInputError("the mask selects no voxel; set at least one")
+
+        call = VoxelCall.of(data, axis, coordinate, self.model, places, self.settings, self.select)
+        source = VoxelSource(call.data, axis, coordinate, self.settings, self.select, call, chosen)
+        return source, call

@@ -55,7 +55,7 @@ class Request:
     derived : tuple of str
         For curves: expressions of parameters to make maps of.
     points, window, spot_wishes
-        For spots: pixel indices ``(N, data.ndim)``, and the arguments of `iter_fit_spots` that only spots have.
+        For spots: pixel indices ``(N, data.ndim)``, and the arguments of `SpotRequest` that only spots have.
     filters : tuple of SpotFilter
         For spots: which of them count.
     detection : DetectionStep or None

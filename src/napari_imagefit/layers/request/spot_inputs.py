@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from ...engine.core.errors import FitInputError
 from ...engine.models.model import Model
+from ...imaging.fitting.argument_checks import check_surface
 from ...imaging.recipes.steps import DetectionStep
-from ...imaging.spots.spot_fits import check_surface
 from ...imaging.spots.windows import find_windows
 from ..geometry.transforms import axis_coordinates, data_to_data, grid_shape, unit_factors
 from .choices import Choices
@@ -40,7 +40,7 @@ def freeze_spots(choices: Choices, model: Model, common: dict[str, Any]) -> Requ
     if spots.points is None:
         raise FitInputError(NO_POINTS)
     shape = grid_shape(image)
-    check_surface(model, len(shape))
+    check_surface(model, len(shape), "fit_spots")
     points = points_on_image(spots.points, image, choices)
     window = spots.window if len(spots.window) > 1 else spots.window * model.ndim
     # says what is wrong with them now, not in the worker

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from ...catalogue import models
 from ...engine.core.errors import FitInputError
 from ...engine.models.model import Model
+from ...imaging.chunked.dispatch import iter_fit
 from ...imaging.fitting.chunks import is_dask
 from ...imaging.fitting.run import Run
 from ...imaging.regions.region import Region, find_regions
-from ...imaging.verbs.voxels import iter_fit_voxels
 from ..geometry.drawn_regions import RegionError, labels_on_image, shapes_masks
 from ..geometry.file_grid import LEFT
 from ..geometry.transforms import AxisCoordinates, axis_coordinates, grid_shape, layer_transform, unit_factors
@@ -27,9 +27,9 @@ from ..request.remembered import remember
 from ..request.spot_inputs import freeze_spots
 from ..request.voxel_inputs import freeze_voxels
 from .layer_tasks import outputs_of
-from .region_tasks import run_regions
+from .region_tasks import region_request, run_regions
 from .spot_tasks import run_spots
-from .voxel_tasks import run_voxels
+from .voxel_tasks import run_voxels, voxel_request
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -201,32 +201,10 @@ def _run_lazily(request: Request, should_stop: Stop | None) -> Task:
 
 
 def _lazy_steps(request: Request, should_stop: Stop | None) -> Run:
-    # only now: its modules are not needed otherwise
-    from ...imaging.chunked.iterate import iter_fit_lazily
-    from ...imaging.chunked.region_plan import ImagePlan
-
     if request.mean != "no":
         raise FitInputError(
             f"Layer {request.layer_name!r} is not in memory, where no mean curve is fitted first; choose 'from each "
             "voxel' for the starts, or load the layer."
         )
-    if request.job == "voxels":
-        return iter_fit_voxels(
-            request.data,
-            request.model,
-            x=request.coords[0],
-            axis=request.axis,
-            mask=request.mask,
-            select=request.select,
-            settings=request.settings,
-            should_stop=should_stop,
-        )
-    plan = ImagePlan.of_regions(
-        request.data,
-        request.model,
-        request.regions,
-        labels=np.arange(1, len(request.region_names) + 1),
-        coords=request.coords,
-        settings=request.settings,
-    )
-    return iter_fit_lazily(request.data, plan, should_stop)
+    asked = voxel_request(request) if request.job == "voxels" else region_request(request)
+    return iter_fit(request.data, asked, should_stop)

@@ -14,14 +14,13 @@ import numpy as np
 from ...engine.core.errors import FitInputError
 from ...imaging.fitting.chunks import is_dask
 from ...imaging.layer_data.maps import STATUS, image_layers
-from ...imaging.voxels.voxel_fits import iter_fit_voxels
 from ..geometry.output_layers import Output
 from ..request.fit_request import MeanFit, Outcome, Request, Stop, answer
 from ..request.live import Place, of_voxel
 from .freeze import run_any
 from .layer_tasks import outputs_of, place
 from .region_tasks import region_steps
-from .voxel_tasks import mean_steps, seeded
+from .voxel_tasks import mean_steps, seeded, voxel_request
 
 if TYPE_CHECKING:
     from ...engine.core.progress import Progress
@@ -94,15 +93,7 @@ def fit_voxel(
         return None
     settings = own.settings if request.mean == "no" or mean is None else seeded(request, mean, own.settings)
     try:
-        result = yield from iter_fit_voxels(
-            own.data,
-            own.model,
-            x=own.coords[0],
-            axis=own.axis,
-            select=own.select,
-            settings=settings,
-            should_stop=should_stop,
-        )
+        result = yield from voxel_request(own, settings).steps(own.data, should_stop)
     except FitInputError:
         # a voxel without numbers is no mistake of whoever points at it
         return None

@@ -7,7 +7,7 @@ import numpy as np
 from ...engine.core.errors import FitInputError
 from ...imaging.fitting.run import Run
 from ...imaging.regions.region import Region
-from ...imaging.regions.region_fits import iter_fit_regions
+from ...imaging.regions.region_fits import ImageRequest
 from ..request.fit_request import Outcome, Request, Stop, Task
 from .layer_tasks import outputs_of
 
@@ -35,15 +35,14 @@ def region_steps(request: Request, should_stop: Stop | None) -> Run:
                 f"All pixels of {_name(request, region)} in {request.layer_name!r} are NaN or infinite; "
                 "choose another region or layer."
             )
-    return iter_fit_regions(
-        data,
-        request.model,
-        request.regions,
-        request.grid,
-        labels=np.arange(1, len(request.region_names) + 1),
-        coords=request.coords,
-        settings=request.settings,
-        should_stop=should_stop,
+    return region_request(request).steps(data, should_stop)
+
+
+def region_request(request: Request) -> ImageRequest:
+    """Return what is asked of the engine."""
+    labels = np.arange(1, len(request.region_names) + 1)
+    return ImageRequest(
+        request.model, coords=request.coords, settings=request.settings, regions=request.regions, labels=labels
     )
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from ...engine.results.fit_result import FitResult
+from ...imaging.chunked.dispatch import iter_fit
+from ...imaging.fitting.chunks import is_dask
 from ...imaging.spot_analysis.noise_check import find_noise_growth
 from ...imaging.spot_analysis.shared_width_bias import find_shared_width
 from ...imaging.spot_analysis.signal_dependent_noise import is_unaware
 from ...imaging.spots.source import SpotSource
-from ...imaging.verbs.spots import iter_fit_spots
+from ...imaging.spots.spot_fits import SpotRequest
 from ..inspection.spot_table import spot_table
 from ..request.fit_request import Outcome, Request, Stop, Task
 from .layer_tasks import spot_outputs
@@ -24,15 +26,8 @@ def run_spots(request: Request, should_stop: Stop | None = None) -> Task:
     """Fit spots; a generator for a worker thread, see `answer`."""
     data, points = request.data, request.points
     assert points is not None
-    result = yield from iter_fit_spots(
-        data if hasattr(data, "dask") else np.asarray(data),
-        points,
-        request.model,
-        window=request.window,
-        settings=request.settings,
-        should_stop=should_stop,
-        **request.spot_wishes,
-    )
+    asked = SpotRequest(request.model, points, request.window, settings=request.settings, **request.spot_wishes)
+    result = yield from iter_fit(data if is_dask(data) else np.asarray(data), asked, should_stop)
     table = spot_table(result, request, request.filters)
     return Outcome(request, result, spot_outputs(request, result, table), note=_note(result), facts=table)
 

@@ -17,7 +17,7 @@ from ...engine.results.fit_result import FitResult
 from ...imaging.fitting.exclude import without
 from ...imaging.fitting.run import Run, Settings
 from ...imaging.layer_data.maps import STATUS
-from ...imaging.voxels.voxel_fits import iter_fit_voxels
+from ...imaging.voxels.voxel_fits import VoxelRequest
 from ..geometry.output_layers import role
 from ..request.fit_request import MeanFit, Outcome, Request, Showing, Stop, Task
 from .layer_tasks import make_outputs, outputs_of, place, ready, wanted_roles
@@ -46,24 +46,22 @@ def run_voxels(request: Request, should_stop: Stop | None = None, resume: Outcom
         if mean is None:
             mean = yield from mean_steps(request, data, settings)
         settings = seeded(request, mean, settings)
-    arguments: dict[str, Any] = {
-        "x": request.coords[0],
-        "axis": request.axis,
-        "mask": request.mask,
-        "select": request.select,
-        "settings": settings,
-        "should_stop": should_stop,
-    }
-    if resume is not None:
-        steps = iter_fit_voxels_progressively(data, request.model, **arguments, resume=resume.result)
-    elif request.coarse_to_fine:
-        steps = iter_fit_voxels_progressively(data, request.model, **arguments)
+    asked, resumed = voxel_request(request, settings), None if resume is None else resume.result
+    if resume is not None or request.coarse_to_fine:
+        steps = iter_fit_voxels_progressively(data, asked, should_stop, resumed)
     else:
-        steps = iter_fit_voxels(data, request.model, **arguments)
+        steps = asked.steps(data, should_stop)
     result, shown = yield from _showing(request, steps)
     history = () if resume is None else (*resume.history, ("resume",))
     outputs = outputs_of(replace(request, shown=shown), result)
     return Outcome(request, result, outputs, mean=mean, history=history)
+
+
+def voxel_request(request: Request, settings: Settings | None = None) -> VoxelRequest:
+    """Return what is asked of the engine, with other settings than the request's if they are given."""
+    return VoxelRequest(
+        request.model, request.coords[0], request.axis, request.mask, request.select, settings or request.settings
+    )
 
 
 def run_mean(request: Request, should_stop: Stop | None = None) -> Task:
@@ -143,16 +141,8 @@ def compare_with(outcome: Outcome, model: Model, should_stop: Stop | None = None
     # not to lose for want of steps
     options = wishes["options"]
     wishes["options"] = replace(options, max_iterations=max(options.max_iterations, FEWEST_ITERATIONS))
-    other = yield from iter_fit_voxels(
-        np.asarray(request.data),
-        model,
-        x=request.coords[0],
-        axis=request.axis,
-        mask=request.mask,
-        select=request.select,
-        settings=Settings(**wishes),
-        should_stop=should_stop,
-    )
+    asked = voxel_request(replace(request, model=model), Settings(**wishes))
+    other = yield from asked.steps(np.asarray(request.data), should_stop)
     found = compare(result, other)
     offers = place(request, comparison_layers(result, other, found))
     shown = {WINNER, *request.shown}
