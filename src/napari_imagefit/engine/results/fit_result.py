@@ -2,57 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from ..core.fits import Fits
-from ..core.options import Criterion, Options
+from ..core.options import Criterion
 from ..core.refusal import setting
 from ..core.status import Flag, Status
-from ..core.types import Bounds, Values
 from ..models.model import Model
-from ..noise.camera import Camera
+from .asked import Asked
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LayerTuple = tuple[Any, dict[str, Any], str]
-
-
-class Asked(Protocol):
-    """What was said of the parameters and the noise of a fit, as it was said: see the arguments of `fit_image`."""
-
-    @property
-    def bounds(self) -> Bounds | None:
-        """Lower and upper ends by parameter name."""
-
-    @property
-    def fixed(self) -> Values | None:
-        """Values that were held, by parameter name."""
-
-    @property
-    def tied(self) -> Mapping[str, str] | None:
-        """Expressions by parameter name."""
-
-    @property
-    def shared(self) -> Sequence[str]:
-        """Parameters that all fits have in common."""
-
-    @property
-    def sigma(self) -> ArrayLike | None:
-        """Standard deviations of the data."""
-
-    @property
-    def camera(self) -> Camera | None:
-        """The camera that made the data."""
-
-    @property
-    def options(self) -> Options:
-        """How it was computed."""
 
 
 class Source(Protocol):

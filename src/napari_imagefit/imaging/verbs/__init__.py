@@ -1,4 +1,4 @@
-"""The three verbs of the public API, and the one place where arrays in memory and Dask arrays part.
+"""The three verbs of the public API: from arguments to a request, which `chunked.dispatch` runs.
 
 It may import all packages of `imaging`.
 """
