@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,22 @@ def click_fit(qtbot: Any, widget: ImageFitWidget) -> None:
     """Click Fit, and wait until the spots are in the viewer."""
     qtbot.mouseClick(widget.fit_bar.fit, LEFT)
     qtbot.waitUntil(lambda: not widget.session.running, timeout=PATIENCE)
+
+
+def fit_beads(qtbot: Any, make_napari_viewer: Callable[..., Any]) -> tuple[Any, ImageFitWidget]:
+    """Fifteen spots in three frames, and a point where there is none but NaN."""
+    viewer = make_napari_viewer(show=True)
+    _, widget = viewer.window.add_plugin_dock_widget("napari-imagefit", "Image Fit")
+    stack = frames()
+    stack[0, 40:, 50:] = np.nan
+    viewer.add_image(stack, name="beads", contrast_limits=(0, 60))
+    qtbot.mouseClick(widget.data._buttons["spots"], LEFT)
+    click_detect(qtbot, widget)
+    viewer.layers["beads · detected points"].add([[0, 47, 56]])
+    click_fit(qtbot, widget)
+    qtbot.mouseClick(widget.spots.section.table_button, LEFT)
+    qtbot.waitUntil(lambda: dock_of(viewer).table.isVisible())
+    return viewer, widget
 
 
 def preview_done(qtbot: Any, widget: ImageFitWidget) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,37 +19,16 @@ from napari_imagefit.layers.geometry.output_layers import role_of
 from napari_imagefit.layers.request.choices import Row
 from napari_imagefit.layers.tasks import live_tasks
 
-from .pointer import LEFT, Arrivals, canvas_of, is_shown, pixel_of, until
-
-PATIENCE = 60_000  # ms; a loaded machine is no reason to pause
-
-
-def clouds(frames: int = 3) -> np.ndarray:
-    y, x = np.mgrid[0:60, 0:70]
-    rng = np.random.default_rng(11)
-    centre = 3.0 * np.arange(frames)[:, None, None]
-    return 5 + 20 * np.exp(-((y - 25 - centre) ** 2 / 50 + (x - 34) ** 2 / 90)) + rng.normal(0, 0.5, (frames, 60, 70))
-
-
-def decays() -> np.ndarray:
-    rng = np.random.default_rng(12)
-    t = np.arange(24.0)[:, None, None]
-    tau = 3 + np.arange(30.0).reshape(5, 6) / 5
-    return 10 * np.exp(-t / tau) + 1 + rng.normal(0, 0.05, (24, 5, 6))
+from .live_help import PATIENCE, at_rest, clouds, follow, numbers, of_a_click, rectangle, refitted
+from .pointer import LEFT, canvas_of, pixel_of, until
 
 
 @pytest.fixture
-def opened(make_napari_viewer: Callable[..., Any]) -> Iterator[tuple[Any, ImageFitWidget]]:
-    viewer = make_napari_viewer(strict_qt=True, show=True)
-    _, widget = viewer.window.add_plugin_dock_widget("napari-imagefit", "Image Fit")
+def opened(shown: tuple[Any, ImageFitWidget]) -> Iterator[tuple[Any, ImageFitWidget]]:
+    _, widget = shown
     widget.live._too_long.setInterval(PATIENCE)
-    until(lambda: is_shown(viewer), "the window is there")
-    yield viewer, widget
+    yield shown
     widget.live.set_on(False)
-
-
-def rectangle(top: float, left: float, bottom: float, right: float) -> np.ndarray:
-    return np.array([(top, left), (top, right), (bottom, right), (bottom, left)])
 
 
 @pytest.fixture
@@ -65,44 +44,6 @@ def cloud(opened: tuple[Any, ImageFitWidget]) -> tuple[Any, ImageFitWidget, Any]
     viewer.layers.selection.active = viewer.layers["shots"]
     follow(widget)
     return viewer, widget, drawn
-
-
-def follow(widget: ImageFitWidget) -> None:
-    QTest.mouseClick(widget.fit_bar.live, LEFT)
-    at_rest(widget)
-
-
-def at_rest(widget: ImageFitWidget) -> None:
-    """Wait until everything has come to its end."""
-    until(lambda: not widget.live.busy and not widget.session.running, "the hand has stopped")
-
-
-def refitted(widget: ImageFitWidget, change: Callable[[], object]) -> None:
-    """Change something, and wait for the fit that follows from it."""
-    before = widget.live.refits
-    change()
-    until(lambda: widget.live.refits > before, "a fit follows")
-    at_rest(widget)
-
-
-def numbers(widget: ImageFitWidget) -> dict[str, np.ndarray]:
-    outcome = widget.follow_ups.outcome
-    assert outcome is not None
-    assert outcome.result is not None
-    result = outcome.result
-    found = {
-        f"{name} {what}": values for what in ("params", "stderr") for name, values in getattr(result, what).items()
-    }
-    return found | {"cost": result.cost, "flags": result.flags}
-
-
-def of_a_click(widget: ImageFitWidget) -> dict[str, np.ndarray]:
-    """What Fit gives for the same settings, in the frame on screen."""
-    widget.live.set_on(False)
-    widget.fit_bar.set_frames("current")
-    widget.fit()
-    until(lambda: not widget.session.running, "the fit is done")
-    return numbers(widget)
 
 
 def outline(viewer: Any, widget: ImageFitWidget) -> Any:
@@ -340,114 +281,6 @@ def test_it_pauses_by_itself_where_one_fit_takes_too_long(cloud: Any, monkeypatc
     assert PAUSED in widget.message.text()
     assert "1 fit" in widget.message.text()
     assert widget.follow_ups.outcome.result.params["y"].shape == (3, 1)
-
-
-def test_spots_of_the_frame_on_screen_follow_as_fit_has_them(opened: tuple[Any, ImageFitWidget]) -> None:
-    viewer, widget = opened
-    y, x = np.mgrid[0:80, 0:90]
-    rng = np.random.default_rng(3)
-    places = np.array([(15, 20), (15, 60), (50, 25), (55, 70)])
-    image = 10 + rng.normal(0, 0.5, (2, 80, 90))
-    for cy, cx in places:
-        image += 30 * np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / 4.5)
-    viewer.add_image(image, name="beads")
-    widget.data.set_job("spots")
-    points = viewer.add_points(
-        np.vstack([np.insert(places, 0, frame, axis=1) for frame in (0, 1)]), ndim=3, name="seen"
-    )
-    widget.spots.section.layers.choose(points)
-    viewer.dims.set_current_step(0, 1)
-    follow(widget)
-    assert widget.follow_ups.outcome.result.shape == (4,)
-
-    def move() -> None:
-        points.data = points.data + np.array([0, 0.4, -0.3])
-
-    refitted(widget, move)
-    live = numbers(widget)
-    np.testing.assert_allclose(live["y params"], places[:, 0], atol=0.1)
-    clicked = of_a_click(widget)
-    for name, values in live.items():
-        np.testing.assert_array_equal(values, clicked[name], err_msg=name)
-
-
-def test_the_mean_curve_and_the_voxel_under_the_pointer_follow(opened: tuple[Any, ImageFitWidget]) -> None:
-    viewer, widget = opened
-    layer = viewer.add_image(decays(), name="decays")
-    widget.data.set_job("voxels")
-    widget.data.set_axis(0)
-    widget.model.set_model("exponential_decay")
-    painted = viewer.add_labels(np.zeros((5, 6), int), name="where")
-    painted.data[1:3, 1:4] = 1
-    painted.refresh()
-    widget.region.layers.choose(painted)
-    viewer.layers.selection.active = layer
-    viewer.reset_view()
-    widget.inspection.open()
-    follow(widget)
-    mean = widget.inspection.mean
-    assert mean is not None
-    assert mean.mean is not None
-    assert int(mean.mean.n.max()) == 6
-    assert "Mean curve" in [column.title for column in widget.parameters._columns]
-
-    with Arrivals(viewer) as arrivals:
-        refitted(widget, lambda: arrivals.wait_for(pixel_of(viewer, (0.0, 2.0, 3.0))))
-    voxel = widget.inspection.voxel
-    assert voxel is not None
-    assert voxel.place == (2, 3)
-    assert widget.parameters._columns[0].title == "voxel 2, 3"
-
-    refitted(widget, lambda: paint(painted))
-    assert int(widget.inspection.mean.mean.n.max()) == 12
-    refitted(widget, lambda: widget.region.layers.choose(None))
-    assert widget.inspection.mean is None, "there is no region that it would be the mean of"
-    widget.live.set_on(False)
-    assert widget.inspection.voxel is None
-    assert widget.parameters._columns == ()
-    widget.fit()
-    until(lambda: not widget.session.running, "the map is there")
-    result = widget.follow_ups.outcome.result
-    for name in result.model.names:
-        assert result.params[name][2, 3] == voxel.result.params[name][0, 0]
-        assert result.stderr[name][2, 3] == voxel.result.stderr[name][0, 0]
-
-
-def paint(layer: Any) -> None:
-    layer.data[1:3, :] = 1
-    layer.refresh()
-
-
-def test_a_lazy_layer_loads_the_frame_on_screen_and_what_is_around_the_region(
-    opened: tuple[Any, ImageFitWidget],
-) -> None:
-    da = pytest.importorskip("dask.array")
-    viewer, widget = opened
-    loaded: set[tuple[int, int]] = set()
-    stack = clouds(6)
-
-    def block(block_info: Any = None) -> np.ndarray:
-        (first, last), (top, bottom), across = block_info[None]["array-location"]
-        loaded.add((first, top))
-        return stack[first:last, top:bottom, slice(*across)]
-
-    nothing = np.zeros((0, 0, 0))
-    lazy = da.map_blocks(block, chunks=((1,) * 6, (20, 20, 20), (70,)), dtype=float, meta=nothing)
-    viewer.add_image(lazy, name="shots", contrast_limits=(0, 30))
-    widget.data.set_job("region")
-    widget.model.set_model("gaussian_2d_elliptic")
-    drawn = viewer.add_shapes([rectangle(22, 5, 59, 60)], shape_type="rectangle", name="ROI")
-    widget.region.layers.choose(drawn)
-    viewer.dims.set_current_step(0, 4)
-    viewer.layers["shots"].visible = False  # napari loads whole planes to draw them
-    loaded.clear()
-    follow(widget)
-    refitted(widget, lambda: setattr(drawn, "data", [rectangle(23, 5, 59, 60)]))
-    assert loaded == {(4, 20), (4, 40)}
-    live = numbers(widget)
-    assert live["y params"][4, 0] == pytest.approx(37, abs=0.3)
-    for name, values in of_a_click(widget).items():
-        np.testing.assert_array_equal(values, live[name], err_msg=name)
 
 
 def test_switched_off_nothing_is_left_behind(cloud: Any) -> None:

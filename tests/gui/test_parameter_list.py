@@ -1,9 +1,8 @@
-"""The model and its parameters, used with mouse and keyboard."""
+"""The parameters of a model, used with mouse and keyboard: rows, fields, values, and what is kept of them."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,24 +12,15 @@ import pytest
 from napari.components import ViewerModel
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QApplication, QLabel, QLineEdit, QMenu, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QLineEdit, QMenu
 
 from napari_imagefit import fit_voxels, models
-from napari_imagefit.catalogue.titles import title_of
-from napari_imagefit.engine.core.errors import FitInputError
-from napari_imagefit.gui.sections import parameters as section
-from napari_imagefit.gui.sections.model import ModelSection, breakable
 from napari_imagefit.gui.sections.parameter_tree import NAME, SET, VALUES, ValueColumn
 from napari_imagefit.gui.sections.parameters import ParameterList
 from napari_imagefit.gui.shown_values import column_of
-from napari_imagefit.gui.widgets.badges import BADGES
 from napari_imagefit.layers.request.choices import Row
-from napari_imagefit.layers.request.presets import Presets
 
-LEFT = Qt.MouseButton.LeftButton
-Key = Qt.Key
-WIDTH = 300
-NONSENSE = ("nan", "inf", "-inf", "1e999", "", " ", "x" * 300, "🔬🧊", "1,5", "--", "layer:", "layer:" + "n" * 120)
+from .parameter_help import LEFT, WIDTH, Key, _image, badges, click, open_lists, row, seen, write
 
 
 @pytest.fixture
@@ -42,62 +32,7 @@ def layers() -> Any:
 def made(
     qtbot: Any, layers: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., ParameterList]]:
-    """A function that opens a list as narrow as the dock, for a model; each is another session."""
-    frames: list[QWidget] = []  # nobody else keeps them from being collected
-    monkeypatch.setattr(section, "stored_presets", lambda: Presets(tmp_path / "kept.json"))
-
-    def make(model: str = "gaussian_2d_elliptic") -> ParameterList:
-        listed = ParameterList(layers)
-        frame = QWidget()
-        layout = QVBoxLayout(frame)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(listed)
-        layout.addStretch()
-        qtbot.addWidget(frame)
-        frame.setFixedWidth(WIDTH)
-        frame.resize(WIDTH, 600)
-        frames.append(frame)
-        listed.set_model(models[model], {"sigma_y": "µm", "sigma_x": "µm"})
-        frame.show()
-        frame.activateWindow()
-        qtbot.waitActive(frame)
-        return listed
-
-    yield make
-    for frame in frames:
-        frame.close()
-
-
-def write(qtbot: Any, line: QLineEdit, text: str, end: Qt.Key = Key.Key_Return) -> None:
-    """Type into a field, in place of what is there; what no test can type, or is long, is pasted."""
-    line.setFocus()
-    qtbot.waitUntil(line.hasFocus)
-    line.selectAll()
-    qtbot.keyClick(line, Key.Key_Delete)
-    if text.isascii() and len(text) < 20:
-        qtbot.keyClicks(line, text)
-    else:
-        QGuiApplication.clipboard().setText(text)
-        line.paste()
-    qtbot.keyClick(line, end)
-
-
-def click(qtbot: Any, listed: ParameterList, name: str, column: int = NAME) -> None:
-    tree = listed.tree
-    place = tree.visualRect(tree.indexFromItem(tree.item_of(name), column)).center()
-    qtbot.mouseClick(tree.viewport(), LEFT, pos=place)
-
-
-def badges(listed: ParameterList, name: str) -> list[str]:
-    return [" ".join(part for part in badge if part) for badge in listed.tree.item_of(name).data(SET, BADGES)]
-
-
-def row(listed: ParameterList, name: str) -> Row:
-    return next(row for row in listed.rows() if row.name == name)
-
-
-def seen(listed: ParameterList) -> list[str]:
-    return [listed.tree.item_of(row.name).text(NAME) for row in listed.rows()]
+    yield from open_lists(qtbot, layers, tmp_path, monkeypatch)
 
 
 # --- the list
@@ -316,126 +251,6 @@ def test_all_is_in_sight_or_can_be_scrolled_to(qtbot: Any, made: Callable[..., P
         assert tree.columnWidth(column) > metrics.horizontalAdvance(last.text(column)), "no number is cut off"
 
 
-# --- what makes no sense
-
-
-@pytest.mark.parametrize("text", NONSENSE)
-def test_nonsense_is_one_sentence_and_changes_no_width(
-    qtbot: Any, made: Callable[..., ParameterList], text: str
-) -> None:
-    listed = made()
-    fields = listed.unfold("sigma_y")
-    for field, line in fields.lines.items():
-        write(qtbot, line, text)
-        trouble = fields.trouble.text()
-        allowed = not text.strip() or (text, field) in (("-inf", "lower"), ("inf", "upper"))
-        assert fields.trouble.isVisible() != allowed, (field, trouble)
-        if not allowed:
-            assert trouble.startswith("⚠ ")
-            assert len(trouble) < 200, trouble
-            assert "\n" not in trouble
-            assert line.toolTip().startswith(trouble[2:].rstrip("…"))
-            assert max(len(word) for word in line.toolTip().split()) < 40
-            assert badges(listed, "sigma_y")[0] == "⚠"
-        qtbot.wait(1)
-        assert (listed.width(), listed.tree.width()) == (WIDTH, WIDTH)
-        assert listed.minimumSizeHint().width() <= WIDTH
-        assert fields.width() <= WIDTH
-        assert allowed or fields.trouble.geometry().right() <= fields.width()
-        write(qtbot, line, "")
-        assert not fields.trouble.isVisible()
-        assert not badges(listed, "sigma_y")
-
-
-def test_a_sentence_is_seen_whole(qtbot: Any, made: Callable[..., ParameterList]) -> None:
-    listed = made()
-    fields = listed.unfold("sigma_y")
-    write(qtbot, fields.lines["start"], "x" * 300)
-    qtbot.waitUntil(lambda: fields.trouble.height() >= fields.trouble.heightForWidth(fields.trouble.width()))
-    qtbot.waitUntil(lambda: fields.geometry().bottom() <= listed.tree.viewport().height())
-
-
-def test_the_old_error_goes_with_the_first_key(qtbot: Any, made: Callable[..., ParameterList]) -> None:
-    listed = made()
-    fields = listed.unfold("sigma_y")
-    write(qtbot, fields.lines["start"], "two")
-    assert "is 'two', which is not a number" in fields.trouble.text()
-    assert "border" in fields.lines["start"].styleSheet()
-    qtbot.keyClick(fields.lines["start"], Key.Key_Backspace)
-    assert not fields.trouble.isVisible()
-    assert not fields.lines["start"].styleSheet()
-    assert "two" not in fields.lines["start"].toolTip()
-    qtbot.keyClick(fields.lines["start"], Key.Key_Return)
-    assert "is 'tw', which is not a number" in fields.trouble.text()
-    with pytest.raises(FitInputError, match="'tw', which is not a number"):
-        listed.rows()
-
-
-@pytest.mark.parametrize(
-    ("typed", "fields", "sentence"),
-    [
-        ({"lower": "9", "upper": "3"}, {"lower", "upper"}, "lower bound 9 of 'sigma_y' is not below its upper bound 3"),
-        ({"upper": "-1"}, {"upper"}, "is not below its upper bound -1"),
-        ({"start": "-2"}, {"start"}, "outside its bounds"),
-        ({"start": "inf"}, {"start"}, "Start of 'sigma_y' must be finite, got 'inf'"),
-        ({"tie": "2*height"}, {"tie"}, "height"),
-        ({"tie": "2*("}, {"tie"}, "2*("),
-        ({"fix": True}, {"start"}, "is to be fixed but has no value"),
-        ({"fix": True, "start": "2", "share": True}, set(), "is fixed and also shared"),
-        ({"fix": True, "start": "2", "tie": "sigma_x"}, set(), "is tied and also fixed"),
-    ],
-)
-def test_what_cannot_be_is_marked_where_it_is(
-    qtbot: Any, made: Callable[..., ParameterList], typed: dict[str, Any], fields: set[str], sentence: str
-) -> None:
-    listed = made()
-    shown = listed.unfold("sigma_y")
-    for what, value in typed.items():
-        if value is True:
-            qtbot.mouseClick(getattr(shown, what), LEFT)
-        else:
-            write(qtbot, shown.lines[what], value)  # type: ignore[index]
-    assert sentence in shown.trouble.text()
-    assert {field for field, line in shown.lines.items() if line.styleSheet()} == fields
-
-
-def test_a_problem_found_at_the_fit_is_marked(qtbot: Any, made: Callable[..., ParameterList], layers: Any) -> None:
-    listed = made()
-    layers.append(_image(layers, "background"))
-    write(qtbot, listed.unfold("offset").lines["start"], "layer:background")
-    assert row(listed, "offset").start is layers["background"]
-    assert badges(listed, "offset") == ["start layer:background"]
-    layers.clear()
-    with pytest.raises(FitInputError, match="There is no layer 'background'"):
-        listed.rows()
-    assert badges(listed, "offset")[0] == "⚠"
-    assert "There is no layer 'background'" in listed.unfold("offset").trouble.text()
-
-
-def _image(_layers: Any, name: str) -> Any:
-    from napari.layers import Image
-
-    return Image(np.zeros((4, 5)), name=name)
-
-
-def test_layers_are_offered_by_a_button(qtbot: Any, made: Callable[..., ParameterList], layers: Any) -> None:
-    listed = made()
-    layers.append(_image(layers, "R&D " + "n" * 120))
-    fields = listed.unfold("offset")
-    qtbot.mouseClick(fields.layer_button, LEFT)
-    menu = next(menu for menu in fields.findChildren(QMenu) if menu.isVisible())
-    assert menu.actions()[0].text() == "Fix offset to layer"
-    (action,) = menu.actions()[0].menu().actions()
-    assert len(action.text()) < 40
-    assert action.text().startswith("R&&D ")
-    assert action.toolTip() == layers[0].name
-    action.trigger()
-    menu.close()
-    assert row(listed, "offset") == Row("offset", layers[0], fixed=True)
-    assert badges(listed, "offset")[0].startswith("🔒 layer:R&D")
-    assert listed.width() == WIDTH
-
-
 # --- what is kept
 
 
@@ -516,64 +331,3 @@ def test_presets(qtbot: Any, made: Callable[..., ParameterList], layers: Any) ->
 
     other.set_model(models["linear"], {})
     assert [action.text() for action in preset_menu(other)[0].actions()][:1] == [""], "each model has its own"
-
-
-# --- the model
-
-
-def test_models_are_listed_by_their_titles_under_headings(qtbot: Any) -> None:
-    chosen = ModelSection()
-    qtbot.addWidget(chosen)
-    told: list[str] = []
-    chosen.model_chosen.connect(lambda model: told.append(model.name))
-    chosen.set_job("region")
-    combo = chosen.names
-    texts = [combo.itemText(i) for i in range(combo.count())]
-    assert texts[:3] == ["Peaks and spots", "Gaussian, round", "Gaussian, elliptic"]
-    headings = [i for i in range(combo.count()) if combo.itemData(i, Qt.ItemDataRole.UserRole) is None]
-    assert [texts[i] for i in headings] == ["Peaks and spots", "Background", "Atom clouds"]
-    assert chosen.model.name == "gaussian_2d"
-    combo.setFocus()
-    for _ in texts:
-        qtbot.keyClick(combo, Key.Key_Down)
-        assert combo.currentIndex() not in headings
-    assert chosen.model.name == "bimodal_2d"
-    assert told[-1] == "bimodal_2d"
-    assert len(told) == len(texts) - len(headings)
-    chosen.set_model("gaussian_2d_elliptic")
-    assert combo.currentText() == title_of(chosen.model) == "Gaussian, elliptic"
-    assert "gaussian_2d_elliptic" in combo.toolTip()
-    assert "Siegman" in combo.toolTip()
-    chosen.set_model("exponential_decay")
-    assert chosen.model.name == "gaussian_2d_elliptic", "it is not of this job"
-    chosen.set_job("region")
-    assert chosen.model.name == "gaussian_2d_elliptic"
-    chosen.set_job("voxels")
-    assert chosen.model.name == "exponential_decay"
-
-
-@pytest.mark.parametrize("job", ["region", "spots", "voxels"])
-def test_no_formula_makes_the_dock_wider(qtbot: Any, job: Any) -> None:
-    chosen = ModelSection()
-    qtbot.addWidget(chosen)
-    chosen.set_job(job)
-    chosen.show()
-    for place in range(chosen.names.count()):
-        name = chosen.names.itemData(place, Qt.ItemDataRole.UserRole)
-        if name is None:
-            continue
-        chosen.set_model(name)
-        assert chosen.minimumSizeHint().width() <= WIDTH
-        # what is not broken is cut off
-        label = QLabel(chosen.formula.text())
-        label.setTextFormat(Qt.TextFormat.RichText)
-        label.setWordWrap(True)
-        assert label.minimumSizeHint().width() <= WIDTH, chosen.model.name
-
-
-def test_a_formula_without_spaces_is_broken_behind_its_signs() -> None:
-    text = breakable("a·exp(−t/τ<sub>long_1</sub>)+b·exp(−t/σ<sub>short</sub>)+offset")
-    assert re.sub("\u200b", "", text) == "a·exp(−t/τ<sub>long_1</sub>)+b·exp(−t/σ<sub>short</sub>)+offset"
-    assert "<sub>" in text
-    assert "</sub>" in text
-    assert text.count("\u200b") == 8

@@ -93,6 +93,10 @@ def surface(image: Image, model: str = "gaussian_2d_elliptic") -> Request:
     return freeze(Choices(image, "region", model, rows(model)))
 
 
+def voxels(stack: Image, **more: Any) -> Request:
+    return freeze(Choices(stack, "voxels", "exponential_decay", rows("exponential_decay"), **more))
+
+
 def test_a_surface_comes_back_in_place(viewer: ViewerModel, image: Image) -> None:
     assert set(show(viewer, run(surface(image)))) == {"outlines"}, "at first no more than is looked at"
     shown = show(viewer, run(asking(surface(image), "fitted", "residual", "status")))
@@ -197,13 +201,13 @@ def test_outlines_that_are_there_become_those_of_the_new_fit(
 def test_layers_of_another_model_stay_until_it_is_fitted_again(viewer: ViewerModel) -> None:
     t = np.arange(12.0)[:, None, None]
     stack = viewer.add_image(np.exp(-t / np.full((1, 4, 5), 3.0)), name="decay")
-    show(viewer, run(freeze(Choices(stack, "voxels", "exponential_decay", rows("exponential_decay")))))
+    show(viewer, run(voxels(stack)))
     flat = viewer.add_image(cloud()[0], name="other")
     show(viewer, run(surface(flat)))
     show(viewer, run(surface(stack, "gaussian_2d")))
     taus = [layer for layer in viewer.layers if "· τ [px]" in layer.name]
     assert taus, "another model's results are left alone"
-    show(viewer, run(freeze(Choices(stack, "voxels", "exponential_decay", rows("exponential_decay")))))
+    show(viewer, run(voxels(stack)))
     assert [layer for layer in viewer.layers if "· τ [px]" in layer.name] == taus
     fixed = (Row("amplitude"), Row("tau", 3.0, fixed=True), Row("offset"))
     show(viewer, run(freeze(Choices(stack, "voxels", "exponential_decay", fixed))))
@@ -218,18 +222,7 @@ def test_maps_lie_on_their_stack_whatever_the_axis(viewer: ViewerModel, axis: in
     stack = viewer.add_image(
         curves, scale=(2, 0.5, 0.25), translate=(1, 2, 3), rotate=(0, 0, 30) if axis == 0 else None
     )
-    outcome = run(
-        freeze(
-            Choices(
-                stack,
-                "voxels",
-                "exponential_decay",
-                rows("exponential_decay"),
-                axis=axis,
-                coordinates=Coordinates("index"),
-            )
-        )
-    )
+    outcome = run(voxels(stack, axis=axis, coordinates=Coordinates("index")))
     shown = show(viewer, outcome)
     assert outcome.result is not None
     np.testing.assert_allclose(outcome.result.params["tau"], tau, rtol=1e-6)  # no noise: to the stop test
@@ -251,8 +244,7 @@ def test_failures_are_told_by_a_labels_layer(viewer: ViewerModel) -> None:
     stack = viewer.add_image(curves, name="decay")
     mask = Labels(np.ones((4, 5), int))
     mask.data[3] = 0
-    request = freeze(Choices(stack, "voxels", "exponential_decay", rows("exponential_decay"), mask))
-    shown = show(viewer, run(asking(request, "param:amplitude", "stderr:tau")))
+    shown = show(viewer, run(asking(voxels(stack, region=mask), "param:amplitude", "stderr:tau")))
     status = shown["status"]
     assert isinstance(status, Labels)
     assert status.visible
