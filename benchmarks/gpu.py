@@ -88,7 +88,7 @@ def _both_forms(plan: Plan, one: Pass, dtype: Any) -> list[str]:
         for function in (partial(normal_sums, model, Criterion()), partial(_by_products, model)):
             begun = time.perf_counter()
             lowered = jax.jit(function).lower(*arguments)
-            program = compile_lowered(lowered, device.platform, reassociate=True)
+            program = compile_lowered(lowered, device.platform, "reassociated")
             compiling = time.perf_counter() - begun
             seconds.append(best_of(partial(program, *arguments), plan.repeats))
             cells += [report.seconds(seconds[-1]), report.seconds(compiling)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -97,6 +98,25 @@ def test_the_theme_is_followed(inspected: tuple[Any, Inspector, Outcome]) -> Non
     light = inspector.curves.upper.getAxis("left").textPen().color().lightness()
     assert dark > 200 > 60 > light
     assert inspector.curves.views[0].backgroundBrush().color().lightness() > 200
+
+
+def test_a_fit_of_one_frame_shows_no_other(viewer: Any) -> None:
+    """What was looked at of all frames is not there any more, and is not chosen."""
+    y, x = np.mgrid[0:24, 0:30]
+    data = np.exp(-((y - 11) ** 2 + (x - 14) ** 2) / 30) + np.zeros((2, 1, 1))
+    image = viewer.add_image(data, name="clouds")
+    every = Choices(image, "region", "gaussian_2d", tuple(Row(name) for name in models["gaussian_2d"].names))
+    inspection = Inspection(viewer)
+    inspection.feed(run_all(every))
+    inspector = inspection.open()
+    assert inspector.looking is not None
+    inspector.looking.look_at((0, 0))
+    assert inspector.shown_places() == {CHOSEN_FIT: (0, 0)}
+    inspection.feed(run_all(replace(every, frames="current", current=(1, 0, 0))))
+    assert inspector.shown_places() == {ON_SCREEN: (1, 0)}
+    inspector.looking.look_at((0, 0))
+    assert inspector.shown_places() == {ON_SCREEN: (1, 0)}
+    inspection.close()
 
 
 def test_a_region_is_shown_by_cuts_through_its_centre(viewer: Any, qtbot: Any) -> None:

@@ -135,8 +135,11 @@ class Looking:
             self.pins.move_to(grid)
         else:
             self.pins.clear()
-        if not same or before is None or before.grid != grid.grid:
-            self._pointer = self._chosen = None
+        kept = same and before is not None and before.grid == grid.grid
+        self._pointer, self._chosen = (
+            place if kept and place is not None and grid.holds(place) else None
+            for place in (self._pointer, self._chosen)
+        )
         self.outcome, self.grid = outcome, grid
         self.mean = outcome if outcome.mean is not None else None
         self._seen = self._find()
@@ -186,12 +189,7 @@ class Looking:
 
     def has(self, place: Place) -> bool:
         """Whether there is a fit of that place."""
-        shape = () if self.grid is None else self.grid.grid
-        return (
-            self.grid is not None
-            and len(place) == len(shape)
-            and all(0 <= i < n for i, n in zip(place, shape, strict=True))
-        )
+        return self.grid is not None and self.grid.holds(place)
 
     def pin(self, place: Place) -> None:
         """Pin a fit, or let go of it if it is pinned."""

@@ -92,6 +92,14 @@ class FitGrid:
                 found[tuple(int(i) for i in np.unravel_index(flat, self.grid))] = None
         return list(found)
 
+    def holds(self, place: Place) -> bool:
+        """Whether there is a fit of that place: a region may be fitted in some of the frames only."""
+        inside = len(place) == len(self.grid) and all(0 <= i < n for i, n in zip(place, self.grid, strict=True))
+        if not inside or not self.regions:
+            return inside
+        flat = int(np.ravel_multi_index(place, self.grid)) if place else 0
+        return any(flat in region.places for region in self.regions)
+
     def sample_of(self, place: Place, inside: tuple[float, ...] | None = None) -> tuple[float, ...]:
         """Return a sample of a fit, as an index into the data.
 
