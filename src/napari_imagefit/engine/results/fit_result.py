@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,19 @@ LayerTuple = tuple[Any, dict[str, Any], str]
 
 
 class Source(Protocol):
-    """Where a result came from: what was asked, and how its fits lie in the data."""
+    """Where a result came from: what was asked, and how its fits lie in the data.
+
+    Attributes
+    ----------
+    job : {"region", "spots", "voxels"}
+        Which data it has: ``image`` with ``coords`` and ``regions``, ``image`` with ``windows``, or ``stack`` with
+        ``axis`` and ``x``.
+    in_memory : bool
+        Whether the data are at hand, or read piece by piece.
+    """
+
+    job: ClassVar[str]
+    in_memory: ClassVar[bool]
 
     @property
     def settings(self) -> Asked:

@@ -126,10 +126,7 @@ class Looking:
         """Look at another fit; pins stay where they are, those of another layer's fit are let go."""
         if outcome.result is None:
             return False
-        try:
-            grid = FitGrid.of(outcome.result)
-        except TypeError:
-            return False
+        grid = FitGrid.of(outcome.result)
         before, same = self.grid, self.outcome is not None and self.outcome.request.source == outcome.request.source
         if same:
             self.pins.move_to(grid)

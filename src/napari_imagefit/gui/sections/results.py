@@ -12,8 +12,6 @@ from ...catalogue.titles import title_of
 from ...engine.core.status import Status
 from ...engine.results.fit_result import FitResult
 from ...imaging.inspection.saturation_value import saturation_value
-from ...imaging.regions.region_fits import ImageSource
-from ...imaging.voxels.voxel_fits import VoxelSource
 from ...layers.history.memory import budget
 from ...layers.inspection.reasons import statements_of
 from ..widgets.forms import Combo, label
@@ -175,7 +173,7 @@ class ResultsSection(QWidget):
         self.reasons.show_statements(statements_of(result))
         self._offer_saturation(result)
         voxels = result.model.ndim == 1
-        in_memory = isinstance(result.source, VoxelSource)
+        in_memory = result.source.in_memory
         self._voxels.setVisible(voxels)
         as_one = bool(np.any(result.n_shared)) if in_memory else False
         for button, tip in self._in_memory.items():
@@ -194,7 +192,7 @@ class ResultsSection(QWidget):
 
     def _offer_saturation(self, result: FitResult) -> None:
         """Offer to leave out samples that were cut off, where the fits have an option for it."""
-        self._saturation = None if isinstance(result.source, ImageSource) else saturation_value(result)
+        self._saturation = None if result.source.job == "region" else saturation_value(result)
         self.saturation_button.setVisible(self._saturation is not None)
         if self._saturation is not None:
             self.saturation_button.setText(f"Leave out samples ≥ {self._saturation:g}")

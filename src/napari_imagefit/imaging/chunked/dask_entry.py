@@ -12,21 +12,20 @@ from ...engine.results.fit_result import FitResult
 from ..fitting.chunks import Argument
 from ..fitting.records import record_type, unpack
 from ..voxels.common_residual import record_type as record_type_of_common
-from .dask_result import LazyFitResult, LazySource
+from .dask_result import LazyFitResult, LazyImage, LazyStack, lazy_source
 from .dask_spots import LazySpotSource
 from .dask_tasks import CommonBlock, FitBlock, blockwise
 from .plan import Plan, VoxelPlan
-from .spot_plan import SpotPlan
 
 
 def lazy_fit(data: Any, plan: Plan, progress: object = None, should_stop: object = None) -> FitResult:
     """Return the lazy result of a plan on a Dask array; its arrays are Dask arrays."""
     _refuse_calls(progress, should_stop)
     data = in_chunks(data, plan)
-    if isinstance(plan, SpotPlan):
-        source = LazySpotSource(data, plan)
+    source = lazy_source(data, plan)
+    if isinstance(source, LazySpotSource):
         return _unpacked(source.records(), source)
-    return _lazy(plan, data)
+    return _lazy(plan, data, source)
 
 
 def _refuse_calls(progress: object, should_stop: object) -> None:
@@ -37,8 +36,7 @@ def _refuse_calls(progress: object, should_stop: object) -> None:
         )
 
 
-def _lazy(plan: Plan, data: Any) -> FitResult:
-    source = LazySource(data, plan)
+def _lazy(plan: Plan, data: Any, source: LazyStack | LazyImage) -> FitResult:
     axes = tuple(range(data.ndim))
     records = blockwise(
         FitBlock(plan.bare(), tuple(plan.arguments)),
@@ -48,12 +46,12 @@ def _lazy(plan: Plan, data: Any) -> FitResult:
         record_type(len(plan.model.names)),
         new={axis: plan.grid[-1] for axis in plan.grid_axes if axis == data.ndim},
     )
-    if isinstance(plan, VoxelPlan):
-        source = replace(source, common=_common(plan, source, records))
+    if isinstance(source, LazyStack):
+        source = replace(source, common=_common(source.plan, source, records))
     return _unpacked(records, source)
 
 
-def _common(plan: VoxelPlan, source: LazySource, records: Any) -> Any:
+def _common(plan: VoxelPlan, source: LazyStack, records: Any) -> Any:
     """Return what the residuals of each chunk have in common, as records in a Dask array."""
     from dask import array
 
@@ -71,7 +69,7 @@ def _common(plan: VoxelPlan, source: LazySource, records: Any) -> Any:
     return blockwise(block, source.chunks, plan.grid_axes, inputs, record_type_of_common(plan.x.size), one=True)
 
 
-def _unpacked(records: Any, source: LazySource | LazySpotSource) -> FitResult:
+def _unpacked(records: Any, source: LazyStack | LazyImage | LazySpotSource) -> FitResult:
     plan = source.plan
     options = plan.settings.options
     return unpack(

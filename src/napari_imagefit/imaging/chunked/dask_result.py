@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,14 @@ from ...engine.results.fit_result import FitResult, LayerTuple
 from ..fitting.chunks import Argument
 from ..fitting.records import unpack
 from ..fitting.run import Settings
+from ..fitting.selection import Selection
+from ..regions.region import Region
 from ..voxels.common_residual import CommonResidual
+from .dask_spots import LazySpotSource
 from .dask_tasks import DeriveBlock, FittedBlock, PaintedBlock, ResidualBlock, blockwise
-from .plan import FRAMES, MASK, Plan
+from .plan import FRAMES, MASK, Plan, VoxelPlan
+from .region_plan import ImagePlan
+from .spot_plan import SpotPlan
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,9 +32,10 @@ if TYPE_CHECKING:
 class LazySource:
     """How the fits lie in data that are not in memory; see `napari_imagefit.engine.results.fit_result.Source`."""
 
+    in_memory: ClassVar[bool] = False
+
     data: Any  # Dask
     plan: Plan
-    common: Any = None  # what the residuals of curves have in common: of each chunk in a Dask array, or of all
 
     def fitted(self, result: FitResult) -> Any:
         """Return the model's values in the data's shape, lazily; NaN where there is no answer."""
@@ -77,10 +83,9 @@ class LazySource:
         return lazy_layers(result, self)
 
     def remarks(self, result: FitResult) -> list[str]:
-        """Return what the residuals of curves have in common as a sentence, if it has been computed."""
+        """Return nothing: these fits say nothing together that none says by itself."""
         del result
-        remark = self.common.sentence() if isinstance(self.common, CommonResidual) else ""
-        return [remark] if remark else []
+        return []
 
     @property
     def settings(self) -> Settings:
@@ -90,6 +95,92 @@ class LazySource:
     def recipe(self) -> dict[str, Any]:
         """Return what was asked for beyond the model, as JSON."""
         return self.plan.recipe()
+
+
+@dataclass(frozen=True, eq=False)
+class LazyStack(LazySource):
+    """The curves of a stack that is not in memory."""
+
+    job: ClassVar[str] = "voxels"
+
+    plan: VoxelPlan
+    common: Any = None  # what the residuals have in common: of each chunk in a Dask array, or of all
+
+    @property
+    def stack(self) -> Any:
+        """The data, a Dask array."""
+        return self.data
+
+    @property
+    def axis(self) -> int:
+        """The axis along which the curves run."""
+        return self.plan.axis
+
+    @property
+    def x(self) -> NDArray[np.float64]:
+        """The coordinates along it."""
+        return self.plan.x
+
+    @property
+    def select(self) -> Selection | None:
+        """Which samples count."""
+        return self.plan.select
+
+    @property
+    def mask(self) -> NDArray[np.bool_] | None:
+        """The voxels that were asked for, loaded; None for all."""
+        mask = self.plan.arguments.get(MASK)
+        return None if mask is None else np.asarray(mask.values).astype(bool)
+
+    def remarks(self, result: FitResult) -> list[str]:
+        """Return what the residuals of curves have in common as a sentence, if it has been computed."""
+        del result
+        remark = self.common.sentence() if isinstance(self.common, CommonResidual) else ""
+        return [remark] if remark else []
+
+
+@dataclass(frozen=True, eq=False)
+class LazyImage(LazySource):
+    """The regions of an image that is not in memory."""
+
+    job: ClassVar[str] = "region"
+
+    plan: ImagePlan
+
+    @property
+    def image(self) -> Any:
+        """The data, a Dask array."""
+        return self.data
+
+    @property
+    def coords(self) -> tuple[NDArray[np.float64], ...]:
+        """The coordinates of all pixels of a plane, one array per axis."""
+        return self.plan.coords
+
+    @property
+    def regions(self) -> list[Region]:
+        """The regions of all frames; a mask of all frames is loaded."""
+        return self.plan.all_regions()
+
+    @property
+    def labels(self) -> NDArray[np.int64] | None:
+        """The label of each region; None where there is one region without a label."""
+        return self.plan.labels
+
+    @property
+    def frames(self) -> tuple[int, ...]:
+        """The shape of the frames."""
+        return self.plan.frames
+
+
+def lazy_source(data: Any, plan: Plan) -> LazyStack | LazyImage | LazySpotSource:
+    """Return how the fits of a plan lie in a Dask array."""
+    if isinstance(plan, VoxelPlan):
+        return LazyStack(data, plan)
+    if isinstance(plan, ImagePlan):
+        return LazyImage(data, plan)
+    assert isinstance(plan, SpotPlan)
+    return LazySpotSource(data, plan)
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +232,7 @@ class LazyFitResult(FitResult):
         loaded = self._with(records, FitResult, seconds=time.perf_counter() - begun)
         if common is not None:
             found = CommonResidual.joined(common.ravel())
-            loaded = replace(loaded, source=replace(cast(LazySource, self.source), common=found))
+            loaded = replace(loaded, source=replace(cast(LazyStack, self.source), common=found))
 
         def own(value: Any) -> Any:
             if isinstance(value, dict):
@@ -158,11 +249,11 @@ class LazyFitResult(FitResult):
         records, common = da.persist(self.records, self._common(), **options)
         kept = self._with(records, LazyFitResult, seconds=self.seconds, records=records)
         if common is not None:
-            kept = replace(kept, source=replace(cast(LazySource, self.source), common=common))
+            kept = replace(kept, source=replace(cast(LazyStack, self.source), common=common))
         return cast(LazyFitResult, kept)
 
     def _common(self) -> Any:
-        return self.source.common if isinstance(self.source, LazySource) else None
+        return self.source.common if isinstance(self.source, LazyStack) else None
 
     def _with(self, rows: Any, kind: type[FitResult], seconds: float, **more: Any) -> FitResult:
         return unpack(

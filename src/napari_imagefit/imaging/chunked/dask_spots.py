@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,10 @@ from .spot_plan import SpotPlan
 class LazySpotSource:
     """How the fits of spots lie in an image that is not in memory, a `Source`."""
 
+    job: ClassVar[str] = "spots"
+    in_memory: ClassVar[bool] = False
+    groups: ClassVar[None] = None  # each is fitted by itself
+
     image: Any  # Dask
     plan: SpotPlan
 
@@ -34,14 +38,24 @@ class LazySpotSource:
         """The windows of all spots."""
         return self.plan.windows
 
+    @property
+    def given(self) -> NDArray[np.bool_] | None:
+        """Which pixels to use, as it was asked for, of the image's shape and loaded; None for all."""
+        mask = self.plan.arguments.get(MASK)
+        return None if mask is None else np.broadcast_to(np.asarray(mask.values), self.windows.shape)
+
+    @property
+    def mask(self) -> Any:
+        """The same without saturated pixels: a Dask array where there may be some."""
+        if self.plan.saturation is None:
+            return self.given
+        below = ~(self.image >= self.plan.saturation)
+        return below if self.given is None else below & self.given
+
     def used(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
         """Which pixels of some windows were to be fitted, ``(n_rows, m)``; a mask, and what is saturated, is loaded."""
-        mask = self.plan.arguments.get(MASK)
-        whole = None if mask is None else np.broadcast_to(np.asarray(mask.values), self.windows.shape)
-        if self.plan.saturation is not None:
-            below = ~np.asarray(self.image >= self.plan.saturation)
-            whole = below if whole is None else whole & below
-        return self.windows.used(whole, rows)
+        mask = self.mask
+        return self.windows.used(None if mask is None else np.asarray(mask), rows)
 
     def records(self) -> Any:
         """All that is known of each fit, a Dask array of `record_type`."""

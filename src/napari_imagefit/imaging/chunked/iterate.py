@@ -19,10 +19,8 @@ from ..fitting.records import fill
 from ..fitting.run import Run
 from ..voxels.common_residual import CommonResidual
 from ..voxels.voxel_fits import VoxelSource
-from .dask_result import LazySource
-from .dask_spots import LazySpotSource
+from .dask_result import LazyStack, lazy_source
 from .plan import MASK, Plan
-from .spot_plan import SpotPlan
 
 Stop = Callable[[], bool]
 
@@ -35,8 +33,7 @@ def iter_fit_lazily(data: Any, plan: Plan, should_stop: Stop | None = None) -> R
     """
     begun = time.perf_counter()
     piece = plan.piece_shape(data)
-    kind = LazySpotSource if isinstance(plan, SpotPlan) else LazySource
-    source = kind(data.rechunk(piece) if is_dask(data) else data, plan)  # type: ignore[arg-type]
+    source = lazy_source(data.rechunk(piece) if is_dask(data) else data, plan)
     result = plan.blank(plan.grid, source, Status.NOT_FITTED)
     places = [(plan.needed(where), n) for where in plan.pieces(piece) if (n := plan.n_fits(where))]
     for where, _ in places:
@@ -59,7 +56,7 @@ def iter_fit_lazily(data: Any, plan: Plan, should_stop: Stop | None = None) -> R
             yield Progress(done + progress.done, total, progress.compiling)
         del steps
         done += n
-    if common and isinstance(source, LazySource):
+    if common and isinstance(source, LazyStack):
         result = replace(result, source=replace(source, common=CommonResidual.joined(common)))
     return replace(result, seconds=time.perf_counter() - begun, device=device_name(plan.settings.options))
 

@@ -22,9 +22,7 @@ from ..layer_data.maps import (
     voxel_titles,
 )
 from ..layer_data.sources import Units
-from ..regions.region_fits import ImageSource
-from .dask_result import LazySource
-from .region_plan import ImagePlan
+from .dask_result import LazyImage, LazySource
 
 # Values along each axis from which the contrast of fitted and residual is judged.
 SAMPLED = 64
@@ -38,7 +36,7 @@ def lazy_layers(
     roles: Collection[str] | None = None,
 ) -> list[LayerTuple]:
     """As `image_layers` or `voxel_layers`; `result` holds NumPy arrays."""
-    of_images = isinstance(source.plan, ImagePlan)
+    of_images = isinstance(source, LazyImage)
     titles = image_titles(units or {}) if of_images else voxel_titles(result, units or {})
     wanted = set(titles if roles is None else roles)
     layers = _lazy_pictures(result, source, titles, wanted) if wanted & PICTURES else []
@@ -48,16 +46,10 @@ def lazy_layers(
         labels = source.painted(result) if of_images else reason_labels(result)
         layers.append(status_layer(result, labels, remarks=not of_images))
     if of_images and OUTLINES in wanted:
-        data, options = outline_layer(result, _places(source), units or {}, names)
+        assert isinstance(source, LazyImage)
+        data, options = outline_layer(result, source, units or {}, names)
         layers.append((data, {**named(titles[OUTLINES], OUTLINES, result), **options}, "shapes"))
     return layers
-
-
-def _places(source: LazySource) -> ImageSource:
-    """Where fits lie, without the image."""
-    plan = source.plan
-    assert isinstance(plan, ImagePlan)
-    return ImageSource(plan.nothing(plan.shape), plan.coords, plan.all_regions(), plan.labels, plan.said)
 
 
 def _lazy_pictures(

@@ -14,7 +14,6 @@ from ...engine.models.prediction import predict_with_error
 from ...engine.results.fit_result import FitResult
 from ..fitting.fit_report import Place, covariance_at, solution_at
 from ..fitting.selection import Selection
-from ..voxels.voxel_fits import VoxelSource
 
 # Points of a drawn curve.
 FINE = 200
@@ -142,14 +141,7 @@ def line_through(
 
 
 def _stack_of(result: FitResult) -> tuple[Any, int, FloatArray, Options, Selection | None]:
-    source = result.source
-    if isinstance(source, VoxelSource):
-        return source.stack, source.axis, source.x, source.settings.options, source.select
-    # only now: its modules are not needed otherwise
-    from ..chunked.dask_result import LazySource
-    from ..chunked.plan import VoxelPlan
-
-    plan = source.plan if isinstance(source, LazySource) else None
-    if isinstance(source, LazySource) and isinstance(plan, VoxelPlan):
-        return source.data, plan.axis, plan.x, plan.settings.options, plan.select
-    raise TypeError(f"a result of {type(source).__name__} has no curves")
+    source: Any = result.source
+    if source.job != "voxels":
+        raise TypeError(f"a result of {type(source).__name__} has no curves")
+    return source.stack, source.axis, source.x, source.settings.options, source.select

@@ -13,9 +13,7 @@ from ...engine.results.fit_result import FitResult
 from ..fitting.fit_report import Place
 from ..layer_data.spot_layers import spot_positions
 from ..regions.region import EveryPixel, Region
-from ..regions.region_fits import ImageSource
 from ..spots.windows import Windows
-from ..voxels.voxel_fits import VoxelSource
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,32 +39,13 @@ class FitGrid:
 
     @classmethod
     def of(cls, result: FitResult) -> FitGrid:
-        """Return the grid of a result of `fit_voxels`, `fit_image` or `fit_spots`.
-
-        Raises
-        ------
-        TypeError
-            For results of another kind.
-        """
-        source = result.source
-        if isinstance(source, VoxelSource):
+        """Return the grid of a result of `fit_voxels`, `fit_image` or `fit_spots`."""
+        source: Any = result.source
+        if source.job == "spots":
+            return SpotGrid.of_spots(result, source.windows, source.windows.shape)
+        if source.job == "voxels":
             return cls(source.stack.shape, result.shape, source.axis)
-        if isinstance(source, ImageSource):
-            return cls(source.image.shape, result.shape, None, tuple(source.regions))
-        windows = getattr(source, "windows", None)
-        if windows is not None:
-            return SpotGrid.of_spots(result, windows, windows.shape)
-        # only now: its modules are not needed otherwise
-        from ..chunked.dask_result import LazySource
-        from ..chunked.plan import VoxelPlan
-        from ..chunked.region_plan import ImagePlan
-
-        plan = source.plan if isinstance(source, LazySource) else None
-        if isinstance(plan, VoxelPlan):
-            return cls(plan.shape, result.shape, plan.axis)
-        if isinstance(plan, ImagePlan) and plan.regions is not None:
-            return cls(plan.shape, result.shape, None, tuple(plan.regions))
-        raise TypeError(f"a result of {type(source).__name__} has no grid in its data")
+        return cls(source.image.shape, result.shape, None, tuple(source.regions))
 
     def places(self, samples: NDArray[np.intp]) -> list[Place]:
         """Return the fits to which samples belong, without repetitions, in their order.

@@ -10,9 +10,6 @@ from numpy.typing import NDArray
 from ...engine.core.status import Flag
 from ...engine.results.fit_result import FitResult
 from ..fitting.selection import Selection
-from ..regions.region_fits import ImageSource
-from ..spots.source import SpotSource
-from ..voxels.voxel_fits import VoxelSource
 
 
 def saturation_value(result: FitResult) -> float | None:
@@ -35,14 +32,15 @@ def saturation_value(result: FitResult) -> float | None:
 
 def _samples(source: Any, place: int) -> NDArray[Any] | None:
     """Return what one fit was made to."""
-    if isinstance(source, VoxelSource):
+    if not source.in_memory:
+        return None
+    if source.job == "voxels":
         along = np.moveaxis(source.stack, source.axis, 0).reshape(source.x.size, -1)[:, place]
         return np.where((source.select or Selection()).usable(along, source.x), along, np.nan)
-    if isinstance(source, SpotSource):
-        return source.samples(np.array([place]), padded=True)
-    if isinstance(source, ImageSource):
-        flat = source.image.reshape(-1, source.coords[0].size)
-        for region in source.regions:
-            for frame in region.frames[region.places == place]:
-                return np.asarray(flat[frame][np.asarray(region.pixels)])
+    if source.job == "spots":
+        return np.asarray(source.samples(np.array([place]), padded=True))
+    flat = source.image.reshape(-1, source.coords[0].size)
+    for region in source.regions:
+        for frame in region.frames[region.places == place]:
+            return np.asarray(flat[frame][np.asarray(region.pixels)])
     return None

@@ -13,7 +13,6 @@ from ...engine.models.prediction import predict
 from ...engine.results.fit_result import FitResult
 from ..fitting.fit_report import Place, covariance_at, solution_at
 from ..fitting.positions import find_positions
-from ..spots.source import SpotSource
 from ..spots.windows import Windows
 from .curves import FINE, Curve, FloatArray
 
@@ -95,8 +94,7 @@ def spot_picture(result: FitResult, place: Place, sigma: ArrayLike | None = None
         return made
 
     window = cut_out(source.image)
-    mask = getattr(source, "mask", None)
-    if mask is not None:
+    if (mask := source.mask) is not None:
         window[cut_out(mask) != 1] = np.nan
     if windows.allowed is not None:
         window[~windows.allowed[row].reshape(windows.size)] = np.nan
@@ -202,9 +200,9 @@ def _cut(
 
 def _others(result: FitResult, place: Place, coords: tuple[FloatArray, ...] | None) -> FloatArray:
     """Return what spots fitted together with this one add at coordinates from its window's middle, ``(m,)``."""
-    source = result.source
-    if not isinstance(source, SpotSource) or source.groups is None:
-        return np.zeros(1) if coords is not None else np.zeros(source.windows.n_samples)  # type: ignore[attr-defined]
+    source: Any = result.source
+    if source.groups is None:
+        return np.zeros(1) if coords is not None else np.zeros(source.windows.n_samples)
     found = source.of_others(result, source.solution(result), np.array([place[0]]), coords)
     n = source.windows.n_samples if coords is None else coords[0].size
     return np.broadcast_to(np.asarray(found, float).reshape(-1), (n,)) if np.ndim(found) == 0 else np.ravel(found)

@@ -11,11 +11,8 @@ from scipy.ndimage import gaussian_filter
 
 from ...engine.models.prediction import predict
 from ...engine.results.fit_result import FitResult
-from ..chunked.dask_result import LazySource
-from ..chunked.region_plan import ImagePlan
 from ..fitting.fit_report import Place, solution_at
 from ..regions.region import Region
-from ..regions.region_fits import ImageSource
 from .curves import FINE, Curve, FloatArray, line_through
 
 # Pixels along each side of a drawn patch; of a larger region every second, third… pixel is drawn.
@@ -137,17 +134,14 @@ def thinned(length: int) -> slice:
     return slice(None, None, -(-length // PATCH))
 
 
-def _image_of(result: FitResult) -> ImageSource:
+def _image_of(result: FitResult) -> Any:
     source = result.source
-    if isinstance(source, LazySource) and isinstance(source.plan, ImagePlan) and source.plan.regions is not None:
-        plan = source.plan
-        return ImageSource(source.data, plan.coords, list(plan.regions or ()), plan.labels, plan.said)
-    if not isinstance(source, ImageSource):
+    if source.job != "region":
         raise TypeError(f"a result of {type(source).__name__} has no surfaces")
     return source
 
 
-def _region(image: ImageSource, result: FitResult, place: Place) -> tuple[Region, int]:
+def _region(image: Any, result: FitResult, place: Place) -> tuple[Region, int]:
     flat = int(np.ravel_multi_index(place, result.shape)) if place else 0
     for region in image.regions:
         at = np.flatnonzero(region.places == flat)
@@ -177,7 +171,7 @@ def _nearest(
 def _cut(
     result: FitResult,
     place: Place,
-    image: ImageSource,
+    image: Any,
     coords: list[FloatArray],
     axis: int,
     data: FloatArray,
@@ -195,7 +189,7 @@ def _cut(
 def _mean_profile(
     result: FitResult,
     place: Place,
-    image: ImageSource,
+    image: Any,
     axis: int,
     coords: tuple[FloatArray, FloatArray],
     data: FloatArray,
@@ -247,7 +241,7 @@ def _mean(values: FloatArray, counted: NDArray[np.bool_]) -> FloatArray:
 def _patch(
     result: FitResult,
     place: Place,
-    image: ImageSource,
+    image: Any,
     data: FloatArray,
     inside: NDArray[np.bool_],
     coords: tuple[FloatArray, FloatArray],

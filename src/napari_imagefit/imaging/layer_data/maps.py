@@ -20,7 +20,7 @@ from ..fitting.status_labels import REASONS as REASONS
 from ..fitting.status_labels import status_labels as status_labels
 from .contrast import residual_limits, robust_limits
 from .drawn_fits import outline_layer as outline_layer
-from .sources import CurveSource, RegionSource, Units
+from .sources import CurveSource, PicturedSource, RegionSource, Units
 
 OUTLINES, STATUS, ATTEMPT, FITTED, RESIDUAL = "outlines", "status", "attempt", "fitted", "residual"
 PICTURES = frozenset({FITTED, RESIDUAL})
@@ -63,7 +63,7 @@ def voxel_titles(result: FitResult, units: Units) -> dict[str, Title]:
 
 def image_layers(
     result: FitResult,
-    source: RegionSource,
+    source: PicturedSource,
     units: Units | None = None,
     names: Sequence[str] = (),
     roles: Collection[str] | None = None,

@@ -52,11 +52,15 @@ class RegionSource(Protocol):
     def frames(self) -> tuple[int, ...]:
         """The shape of the frames."""
 
-    def pictures(self, result: FitResult, dtype: DTypeLike) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return the fitted and the residual image."""
-
     def index_columns(self) -> dict[str, NDArray[Any]]:
         """Return a column per axis of the grid of fits."""
+
+
+class PicturedSource(RegionSource, Protocol):
+    """The same in memory."""
+
+    def pictures(self, result: FitResult, dtype: DTypeLike) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return the fitted and the residual image."""
 
 
 class CurveSource(Protocol):

@@ -15,9 +15,7 @@ from ...engine.core.errors import FitInputError
 from ...engine.models.model import Model
 from ...engine.results.fit_result import FitResult
 from ..chunked.dispatch import fit, iter_fit, plan_of
-from ..chunked.plan import MASK, Plan, VoxelPlan
-from ..chunked.region_plan import ImagePlan
-from ..chunked.spot_plan import SpotPlan
+from ..chunked.plan import Plan
 from ..chunked.stored_arrays import StoredArray, open_stored
 from ..fitting.argument_checks import checked_progress, checked_stop
 from ..fitting.chunks import Sliceable, is_dask
@@ -25,11 +23,10 @@ from ..fitting.derived_maps import DerivedMap
 from ..fitting.run import drain, plain
 from ..fitting.writing import write_files
 from ..regions.region import Region
-from ..regions.region_fits import ImageRequest, ImageSource
+from ..regions.region_fits import ImageRequest
 from ..spots.filters import SpotFilter
-from ..spots.source import SpotSource
 from ..spots.spot_fits import SpotRequest
-from ..voxels.voxel_fits import VoxelRequest, VoxelSource
+from ..voxels.voxel_fits import VoxelRequest
 from .fit_step import FitStep
 from .leave_out_step import LeaveOutStep
 from .region_step import RegionStep
@@ -293,46 +290,31 @@ def describe(
         A name for each label, in their order.
     filters : sequence of SpotFilter
     """
-    fit, region = result.recipe(), region_of(result.source, region_names)
-    left_out = left_out_of(result.source)
+    source: Any = result.source
+    fit, region, left_out = result.recipe(), region_of(source, region_names), left_out_of(source)
     if left_out is not None:
         del fit["mask"]
     if filters:
         fit["filters"] = [one.recipe() for one in filters]
-    if fit["verb"] == "fit_image" and (coords := _coordinates(coords_of(result.source))) is not None:
+    if fit["verb"] == "fit_image" and (coords := _coordinates(source.coords)) is not None:
         fit["coords"] = coords
     return as_json([before or region, left_out], plain(fit), after)
 
 
 def region_of(source: Any, names: Sequence[str] = ()) -> RegionStep | None:
     """Return the step for the region or the voxels of a fit; None for all of the image or stack."""
-    plan = getattr(source, "plan", None)
-    if isinstance(source, VoxelSource):
+    if source.job == "voxels":
         return None if source.mask is None else RegionStep.of_mask(source.mask)
-    if isinstance(plan, VoxelPlan):
-        mask = plan.arguments.get(MASK)
-        return None if mask is None else RegionStep.of_mask(np.asarray(mask.values).astype(bool))
-    if isinstance(source, ImageSource):
+    if source.job == "region":
         return _regions(source.regions, source.labels, source.frames, source.coords[0].shape, names)
-    if isinstance(plan, ImagePlan):
-        return _regions(plan.all_regions(), plan.labels, plan.frames, plan.coords[0].shape, names)
     return None
 
 
 def left_out_of(source: Any) -> LeaveOutStep | None:
     """Return the step for the pixels that a mask of the image left out of spots; None for none."""
-    plan = getattr(source, "plan", None)
-    if isinstance(source, SpotSource):
-        return None if source.given is None else LeaveOutStep.of_mask(source.given, len(source.windows.size))
-    if isinstance(plan, SpotPlan) and (mask := plan.arguments.get(MASK)) is not None:
-        used = np.broadcast_to(np.asarray(mask.values), plan.shape)
-        return LeaveOutStep.of_mask(used, len(plan.windows.size))
-    return None
-
-
-def coords_of(source: Any) -> Sequence[NDArray[np.float64]]:
-    """Return the coordinates of the plane of an image, one array of its shape per axis."""
-    return source.coords if isinstance(source, ImageSource) else source.plan.coords
+    if source.job != "spots" or source.given is None:
+        return None
+    return LeaveOutStep.of_mask(source.given, len(source.windows.size))
 
 
 def _regions(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -27,6 +27,9 @@ from .region import Region, find_regions, flat_coordinates, iter_jobs, take
 @dataclass(frozen=True, eq=False)
 class ImageSource:
     """How the fits of an image lie in it; see `napari_imagefit.engine.results.fit_result.Source`."""
+
+    job: ClassVar[str] = "region"
+    in_memory: ClassVar[bool] = True
 
     image: NDArray[Any]  # (*frames, *plane)
     coords: tuple[NDArray[np.float64], ...]  # one of the plane's shape per axis

@@ -17,7 +17,6 @@ from ...engine.core.validation import real_array
 from ...engine.models.prediction import predict
 from ...engine.results.fit_result import FitResult
 from ..fitting.positions import find_positions
-from ..spots.source import SpotSource
 from ..spots.windows import Windows
 from .photometry import pixel_sizes
 
@@ -276,11 +275,11 @@ def _fitted_image(image: ArrayLike, windows: Windows) -> NDArray[Any]:
 
 def _of_others(result: FitResult, rows: NDArray[np.intp]) -> Floats:
     """Return the light of the other spots of each group in the windows of some spots, ``(n_rows, m)``."""
-    source = result.source
-    if not isinstance(source, SpotSource):
+    source: Any = result.source
+    if source.groups is None:
         return np.zeros((rows.size, 1))
     params = source.solution(result)
-    return np.zeros((rows.size, 1)) + np.nan_to_num(source.of_others(result, params, rows))
+    return np.asarray(np.nan_to_num(source.of_others(result, params, rows))) + np.zeros((rows.size, 1))
 
 
 def _background(result: FitResult, windows: Windows, rows: NDArray[np.intp]) -> Floats:
@@ -302,8 +301,7 @@ def _fitted_pixels(result: FitResult, data: NDArray[Any], rows: NDArray[np.intp]
 
 
 def _options(result: FitResult) -> Options:
-    own: Options = getattr(result.source, "options", Options())
-    return own
+    return result.source.settings.options
 
 
 def _sampled(values: Floats, places: Floats, order: int, fill: Floats | float = 0.0) -> Floats:

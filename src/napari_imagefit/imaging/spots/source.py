@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,9 @@ class SpotSource:
         The noise that the errors of the result suppose, where it is not what the fit supposed; see
         `napari_imagefit.imaging.spot_analysis.signal_dependent_noise`.
     """
+
+    job: ClassVar[str] = "spots"
+    in_memory: ClassVar[bool] = True
 
     image: NDArray[Any]
     mask: NDArray[np.bool_] | None

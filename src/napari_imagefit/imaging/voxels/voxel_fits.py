@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,6 +26,9 @@ from .common_residual import CommonResidual, looked_at
 @dataclass(frozen=True, eq=False)
 class VoxelSource:
     """How the fits of a stack lie in it; see `napari_imagefit.engine.results.fit_result.Source`."""
+
+    job: ClassVar[str] = "voxels"
+    in_memory: ClassVar[bool] = True
 
     stack: NDArray[Any]
     axis: int

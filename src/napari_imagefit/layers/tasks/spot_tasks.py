@@ -10,7 +10,6 @@ from ...imaging.fitting.chunks import is_dask
 from ...imaging.spot_analysis.noise_check import find_noise_growth
 from ...imaging.spot_analysis.shared_width_bias import find_shared_width
 from ...imaging.spot_analysis.signal_dependent_noise import is_unaware
-from ...imaging.spots.source import SpotSource
 from ...imaging.spots.spot_fits import SpotRequest
 from ..inspection.spot_table import spot_table
 from ..request.fit_request import Outcome, Request, Stop, Task
@@ -34,7 +33,7 @@ def run_spots(request: Request, should_stop: Stop | None = None) -> Task:
 
 def _note(result: FitResult) -> str:
     """Where errors suppose a noise that is not there, or may not be, and where a number is not what it seems."""
-    if is_unaware(result) and not isinstance(result.source, SpotSource):
+    if is_unaware(result) and not result.source.in_memory:
         return UNSEEN
     found = find_noise_growth(result), find_shared_width(result)
     return " ".join(f"⚠ {one.sentence()}." for one in found if one is not None)
