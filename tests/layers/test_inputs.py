@@ -106,11 +106,11 @@ def test_the_parameter_table_becomes_starts_bounds_and_fixed(image: Image) -> No
         offset=Row("offset", 0.0, fixed=True),
         x=Row("x", None, None, 20.0),
     )
-    wishes = freeze(region_choices(image, rows=table)).wishes
-    assert wishes["init"] == {"sigma": 2.0}
-    assert wishes["fixed"] == {"offset": 0.0}
-    assert wishes["bounds"]["sigma"] == (1.0, 5.0)
-    assert wishes["bounds"]["x"] == (-np.inf, 20.0)
+    said = freeze(region_choices(image, rows=table)).settings
+    assert said.init == {"sigma": 2.0}
+    assert said.fixed == {"offset": 0.0}
+    assert said.bounds["sigma"] == (1.0, 5.0)
+    assert said.bounds["x"] == (-np.inf, 20.0)
 
 
 def test_a_voxel_mask_is_the_union_of_shapes(image: Image, square: Shapes) -> None:

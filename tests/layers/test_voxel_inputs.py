@@ -40,7 +40,7 @@ def b1(shift: float = 0, fill: float | None = None) -> Image:
 
 def test_a_parameter_is_fixed_per_voxel_from_a_layer(stack: Image) -> None:
     request = frozen(stack, Row("offset", b1(), fixed=True))
-    np.testing.assert_array_equal(request.wishes["fixed"]["offset"], np.arange(42.0).reshape(6, 7))
+    np.testing.assert_array_equal(request.settings.fixed["offset"], np.arange(42.0).reshape(6, 7))
 
 
 def test_the_layer_is_looked_up_where_it_lies() -> None:
@@ -67,9 +67,9 @@ def test_gaps_matter_only_where_something_is_fitted(stack: Image) -> None:
     region = np.ones((6, 7), int)
     region[2, 3] = 0
     labels = Labels(region, scale=(0.5, 0.5), units=("um", "um"))
-    assert np.isnan(frozen(stack, Row("offset", gap, fixed=True), region=labels).wishes["fixed"]["offset"][2, 3])
+    assert np.isnan(frozen(stack, Row("offset", gap, fixed=True), region=labels).settings.fixed["offset"][2, 3])
     # a start is but a start: the median
-    assert frozen(stack, Row("offset", gap)).wishes["init"]["offset"][2, 3] == np.nanmedian(gap.data)
+    assert frozen(stack, Row("offset", gap)).settings.init["offset"][2, 3] == np.nanmedian(gap.data)
 
 
 @pytest.mark.parametrize(
@@ -101,8 +101,8 @@ def test_surfaces_take_numbers_only() -> None:
 
 def test_ties_are_kept(stack: Image) -> None:
     request = frozen(stack, Row("offset", tied="0.1*amplitude"))
-    assert request.wishes["tied"] == {"offset": "0.1*amplitude"}
-    assert "offset" not in request.wishes["bounds"]
+    assert request.settings.tied == {"offset": "0.1*amplitude"}
+    assert "offset" not in request.settings.bounds
 
 
 def test_noise_and_computing(stack: Image) -> None:

@@ -76,7 +76,7 @@ def test_the_map_of_an_expression(fitted: Outcome) -> None:
     # the next fit makes it again, and a fit of a model without tau does not
     again, _ = drive(run_any(outcome.request))
     assert "derived:1/tau" in show(viewer, again)
-    other, _ = drive(run_any(replace(outcome.request, model=models["linear"], wishes=_linear(outcome.request))))
+    other, _ = drive(run_any(replace(outcome.request, model=models["linear"], settings=_linear(outcome.request))))
     assert "derived:1/tau" not in show(viewer, other)
     assert not [a for a in viewer.layers if "1/tau" in a.name and role_of(a, other.request.group)]
 
@@ -87,7 +87,7 @@ def test_an_expression_without_any_value_makes_no_map(fitted: Outcome) -> None:
 
 
 def _linear(request: Request) -> dict[str, Any]:
-    return {**request.wishes, "bounds": {}}
+    return replace(request.settings, bounds={})
 
 
 @pytest.mark.parametrize(
@@ -107,8 +107,8 @@ def test_refit_and_reasons(image: Image) -> None:
     hopeless = np.where(np.arange(63).reshape(7, 9) % 5 == 1, 1e-4, 3.0)
     starts = Image(hopeless, name="starts", scale=(2, 2), units=("um", "um"))
     request = request_for(image, Row("tau", starts))
-    limited = {**request.wishes, "options": replace(request.options, max_iterations=8)}
-    first, _ = drive(run_any(replace(request, wishes=limited)))
+    limited = replace(request.settings, options=replace(request.options, max_iterations=8))
+    first, _ = drive(run_any(replace(request, settings=limited)))
     assert first.result is not None
     reasons = {said.words: said for said in statements_of(first.result)}
     failed = int(np.count_nonzero(~first.result.converged[0, 1:]) + np.count_nonzero(~first.result.converged[1:]))

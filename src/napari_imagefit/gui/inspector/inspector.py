@@ -236,7 +236,7 @@ class Inspector(Below):
             return
         self._draw_curves({})
         if request.job == "spots":
-            sigma = request.wishes.get("sigma")
+            sigma = request.settings.sigma
             self.spots.draw({who: spot_picture(result, place, sigma) for who, place in places.items()}, colours)
             self.plots.setCurrentWidget(self.spots)
         else:
@@ -364,8 +364,8 @@ def _title(request: Request, place: Place) -> str:
 
 def _curve(request: Request, result: FitResult, place: Place) -> Curve:
     raw = request.data if isinstance(request.data, np.ndarray) else None
-    return voxel_curve(result, place, raw, request.wishes.get("sigma"))
+    return voxel_curve(result, place, raw, request.settings.sigma)
 
 
 def _cuts(request: Request, result: FitResult, place: Place, profile: Profile) -> Cuts:
-    return surface_cuts(result, place, request.wishes.get("sigma"), profile)
+    return surface_cuts(result, place, request.settings.sigma, profile)

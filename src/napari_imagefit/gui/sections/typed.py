@@ -11,7 +11,7 @@ from ...engine.core.errors import FitInputError
 from ...engine.functions.parameter import Parameter
 from ...engine.models.model import Model
 from ...layers.request.choices import Row
-from ...layers.request.parameters import parameter_wishes
+from ...layers.request.parameters import parameter_settings
 from ..widgets.layer_menu import layer_named, name_of, names_layer
 from ..widgets.numbers import AUTO, LONGEST, format_bound, parse_number, shortened
 
@@ -117,7 +117,7 @@ class Typed:
         """
         row = self.row(name, layers)
         if isinstance(row.start, (int, float, type(None))) or row.shared:
-            parameter_wishes(model, [row])  # of a layer only the data tell
+            parameter_settings(model, [row])  # of a layer only the data tell
 
     def badges(self, parameter: Parameter) -> list[Badge]:
         """Return what is set, in few signs."""

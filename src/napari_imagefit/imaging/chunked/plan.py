@@ -17,7 +17,7 @@ from ...engine.core.validation import float_array
 from ...engine.models.model import Model
 from ...engine.results.fit_result import FitResult, Source
 from ..fitting.chunks import Argument, Sliceable, Slices, is_dask, iter_pieces, piece_shape
-from ..fitting.run import Run, Settings, Wishes, run
+from ..fitting.run import ParameterSettings, Run, Settings, run
 from ..fitting.selection import Selection
 from ..fitting.sigma import as_weights
 from ..regions.region_fits import ImageSource
@@ -171,7 +171,7 @@ class Plan(ABC):
             size = int(np.prod(self.grid))
             flat = chosen is not None and chosen.shape == self.grid
             places = np.flatnonzero(chosen) if flat else np.arange(size)  # type: ignore[arg-type]
-            Wishes.of(self.said.model(self.model)[0], self.grid, places, known)
+            ParameterSettings.of(self.said.model(self.model)[0], self.grid, places, known)
 
     @abstractmethod
     def n_fits(self, where: Slices) -> int:

@@ -45,11 +45,11 @@ def split(
     """Return the settings without their arrays, and the arrays."""
     found: dict[Key, Argument] = {}
 
-    def apart(what: str, wishes: Any) -> Any:
-        if not isinstance(wishes, Mapping):
-            return wishes
-        rest = dict(wishes)
-        for name, value in wishes.items():
+    def apart(what: str, parameter_settings: Any) -> Any:
+        if not isinstance(parameter_settings, Mapping):
+            return parameter_settings
+        rest = dict(parameter_settings)
+        for name, value in parameter_settings.items():
             if what == "bounds" and isinstance(value, (tuple, list)) and len(value) == 2:
                 if any(_is_array(end) for end in value):
                     found.update({(what, name, e): _argument(v, grid_axes) for e, v in zip(ENDS, value, strict=True)})
@@ -59,7 +59,7 @@ def split(
                 del rest[name]
         return rest
 
-    wishes = {what: apart(what, getattr(settings, what)) for what in ("init", "bounds", "fixed")}
+    parameter_settings = {what: apart(what, getattr(settings, what)) for what in ("init", "bounds", "fixed")}
     sigma, camera = settings.sigma, settings.camera
     if _is_array(sigma):
         found["sigma",] = _argument(sigma, data_axes)
@@ -69,19 +69,19 @@ def split(
         found.update({("camera", name): _argument(getattr(camera, name), data_axes) for name in CAMERA})
         gain, offset = (np.asarray(a, float) for a in (camera.gain, camera.offset))
         camera = CameraPart(means=(float(gain.mean()), float(offset.mean())), alike=gain.size == 1 and offset.size == 1)
-    return replace(settings, **wishes, sigma=sigma, camera=camera), found
+    return replace(settings, **parameter_settings, sigma=sigma, camera=camera), found
 
 
 def join(settings: Settings, cut: Mapping[Key, NDArray[Any]]) -> Settings:
     """Return the settings for a piece: the inverse of `split`."""
-    wishes: dict[str, Any] = {what: dict(getattr(settings, what) or {}) for what in ("init", "bounds", "fixed")}
+    joined: dict[str, Any] = {what: dict(getattr(settings, what) or {}) for what in ("init", "bounds", "fixed")}
     more: dict[str, Any] = {}
     for key, array in cut.items():
         values: Any = array if array.ndim else array.item()
         if key[0] in ("init", "fixed"):
-            wishes[key[0]][key[1]] = values
+            joined[key[0]][key[1]] = values
         elif key[0] == "bounds" and key[2] == "lower":
-            wishes["bounds"][key[1]] = (
+            joined["bounds"][key[1]] = (
                 values,
                 upper if (upper := cut["bounds", key[1], "upper"]).ndim else upper.item(),
             )
@@ -90,7 +90,7 @@ def join(settings: Settings, cut: Mapping[Key, NDArray[Any]]) -> Settings:
     if isinstance(settings.camera, CameraPart):
         camera: Any = {name: cut["camera", name] for name in CAMERA}
         more["camera"] = replace(settings.camera, **camera)
-    return Settings(**vars(settings) | wishes | more)
+    return Settings(**vars(settings) | joined | more)
 
 
 def without_dask(settings: Settings) -> Settings:
@@ -99,11 +99,11 @@ def without_dask(settings: Settings) -> Settings:
     def known(value: Any) -> bool:
         return not any(is_dask(v) for v in (value if isinstance(value, (tuple, list)) else (value,)))
 
-    wishes = {
+    joined = {
         what: {name: value for name, value in (getattr(settings, what) or {}).items() if known(value)}
         for what in ("init", "bounds", "fixed")
     }
-    return replace(settings, **wishes, sigma=None)  # type: ignore[arg-type]
+    return replace(settings, **joined, sigma=None)  # type: ignore[arg-type]
 
 
 def _is_array(value: Any) -> bool:

@@ -14,7 +14,7 @@ from ...engine.core.errors import FitInputError
 from ...engine.core.validation import real_array
 from ..fitting.argument_checks import check_surface
 from ..fitting.chunks import Argument, Sliceable, Slices, is_dask, piece_shape
-from ..fitting.run import Run, Settings, Wishes
+from ..fitting.run import ParameterSettings, Run, Settings
 from ..fitting.sigma import as_weights
 from ..spots.background import with_background
 from ..spots.grouping import check_groups
@@ -93,7 +93,7 @@ class SpotPlan(Plan):
         plan = plan.with_settings(settings, {} if mask is None else {MASK: plan._mask(mask)})
         varied = frozenset(key for key, argument in plan.arguments.items() if argument.values.size > 1)
         plan = replace(plan, varied=varied)
-        Wishes.of(settings.model(model)[0], plan.grid, np.arange(windows.count), settings)
+        ParameterSettings.of(settings.model(model)[0], plan.grid, np.arange(windows.count), settings)
         if settings.sigma is not None and np.ndim(settings.sigma) == 0:
             as_weights(settings.sigma, shape)
         return plan
@@ -248,9 +248,9 @@ def _loaded(settings: Settings) -> Settings:
             return type(value)(load(v) for v in value)
         return np.asarray(value) if is_dask(value) else value
 
-    wishes: dict[str, Any] = {
+    parameter_settings: dict[str, Any] = {
         what: {name: load(value) for name, value in said.items()}
         for what in ("init", "bounds", "fixed")
         if isinstance(said := getattr(settings, what), dict)
     }
-    return replace(settings, **wishes)
+    return replace(settings, **parameter_settings)

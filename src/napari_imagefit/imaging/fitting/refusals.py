@@ -15,7 +15,7 @@ from ...engine.models.model import Model
 Numbers = NDArray[np.uint16]
 
 
-def refused_by_wishes(
+def refused_by_settings(
     model: Model, init: Values, bounds: Bounds, fixed: Values, *, counts: bool, n_fits: int
 ) -> Numbers | None:
     """Which setting of each fit ``(n_fits,)`` cannot be used, the first; None where all can.
@@ -46,7 +46,7 @@ def refused_by_wishes(
 
 
 def joined(refused: Numbers | None, sigma: NDArray[np.bool_] | None) -> Numbers | None:
-    """Return what wishes and σ cost together; None where it is nothing."""
+    """Return what settings of parameters and σ cost together; None where it is nothing."""
     if sigma is None or not sigma.any():
         return refused
     nothing = np.zeros(sigma.size, np.uint16) if refused is None else refused

@@ -26,7 +26,7 @@ from ...engine.noise.camera import Camera
 from ...engine.results.fit_result import FitResult, Source
 from .chunks import is_dask
 from .positions import flag_centres
-from .refusals import Numbers, refused_by_wishes
+from .refusals import Numbers, refused_by_settings
 from .sigma import as_weights
 
 Run = Generator[Progress, None, FitResult]
@@ -161,7 +161,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Wishes:
+class ParameterSettings:
     """What the caller said of the parameters: by name, a number or an array that broadcasts to the grid of fits.
 
     `refused` tells which of it cannot be used in which fit of the flat grid; these are not to be fitted, and what they
@@ -174,7 +174,7 @@ class Wishes:
     refused: Numbers | None = None
 
     @classmethod
-    def of(cls, model: Model, grid: tuple[int, ...], places: NDArray[np.intp], settings: Settings) -> Wishes:
+    def of(cls, model: Model, grid: tuple[int, ...], places: NDArray[np.intp], settings: Settings) -> ParameterSettings:
         """Broadcast everything to the grid, flat; numbers stay numbers. It is checked for the fits at `places`.
 
         Raises
@@ -184,16 +184,16 @@ class Wishes:
             not broadcast.
         """
         init, bounds, fixed = settings.init, settings.bounds, settings.fixed
-        for what, wishes in (("init", init), ("bounds", bounds), ("fixed", fixed)):
-            if wishes is not None and not isinstance(wishes, Mapping):
-                raise FitInputError(f"{what} is {wishes!r}; give a dict by parameter name")
+        for what, said in (("init", init), ("bounds", bounds), ("fixed", fixed)):
+            if said is not None and not isinstance(said, Mapping):
+                raise FitInputError(f"{what} is {said!r}; give a dict by parameter name")
         wanted = cls(
             {name: _flat(name, value, grid) for name, value in (init or {}).items()},
             {name: _flat_pair(name, value, grid) for name, value in (bounds or {}).items()},
             {name: _flat(name, value, grid) for name, value in (fixed or {}).items()},
         )
         counts = settings.options.noise == "poisson"
-        refused = refused_by_wishes(model, **wanted.at(places), counts=counts, n_fits=places.size)
+        refused = refused_by_settings(model, **wanted.at(places), counts=counts, n_fits=places.size)
         if refused is None or (refused.all() and not settings.is_piece):
             check_parameters(model, **wanted.at(places), n_fits=places.size, counts=counts)
         if refused is None:
@@ -206,7 +206,7 @@ class Wishes:
         check_parameters(model, **mended.at(places), n_fits=places.size, counts=counts)
         return mended
 
-    def _mended(self, refused: Numbers, other: int) -> Wishes:
+    def _mended(self, refused: Numbers, other: int) -> ParameterSettings:
         """With another fit's values where a fit is refused."""
 
         def mend(value: ArrayLike) -> ArrayLike:
@@ -215,7 +215,7 @@ class Wishes:
             array = np.asarray(value)
             return np.where(refused > 0, array[other], array)
 
-        return Wishes(
+        return ParameterSettings(
             {name: mend(value) for name, value in self.init.items()},
             {name: (mend(low), mend(high)) for name, (low, high) in self.bounds.items()},
             {name: mend(value) for name, value in self.fixed.items()},
@@ -223,7 +223,7 @@ class Wishes:
         )
 
     def at(self, places: NDArray[np.intp]) -> dict[str, Any]:
-        """Return the wishes for these places on the grid, as arguments of `Problem.build`."""
+        """Return the settings for these places on the grid, as arguments of `Problem.build`."""
 
         def pick(value: ArrayLike) -> ArrayLike:
             return value if np.ndim(value) == 0 else np.asarray(value)[places]

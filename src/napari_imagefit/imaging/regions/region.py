@@ -18,7 +18,7 @@ from ...engine.core.validation import float_array, in_memory
 from ...engine.drive.problem import Problem
 from ...engine.models.model import Model
 from ...engine.noise.samples import ALONE, TILE
-from ..fitting.run import Job, Wishes
+from ..fitting.run import Job, ParameterSettings
 
 # Pixels × frames that are gathered into one problem; more are gathered when their turn comes.
 GATHERED = 1 << 22
@@ -169,7 +169,7 @@ def iter_jobs(
     shifts: NDArray[np.float64] | None,
     coords: tuple[NDArray[np.float64], ...],
     model: Model,
-    wishes: Wishes,
+    parameter_settings: ParameterSettings,
     options: Options,
     *,
     together: bool = False,
@@ -218,7 +218,7 @@ def iter_jobs(
                 lengths=np.concatenate(lengths),
                 plane=rectangle,
                 search=True,
-                **wishes.at(places),
+                **parameter_settings.at(places),
             )
             yield Job(problem, places)
 

@@ -18,7 +18,7 @@ from ...engine.models.ties import Ties
 from ...engine.results.fit_result import FitResult, LayerTuple
 from ..fitting.argument_checks import check_surface
 from ..fitting.refusals import Numbers, joined
-from ..fitting.run import Job, Run, Settings, Wishes, run
+from ..fitting.run import Job, ParameterSettings, Run, Settings, run
 from ..fitting.sigma import marks_of_sigma, refused_by_sigma
 from ..layer_data.maps import image_layers
 from .region import Region, find_regions, flat_coordinates, iter_jobs, take
@@ -182,7 +182,7 @@ class ImageRequest:
         full = flat_coordinates(self.coords, plane)
         places = np.concatenate([region.places for region in regions])
         fitted, ties = settings.model(model)
-        wishes = Wishes.of(fitted, grid, places, settings)
+        parameter_settings = ParameterSettings.of(fitted, grid, places, settings)
         n_frames = int(np.prod(frames))
         flat = data.reshape(n_frames, -1)
         weights, shifts = (None if a is None else a.reshape(n_frames, -1) for a in settings.noise(data.shape))
@@ -193,10 +193,12 @@ class ImageRequest:
         source = ImageSource(data, full, regions, labels, settings)
         marks = marks_of_sigma(settings.sigma, data.shape)
         bad_sigma = None if marks is None else _bad_sigma(regions, flat, marks.reshape(n_frames, -1), grid)
-        refused = joined(wishes.refused, bad_sigma)
+        refused = joined(parameter_settings.refused, bad_sigma)
         fitting = regions if refused is None else [own for region in regions if (own := region.without(refused > 0))]
         together = bool(settings.shared)
-        jobs = iter_jobs(fitting, flat, weights, shifts, full, fitted, wishes, settings.options, together=together)
+        jobs = iter_jobs(
+            fitting, flat, weights, shifts, full, fitted, parameter_settings, settings.options, together=together
+        )
         return RegionCall(jobs, grid, places, model, source, settings, ties, refused)
 
 

@@ -14,7 +14,7 @@ from ...engine.core.status import Status
 from ...engine.drive.problem import Problem
 from ...engine.models.model import Model
 from ..fitting.positions import find_positions
-from ..fitting.run import Job, Wishes
+from ..fitting.run import Job, ParameterSettings
 from .group_model import JointModel, common_names, joint_model, share
 from .grouping import Groups
 from .problems import iter_jobs
@@ -70,7 +70,7 @@ class GroupJob(Job):
 def iter_group_jobs(
     source: SpotSource,
     model: Model,
-    wishes: Wishes,
+    parameter_settings: ParameterSettings,
     weights: Floats | None,
     shifts: Floats | None,
     groups: Groups,
@@ -82,17 +82,17 @@ def iter_group_jobs(
     """
     alone = np.intersect1d(groups.members[0][:, 0], usable)
     if alone.size:
-        yield from iter_jobs(source, model, wishes, weights, shifts, together=False, some=alone)
+        yield from iter_jobs(source, model, parameter_settings, weights, shifts, together=False, some=alone)
     failed: list[Rows] = []
     for members in groups.members[1:]:
         for some, padded in _portions(source, members):
-            yield _job(source, model, wishes, weights, shifts, some, padded, failed)
+            yield _job(source, model, parameter_settings, weights, shifts, some, padded, failed)
     again = np.unique(np.concatenate([np.empty(0, np.intp), *failed]))
     if again.size:
         # from now on they are spots by themselves, which others disturb
         groups.others[again] = -1
         groups.parted[again] = True
-        yield from iter_jobs(source, model, wishes, weights, shifts, together=False, some=again)
+        yield from iter_jobs(source, model, parameter_settings, weights, shifts, together=False, some=again)
 
 
 def _portions(source: SpotSource, members: Rows) -> Iterator[tuple[Rows, bool]]:
@@ -108,7 +108,7 @@ def _portions(source: SpotSource, members: Rows) -> Iterator[tuple[Rows, bool]]:
 def _job(
     source: SpotSource,
     model: Model,
-    wishes: Wishes,
+    parameter_settings: ParameterSettings,
     weights: Floats | None,
     shifts: Floats | None,
     members: Rows,
@@ -122,7 +122,7 @@ def _job(
     again = [_seen(pixels[spot], windows.centres[members[:, :spot]], windows.reach) for spot in range(count)]
     inside = [windows.inside(rows).T for rows in members.T]
     starts = [
-        _starts(source, model, wishes, rows, own, at, windows.points[members], spot)
+        _starts(source, model, parameter_settings, rows, own, at, windows.points[members], spot)
         for spot, (rows, own, at) in enumerate(zip(members.T, samples, pixels, strict=True))
     ]
     centres = windows.centres[members].astype(float)
@@ -147,10 +147,10 @@ def _job(
         weights=gather(weights),
         shift=gather(shifts),
         options=source.settings.options,
-        **_wishes(source, joint, wishes, members, starts, centres - centres[:, :1]),
+        **_parameter_settings(source, joint, parameter_settings, members, starts, centres - centres[:, :1]),
     )
     # where a spot starts from a guess, nothing was asked for
-    given = [name in wishes.init for name in (*joint.own * count, *joint.common)]
+    given = [name in parameter_settings.init for name in (*joint.own * count, *joint.common)]
     problem = replace(problem, asked=np.where(np.array(given)[:, None], problem.start, np.nan))
     counted = sum((seen & there).sum(axis=0) for seen, there in zip(again, inside, strict=True))
     return GroupJob(problem, members.ravel(), joint, members, np.asarray(counted), source, failed)
@@ -169,7 +169,7 @@ def _seen(pixels: Floats, centres: NDArray[np.intp], reach: NDArray[np.intp]) ->
 def _starts(
     source: SpotSource,
     model: Model,
-    wishes: Wishes,
+    parameter_settings: ParameterSettings,
     rows: Rows,
     samples: NDArray[Any],
     pixels: Floats,
@@ -182,12 +182,12 @@ def _starts(
     nearest = away[:, :, spot] <= away.min(axis=-1)
     own = np.where(nearest, samples, np.nan)
     problem = Problem.build(model, source.coords(rows), own, options=replace(source.settings.options, noise="gaussian"),
-                            **wishes.at(rows))  # fmt: skip
+                            **parameter_settings.at(rows))  # fmt: skip
     from ...engine.drive.run import find_starts
 
     found = find_starts(problem)
     for axis, name in enumerate(find_positions(model)):
-        if name in wishes.init or name in wishes.fixed:
+        if name in parameter_settings.init or name in parameter_settings.fixed:
             continue
         place = places[:, spot, axis] - (source.windows.centres[rows, axis] if name in source.positions else 0)
         row = model.index(name)
@@ -196,8 +196,13 @@ def _starts(
     return found
 
 
-def _wishes(
-    source: SpotSource, joint: JointModel, wishes: Wishes, members: Rows, starts: list[Floats], away: Floats
+def _parameter_settings(
+    source: SpotSource,
+    joint: JointModel,
+    parameter_settings: ParameterSettings,
+    members: Rows,
+    starts: list[Floats],
+    away: Floats,
 ) -> dict[str, Any]:
     """Return starts, bounds and fixed values of a group by the joint names.
 
@@ -216,14 +221,14 @@ def _wishes(
                 return picked if np.ndim(shift) == 0 else picked + shift
 
             called = joint.name(name, spot)
-            if name in wishes.fixed:
-                fixed[called] = own(wishes.fixed[name])
+            if name in parameter_settings.fixed:
+                fixed[called] = own(parameter_settings.fixed[name])
                 continue
             low, high = single.parameters[row].lower, single.parameters[row].upper
             if source.settings.options.noise == "poisson" and single.parameters[row].unit == "data":
                 low = max(low, 0.0)  # as Problem.build has it
-            if name in wishes.bounds:
-                low, high = bounds[called] = tuple(own(end) for end in wishes.bounds[name])  # type: ignore[assignment]
+            if name in parameter_settings.bounds:
+                low, high = bounds[called] = tuple(own(end) for end in parameter_settings.bounds[name])  # type: ignore[assignment]
             every = np.mean([own_start[row] for own_start in starts], axis=0) if name in common else starts[spot][row]
             init[called] = np.clip(every + shift, low, high)
     return {"init": init, "bounds": bounds, "fixed": fixed}

@@ -15,28 +15,28 @@ from ...engine.drive.problem import Problem
 from ...engine.models.model import Model
 from ...engine.results.fit_result import FitResult
 from ..fitting.positions import find_positions
-from ..fitting.run import Job, Run, Wishes
+from ..fitting.run import Job, ParameterSettings, Run
 from .source import Floats, SpotSource
 
 
-def moved_to_windows(wishes: Wishes, source: SpotSource) -> Wishes:
-    """Wishes for positions counted as the coordinates are."""
+def moved_to_windows(parameter_settings: ParameterSettings, source: SpotSource) -> ParameterSettings:
+    """ParameterSettings for positions counted as the coordinates are."""
 
     def move(name: str, value: ArrayLike) -> ArrayLike:
         return np.asarray(value) - source.origin(name) if name in source.positions else value
 
-    return Wishes(
-        {name: move(name, value) for name, value in wishes.init.items()},
-        {name: (move(name, low), move(name, high)) for name, (low, high) in wishes.bounds.items()},
-        {name: move(name, value) for name, value in wishes.fixed.items()},
-        wishes.refused,
+    return ParameterSettings(
+        {name: move(name, value) for name, value in parameter_settings.init.items()},
+        {name: (move(name, low), move(name, high)) for name, (low, high) in parameter_settings.bounds.items()},
+        {name: move(name, value) for name, value in parameter_settings.fixed.items()},
+        parameter_settings.refused,
     )
 
 
 def iter_jobs(
     source: SpotSource,
     model: Model,
-    wishes: Wishes,
+    parameter_settings: ParameterSettings,
     weights: Floats | None,
     shifts: Floats | None,
     *,
@@ -88,7 +88,7 @@ def iter_jobs(
         shift=gathered(shifts),
         options=source.settings.options,
         plane=windows.size,
-        **wishes.at(places),
+        **parameter_settings.at(places),
     )
     yield Job(problem, places)
 
@@ -104,7 +104,7 @@ def counted_once(steps: Run, total: int) -> Run:
         yield replace(step, done=min(step.done, total), total=total)
 
 
-def in_image(result: FitResult, source: SpotSource, wishes: Wishes) -> FitResult:
+def in_image(result: FitResult, source: SpotSource, parameter_settings: ParameterSettings) -> FitResult:
     """Return the result with positions in pixel indices of the image, and what is to be remarked on the windows."""
     windows = source.windows
 
@@ -113,8 +113,8 @@ def in_image(result: FitResult, source: SpotSource, wishes: Wishes) -> FitResult
         for name in source.positions:
             position = moved[name] + source.origin(name)
             # rounding may not lead out of bounds, nor change what was fixed
-            position = np.clip(position, *wishes.bounds.get(name, (-np.inf, np.inf)))
-            fixed = wishes.fixed.get(name, position)
+            position = np.clip(position, *parameter_settings.bounds.get(name, (-np.inf, np.inf)))
+            fixed = parameter_settings.fixed.get(name, position)
             moved[name] = np.where(np.isfinite(position), fixed, np.nan)
         return moved
 

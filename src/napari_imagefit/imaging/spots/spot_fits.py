@@ -19,7 +19,7 @@ from ...engine.models.model import Model
 from ..fitting.argument_checks import check_surface
 from ..fitting.positions import find_positions
 from ..fitting.refusals import joined, usable
-from ..fitting.run import Run, Settings, Wishes, run
+from ..fitting.run import ParameterSettings, Run, Settings, run
 from ..fitting.sigma import marks_of_sigma, refused_by_sigma
 from .background import Background, background_of, surface_of, with_background
 from .group_problems import iter_group_jobs, usable_windows
@@ -85,7 +85,7 @@ def iter_fit_windows(
     weights, shifts = settings.noise(data.shape)
     fitted, ties = settings.model(model)
     every = np.arange(windows.count)
-    wishes = Wishes.of(fitted, (windows.count,), every, settings)
+    parameter_settings = ParameterSettings.of(fitted, (windows.count,), every, settings)
     source = SpotSource(
         settings.level(data),
         unsaturated(data, saturation, mask),
@@ -96,7 +96,7 @@ def iter_fit_windows(
         given=mask,
     )
     marks = marks_of_sigma(settings.sigma, data.shape)
-    refused = joined(wishes.refused, None if marks is None else _bad_sigma(source, marks))
+    refused = joined(parameter_settings.refused, None if marks is None else _bad_sigma(source, marks))
     good = usable(every, refused)
     if most > 1:
         check_groupable(model, settings)
@@ -109,13 +109,13 @@ def iter_fit_windows(
             check_noise(noise, source.samples(rows, padded=is_cut), weights, shifts)
     parts = (source.samples(rows, padded=is_cut) for rows, is_cut in windows.portions())
     settings.check_camera(source.image, parts)
-    moved = moved_to_windows(wishes, source)
+    moved = moved_to_windows(parameter_settings, source)
     if source.groups is None:
         jobs = iter_jobs(source, fitted, moved, weights, shifts, together=bool(settings.shared), some=good)
     else:
         jobs = iter_group_jobs(source, fitted, moved, weights, shifts, source.groups, good)
     steps = run(jobs, (windows.count,), every, model, source, settings, ties, refused=refused, should_stop=should_stop)
-    return _in_image(steps, source, wishes)
+    return _in_image(steps, source, parameter_settings)
 
 
 def _bad_sigma(source: SpotSource, marks: NDArray[np.int8]) -> NDArray[np.bool_]:
@@ -127,9 +127,9 @@ def _bad_sigma(source: SpotSource, marks: NDArray[np.int8]) -> NDArray[np.bool_]
     return found
 
 
-def _in_image(steps: Run, source: SpotSource, wishes: Wishes) -> Run:
+def _in_image(steps: Run, source: SpotSource, parameter_settings: ParameterSettings) -> Run:
     result = yield from counted_once(steps, source.windows.count)
-    return in_image(result, source, wishes)
+    return in_image(result, source, parameter_settings)
 
 
 def asked_of(model: Model, most: int = 1, saturation: float | None = None, *, masked: bool = False) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from ...engine.models.model import Model
 from ...engine.models.ties import Ties
 from ...engine.results.fit_result import FitResult, Source
 from ..fitting.refusals import Numbers, joined, usable
-from ..fitting.run import Again, Job, Run, Settings, Wishes, run
+from ..fitting.run import Again, Job, ParameterSettings, Run, Settings, run
 from ..fitting.selection import Selection
 from ..fitting.sigma import marks_of_sigma, refused_by_sigma
 from .exchanged_parts import FAST, FRACTION, SLOW, has_parts, iter_in_order
@@ -46,7 +46,7 @@ class VoxelCall:
         The one that is fitted: without the parameters that are tied.
     settings : Settings
     ties : Ties or None
-    wishes : Wishes
+    parameter_settings : ParameterSettings
         Starts, bounds and fixed values on the flat grid.
     places : int array
         The flat places of the voxels to fit.
@@ -65,7 +65,7 @@ class VoxelCall:
     fitted: Model
     settings: Settings
     ties: Ties | None
-    wishes: Wishes
+    parameter_settings: ParameterSettings
     places: Indices
     weights: Floats | None
     shifts: Floats | None
@@ -91,7 +91,7 @@ class VoxelCall:
         """
         fitted, ties = settings.model(model)
         grid = tuple(n for a, n in enumerate(stack.shape) if a != axis)
-        wishes = Wishes.of(fitted, grid, places, settings)
+        parameter_settings = ParameterSettings.of(fitted, grid, places, settings)
         data = selected = settings.level(stack)
         weights, shifts = settings.noise(data.shape)
         kept = np.ones(x.size, bool)
@@ -100,7 +100,21 @@ class VoxelCall:
             selected, strong = select.apply(data, x, axis)
             places = places[strong.ravel()[places]]
         # samples that count in no voxel are not there at all: nothing was left out of these fits
-        call = cls(data, selected, axis, x[kept], kept, model, fitted, settings, ties, wishes, places, weights, shifts)
+        call = cls(
+            data,
+            selected,
+            axis,
+            x[kept],
+            kept,
+            model,
+            fitted,
+            settings,
+            ties,
+            parameter_settings,
+            places,
+            weights,
+            shifts,
+        )
         settings.check_camera(selected, (call.curves(selected, part) for part in (places,)))
         marks = marks_of_sigma(settings.sigma, data.shape)
         return call if marks is None else replace(call, bad_sigma=call._bad_sigma(marks))
@@ -114,7 +128,7 @@ class VoxelCall:
     @property
     def refused(self) -> Numbers | None:
         """Which setting of which voxel of the flat grid cannot be used; None where all can."""
-        return joined(self.wishes.refused, self.bad_sigma)
+        return joined(self.parameter_settings.refused, self.bad_sigma)
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -126,8 +140,8 @@ class VoxelCall:
 
         What is fixed, tied or said of the noise is the same.
         """
-        wishes = Wishes.of(self.fitted, self.grid, self.places, settings)
-        return replace(self, settings=settings, wishes=wishes)
+        parameter_settings = ParameterSettings.of(self.fitted, self.grid, self.places, settings)
+        return replace(self, settings=settings, parameter_settings=parameter_settings)
 
     def curves(self, values: NDArray[Any], places: Indices) -> NDArray[Any]:
         """Return the samples ``(n, n_places)`` of some voxels."""
@@ -161,7 +175,7 @@ class VoxelCall:
             weights=None if self.weights is None else self.curves(self.weights, places),
             shift=None if self.shifts is None else self.curves(self.shifts, places),
             options=self.settings.options,
-            **self.wishes.at(places),
+            **self.parameter_settings.at(places),
         )
         length = self.kept.size
         if problem.n_samples < min(length, len(problem.free)):
@@ -202,10 +216,10 @@ class VoxelCall:
 
         The parts of an answer in order, or another start where a guess misleads.
         """
-        init = self.wishes.init
+        init = self.parameter_settings.init
         if has_parts(self.fitted) and not {FAST, SLOW, FRACTION} & init.keys():
             return iter_in_order
-        wanted = guessed and needs_second_start(self.fitted, self.wishes.bounds, init)
+        wanted = guessed and needs_second_start(self.fitted, self.parameter_settings.bounds, init)
         return iter_second_start if wanted else None
 
     def _run(

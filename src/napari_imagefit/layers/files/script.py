@@ -153,23 +153,22 @@ def _load(script: Script, request: Request, layer: Layer | None) -> None:
 
 def _settings(script: Script, request: Request) -> dict[str, str]:
     """Return the keyword arguments that all verbs share."""
-    wishes, own = request.wishes, {p.name: (p.lower, p.upper) for p in request.model.parameters}
+    settings, own = request.settings, {p.name: (p.lower, p.upper) for p in request.model.parameters}
     given: dict[str, str] = {}
     for name in ("init", "bounds", "fixed", "tied"):
-        said = dict(wishes.get(name) or {})
+        said = dict(getattr(settings, name) or {})
         if name == "bounds":
             said = {key: pair for key, pair in said.items() if tuple(pair) != own[key]}
         if said:
             given[name] = script.value(name, said)
-    if wishes.get("shared"):
-        given["shared"] = repr(list(wishes["shared"]))
-    options: Options = wishes["options"]
-    if wishes.get("sigma") is not None:
-        given["sigma"] = script.value("sigma", wishes["sigma"])
-    if wishes.get("camera") is not None:
-        given["noise"] = script.value("camera", wishes["camera"])
+    if settings.shared:
+        given["shared"] = repr(list(settings.shared))
+    if settings.sigma is not None:
+        given["sigma"] = script.value("sigma", settings.sigma)
+    if settings.camera is not None:
+        given["noise"] = script.value("camera", settings.camera)
     plain = Options()
-    for name, value in vars(options).items():
+    for name, value in vars(settings.options).items():
         if value != getattr(plain, name) and name not in given:
             given[name] = script.value(name, value)
     return given
@@ -235,9 +234,9 @@ def _fit_image(script: Script, request: Request) -> None:
 
 def _fit_spots(script: Script, request: Request) -> None:
     points = script.value("points", request.points)
-    wishes = dict(request.spot_wishes)
-    used = wishes.pop("mask", None)
-    own = {"window": repr(request.window), **{name: repr(value) for name, value in wishes.items()}}
+    only = dict(request.spot_arguments)
+    used = only.pop("mask", None)
+    own = {"window": repr(request.window), **{name: repr(value) for name, value in only.items()}}
     if used is not None:
         own["mask"] = f"~{_mask(script, 'not_counted', ~used)}"
     first = f"data, {points}, {request.model.name!r}"

@@ -42,8 +42,8 @@ class Request:
         The layer's data; read in the worker, so that a lazy array is loaded there.
     source : str
         The unique id of the layer.
-    wishes : dict
-        The arguments of `Settings`.
+    settings : Settings
+        What is said of parameters and noise, and how it is computed.
     regions, region_names, grid
         For surfaces: the regions, a name for each place along the grid's last axis, and the grid of fits.
     axis, mask, select
@@ -54,7 +54,7 @@ class Request:
         For curves: whether the region's mean curve is fitted first, and what is made of it; see `Choices`.
     derived : tuple of str
         For curves: expressions of parameters to make maps of.
-    points, window, spot_wishes
+    points, window, spot_arguments
         For spots: pixel indices ``(N, data.ndim)``, and the arguments of `SpotRequest` that only spots have.
     filters : tuple of SpotFilter
         For spots: which of them count.
@@ -87,7 +87,7 @@ class Request:
     transform: Mapping[str, Any]
     map_transform: Mapping[str, Any]
     units: Mapping[str, str]
-    wishes: Mapping[str, Any]
+    settings: Settings
     chosen: Choices
     regions: list[Region] = field(default_factory=list)
     region_names: tuple[str, ...] = ()
@@ -101,7 +101,7 @@ class Request:
     derived: tuple[str, ...] = ()
     points: NDArray[np.float64] | None = None
     window: tuple[int, ...] = ()
-    spot_wishes: Mapping[str, Any] = field(default_factory=dict)
+    spot_arguments: Mapping[str, Any] = field(default_factory=dict)
     filters: tuple[SpotFilter, ...] = ()
     detection: DetectionStep | None = None
     pixel_size: tuple[float, ...] = ()
@@ -114,11 +114,6 @@ class Request:
     def group(self) -> str:
         """By which a later fit of the same layer, job and model finds the layers of this one."""
         return group_of(self.source, self.job, self.model.name)
-
-    @property
-    def settings(self) -> Settings:
-        """As the verbs take them."""
-        return Settings(**self.wishes)
 
     @property
     def coarse_to_fine(self) -> bool:

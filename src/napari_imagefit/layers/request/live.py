@@ -77,7 +77,7 @@ def voxel_at(image: Image, sample: NDArray[np.float64], axis: int) -> Place | No
 
 def of_voxel(request: Request, place: Place) -> Request | None:
     """Return the request for one voxel, as a stack of one; None where it is not to be fitted, or not without others."""
-    if request.wishes.get("shared") or (request.mask is not None and not request.mask[place]):
+    if request.settings.shared or (request.mask is not None and not request.mask[place]):
         return None
     axis = request.axis
     where = tuple(slice(i, i + 1) for i in place)
@@ -87,11 +87,11 @@ def of_voxel(request: Request, place: Place) -> Request | None:
     def here(value: Any) -> Any:
         return value if np.ndim(value) == 0 else np.broadcast_to(np.asarray(value), grid)[where]
 
-    wishes = dict(request.wishes)
-    for what in ("init", "fixed"):
-        wishes[what] = {name: here(value) for name, value in (wishes.get(what) or {}).items()}
-    wishes["bounds"] = {name: tuple(map(here, ends)) for name, ends in (wishes.get("bounds") or {}).items()}
-    sigma = wishes.get("sigma")
+    said = request.settings
+    init, fixed = ({name: here(value) for name, value in (given or {}).items()} for given in (said.init, said.fixed))
+    bounds = {name: (here(low), here(high)) for name, (low, high) in (said.bounds or {}).items()}
+    sigma = said.sigma
     if sigma is not None and np.ndim(sigma) > 0:
-        wishes["sigma"] = np.broadcast_to(np.asarray(sigma), request.data.shape)[along]
-    return replace(request, data=np.asarray(request.data[along]), mask=None, wishes=wishes)
+        sigma = np.broadcast_to(np.asarray(sigma), request.data.shape)[along]
+    settings = replace(said, init=init, fixed=fixed, bounds=bounds, sigma=sigma)
+    return replace(request, data=np.asarray(request.data[along]), mask=None, settings=settings)

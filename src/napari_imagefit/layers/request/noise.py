@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 NEEDS_SIGMA = {"sigma": "Known σ", "rician": "Rician noise"}
 
 
-def noise_wishes(choices: Choices) -> dict[str, Any]:
+def noise_settings(choices: Choices) -> dict[str, Any]:
     """``sigma``, ``camera`` and ``options`` of `Settings`.
 
     Raises
@@ -41,12 +41,12 @@ def noise_wishes(choices: Choices) -> dict[str, Any]:
         loss=computing.loss,
         f_scale=computing.f_scale,
     )
-    wishes: dict[str, Any] = {"options": options}
+    said: dict[str, Any] = {"options": options}
     if noise.kind == "camera":
-        wishes["camera"] = Camera(noise.gain, noise.offset, noise.read_noise)
+        said["camera"] = Camera(noise.gain, noise.offset, noise.read_noise)
     elif noise.kind in NEEDS_SIGMA:
-        wishes["sigma"] = _sigma(choices, image)
-    return wishes
+        said["sigma"] = _sigma(choices, image)
+    return said
 
 
 def _sigma(choices: Choices, image: Image) -> Any:

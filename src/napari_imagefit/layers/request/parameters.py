@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Lookup = Callable[["Layer"], NDArray[np.float64]]
 
 
-def parameter_wishes(
+def parameter_settings(
     model: Model, rows: Sequence[Row], lookup: Lookup | None = None, chosen: NDArray[np.bool_] | None = None
 ) -> dict[str, Any]:
     """Return the parameter table as ``init``, ``bounds``, ``fixed``, ``tied`` and ``shared``.

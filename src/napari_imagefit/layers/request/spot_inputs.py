@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 from ...engine.core.errors import FitInputError
 from ...engine.models.model import Model
 from ...imaging.fitting.argument_checks import check_surface
+from ...imaging.fitting.run import Settings
 from ...imaging.recipes.steps import DetectionStep
 from ...imaging.spots.windows import find_windows
 from ..geometry.transforms import axis_coordinates, data_to_data, grid_shape, unit_factors
 from .choices import Choices
 from .fit_request import Request
 from .left_out import pixels_left
-from .noise import noise_wishes
-from .parameters import parameter_units, parameter_wishes
+from .noise import noise_settings
+from .parameters import parameter_settings, parameter_units
 
 if TYPE_CHECKING:
     from napari.layers import Image, Points
@@ -48,7 +49,7 @@ def freeze_spots(choices: Choices, model: Model, common: dict[str, Any]) -> Requ
     sizes, unit = pixel_sizes_of(image, model.ndim)
     return Request(
         **common,
-        wishes={**parameter_wishes(model, choices.rows), **noise_wishes(choices)},
+        settings=Settings(**parameter_settings(model, choices.rows), **noise_settings(choices)),
         job="spots",
         coords=(),
         map_transform=common["transform"],
@@ -56,7 +57,7 @@ def freeze_spots(choices: Choices, model: Model, common: dict[str, Any]) -> Requ
         grid=(len(points),),
         points=points,
         window=window,
-        spot_wishes=_beyond_plain(choices, model),
+        spot_arguments=_beyond_plain(choices, model),
         filters=spots.filters,
         detection=detection_of(spots.points, image, choices),
         pixel_size=sizes,
@@ -131,13 +132,13 @@ def _plane_axes(choices: Choices) -> int:
 
 def _beyond_plain(choices: Choices, model: Model) -> dict[str, Any]:
     """Return what of the choices for spots is not as it is by itself."""
-    wishes: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     if choices.spots.background != "constant":
-        wishes["background"] = choices.spots.background
+        found["background"] = choices.spots.background
     if choices.spots.groups is not None:
-        wishes["groups"] = choices.spots.groups
+        found["groups"] = choices.spots.groups
     if choices.spots.saturation is not None:
-        wishes["saturation"] = choices.spots.saturation
+        found["saturation"] = choices.spots.saturation
     if (used := pixels_left(choices, model)) is not None:
-        wishes["mask"] = used
-    return wishes
+        found["mask"] = used
+    return found

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ...engine.core.errors import FitInputError
 from ...engine.models.model import Model
+from ...imaging.fitting.run import Settings
 from ..geometry.drawn_regions import RegionError, labels_on_image, shapes_masks
 from ..geometry.output_layers import map_transform
 from ..geometry.per_voxel import values_on_grid
@@ -17,9 +18,9 @@ from .choices import Choices
 from .coordinates import resolve
 from .fit_request import Request
 from .left_out import nothing_left, voxels_left
-from .noise import noise_wishes
+from .noise import noise_settings
 from .paint import LEAVE_OUT, painted
-from .parameters import parameter_units, parameter_wishes
+from .parameters import parameter_settings, parameter_units
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -45,8 +46,8 @@ def freeze_voxels(choices: Choices, model: Model, common: dict[str, Any]) -> Req
         return values_on_grid(layer, image, axis)
 
     x, unit = resolve(choices.coordinates, image, axis)
-    wishes = parameter_wishes(model, choices.rows, lookup, mask)
-    free = len(model.names) - len(wishes["fixed"]) - len(wishes["tied"])
+    said = parameter_settings(model, choices.rows, lookup, mask)
+    free = len(model.names) - len(said["fixed"]) - len(said["tied"])
     if shape[axis] < free:
         raise FitInputError(
             f"Layer {image.name!r} has {shape[axis]} samples along axis {axis}, fewer than the {free} free parameters "
@@ -54,7 +55,7 @@ def freeze_voxels(choices: Choices, model: Model, common: dict[str, Any]) -> Req
         )
     return Request(
         **common,
-        wishes={**wishes, **noise_wishes(choices)},
+        settings=Settings(**said, **noise_settings(choices)),
         job="voxels",
         coords=(x,),
         map_transform=map_transform(image, axis),

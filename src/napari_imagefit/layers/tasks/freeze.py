@@ -13,7 +13,7 @@ from ...engine.core.errors import FitInputError
 from ...engine.models.model import Model
 from ...imaging.chunked.dispatch import iter_fit
 from ...imaging.fitting.chunks import is_dask
-from ...imaging.fitting.run import Run
+from ...imaging.fitting.run import Run, Settings
 from ...imaging.regions.region import Region, find_regions
 from ..geometry.drawn_regions import RegionError, labels_on_image, shapes_masks
 from ..geometry.file_grid import LEFT
@@ -21,8 +21,8 @@ from ..geometry.transforms import AxisCoordinates, axis_coordinates, grid_shape,
 from ..request.choices import Choices
 from ..request.fit_request import Outcome, Request, Stop, Task, answer
 from ..request.left_out import regions_left
-from ..request.noise import noise_wishes
-from ..request.parameters import parameter_units, parameter_wishes
+from ..request.noise import noise_settings
+from ..request.parameters import parameter_settings, parameter_units
 from ..request.remembered import remember
 from ..request.spot_inputs import freeze_spots
 from ..request.voxel_inputs import freeze_voxels
@@ -81,8 +81,8 @@ def _freeze_region(choices: Choices, model: Model, common: dict[str, Any]) -> Re
             f"Layer {image.name!r} has {len(shape)} axes, but {model.name!r} is a surface over {model.ndim}; "
             "choose an image with at least that many."
         )
-    wishes = parameter_wishes(model, choices.rows)
-    free = len(model.names) - len(wishes["fixed"]) - len(wishes["tied"])
+    said = parameter_settings(model, choices.rows)
+    free = len(model.names) - len(said["fixed"]) - len(said["tied"])
     frames, plane = shape[:-2], shape[-2:]
     regions, grid, names = _find_regions(choices, frames, plane)
     _check_sizes(regions, names, free, model.name)
@@ -92,7 +92,7 @@ def _freeze_region(choices: Choices, model: Model, common: dict[str, Any]) -> Re
     axes = _in_one_unit(axis_coordinates(image, (-2, -1)))
     return Request(
         **common,
-        wishes={**wishes, **noise_wishes(choices)},
+        settings=Settings(**said, **noise_settings(choices)),
         job="region",
         coords=tuple(axis.values for axis in axes),
         map_transform=common["transform"],

@@ -25,7 +25,7 @@ def run_spots(request: Request, should_stop: Stop | None = None) -> Task:
     """Fit spots; a generator for a worker thread, see `answer`."""
     data, points = request.data, request.points
     assert points is not None
-    asked = SpotRequest(request.model, points, request.window, settings=request.settings, **request.spot_wishes)
+    asked = SpotRequest(request.model, points, request.window, settings=request.settings, **request.spot_arguments)
     result = yield from iter_fit(data if is_dask(data) else np.asarray(data), asked, should_stop)
     table = spot_table(result, request, request.filters)
     return Outcome(request, result, spot_outputs(request, result, table), note=_note(result), facts=table)

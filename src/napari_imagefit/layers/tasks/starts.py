@@ -21,7 +21,7 @@ from ...imaging.regions.region import Region
 from ...imaging.voxels.mean_curve import seed
 from ..request.choices import Choices, Row
 from ..request.fit_request import MeanFit, Request
-from ..request.parameters import parameter_wishes
+from ..request.parameters import parameter_settings
 from .freeze import freeze
 
 FloatArray = NDArray[np.float64]
@@ -193,8 +193,7 @@ class CurveAsked:
 
 def _with_rows(request: Request, rows: Sequence[Row]) -> Settings:
     """Return the settings with other rows; what all fits are to share is for this one alone."""
-    wishes = {**request.wishes, **parameter_wishes(request.model, rows)}
-    return Settings(**{**wishes, "shared": ()})
+    return replace(request.settings, **parameter_settings(request.model, rows) | {"shared": ()})
 
 
 def limits_of(model: Model, rows: Sequence[Row], *, counts: bool) -> Limits:

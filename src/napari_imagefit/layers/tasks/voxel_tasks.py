@@ -134,14 +134,12 @@ def compare_with(outcome: Outcome, model: Model, should_stop: Stop | None = None
     from ...imaging.voxels.refit import FEWEST_ITERATIONS
 
     request, result = outcome.request, _result(outcome)
-    wishes = dict(request.wishes)
     # what is fixed in both is the same in both; all else is the other model's own
-    wishes["fixed"] = {name: value for name, value in wishes["fixed"].items() if name in model.names}
-    wishes["init"], wishes["bounds"], wishes["tied"], wishes["shared"] = {}, {}, {}, ()
+    fixed = {name: value for name, value in (request.settings.fixed or {}).items() if name in model.names}
     # not to lose for want of steps
-    options = wishes["options"]
-    wishes["options"] = replace(options, max_iterations=max(options.max_iterations, FEWEST_ITERATIONS))
-    asked = voxel_request(replace(request, model=model), Settings(**wishes))
+    options = replace(request.options, max_iterations=max(request.options.max_iterations, FEWEST_ITERATIONS))
+    settings = replace(request.settings, init={}, bounds={}, tied={}, shared=(), fixed=fixed, options=options)
+    asked = voxel_request(replace(request, model=model), settings)
     other = yield from asked.steps(np.asarray(request.data), should_stop)
     found = compare(result, other)
     offers = place(request, comparison_layers(result, other, found))
