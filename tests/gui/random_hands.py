@@ -5,10 +5,10 @@
 Every action is done with mouse and keys on what is on screen, between actions of the viewer: layers are added, removed
 and renamed, their data replaced or changed in place, frames stepped, docks closed and opened again; files given with
 `--open` are there from the beginning. What went wrong is told at the end: exceptions, warnings, hold-ups of the event
-loop, and how much memory there was at rest, beside what is known of it: the history's arrays, the layers' data, and how
-many programs JAX has compiled. The exit status is 1 if anything went wrong, but for hold-ups in which nothing of the
-plugin took part. A hold-up tells the action under way and where the main thread was. The same seed does the same, as
-far as fits take the same time.
+loop, and how much memory there was at rest, napari's notifications closed, beside what is known of it: the history's
+arrays, the layers' data, and how many programs JAX has compiled. The exit status is 1 if anything went wrong, but for
+hold-ups in which nothing of the plugin took part. A hold-up tells the action under way and where the main thread was.
+The same seed does the same, as far as fits take the same time.
 
 Without the plugin only the viewer's part is done, on layers like those that fits make: what goes wrong there is
 napari's own. Shapes layers and the lowest layer are not removed: napari 0.9.2 on Mesa ends the process when the lower
@@ -277,10 +277,25 @@ def no_dialogs(hands: Hands) -> None:
     QFileDialog.getOpenFileNames = lambda *_a, **_k: ([], "")
 
 
+def let_go_of_notifications() -> None:
+    """Close napari's notifications: it takes 4 s for each, one after the other, and they hold 0.2 MB each till then."""
+    from napari._qt.dialogs.qt_notification import NapariQtNotification
+    from napari.utils.notifications import notification_manager
+    from qtpy.QtWidgets import QApplication
+
+    notification_manager.records.clear()
+    for widget in QApplication.allWidgets():
+        if isinstance(widget, NapariQtNotification):
+            widget.close()
+            widget.deleteLater()
+
+
 def rest(hands: Hands) -> dict[str, float]:
     """Memory in MB after everything has come to rest, and what is known of it."""
     hands.wait_for_fit()
     hands.pause(300)
+    let_go_of_notifications()
+    hands.pause(50)
     gc.collect()
     hands.pause(50)
     with contextlib.suppress(OSError, AttributeError):  # not glibc
