@@ -53,6 +53,21 @@ def test_magnitudes_that_go_through_zero(sigma: float, wide: bool, monkeypatch: 
     assert np.median(found.params["amplitude"]) == pytest.approx(100, rel=0.02)
 
 
+@pytest.mark.parametrize(("t1", "efficiency"), [(100.0, 1.0), (500.0, 0.9), (900.0, 1.0)])
+def test_the_smallest_magnitude_may_lie_before_zero(t1: float, efficiency: float) -> None:
+    """Which side of 0 it is on is no rule: the signal is 0 anywhere between two samples."""
+    rng = np.random.default_rng(2)
+    times = TI if t1 == 100 else np.linspace(100, 3000, 8) if t1 == 500 else np.geomspace(20, 5000, 12)
+    signal = 100 * (1 - 2 * efficiency * np.exp(-times[:, None] / t1))
+    noise = rng.normal(0, 2, (2, times.size, 60))
+    data = np.hypot(signal + noise[0], noise[1])
+    signs = np.sign(unfolded(times[:, None], data, np.ones_like(data)))
+    np.testing.assert_array_equal(signs, np.broadcast_to(np.sign(signal), data.shape))
+    found = fit_voxels(data, "inversion_recovery", x=times, noise="rician", sigma=2.0)
+    assert found.converged.all()
+    assert np.median(found.params["t1"]) == pytest.approx(t1, rel=0.05)
+
+
 def test_signed_data_are_left_alone() -> None:
     """Neither signed recoveries nor positive curves without a fold are given other signs."""
     rng = np.random.default_rng(0)
