@@ -316,6 +316,22 @@ def test_a_clipped_background_keeps_its_noise(clip: int) -> None:
     assert len(points) <= len(centres) + 100
 
 
+@pytest.mark.parametrize("clip", [0.25, 0.5, 1.0, 1.5, 2.0, 3.0])
+@pytest.mark.parametrize("dtype", [np.float64, np.uint16])
+def test_no_more_stands_out_of_a_clipped_background_than_of_a_whole_one(clip: float, dtype: Any) -> None:
+    """The tail that is left tells the noise there was, of which 5 times as much is as rare as ever."""
+    rng = np.random.default_rng(3)
+    spots, centres = few(120.0)
+    noise = rng.normal(0, 10, spots.shape) - 10 * clip
+    assert len(found(np.maximum(noise, 0).astype(dtype))) <= 3
+    points = found(np.maximum(noise + spots, 0).astype(dtype))
+    assert nearest(points, centres).max() < 1.0
+    assert len(points) <= len(centres) + 3
+    dark = found(np.minimum(-noise - spots, 0), bright=False)
+    assert nearest(dark, centres).max() < 1.0
+    assert len(dark) <= len(centres) + 3
+
+
 def test_spots_without_noise_on_a_background_of_one_value() -> None:
     spots, centres = few(50.0)
     for image in (np.rint(100 + spots).astype(np.uint8), (spots > 5).astype(np.uint8), np.where(spots > 5, spots, 0)):

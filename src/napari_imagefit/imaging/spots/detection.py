@@ -53,8 +53,9 @@ class Detection:
     filtered image's own, by its median absolute deviation times 1.4826 (the standard deviation, were it normal), of
     each frame by itself: a number of spots that cover a small part of the image does not change it. Where most pixels
     are equal to their neighbours (few photons, a clipped background) it is no less than that of the pixels which
-    differ, or than the rounding of whole numbers. Areas of one value as large as a spot's window hold no data, and no
-    spots at their edges, where that value is far from those around: the border of a stitched or masked image.
+    differ, or than the rounding of whole numbers; of what was clipped, than that of which the tail is left. Areas of
+    one value as large as a spot's window hold no data, and no spots at their edges, where that value is far from those
+    around: the border of a stitched or masked image.
 
     Examples
     --------

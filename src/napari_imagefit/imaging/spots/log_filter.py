@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from ..._lazy import LazyModule
 
 if TYPE_CHECKING:
-    from scipy import ndimage, spatial
+    from scipy import ndimage, spatial, special
 else:  # a window that opens does not wait for them
     ndimage, spatial = LazyModule("scipy.ndimage"), LazyModule("scipy.spatial")
+    special = LazyModule("scipy.special")
 
 Floats = NDArray[np.float64]
 
@@ -27,6 +28,9 @@ ROUNDING = 1e-12
 ALIKE = 0.25
 # Standard deviations from the others at which an area of one value holds no data.
 FAR = 3.0
+# Of a clipped background: the share of pixels around one that may stand out with it (4 of 9), how many such pixels
+# are asked for, and how far up the lowest tenth of them may end, in parts of their median (0.2 in a normal tail).
+LONELY, ENOUGH, FROM_THERE_ON = 0.5, 50, 0.4
 # The standard deviation of what rounding to whole numbers takes away.
 OF_WHOLE_NUMBERS = 12**-0.5
 
@@ -179,7 +183,30 @@ def _noise(level: Floats, answer: Floats, searched: NDArray[np.bool_], scale: Se
     point[tuple(n // 2 for n in point.shape)] = 1.0
     passed = float(np.sqrt((laplacian(point, scale) ** 2).sum()))
     usual = MEDIAN_TO_SIGMA * float(np.median(np.abs(answer[searched])))
+    of_pixels = max(of_pixels, _of_clipped(level, searched), _of_clipped(-level, searched))
     return max(usual, passed * max(of_pixels, OF_WHOLE_NUMBERS if whole else 0.0))
+
+
+def _of_clipped(level: Floats, searched: NDArray[np.bool_]) -> float:
+    """Return the noise that pixels had before those below a value were given that value, 0 where that was not done.
+
+    What stands out of so many is the tail of a normal distribution: it begins at the value, and its median tells the
+    width. Pixels next to several others that stand out are left to spots. Counts, of which most are one step, are none.
+    """
+    floor = float(level[searched].min())
+    out = searched & (level > floor)
+    share = float(np.count_nonzero(out)) / np.count_nonzero(searched)
+    block = 3**level.ndim
+    crowd = ndimage.uniform_filter(out.astype(np.float32), 3) * block
+    above = np.sort(level[out & (crowd < LONELY * block)] - floor)
+    # of noise alone so many would be lonely; where far fewer are, they are the rims of spots
+    expected = float(special.bdtr(math.ceil(LONELY * block) - 2, block - 1, share)) * np.count_nonzero(out)
+    if not 0 < share < 1 - ALIKE or above.size < max(ENOUGH, expected / 2):
+        return 0.0
+    step, low, middle = above[0], above[above.size // 10], above[above.size // 2]
+    if middle <= 2 * step or low > FROM_THERE_ON * middle:
+        return 0.0
+    return float(middle / (special.ndtri(1 - share / 2) - special.ndtri(1 - share)))
 
 
 def _are_alike(level: Floats, searched: NDArray[np.bool_]) -> bool:
