@@ -196,12 +196,14 @@ def _of_clipped(level: Floats, searched: NDArray[np.bool_]) -> float:
     floor = float(level[searched].min())
     out = searched & (level > floor)
     share = float(np.count_nonzero(out)) / np.count_nonzero(searched)
+    if not 0 < share < 1 - ALIKE:
+        return 0.0
     block = 3**level.ndim
     crowd = ndimage.uniform_filter(out.astype(np.float32), 3) * block
     above = np.sort(level[out & (crowd < LONELY * block)] - floor)
     # of noise alone so many would be lonely; where far fewer are, they are the rims of spots
     expected = float(special.bdtr(math.ceil(LONELY * block) - 2, block - 1, share)) * np.count_nonzero(out)
-    if not 0 < share < 1 - ALIKE or above.size < max(ENOUGH, expected / 2):
+    if above.size < max(ENOUGH, expected / 2):
         return 0.0
     step, low, middle = above[0], above[above.size // 10], above[above.size // 2]
     if middle <= 2 * step or low > FROM_THERE_ON * middle:
