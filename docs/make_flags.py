@@ -68,8 +68,8 @@ says whether their residuals have a pattern in common (at least 30 curves; a mea
 5 standard errors off 0, and more than a tenth of all squares in such means). It is a remark on the map, never on a fit.
 
 A second source of σ = 0.7 pixels or more in a region of 51×51 pixels is flagged in 99 % and more from 50 × the noise
-on, one of σ = 0.5 in 3 of 10 at 100 × the noise: little of it lies beside its brightest pixel, and one hot pixel is no
-structure.
+on, one of σ = 0.6 in 98 % and one of σ = 0.5 in 2 of 3 at 100 × the noise: little of it lies beside its brightest
+pixel, and one hot pixel is no structure.
 """
 
 

@@ -68,19 +68,21 @@ def test_short_curves_of_the_right_model_are_seldom_flagged(n: int) -> None:
 
 
 @pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("sigma", [0.7, 1.0])
-def test_a_second_narrow_source_is_structure(sigma: float, masked: bool) -> None:
+@pytest.mark.parametrize(("sigma", "least"), [(0.6, 0.8), (0.7, 1), (1.0, 1)])
+def test_a_second_narrow_source_is_structure(sigma: float, least: float, masked: bool) -> None:
+    """One of σ = 0.6 in 98 % (simulated, 1500 images); it was in half."""
     rng = np.random.default_rng(2)
     image = 200 * spot(25, 25, 6) + rng.normal(0, 2, (20, 51, 51))
     image += np.stack([200 * spot(y, x, sigma) for y, x in rng.uniform(9, 14, (20, 2))])
     mask = np.hypot(Y - 25, X - 25) < 24 if masked else None
     result = nif.fit_image(image, "gaussian_2d", init={"y": 25, "x": 25, "sigma": 6}, mask=mask)
-    assert share(result, Flag.STRUCTURED_RESIDUAL) == 1
+    assert share(result, Flag.STRUCTURED_RESIDUAL) >= least
 
 
-def test_a_hot_pixel_is_none() -> None:
+@pytest.mark.parametrize("count", [1, 2])
+def test_hot_pixels_are_none(count: int) -> None:
     image = 200 * spot(25, 25, 6) + np.random.default_rng(3).normal(0, 2, (20, 51, 51))
-    image[:, 8, 9] += 2000
+    image[:, 8, 9 : 9 + count] += 2000
     result = nif.fit_image(image, "gaussian_2d", init={"y": 25, "x": 25, "sigma": 6})
     assert share(result, Flag.STRUCTURED_RESIDUAL) == 0
 

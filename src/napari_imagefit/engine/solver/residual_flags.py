@@ -26,8 +26,9 @@ DEVIATIONS = 3.09
 # The level of r, of which most alarms are alarms of the other statistic too.
 OF_R = 5e-4
 # How many pairs of neighbours, at least, have to be at one: outliers that happen to lie side by side are fewer. Counts
-# are less even than Gaussian noise.
-PAIRS, PAIRS_OF_COUNTS = 1.5**2, 2.0**2
+# are less even than Gaussian noise. Among many samples the noise next to such outliers is nothing, and a source as
+# small as a pixel has two.
+PAIRS, PAIRS_OF_COUNTS, PAIRS_OF_MANY, MANY = 1.5**2, 2.0**2, 1.25**2, 1024
 # Samples up to which it matters what a model in particular leaves of the noise.
 SHORT = 64
 # One fit in ten thousand is flagged by chance.
@@ -99,7 +100,7 @@ def _structured(
     """Where neighbours agree more than by chance."""
     pairs = np.where(sums.neighbours > 0, sums.neighbours, 0) ** 2 / sums.neighbours_squared
     found = np.asarray(pairs > DEVIATIONS**2)
-    least = PAIRS if criterion.noise == "gaussian" else PAIRS_OF_COUNTS
+    least = np.where(used < MANY, PAIRS, PAIRS_OF_MANY) if criterion.noise == "gaussian" else PAIRS_OF_COUNTS
     # most fits are far from any doubt
     open_ = np.flatnonzero((pairs > least) & ~found & (used > free + 1))
     r, n, p = (sums.neighbours / sums.chi2)[open_], used[open_], free[open_]
