@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 import napari_imagefit as nif
 from napari_imagefit import Flag
+from napari_imagefit.engine.core.progress import drain
 from napari_imagefit.imaging.chunked.dispatch import iter_fit
-from napari_imagefit.imaging.fitting.run import drain
 from napari_imagefit.imaging.voxels.common_residual import MOST
 from napari_imagefit.imaging.voxels.voxel_fits import VoxelRequest
 

@@ -37,7 +37,7 @@ from typing import IO, Any
 import dock_driver as driver  # beside this script
 import psutil
 from dock_driver.viewer_hands import MOST_LAYERS, ViewerHands
-from dock_driver.watch import HOLD_UP, NOT_OURS, Watch, summary
+from dock_driver.watch import HOLD_UP, NOT_OURS, Watch, let_go_of_notifications, summary
 
 STEPS_MS = (0, 0, 5, 20, 60, 200)  # between two actions
 NONSENSE = (
@@ -275,19 +275,6 @@ def no_dialogs(hands: Hands) -> None:
     QFileDialog.getOpenFileName = lambda *_a, **_k: ("", "")
     QFileDialog.getExistingDirectory = lambda *_a, **_k: ""
     QFileDialog.getOpenFileNames = lambda *_a, **_k: ([], "")
-
-
-def let_go_of_notifications() -> None:
-    """Close napari's notifications: it takes 4 s for each, one after the other, and they hold 0.2 MB each till then."""
-    from napari._qt.dialogs.qt_notification import NapariQtNotification
-    from napari.utils.notifications import notification_manager
-    from qtpy.QtWidgets import QApplication
-
-    notification_manager.records.clear()
-    for widget in QApplication.allWidgets():
-        if isinstance(widget, NapariQtNotification):
-            widget.close()
-            widget.deleteLater()
 
 
 def rest(hands: Hands) -> dict[str, float]:

@@ -19,6 +19,7 @@ from napari_imagefit.gui.inspector.inspector_dock import Inspection
 from napari_imagefit.gui.plots.plotting import pg
 from napari_imagefit.gui.plots.styles import CHOSEN as CHOSEN_FIT
 from napari_imagefit.gui.plots.styles import CURSOR, ON_SCREEN
+from napari_imagefit.gui.sections.parameter_tree import VALUES
 from napari_imagefit.imaging.inspection.surface_cuts import smoothed
 from napari_imagefit.layers.geometry.output_layers import put
 from napari_imagefit.layers.inspection.marks import CHOSEN, PINS, find_mark
@@ -117,6 +118,21 @@ def test_a_fit_of_one_frame_shows_no_other(viewer: Any) -> None:
     inspector.looking.look_at((0, 0))
     assert inspector.shown_places() == {ON_SCREEN: (1, 0)}
     inspection.close()
+
+
+def test_numbers_are_of_the_fit_that_is_looked_at(viewer: Any) -> None:
+    """One of other frames comes: its place is none of the fit before."""
+    _, widget = viewer.window.add_plugin_dock_widget("napari-imagefit", "Image Fit")
+    y, x = np.mgrid[0:24, 0:30]
+    data = np.exp(-((y - 11) ** 2 + (x - 14) ** 2) / 30) + np.zeros((2, 1, 1))
+    rows = tuple(Row(name) for name in models["gaussian_2d"].names)
+    images = [viewer.add_image(values, name=name) for name, values in (("series", data), ("picture", 3 * data[0]))]
+    widget.data.set_job("region")
+    widget.model.set_model("gaussian_2d")
+    for image, place, amplitude in zip(images, ((0, 0), (0,)), (1, 3), strict=True):
+        widget.show_outcome(run_all(Choices(image, "region", "gaussian_2d", rows)), 0.1)
+        assert widget.inspection.place == place
+        assert widget.parameters.tree.item_of("amplitude").text(VALUES).startswith(f"{amplitude} ±")
 
 
 def test_a_region_is_shown_by_cuts_through_its_centre(viewer: Any, qtbot: Any) -> None:

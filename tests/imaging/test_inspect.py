@@ -298,7 +298,7 @@ def test_grids_of_results_find_their_fits(clouds: FitResult, result: FitResult) 
 
 def test_of_regions_that_overlap_the_smaller_one_is_meant() -> None:
     from napari_imagefit import models
-    from napari_imagefit.imaging.fitting.run import drain
+    from napari_imagefit.engine.core.progress import drain
     from napari_imagefit.imaging.regions.region import Region
     from napari_imagefit.imaging.regions.region_fits import ImageRequest
 

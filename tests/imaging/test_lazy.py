@@ -12,12 +12,13 @@ import pytest
 
 from napari_imagefit import Camera, FitResult, Model, Status, fit_image, fit_voxels, models
 from napari_imagefit.engine.core.errors import FitInputError
+from napari_imagefit.engine.core.progress import drain
 from napari_imagefit.engine.drive import run
 from napari_imagefit.imaging.chunked.dask_result import LazyFitResult
 from napari_imagefit.imaging.chunked.dispatch import iter_fit, plan_of
 from napari_imagefit.imaging.fitting.chunks import MOST_BYTES, iter_pieces, piece_shape
 from napari_imagefit.imaging.fitting.records import all_maps
-from napari_imagefit.imaging.fitting.run import Settings, drain
+from napari_imagefit.imaging.fitting.run import Settings
 from napari_imagefit.imaging.regions.region_fits import ImageRequest
 from napari_imagefit.imaging.voxels.voxel_fits import VoxelRequest
 

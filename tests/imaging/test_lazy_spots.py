@@ -13,11 +13,12 @@ import pytest
 
 from napari_imagefit import Camera, FitResult, Flag, Status, fit_spots, models
 from napari_imagefit.engine.core.errors import FitInputError
+from napari_imagefit.engine.core.progress import drain
 from napari_imagefit.engine.drive import run
 from napari_imagefit.imaging.chunked.dask_result import LazyFitResult
 from napari_imagefit.imaging.chunked.dispatch import iter_fit, plan_of
 from napari_imagefit.imaging.fitting.records import all_maps
-from napari_imagefit.imaging.fitting.run import Settings, drain
+from napari_imagefit.imaging.fitting.run import Settings
 from napari_imagefit.imaging.spots.spot_fits import SpotRequest
 
 RNG = np.random.default_rng(0)

@@ -10,7 +10,8 @@ import pytest
 
 from napari_imagefit import Selection, fit_voxels, models
 from napari_imagefit.engine.core.errors import FitInputError
-from napari_imagefit.imaging.fitting.run import Settings, drain
+from napari_imagefit.engine.core.progress import drain
+from napari_imagefit.imaging.fitting.run import Settings
 from napari_imagefit.imaging.voxels.mean_curve import fit_mean_curve, mean_curve, seed
 from napari_imagefit.imaging.voxels.voxel_fits import VoxelRequest
 

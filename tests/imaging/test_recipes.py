@@ -13,8 +13,8 @@ import pytest
 import napari_imagefit as nif
 from napari_imagefit import Detection, FitInputError, FitResult, Recipe, find_spots, fit_image, fit_spots, fit_voxels
 from napari_imagefit.command_line.cluster import _result
+from napari_imagefit.engine.core.progress import drain
 from napari_imagefit.imaging.fitting.records import all_maps, pack
-from napari_imagefit.imaging.fitting.run import drain
 from napari_imagefit.imaging.recipes.recipe import describe
 from napari_imagefit.imaging.recipes.region_step import RegionStep
 from napari_imagefit.imaging.recipes.steps import DeriveStep, DetectionStep

@@ -343,11 +343,13 @@ class ImageFitWidget(Docked):
     def show_outcome(self, outcome: Outcome, seconds: float, *, quietly: bool = False) -> None:
         """Let values, results and inspector be about a fit that took so long; `quietly` opens no dock for it."""
         assert outcome.result is not None
+        # first: what the inspector looks at now is a place among these fits
+        self.values.set_fits(outcome)
         if quietly:
             self.inspection.show_where_open(outcome)
         else:
             self.inspection.feed(outcome)
-        self.values.show_fits(outcome)
+        self.values.refresh()
         if outcome.request.job == "spots":
             outcome = self.spots.take(outcome)
             self.past.history.update(outcome)

@@ -134,6 +134,19 @@ class Watch:
         return " < ".join(reversed([*last, *short[-14:]]))
 
 
+def let_go_of_notifications() -> None:
+    """Close napari's notifications: it takes 4 s for each, one after the other, and they hold 0.2 MB each till then."""
+    from napari._qt.dialogs.qt_notification import NapariQtNotification
+    from napari.utils.notifications import notification_manager
+    from qtpy.QtWidgets import QApplication
+
+    notification_manager.records.clear()
+    for widget in QApplication.allWidgets():
+        if isinstance(widget, NapariQtNotification):
+            widget.close()
+            widget.deleteLater()
+
+
 def summary(report: dict[str, Any]) -> str:
     """What was found, each kind once, with how often and where first."""
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
+
+End = TypeVar("End")
 
 
 @dataclass(frozen=True)
@@ -20,3 +23,49 @@ class Progress:
     total: int
     compiling: bool = False
     partial: Any = None
+
+
+def drain(steps: Generator[Progress, None, End], report: Callable[[int, int], object] | None = None) -> End:
+    """Run a generator to its end and return what it returns; `report` is told fits done and fits in all.
+
+    Examples
+    --------
+    >>> def steps():
+    ...     yield Progress(1, 2)
+    ...     return "found"
+    >>> drain(steps(), print)
+    1 2
+    'found'
+    """
+    while True:
+        try:
+            progress = next(steps)
+        except StopIteration as end:
+            found: End = end.value
+            return found
+        if report is not None:
+            report(progress.done, progress.total)
+
+
+def retold(
+    steps: Generator[Progress, None, End], how: Callable[[Progress], Progress]
+) -> Generator[Progress, None, End]:
+    """Pass the progress of a part on as that of the whole, and return what the part returns.
+
+    Examples
+    --------
+    >>> def part():
+    ...     yield Progress(1, 2)
+    >>> [progress.done for progress in retold(part(), lambda own: Progress(10 + own.done, 20))]
+    [11]
+    """
+    try:
+        while True:
+            try:
+                progress = next(steps)
+            except StopIteration as end:
+                found: End = end.value
+                return found
+            yield how(progress)
+    finally:
+        steps.close()

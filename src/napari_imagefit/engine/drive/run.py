@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..core.device import find_device
 from ..core.error_state import unheeded
 from ..core.fits import Fits, is_better
-from ..core.progress import Progress
+from ..core.progress import Progress, retold
 from ..core.status import Status
 from ..linalg import batched_ldl
 from ..models.numpy_model import NumpyModel
@@ -100,13 +100,7 @@ def _fit_again(problem: Problem, fits: Fits, stop: Callable[[], bool]) -> Genera
     if not places.size:
         return
     steps = _fit_all(replace(some_of(some, np.flatnonzero(known)), start=starts[:, known]), stop)
-    while True:
-        try:
-            progress = next(steps)
-        except StopIteration as end:
-            found: Fits = end.value
-            break
-        yield Progress(problem.n_fits, problem.n_fits, progress.compiling)
+    found = yield from retold(steps, lambda own: Progress(problem.n_fits, problem.n_fits, own.compiling))
     found.n_iterations[:] += fits.n_iterations[places]
     better = is_better(found, fits.cost[places], fits.status[places] > 0)
     fits.put(places[better], found.at(better))

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..core.errors import FitInputError
 from ..core.fits import Fits
 from ..core.options import Options
+from ..core.progress import drain
 from ..core.validation import float_array, in_memory, real_array
 from ..drive.problem import Problem
 from ..drive.run import iter_fit
@@ -221,15 +222,7 @@ class TrustRegionFitter:
         self, model: BoundModel | FittableModel, data: NDArray[Any], limits: dict[str, Any], report: Report | None
     ) -> Fits:
         """Return data ``(m, N)``, neither empty; limits by name, numbers or ``(N,)``."""
-        steps = iter_fit(_problem(model, data, limits, self._options()))
-        while True:
-            try:
-                progress = next(steps)
-            except StopIteration as end:
-                fits: Fits = end.value
-                return fits
-            if report is not None:
-                report(progress.done, progress.total)
+        return drain(iter_fit(_problem(model, data, limits, self._options())), report)
 
 
 def _problem(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..core.fits import Fits
+from ..core.progress import drain
 from ..core.status import Flag, Status
 from ..drive.problem import Problem
 from ..drive.run import iter_fit
@@ -28,13 +29,7 @@ def descend(problem: Problem) -> Fits:
 
 
 def _run(problem: Problem) -> Fits:
-    steps = iter_fit(problem)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            fits: Fits = end.value
-            return fits
+    return drain(iter_fit(problem))
 
 
 def _go_on(problem: Problem, before: Fits, **changed: Any) -> Fits:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.fits import Fits
-from ..core.progress import Progress
+from ..core.progress import Progress, retold
 from ..core.status import Flag, Status
 from ..drive.problem import Problem
 from ..drive.run import iter_fit
@@ -211,15 +211,9 @@ class _Search:
 
 
 def _drain(problem: Problem, should_stop: Callable[[], bool]) -> Generator[Progress, None, Fits]:
+    # the shared ones may move once more
     steps = iter_fit(problem, should_stop)
-    while True:
-        try:
-            progress = next(steps)
-        except StopIteration as end:
-            found: Fits = end.value
-            return found
-        # the shared ones may move once more
-        yield replace(progress, done=min(progress.done, problem.n_fits - 1))
+    return (yield from retold(steps, lambda own: replace(own, done=min(own.done, problem.n_fits - 1))))
 
 
 def _mended(matrix: Floats, step: Floats, change: Floats, little: float) -> Floats:

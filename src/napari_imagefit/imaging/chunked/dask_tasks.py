@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from ...engine.core.device import check_process
 from ...engine.core.options import Criterion
+from ...engine.core.progress import drain
 from ...engine.models.model import Model
 from ..fitting.chunks import Argument, is_dask
 from ..fitting.records import pack, unpack
-from ..fitting.run import drain
 from ..fitting.status_labels import status_labels
 from ..regions.region_fits import ImageSource
 from ..voxels.common_residual import record_type

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ...engine.core.progress import drain
 from ...engine.results.fit_result import FitResult
 from ..fitting.argument_checks import checked_progress, checked_stop
 from ..fitting.chunks import Sliceable, is_dask
-from ..fitting.run import Run, drain
+from ..fitting.run import Run
 
 if TYPE_CHECKING:
     from .plan import Plan

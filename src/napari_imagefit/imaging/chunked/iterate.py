@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ...engine.core.device import device_name
 from ...engine.core.error_state import unheeded
-from ...engine.core.progress import Progress
+from ...engine.core.progress import Progress, retold
 from ...engine.core.status import Status
 from ...engine.results.fit_result import FitResult
 from ..fitting.chunks import Slices, is_dask
@@ -46,19 +47,18 @@ def iter_fit_lazily(data: Any, plan: Plan, should_stop: Stop | None = None) -> R
             break
         yield Progress(done, total)
         steps = plan.steps(plan.load(data, where), plan.cut(where), should_stop)
-        while True:
-            try:
-                progress = next(steps)
-            except StopIteration as end:
-                fill(result, plan.on_grid(where), end.value)
-                common += _common(plan, where, end.value, total)
-                break
-            yield Progress(done + progress.done, total, progress.compiling)
-        del steps
+        found = yield from retold(steps, partial(_of_all, done, total))
+        fill(result, plan.on_grid(where), found)
+        common += _common(plan, where, found, total)
+        del steps, found  # and the data, before the next ones come
         done += n
     if common and isinstance(source, LazyStack):
         result = replace(result, source=replace(source, common=CommonResidual.joined(common)))
     return replace(result, seconds=time.perf_counter() - begun, device=device_name(plan.settings.options))
+
+
+def _of_all(done: int, total: int, own: Progress) -> Progress:
+    return Progress(done + own.done, total, own.compiling)
 
 
 def _common(plan: Plan, where: Slices, piece: FitResult, count: int) -> list[CommonResidual]:

@@ -349,18 +349,6 @@ def _iter_job(job: Job, should_stop: Callable[[], bool] | None) -> Generator[Pro
     return (yield from job.again(job.problem, fits, should_stop))
 
 
-def drain(steps: Run, progress: Callable[[int, int], object] | None = None) -> FitResult:
-    """Run a generator to its end and return its result."""
-    while True:
-        try:
-            step = next(steps)
-        except StopIteration as end:
-            result: FitResult = end.value
-            return result
-        if progress is not None:
-            progress(step.done, step.total)
-
-
 def plain(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return a mapping as JSON: arrays, Dask's loaded, become lists, infinities the texts ``"inf"`` and ``"-inf"``."""
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...engine.core.errors import FitInputError
+from ...engine.core.progress import drain
 from ...engine.models.model import Model
 from ...engine.results.fit_result import FitResult
 from ..chunked.dispatch import fit, iter_fit, plan_of
@@ -20,7 +21,7 @@ from ..chunked.stored_arrays import StoredArray, open_stored
 from ..fitting.argument_checks import checked_progress, checked_stop
 from ..fitting.chunks import Sliceable, is_dask
 from ..fitting.derived_maps import DerivedMap
-from ..fitting.run import drain, plain
+from ..fitting.run import plain
 from ..fitting.writing import write_files
 from ..regions.region import Region
 from ..regions.region_fits import ImageRequest

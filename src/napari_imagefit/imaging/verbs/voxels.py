@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from numpy.typing import ArrayLike
 
 from ...catalogue import models
+from ...engine.core.progress import drain
 from ...engine.core.types import Bounds, DType, Loss, Noise, Values
 from ...engine.models.model import Model
 from ...engine.noise.camera import Camera
@@ -14,7 +15,7 @@ from ...engine.results.fit_result import FitResult
 from ..chunked.dispatch import fit
 from ..fitting.argument_checks import checked_progress, checked_stop
 from ..fitting.chunks import is_dask
-from ..fitting.run import Settings, drain
+from ..fitting.run import Settings
 from ..fitting.selection import Selection
 from ..voxels.coarse_to_fine import iter_fit_voxels_progressively
 from ..voxels.voxel_fits import VoxelRequest

@@ -11,12 +11,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...catalogue import models
 from ...engine.core.errors import FitInputError
+from ...engine.core.progress import drain
 from ...engine.core.validation import float_array, real_array
 from ...engine.models.model import Model
 from ...engine.results.fit_result import FitResult
 from ..fitting.argument_checks import check_axis
 from ..fitting.chunks import is_dask
-from ..fitting.run import Settings, drain
+from ..fitting.run import Settings
 from ..fitting.selection import Selection
 from .voxel_fits import VoxelRequest
 

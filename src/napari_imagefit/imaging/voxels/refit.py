@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from ...engine.core.error_state import unheeded
 from ...engine.core.errors import FitInputError
-from ...engine.core.progress import Progress
+from ...engine.core.progress import Progress, drain, retold
 from ...engine.core.status import Status
 from ...engine.core.types import Bounds
 from ...engine.results.fit_result import FitResult
-from ..fitting.run import Run, Settings, drain
+from ..fitting.run import Run, Settings
 from ..fitting.status_labels import GLOBAL, NEIGHBOURS, WIDER
 from .best_attempt import copy, failed, is_better, put, suspect
 from .call import VoxelCall, solution_rows
@@ -203,15 +203,15 @@ class _Refit:
             if not places.size:
                 continue
             total = int(np.count_nonzero(self.targets))
+
+            def of_all(
+                own: Progress, size: int = places.size, before: float = turn.share, total: int = total
+            ) -> Progress:
+                share = before + (1 - before) / 2 * own.done / size
+                return Progress(total - size + int(size * share), total, own.compiling)
+
             steps = turn.call.steps(places, self.source, starts, should_stop)
-            while True:
-                try:
-                    progress = next(steps)
-                except StopIteration as end:
-                    self._take(places, end.value, turn.attempt)
-                    break
-                share = turn.share + (1 - turn.share) / 2 * progress.done / places.size
-                yield Progress(total - places.size + int(places.size * share), total, progress.compiling)
+            self._take(places, (yield from retold(steps, of_all)), turn.attempt)
         total = int(np.count_nonzero(self.targets))
         yield Progress(total, total)
         return replace(self.whole, seconds=self.before.seconds + time.perf_counter() - begun)

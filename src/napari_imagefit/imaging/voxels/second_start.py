@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ...catalogue.within_bounds import LINEAR, starts_within
 from ...engine.core.fits import Fits
-from ...engine.core.progress import Progress
+from ...engine.core.progress import Progress, retold
 from ...engine.core.status import Status
 from ...engine.core.types import Bounds
 from ...engine.drive.loading import samples_of
@@ -56,12 +56,7 @@ def iter_second_start(
     from ...engine.drive.run import iter_fit
 
     steps = iter_fit(replace(problem.at(places), start=starts), should_stop)
-    while True:
-        try:
-            yield replace(next(steps), done=problem.n_fits, total=problem.n_fits)
-        except StopIteration as end:
-            other: Fits = end.value
-            break
+    other = yield from retold(steps, lambda own: replace(own, done=problem.n_fits, total=problem.n_fits))
     other.n_iterations[:] += fits.n_iterations[places]
     converged, before = other.status > 0, fits.status[places] > 0
     smaller = other.cost < fits.cost[places] * (1 - RELATIVE)
