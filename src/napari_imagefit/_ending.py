@@ -133,8 +133,13 @@ class Background:
 
 
 def _loads_extension(frame: FrameType | None) -> bool:
-    """Whether a thread that has come to this frame is in the midst of loading an extension."""
+    """Whether a thread that has come to this frame is in the midst of loading an extension, or of jaxlib.
+
+    Python, taken apart with a half of jaxlib, ends in a segmentation fault.
+    """
     while frame is not None:
+        if str(frame.f_globals.get("__name__", "")).partition(".")[0] == "jaxlib":
+            return True
         if frame.f_code.co_name in ("create_module", "exec_module"):
             loader = frame.f_locals.get("self")
             if isinstance(loader, ExtensionFileLoader):

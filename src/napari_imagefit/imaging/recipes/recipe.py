@@ -218,10 +218,10 @@ class Recipe:
         """
         if isinstance(data, (str, Path)):
             stored = _as_dask(open_stored(str(data)))
-            steps = iter_fit(stored, self.request(stored, points), checked_stop(should_stop))
+            steps = iter_fit(stored, self._request(stored, points), checked_stop(should_stop))
             return drain(steps, checked_progress(progress))
         data = data if is_dask(data) else np.asarray(data)
-        return fit(data, self.request(data, points), progress, should_stop)
+        return fit(data, self._request(data, points), progress, should_stop)
 
     def derived(self, result: FitResult) -> list[DerivedMap]:
         """Return the maps that the steps ``derive`` make of a result."""
@@ -235,9 +235,9 @@ class Recipe:
         FitInputError
             If the recipe does not go with the data.
         """
-        return plan_of(data, self.request(data, points))
+        return plan_of(data, self._request(data, points))
 
-    def request(self, data: Sliceable, points: ArrayLike | None = None) -> VoxelRequest | ImageRequest | SpotRequest:
+    def _request(self, data: Sliceable, points: ArrayLike | None = None) -> VoxelRequest | ImageRequest | SpotRequest:
         """Return what is asked of data, detection included.
 
         Raises
