@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QPoint
+from qtpy.QtCore import QPoint, QTimer
 from qtpy.QtTest import QTest
 
 from napari_imagefit.engine.core.progress import Progress
@@ -266,6 +266,54 @@ def test_a_long_fit_is_dropped_by_the_next_change_and_shows_how_far_it_is(
     assert widget.live.refits == before
     assert "next change" in widget.message.text()
     refitted(widget, lambda: setattr(drawn, "data", [rectangle(8, 5, 50, 60)]))
+
+
+def test_a_change_in_the_first_second_of_a_long_fit_drops_it_once_it_is_long(
+    cloud: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, widget, drawn = cloud
+    told = slow(monkeypatch, 30.0)
+    drawn.data = [rectangle(6, 5, 50, 60)]
+    until(lambda: widget.live._runner.busy, "a fit is under way")
+    drawn.data = [rectangle(7, 5, 50, 60)]
+    until(lambda: "dropped" in told, "the first is dropped")
+    monkeypatch.undo()
+    refitted(widget, lambda: setattr(drawn, "data", [rectangle(8, 5, 50, 60)]))
+
+
+def test_a_long_fit_goes_on_where_nothing_that_it_follows_from_has_changed(
+    cloud: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, widget, drawn = cloud
+    told, before = slow(monkeypatch, 3.0), widget.live.refits
+    drawn.data = [rectangle(6, 5, 50, 60)]
+    until(lambda: widget.fit_bar.cancel.isEnabled(), "it is long")
+    drawn.data = [rectangle(6, 5, 50, 60)]
+    until(lambda: bool(told), "it has ended")
+    assert told == ["done"]
+    at_rest(widget)
+    assert widget.live.refits == before + 1
+
+
+def test_a_shape_that_is_moved_while_layers_are_put_into_the_viewer_is_fitted(cloud: Any) -> None:
+    _, widget, drawn = cloud
+    moved = rectangle(9, 9, 52, 62)
+    before = widget.live.refits
+    shows = widget.session.show
+
+    def moves_meanwhile(outcome: Any) -> None:
+        shows(outcome)
+        widget.session.show = shows
+        QTimer.singleShot(0, lambda: setattr(drawn, "data", [moved]))
+
+    widget.session.show = moves_meanwhile
+    drawn.data = [rectangle(6, 5, 50, 60)]
+    until(lambda: widget.live.refits > before + 1, "the second place is fitted")
+    at_rest(widget)
+    last = numbers(widget)
+    assert np.array_equal(drawn.data[0], moved)
+    for name, values in of_a_click(widget).items():
+        np.testing.assert_array_equal(values, last[name], err_msg=name)
 
 
 def test_it_pauses_by_itself_where_one_fit_takes_too_long(cloud: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,6 +65,7 @@ class Live:
         self._overdue = self._passed = 0
         self._outcome: Outcome | None = None  # the last one that is shown, and is not complete yet
         self._shown: Outcome | None = None  # that is being put into the viewer as a whole
+        self._shows_first = False  # none of its layers was there
         self._entry: Entry | None = None  # of the fits that follow each other
         self._touched = self.seconds = 0.0
         self.follows = False  # the last fit whose layers were shown as a whole
@@ -96,6 +97,16 @@ class Live:
     def _is_showing(self) -> bool:
         """Whether the session puts layers of a fit that followed into the viewer, and is not about a click by now."""
         return self._shown is not None and self._widget.session.request is self._shown.request
+
+    @property
+    def _must_end_first(self) -> bool:
+        """Whether something is under way that the next fit waits for, which tells when it has ended.
+
+        It is a short fit, a click, or the first layers, of which there is nothing yet that could follow.
+        """
+        if self._runner.busy:
+            return not self._lasting
+        return self._widget.session.running and (self._shows_first or not self._is_showing)
 
     def set_on(self, on: bool) -> None:
         """Follow from now on, or no more; what is shown stays."""
@@ -138,7 +149,7 @@ class Live:
         """Put no further layers into the viewer."""
         if self._is_showing:
             self._widget.session.cancel()
-        self._shown, self.triggers.deaf = None, False
+        self._shown, self.triggers.puts = None, False
 
     def touch(self, forced: bool = False) -> None:
         """Something has changed; `forced` if it is what a layer holds."""
@@ -147,11 +158,8 @@ class Live:
         self._forced |= forced
         if self._runner.busy:
             self._due = True
-            if self._lasting:
-                self._runner.drop()
-                self._rest()
-                self._soon.start()
-            return
+            if not self._lasting:
+                return
         self._soon.start()
 
     def _begin_and_wait(self) -> None:
@@ -173,10 +181,10 @@ class Live:
     def _begin(self) -> bool:
         """Fit what is on screen now, if that has changed; returns whether it can be fitted."""
         self._due = False
-        if not self.on or self._runner.busy:
+        if not self.on:
             return True
-        if self._widget.session.running and not self._is_showing:
-            self._due = True  # a click comes first; it tells when it has ended
+        if self._must_end_first:
+            self._due = True
             return True
         try:
             with held_still():
@@ -189,8 +197,11 @@ class Live:
                 request = self._widget.follow_ups.shown.with_choice(freeze(choices, shown))
                 request = regions_seen(request, choices.current)
         except FitInputError as error:
+            self._key = None
+            self._drop_lasting()
             self._refuse(str(error))
             return False
+        self._drop_lasting()
         self._stopped.stop()
         self._show_no_more()
         self._touched, self._compiled = time.perf_counter(), compiled_programs()
@@ -203,6 +214,11 @@ class Live:
         self._long.start()
         self._too_long.start()
         return True
+
+    def _drop_lasting(self) -> None:
+        """Drop the fit under way, which is of what is no more there."""
+        if self._runner.drop():
+            self._rest()
 
     def _visible(self, request: Request) -> frozenset[str]:
         """Return the roles of the layers of earlier fits that are to be seen."""
@@ -282,8 +298,8 @@ class Live:
     def _show_whole(self, outcome: Outcome) -> None:
         if self._due and not self._is_first(outcome) and (not self._begin() or self._runner.busy):
             return
-        self._outcome, self._shown = None, outcome
-        self.triggers.deaf = True
+        self._outcome, self._shown, self._shows_first = None, outcome, self._is_first(outcome)
+        self.triggers.puts = True
         self._widget.session.show(outcome)
 
     def take(self, outcome: Outcome, seconds: float) -> tuple[float, Entry | None]:
@@ -291,7 +307,7 @@ class Live:
 
         `seconds` are those of a click.
         """
-        self.triggers.deaf = False
+        self.triggers.puts = False
         self.follows, self._shown = outcome is self._shown, None
         if self._due:
             self._soon.start()
@@ -302,7 +318,7 @@ class Live:
         self._entry = entry if self.follows else None
 
     def _on_failed(self, _why: str) -> None:
-        self.triggers.deaf = False
+        self.triggers.puts = False
         self._shown = None
         if self._due:
             self._soon.start()
@@ -320,6 +336,8 @@ class Live:
         if self._runner.busy:
             self._told = self._lasting = True
             self._widget.fit_bar.set_busy("fitting…")
+            if self._due:
+                self._soon.start()
 
     def _on_too_long(self) -> None:
         """Pause, but not because something has been compiled meanwhile, which the next fit need not wait for."""

@@ -34,7 +34,8 @@ class Triggers:
         self._widget, self._viewer = widget, viewer
         self._layers: list[tuple[Layer, Callable[[Any], None]]] = []
         self._step: tuple[int, ...] = ()
-        self.deaf = False  # while layers are put into the viewer, which has others sliced again
+        self.deaf = False  # while data of layers are changed at once
+        self.puts = False  # while layers are put into the viewer by and by, which has others sliced again
 
     def listen(self) -> None:
         """Hear of every change from now on."""
@@ -86,10 +87,15 @@ class Triggers:
 
     def _on_image(self, event: Any) -> None:
         # a slice that comes on screen is no new data: the slider tells of it
-        if not self.deaf:
+        if not self._is_ours(event):
             self.touched.emit(event.type == "data" or tuple(self._viewer.dims.current_step) == self._step)
 
     def _on_drawn(self, event: Any) -> None:
-        if not self.deaf:
-            # of shapes and points the key of a fit knows where they are
-            self.touched.emit(event.source._type_string == "labels")
+        # of shapes and points the key of a fit knows where they are
+        is_painted = event.source._type_string == "labels"
+        if not self.deaf and not (is_painted and self._is_ours(event)):
+            self.touched.emit(is_painted)
+
+    def _is_ours(self, event: Any) -> bool:
+        """Whether nobody but we can have done it."""
+        return self.deaf or (self.puts and event.type == "set_data")
