@@ -52,7 +52,7 @@ thomas_fermi_2d = Model(
     _guess_thomas_fermi,
     formula="amplitude·max(1 − (Δy/radius_y)² − (Δx/radius_x)², 0)^(3/2) + offset",
     reference=CASTIN,
-)
+).with_edge()
 
 
 def _paraboloid(

@@ -36,6 +36,7 @@ from .level import Level
 from .loading import columns_of, rounded_to, samples_of
 from .problem import Problem
 from .starting import find_starts
+from .without_edge import costs_without_edge
 
 # Samples from which on fewer of them are fitted from a guess; below, a few more steps of all of them cost as much.
 DESCEND_FROM = 1 << 19
@@ -268,8 +269,15 @@ class Run:
             found = answer(self.algebra, self.options.criterion, *(as_numbers(known) if self.count == 1 else known))
             if problem.model.has_edge:
                 cost_at = partial(self._cost_at, ends)
+                positions = np.arange(problem.n_fits)[self.positions]
                 found = unless_flat(
-                    found, self.options.criterion, state, evaluator.level.n_used, cost_at, constant_of(problem)
+                    found,
+                    self.options.criterion,
+                    state,
+                    evaluator.level.n_used,
+                    cost_at,
+                    lambda some: costs_without_edge(problem, positions[some]),
+                    constant_of(problem),
                 )
             cost = np.asarray(state.here.cost)
             worthless = costs_more_than_constant(

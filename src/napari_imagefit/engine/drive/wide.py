@@ -39,6 +39,7 @@ from .loading import fill, lengths_of, samples_of
 from .problem import Problem
 from .starting import limits_of
 from .wide_programs import Programs, pack, rows_of, tree_of
+from .without_edge import costs_without_edge
 
 if TYPE_CHECKING:
     import jax
@@ -334,7 +335,13 @@ class _Work:
             if self.problem.model.has_edge:
                 cost_at = partial(self._cost_at, programs, samples, ends)
                 answered = unless_flat(
-                    answered, self.options.criterion, known, level.n_used, cost_at, constant_of(self.problem)
+                    answered,
+                    self.options.criterion,
+                    known,
+                    level.n_used,
+                    cost_at,
+                    lambda some: costs_without_edge(self.problem, block.positions[some]),
+                    constant_of(self.problem),
                 )
             positions = _run_of(block.positions)
             costs = partial(self._costs, programs, samples)
