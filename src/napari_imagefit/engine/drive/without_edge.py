@@ -55,7 +55,7 @@ def _cost(problem: Problem, position: int) -> float:
             weighted = surface * weights[:, None]
             square += weighted.T @ weighted
             moment += weighted.T @ (weights * np.where(weights > 0, piece.data[:, 0], 0.0))
-        found = np.linalg.lstsq(square, moment, rcond=None)[0]
+        found = np.asarray(np.linalg.lstsq(square, moment, rcond=None)[0], np.float64)
     total = 0.0
     for piece in each():
         cost = terms(problem.options.criterion, (basis(piece) @ found)[:, None], piece).cost
