@@ -200,6 +200,7 @@ def test_a_number_that_a_formula_divides_by(tied: dict[str, str]) -> None:
         ({"a": "b^2"}, r"write a\*\*b"),
         ({"a": ""}, "cannot be read"),
         ({"k": "-1/2"}, r"'k' is tied to -0.5, which is outside of what the model takes, \[0, inf\]"),
+        ({"k": "-a", "a": "b + 1", "b": "1"}, r"'k' is tied to -2, which is outside of what the model takes"),
         ({"a": 2.0}, "an expression is a text, not a float"),
         (dict.fromkeys("akbcd", "1.0"), "all parameters of 'bent' are tied"),
         (["a"], "give a dict of expressions"),
@@ -254,3 +255,12 @@ def test_the_next_fit_compiles_nothing() -> None:
     assert compiled_programs() == before
     for found in (first, second):
         np.testing.assert_allclose(found.stderr["c"], 0.1 * found.stderr["a"], rtol=1e-12)
+
+
+def test_where_there_is_no_answer_a_tie_to_a_number_is_none() -> None:
+    stack = 2 * np.exp(-np.arange(16.0)[:, None] / 5) * np.ones(3) + 0.1
+    stack[:, 1] = np.nan
+    result = fit_voxels(stack, "exponential_decay", tied={"offset": "0.1"})
+    assert result.converged.tolist() == [True, False, True]
+    for values in (*result.params.values(), *result.solution.values()):
+        assert np.isnan(values).tolist() == [False, True, False]

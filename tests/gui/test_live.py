@@ -13,6 +13,7 @@ from qtpy.QtCore import QPoint, QTimer
 from qtpy.QtTest import QTest
 
 from napari_imagefit.engine.core.progress import Progress
+from napari_imagefit.gui import session
 from napari_imagefit.gui.live.live import PAUSED
 from napari_imagefit.gui.widget import ImageFitWidget
 from napari_imagefit.layers.geometry.output_layers import role_of
@@ -314,6 +315,31 @@ def test_a_shape_that_is_moved_while_layers_are_put_into_the_viewer_is_fitted(cl
     assert np.array_equal(drawn.data[0], moved)
     for name, values in of_a_click(widget).items():
         np.testing.assert_array_equal(values, last[name], err_msg=name)
+
+
+def test_what_is_refused_while_layers_are_put_into_the_viewer_shows_no_older_numbers(
+    cloud: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, widget, drawn = cloud
+    small, put = rectangle(5, 5, 6.4, 6.4), session.put
+
+    def made_too_small_meanwhile(layers: Any, output: Any) -> Any:
+        made = put(layers, output)
+        if not np.array_equal(drawn.data[0], small):
+            drawn.data = [small]
+        time.sleep(0.05)
+        return made
+
+    monkeypatch.setattr(session, "put", made_too_small_meanwhile)
+    drawn.data = [rectangle(6, 5, 50, 60)]
+    until(lambda: "fewer than" in widget.message.text(), "it is said")
+    monkeypatch.undo()
+    at_rest(widget)
+    QTest.qWait(100)
+    assert "fewer than" in widget.message.text()
+    assert list(widget.parameters._columns) == []
+    refitted(widget, lambda: setattr(drawn, "data", [rectangle(6, 5, 50, 60)]))
+    assert list(widget.parameters._columns) != []
 
 
 def test_it_pauses_by_itself_where_one_fit_takes_too_long(cloud: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import dask.array as da
 import numpy as np
 import pytest
 
-from napari_imagefit import Camera, FitResult, Model, Status, fit_image, fit_voxels, models
+from napari_imagefit import Camera, FitResult, Model, Status, fit_image, fit_spots, fit_voxels, models
 from napari_imagefit.engine.core.errors import FitInputError
 from napari_imagefit.engine.core.progress import drain
 from napari_imagefit.engine.drive import run
@@ -19,6 +19,9 @@ from napari_imagefit.imaging.chunked.dispatch import iter_fit, plan_of
 from napari_imagefit.imaging.fitting.chunks import MOST_BYTES, iter_pieces, piece_shape
 from napari_imagefit.imaging.fitting.records import all_maps
 from napari_imagefit.imaging.fitting.run import Settings
+from napari_imagefit.imaging.inspection.curves import voxel_curve
+from napari_imagefit.imaging.inspection.spot_cuts import spot_picture
+from napari_imagefit.imaging.inspection.surface_cuts import surface_cuts
 from napari_imagefit.imaging.regions.region_fits import ImageRequest
 from napari_imagefit.imaging.voxels.voxel_fits import VoxelRequest
 
@@ -266,3 +269,27 @@ def test_plans_travel_light() -> None:
         plan = plan_of(STACK, VoxelRequest(model, x=T))
         assert pickle.loads(pickle.dumps(plan)).model is plan.model
     assert len(pickle.dumps(plan_of(STACK, VoxelRequest(models["exponential_decay"], x=T)))) < 10_000
+
+
+@pytest.mark.parametrize("job", ["voxels", "region", "spots"])
+def test_curves_and_cuts_are_without_the_differences_of_a_cameras_pixels(job: str) -> None:
+    draw = np.random.default_rng(0)
+    camera = Camera(1.0, draw.uniform(0, 20, (24, 28)), 1.0)
+    y, x = np.mgrid[0:24, 0:28].astype(float)
+    cloud = 100 * np.exp(-((y - 11) ** 2 + (x - 13) ** 2) / 18) + 10
+    decays = np.exp(-np.arange(9.0) / 5)[:, None, None] * cloud
+    data = draw.poisson(decays if job == "voxels" else cloud) + camera.offset
+    lazy = chunked(data, *(9, 12, 14)[-data.ndim :])
+
+    def shown(data: Any) -> tuple[np.ndarray, ...]:
+        if job == "voxels":
+            curve = voxel_curve(fit_voxels(data, "exponential_decay", noise=camera), (3, 4))
+            return curve.data, curve.residual
+        if job == "region":
+            cuts = surface_cuts(fit_image(data, "gaussian_2d", noise=camera), ())
+            return *(line.data for line in cuts.along), cuts.patch
+        picture = spot_picture(fit_spots(data, [[11.0, 13.0]], "gaussian_2d", window=9, noise=camera), (0,))
+        return picture.window, picture.residual
+
+    for whole, piecewise in zip(shown(data), shown(lazy), strict=True):
+        np.testing.assert_array_equal(whole, np.asarray(piecewise))

@@ -163,3 +163,21 @@ def test_what_was_fitted_is_nan_where_there_is_no_answer(verb: str, lazily: bool
         assert np.isnan(values[1]).all()
     # it can still be looked up where it has ended
     assert np.isfinite(np.asarray(result.solution[result.model.names[0]])).all()
+
+
+def test_a_result_is_about_what_was_said_then() -> None:
+    stack = 2 * np.exp(-T[:, None]) * np.ones(3) + 0.1 + np.random.default_rng(0).normal(0, 0.02, (32, 3))
+    init, low, fixed, tied = np.full(3, 1.5), np.zeros(3), {"offset": 0.1}, {"amplitude": "2"}
+    bounds = {"tau": (low, 9.0)}
+    result = fit_voxels(stack, "exponential_decay", x=T, init={"tau": init}, bounds=bounds, fixed=fixed, tied=tied)
+    before, layers = result.recipe(), [name for _, name, _ in result.to_layers()]
+    fixed["tau"], bounds["tau"], tied["amplitude"] = 7.0, (-1.0, 1.0), "3"
+    init[:], low[:] = 8.0, 2.0
+    assert result.recipe() == before
+    assert [name["name"] for name in layers] == [look["name"] for _, look, _ in result.to_layers()]
+    assert before["init"]["tau"] == [1.5] * 3
+
+
+def test_layers_of_a_result_have_one_recipe() -> None:
+    layers = voxel_result("voxels").to_layers()
+    assert len({id(look["metadata"]["napari_imagefit"]["recipe"]) for _, look, _ in layers}) == 1

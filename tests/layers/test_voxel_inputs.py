@@ -60,6 +60,20 @@ def test_the_layer_is_looked_up_where_it_lies() -> None:
     )
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_layers_are_read_and_never_written(axis: int) -> None:
+    """A σ of 0 becomes infinite for the fit, and stood so in the user's layer where the axis was not the first."""
+    stack = Image(RNG.uniform(1, 2, (8, 8, 8)), name="stack")
+    sigma, offset = (Image(RNG.uniform(1, 2, (8, 8))) for _ in range(2))
+    sigma.data[2, 3] = 0.0
+    before = sigma.data.copy()
+    rows = Row("offset", offset, fixed=True)
+    request = frozen(stack, rows, axis=axis, noise=NoiseChoice("sigma", sigma))
+    np.testing.assert_array_equal(sigma.data, before)
+    assert np.isinf(np.squeeze(request.settings.sigma)[2, 3])
+    assert not np.shares_memory(request.settings.fixed["offset"], offset.data)
+
+
 def test_gaps_matter_only_where_something_is_fitted(stack: Image) -> None:
     gap = b1(fill=np.nan)
     with pytest.raises(FitInputError, match=r"'B1' has no value at 1 of the 42 voxels that 'offset' is fixed in"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -59,11 +59,11 @@ class Ties:
             For unknown names, expressions that hold what they may not, circles, and when nothing is left.
         """
         terms = _terms(full, tied)
-        _check_numbers(full, terms)
         kept = tuple(i for i, name in enumerate(full.names) if name not in terms)
         if not kept:
             raise FitInputError(f"all parameters of {full.name!r} are tied; leave at least one to be fitted")
         order = _in_order(terms)
+        _check_numbers(full, terms, order)
 
         def complete(params: Any) -> list[Array]:
             values = {full.names[i]: value for i, value in zip(kept, params, strict=True)}
@@ -113,7 +113,9 @@ class Ties:
             if name not in ("params", "solution", "start", "at_bound", "covariance"):
                 getattr(whole, name)[...] = values
         for name in ("params", "solution", "start"):
-            getattr(whole, name)[...] = self.values(getattr(fits, name))
+            own = getattr(fits, name)
+            # a number that a parameter is tied to is no answer where there is none
+            getattr(whole, name)[...] = np.where(np.isnan(own).all(axis=0), np.nan, self.values(own))
         whole.at_bound[list(self.kept)] = fits.at_bound
         slopes = self._slopes(fits.solution)
         certain = np.isnan(fits.covariance) & ~np.isnan(fits.params.T)[:, :, None] & ~np.isnan(fits.params.T)[:, None]
@@ -205,11 +207,19 @@ def _terms(full: Model, tied: Mapping[str, str]) -> dict[str, tuple[tuple[str, .
     return terms
 
 
-def _check_numbers(full: Model, terms: Mapping[str, tuple[tuple[str, ...], Callable[..., Any]]]) -> None:
-    """Refuse to tie a parameter to a number that the model does not take."""
-    for name, (others, value) in terms.items():
-        parameter = full.parameters[full.index(name)]
-        if not others and not parameter.lower <= (number := float(value({}))) <= parameter.upper:
+def _check_numbers(
+    full: Model, terms: Mapping[str, tuple[tuple[str, ...], Callable[..., Any]]], order: Sequence[str]
+) -> None:
+    """Refuse to tie a parameter to a number that the model does not take, also by way of others."""
+    known: dict[str, Any] = {}
+    for name in order:
+        others, value = terms[name]
+        if not known.keys() >= set(others):
+            continue
+        with np.errstate(all="ignore"):
+            known[name] = np.asarray(value(known), np.float64)
+        parameter, number = full.parameters[full.index(name)], float(known[name])
+        if not parameter.lower <= number <= parameter.upper:
             raise FitInputError(
                 f"{name!r} is tied to {number:g}, which is outside of what the model takes, "
                 f"[{parameter.lower:g}, {parameter.upper:g}]; tie it to a value inside"

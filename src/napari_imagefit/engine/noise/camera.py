@@ -103,7 +103,9 @@ class Camera:
         if gain.size == 1 and offset.size == 1:
             return data
         self.counts(data.shape)
-        return np.asarray((data - offset) / gain * gain.mean() + offset.mean())
+        # of Dask's arrays another one that is computed piece by piece
+        levelled: NDArray[Any] = (data - offset) / gain * gain.mean() + offset.mean()
+        return levelled
 
     def counts(self, shape: tuple[int, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Scale and shift, of the data's shape, with which ``scale·level(data) + shift`` is nearly Poisson.

@@ -168,7 +168,7 @@ class Live:
         Beside a window that draws it would wait for Python's lock far longer than it takes.
         """
         waits, begun = self._waits, time.perf_counter()
-        if self._begin() and waits and self._runner.busy:
+        if self._begin() and waits and self._runner.busy and self._runner.begun > begun:
             is_there = self._runner.wait(HOLD_S - (time.perf_counter() - begun))
             self._overdue = 0 if is_there else min(2 * self._overdue + 1, MOST_PASSED)
             self._passed = 0
@@ -199,6 +199,7 @@ class Live:
         except FitInputError as error:
             self._key = None
             self._drop_lasting()
+            self._show_no_more()
             self._refuse(str(error))
             return False
         self._drop_lasting()

@@ -111,13 +111,6 @@ class CoordinatesEdit(QWidget):
             return Coordinates("column", values=self._columns.get(self.column.currentText(), ()), unit=unit)
         return Coordinates(self.kind)
 
-    def set_values(self, values: tuple[float, ...], unit: str = "") -> None:
-        """Type coordinates, as a sample asks for them."""
-        self.kinds.setCurrentIndex(self.kinds.findData("typed"))
-        self.values.setText(", ".join(f"{value:g}" for value in values))
-        self.unit.setText(unit)
-        self.changed.emit()
-
     def set_coordinates(self, chosen: Coordinates) -> None:
         """Fill the fields in; of a file that was read only the column's numbers are known."""
         self.kinds.setCurrentIndex(self.kinds.findData(chosen.kind))

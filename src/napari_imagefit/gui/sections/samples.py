@@ -66,19 +66,6 @@ class SamplesSection(QWidget):
         )
         return None if chosen == Selection() else chosen
 
-    def set_selection(self, chosen: Selection) -> None:
-        """Fill the fields in, as a sample asks for it."""
-        self.first.setValue(chosen.skip_first)
-        self.last.setValue(chosen.skip_last)
-        self.exclude.setText(ranges_text(chosen.exclude))
-        for edit, value in (
-            (self.floor, chosen.noise_floor),
-            (self.saturation, chosen.saturation),
-            (self.signal, chosen.min_signal),
-        ):
-            edit.setText("" if value is None else f"{value:g}")
-        self.changed.emit()
-
     def set_exclude(self, ranges: Sequence[tuple[float, float]]) -> None:
         """Fill in the ranges whose samples do not count."""
         self.exclude.setText(ranges_text(ranges))

@@ -108,8 +108,8 @@ class LazyStack(LazySource):
 
     @property
     def stack(self) -> Any:
-        """The data, a Dask array."""
-        return self.data
+        """The data, a Dask array, without the differences between a camera's pixels."""
+        return self.settings.level(self.data)
 
     @property
     def axis(self) -> int:
@@ -149,8 +149,8 @@ class LazyImage(LazySource):
 
     @property
     def image(self) -> Any:
-        """The data, a Dask array."""
-        return self.data
+        """The data, a Dask array, without the differences between a camera's pixels."""
+        return self.settings.level(self.data)
 
     @property
     def coords(self) -> tuple[NDArray[np.float64], ...]:

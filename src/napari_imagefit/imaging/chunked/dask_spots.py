@@ -30,8 +30,13 @@ class LazySpotSource:
     in_memory: ClassVar[bool] = False
     groups: ClassVar[None] = None  # each is fitted by itself
 
-    image: Any  # Dask
+    data: Any  # Dask
     plan: SpotPlan
+
+    @property
+    def image(self) -> Any:
+        """The data, a Dask array, without the differences between a camera's pixels."""
+        return self.settings.level(self.data)
 
     @property
     def windows(self) -> Windows:
@@ -49,7 +54,7 @@ class LazySpotSource:
         """The same without saturated pixels: a Dask array where there may be some."""
         if self.plan.saturation is None:
             return self.given
-        below = ~(self.image >= self.plan.saturation)
+        below = ~(self.data >= self.plan.saturation)
         return below if self.given is None else below & self.given
 
     def used(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
@@ -95,10 +100,10 @@ class LazySpotSource:
         next one, too.
         """
         plan = self.plan
-        pieces = plan.groups([np.cumsum([0, *own[:-1]]) for own in self.image.chunks])
+        pieces = plan.groups([np.cumsum([0, *own[:-1]]) for own in self.data.chunks])
         keys = tuple(plan.parts(pieces[0]))
         block = _delayed(kind(plan.bare(), keys))
-        done = [block(self.image[plan.on_data(where)], *plan.parts(where).values()) for where in pieces]
+        done = [block(self.data[plan.on_data(where)], *plan.parts(where).values()) for where in pieces]
         rows = [where[-1] for where in pieces]
         count, step = self.windows.count, rows_at_once(dtype.itemsize * prod(of_each))
         takers: dict[int, list[int]] = {}

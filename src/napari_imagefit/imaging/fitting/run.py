@@ -38,7 +38,11 @@ SECONDS_BETWEEN = 0.1
 
 @dataclass(frozen=True, eq=False)
 class Settings:
-    """What may be said beside data and model; see `fit_image`."""
+    """What may be said beside data and model; see `fit_image`.
+
+    What is given by parameter name is copied: a result is about what was said then, whatever becomes of it. Like the
+    data, `sigma` and a camera's arrays are not.
+    """
 
     init: Values | None = None
     bounds: Bounds | None = None
@@ -82,6 +86,8 @@ class Settings:
     def __post_init__(self) -> None:
         if isinstance(self.shared, str) or not isinstance(self.shared, Sequence):
             raise FitInputError(f"shared is {self.shared!r}; give a list of parameter names")
+        for name in ("init", "bounds", "fixed", "tied"):
+            object.__setattr__(self, name, _kept(getattr(self, name)))
 
     def model(self, model: Model) -> tuple[Model, Ties | None]:
         """Return the model to fit, and what makes the whole one of it where parameters are tied.
@@ -233,6 +239,18 @@ class ParameterSettings:
             "bounds": {name: (pick(low), pick(high)) for name, (low, high) in self.bounds.items()},
             "fixed": {name: pick(value) for name, value in self.fixed.items()},
         }
+
+
+def _kept(said: Any) -> Any:
+    """Return a copy of dicts, lists and arrays, which stays as it is; what is a copy already is taken as it is."""
+    if isinstance(said, Mapping):
+        return {name: _kept(value) for name, value in said.items()}
+    if isinstance(said, (list, tuple)):
+        return type(said)(map(_kept, said)) if type(said) in (list, tuple) else said
+    if isinstance(said, np.ndarray) and said.flags.writeable:
+        said = said.copy()
+        said.flags.writeable = False
+    return said
 
 
 def _flat(name: str, value: ArrayLike, grid: tuple[int, ...]) -> ArrayLike:

@@ -109,7 +109,7 @@ def named(title: Title, role: str, result: FitResult) -> dict[str, Any]:
     """Return the name and the metadata of a layer of a result."""
     return {
         "name": f"{short_title(result.model)} · {title}",
-        "metadata": {"napari_imagefit": {"role": role, "title": str(title), "recipe": result.recipe()}},
+        "metadata": {"napari_imagefit": {"role": role, "title": str(title), "recipe": result.described}},
     }
 
 

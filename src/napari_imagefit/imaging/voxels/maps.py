@@ -90,7 +90,7 @@ def comparison_layers(first: FitResult, second: FitResult, comparison: Compariso
     """ΔAICc and ΔBIC, hidden, and which model explains each voxel better."""
     names = [title_of(result.model) for result in (first, second)]
     one, two = (short_title(result.model) for result in (first, second))
-    recipes = {"recipe": first.recipe(), "against": second.recipe()}
+    recipes = {"recipe": first.described, "against": second.described}
 
     def named(title: str, role: str) -> dict[str, Any]:
         return {"name": title, "metadata": {"napari_imagefit": {"role": role, "title": title, **recipes}}}

@@ -38,10 +38,6 @@ class VoxelSource:
     call: VoxelCall | None = None  # by which voxels can be fitted again
     mask: NDArray[np.bool_] | None = None  # the voxels that were asked for, where not all were
 
-    def usable(self) -> NDArray[np.bool_]:
-        """Which samples counted, of the stack's shape."""
-        return (self.select or Selection()).usable(self.stack, self.x, self.axis)
-
     def fitted(self, result: FitResult) -> NDArray[np.float64]:
         """Return the model's values in the data's shape, NaN where there is no answer."""
         params = np.stack([values.ravel() for values in result.answers.values()])

@@ -43,7 +43,7 @@ def values_on_grid(layer: Layer, image: Image, axis: int | None) -> NDArray[np.f
     grid = shape if axis is None else tuple(int(n) for n in np.delete(shape, axis))
     if axis and values.shape == grid:
         # napari aligns last axes, so that a map without an axis further back cannot lie over its stack
-        return values
+        return values.copy()
     places = list(np.indices(grid, sparse=True))
     if axis is not None:
         places.insert(axis, np.array((shape[axis] - 1) / 2))
@@ -58,19 +58,3 @@ def values_on_grid(layer: Layer, image: Image, axis: int | None) -> NDArray[np.f
     if not inside.any():
         raise FitInputError(f"Layer {layer.name!r} does not lie over {image.name!r}; move it there, or choose another.")
     return np.broadcast_to(np.where(inside, values[tuple(nearest)], np.nan), grid).copy()
-
-
-def require_values(values: NDArray[np.float64], chosen: NDArray[np.bool_] | None, layer: Layer, name: str) -> None:
-    """Refuse a map with gaps where there is something to fit.
-
-    Raises
-    ------
-    FitInputError
-    """
-    wanted = values if chosen is None else values[chosen]
-    missing = int(np.count_nonzero(~np.isfinite(wanted)))
-    if missing:
-        raise FitInputError(
-            f"Layer {layer.name!r} has no value at {missing} of the {wanted.size} voxels where {name!r} is to be taken "
-            "from it; choose a smaller region, or fill its gaps."
-        )
