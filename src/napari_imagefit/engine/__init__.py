@@ -8,7 +8,8 @@ formulas that run in NumPy for few fits and compiled for many. The packages, eac
 - `functions`: parameters, formulas, values and derivatives
 - `tracing`: functions of users as JAX traces them
 - `models`: models, sums of models, ties, their predictions and starts
-- `sums`: cost, gradient and JᵀJ over the samples; noise, losses, cameras
+- `noise`: samples, noise models, losses, cameras
+- `sums`: cost, gradient and JᵀJ over the samples
 - `solver`: the trust-region method, bounds, covariance, flags
 - `drive`: from a problem to results: loading, starts, the loop in two ways, threads, progress
 - `shared`: parameters that fits have in common

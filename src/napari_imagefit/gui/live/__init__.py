@@ -1,4 +1,1 @@
-"""Fits that follow the hand: what starts them, where they run, and how what they find is shown.
-
-Nothing is imported here.
-"""
+"""Fits that follow the hand: what starts them, where they run, and how what they find is shown."""

@@ -1,4 +1,8 @@
-"""The one place where data in memory and chunks part: a request is run on either."""
+"""Runs of a request on data in memory or in chunks.
+
+The verbs and the tasks of the widget come here with any request. What only data in memory can have is decided before:
+coarse-to-fine fits in `verbs.voxels`, layers that fill in while a fit runs in `layers.tasks`.
+"""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from numpy.typing import ArrayLike
 
@@ -28,9 +28,6 @@ from .export_maps import Map, iter_maps, placement_of
 from .formats import FORMATS, Format
 from .placement import FileGrid, Placement, grid_of_affine
 from .zarr_store import KEY
-
-if TYPE_CHECKING:
-    pass
 
 
 def write(
@@ -51,7 +48,7 @@ def write(
 
     Images hold the maps of parameters, ``<name>_stderr``, expressions, ``reduced_chi2``, ``r2``, ``n_used``, ``status``
     and ``attempt``, as float32 with NaN where there is no answer; tables hold a row per fit, as
-    `napari_imagefit.imaging.fitting.fit_table.fit_table` gives it.
+    `napari_imagefit.imaging.fitting.fit_report.fit_table` gives it.
 
     Parameters
     ----------
