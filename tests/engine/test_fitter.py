@@ -188,7 +188,7 @@ def test_a_guess_that_knows_nothing() -> None:
         ({"tolerance": "small"}, "tolerance='small'"),
         ({"chunk_size": 0}, "chunk_size=0 is no number of voxels; give a whole one"),
         ({"chunk_size": 2.5}, "chunk_size=2.5"),
-        ({"max_iterations": 0}, "max_iterations=0 is no number of steps"),
+        ({"max_iterations": 0}, "max_iterations must be a positive integer, got 0"),
         ({"r2_threshold": np.nan}, "r2_threshold=nan is no r²"),
     ],
 )

@@ -18,7 +18,7 @@ STACK = np.arange(6.0)[:, None] * np.arange(1.0, 5)
 def test_what_needs_a_stack_in_memory_says_so(qtbot: Any) -> None:
     section = ResultsSection()
     qtbot.addWidget(section)
-    buttons = section.refit_button, section.go_on_button, section.painted_button, section.map_button
+    buttons = section.refit_button, section.resume_button, section.painted_button, section.map_button
     tips = [button.toolTip() for button in (*buttons, section.compare_button)]
     section.show_result(fit_voxels(array.from_array(STACK), "linear").compute())
     for button in (*buttons, section.compare_button):
@@ -35,7 +35,7 @@ def test_fits_that_are_one_problem_are_fitted_again_together(qtbot: Any) -> None
     section = ResultsSection()
     qtbot.addWidget(section)
     section.show_result(fit_voxels(STACK, "linear", shared=["intercept"]))
-    for button in (section.refit_button, section.go_on_button):
+    for button in (section.refit_button, section.resume_button):
         assert not button.isEnabled()
         assert button.toolTip() == NEEDS_NOTHING_SHARED
     assert section.painted_button.isEnabled()  # to leave voxels out

@@ -180,7 +180,7 @@ def test_a_map_fills_in_is_stopped_and_goes_on(
 
     widget.session.showing.connect(on_showing, check_nargs=False)
     said = click(qtbot, widget, widget.fit_bar.fit)
-    assert said.startswith("Cancelled; what had been fitted is kept. 'Go on' fits the rest.\n")
+    assert said.startswith("Cancelled; what had been fitted is kept. 'Resume' fits the rest.\n")
     tau, status = named(viewer, "· τ [ms]"), named(viewer, "status")
     left = status.data == 6
     assert 0 < seen[0] < 116
@@ -190,11 +190,11 @@ def test_a_map_fills_in_is_stopped_and_goes_on(
     assert np.isnan(tau.data[left]).all()
     assert np.isfinite(tau.data[status.data == 1]).all()
 
-    assert widget.results.go_on_button.isVisible()
-    assert "Cancelled" not in click(qtbot, widget, widget.results.go_on_button)
+    assert widget.results.resume_button.isVisible()
+    assert "Cancelled" not in click(qtbot, widget, widget.results.resume_button)
     assert named(viewer, "· τ [ms]") is tau
     assert not (status.data == 6).any()
-    assert not widget.results.go_on_button.isVisible()
+    assert not widget.results.resume_button.isVisible()
     free = fit_voxels(DECAYS, "exponential_decay", x=T)
     np.testing.assert_allclose(tau.data, free.params["tau"], rtol=1e-6)
 

@@ -21,7 +21,7 @@ ARGUMENTS = ("ftol", "noise=", "Camera(", "loss=", "f_scale", "saturation=", "wi
     ("ask", "words"),
     [
         (lambda: Options(ftol=2.0), "The tolerance is 2.0; give a number from 0 to below 1, such as 1e-8"),
-        (lambda: Options(f_scale=0.0), "The outlier limit is 0.0; give a number above 0"),
+        (lambda: Options(f_scale=0.0), "The outlier limit must be a positive number, got 0.0"),
         (
             lambda: fit_image(np.full((9, 9), -5.0), "gaussian_2d", noise="poisson"),
             "choose 'Camera' as Noise and enter its offset, or 'Gaussian, known σ'",

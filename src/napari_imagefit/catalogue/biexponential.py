@@ -42,9 +42,9 @@ def _explained(sums: Sums, _: Array) -> Array:
 def _slow(row: Array, since: Array, span: Array, target: Array, weights: Array) -> tuple[Array, Array]:
     """Time constants where the longer one is beyond the span: those of an exponential beside a straight line.
 
-    Between steps of the row a change of the exponential is regressed as well. Then it is seen how the line wants to be
-    bent, which tells the longer constant to first order. Where it wants to be bent the other way, that one has no end,
-    and is a very long one here: a fit that starts from a shorter one walks there for ever.
+    Between steps of the row a change of the exponential is regressed as well. The
+    curvature that is left in the line gives the longer constant to first order. Where it has the other sign, no finite
+    constant fits, and a very long one is taken: a fit started from a shorter one converges extremely slowly.
     """
     squares = weights * weights
     far = xp.finfo(target.dtype).eps ** (-1 / 3)

@@ -7,8 +7,8 @@ import re
 # Whole phrases first; each pattern is replaced wherever it stands.
 PHRASES: tuple[tuple[str, str], ...] = (
     (r"[fxg]tol=(\S+) is not a tolerance", r"the tolerance is \1"),
-    (r"max_iterations=(\S+) is no number of steps", r"the number of iterations is \1"),
-    (r"f_scale=(\S+) is no size of a residual", r"the outlier limit is \1"),
+    (r"max_iterations must be", "the number of iterations must be"),
+    (r"f_scale must be", "the outlier limit must be"),
     (r"noise='poisson' takes counts", "Poisson counts are numbers"),
     (r"noise='rician' takes magnitudes", "Rician magnitudes are numbers"),
     (
@@ -49,7 +49,7 @@ PHRASES: tuple[tuple[str, str], ...] = (
     (r"fit_image takes surfaces, use fit_voxels for curves", "choose the job Voxels for curves"),
     (r"fit_spots takes surfaces, use fit_voxels for curves", "choose the job Voxels for curves"),
     (r"fit_voxels takes curves, use fit_image", "choose the job Region for surfaces"),
-    (r"device=(\S+) is not the name of one; give 'cpu' or 'gpu'", r"there is no device \1; choose another in Options"),
+    (r"unknown device (\S+); use 'cpu' or 'gpu'", r"there is no device \1; choose another in Options"),
     (r"write a table, as csv", "choose a table, .csv"),
     # not a parameter of that name
     (r"\bsigma (has the value|is \S+, which|holds|has shape)", r"σ \1"),

@@ -60,7 +60,7 @@ class FollowUps:
         self.exports.refused.connect(self._on_not_exported)
 
         section.refit.connect(lambda: self._start(lambda outcome: partial(refit, outcome)))
-        section.go_on.connect(lambda: self._start(_resume))
+        section.resume.connect(lambda: self._start(_resume))
         section.add_map.connect(self._on_map)
         section.compare.connect(self._on_compare)
         section.paint.connect(self._paint)
@@ -167,7 +167,7 @@ class FollowUps:
 
     def _on_not_exported(self, why: str) -> None:
         self._section.set_exporting(False)
-        self.said.emit(f"Nothing was exported: {why}", True)
+        self.said.emit(f"Export failed: {why}", True)
 
     def copy(self, outcome: Outcome | None) -> None:
         """Put a script of an outcome into the clipboard."""

@@ -72,7 +72,7 @@ def _load() -> None:
 
 
 class Session:
-    """At most one fit at a time; starting another, or cancelling, leaves the last one to end unheard.
+    """At most one fit at a time; when another starts, or one is cancelled, the previous result is discarded.
 
     Parameters
     ----------

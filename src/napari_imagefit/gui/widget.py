@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 NO_IMAGE = "Open an image, or a sample from File → Open Sample."
 SETTLED = 400  # ms without another choice
 WIDTH = 320  # pixels
-STOPPED = "Cancelled; what had been fitted is kept. 'Go on' fits the rest."
+STOPPED = "Cancelled; what had been fitted is kept. 'Resume' fits the rest."
 ROOM = 150  # ms in which a section that has just opened takes its place
 
 

@@ -44,7 +44,7 @@ class Fits:
 
     @classmethod
     def blank(cls, n_params: int, n_fits: int, status: Status) -> Fits:
-        """No answers, all for the same reason."""
+        """Return a batch without results, all for the same reason."""
 
         def nan(*shape: int) -> NDArray[np.float64]:
             return np.full(shape, np.nan)
@@ -75,11 +75,11 @@ class Fits:
         )
 
     def raise_flag(self, flag: Flag, part: Positions, where: NDArray[np.bool_]) -> None:
-        """Set a flag for those of the part where it holds."""
+        """Set a flag for those fits of the part where it holds."""
         self.flags[part] = np.where(where, self.flags[part] | np.uint16(flag), self.flags[part])
 
     def withdraw(self, where: NDArray[np.bool_], status: Status) -> None:
-        """Take the answers of these fits back, with this as the reason."""
+        """Discard the results of these fits, with this as the reason."""
         for array in (self.params, self.solution):
             array[:, where] = np.nan
         for array in (self.covariance, self.cost, self.chi2, self.squares):
@@ -90,7 +90,7 @@ class Fits:
         self.status[where] = status
 
     def put(self, where: Positions, other: Fits) -> None:
-        """Copy the answers of `other` to these places."""
+        """Copy the results of `other` to these positions."""
         for entry in fields(self):
             values = getattr(self, entry.name)
             if entry.name in BY_PARAMETER:
@@ -99,13 +99,13 @@ class Fits:
                 values[where] = getattr(other, entry.name)
 
     def at(self, where: NDArray[np.bool_]) -> Fits:
-        """Return some of the answers."""
+        """Return some of the results."""
         parts = {e.name: getattr(self, e.name) for e in fields(self)}
         return Fits(**{n: v[:, where] if n in BY_PARAMETER else v[where] for n, v in parts.items()})
 
 
 class Ends(Protocol):
-    """Where fits have ended, as results have it."""
+    """The ends of fits that two results are compared by."""
 
     @property
     def status(self) -> NDArray[np.int8]:
@@ -113,7 +113,7 @@ class Ends(Protocol):
 
     @property
     def cost(self) -> NDArray[np.float64]:
-        """What was minimised."""
+        """Minimised cost."""
 
     @property
     def spread(self) -> NDArray[np.float64]:
@@ -121,10 +121,10 @@ class Ends(Protocol):
 
 
 def is_better(new: Ends, cost: NDArray[np.float64], converged: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Where new answers are better than those that had these costs, NaN for none, and may have converged.
+    """Return where new results are better than those that had these costs, NaN for none, and may have converged.
 
-    An answer that has converged gives way only to one with a smaller cost that has converged too. Where the old one has
-    not, the new one counts if its cost is no larger, or the old one has none.
+    A converged result is replaced only by a converged one with a lower cost. Any other is replaced by one whose cost is
+    no larger, or if it has no cost.
     """
     margin = OF_THE_SPREAD * np.nan_to_num(new.spread)
     smaller = new.cost < cost * (1 - RELATIVE) - margin

@@ -43,11 +43,11 @@ class Status(IntEnum):
     ITERATION_LIMIT = 0, "stopped at the iteration limit before it converged"
     NOT_FITTED = -1, "not fitted: outside the mask, or too weak a signal"
     TOO_FEW_SAMPLES = -2, "not fitted: fewer usable samples than free parameters"
-    NON_FINITE_MODEL = -3, "no answer: the model is not finite at the start values, or next to where the fit got"
+    NON_FINITE_MODEL = -3, "no result: the model is NaN or infinite at the start values or near the last accepted step"
     SINGULAR = -4, "singular: the data do not determine every parameter"
     STOPPED = -5, "stopped by the user before it converged"
     BAD_SETTINGS = -6, "not fitted: start, bounds, fixed value or sigma of this one fit cannot be used"
-    NO_IMPROVEMENT = -7, "no answer: it ended above its start, or above a constant that the model contains"
+    NO_IMPROVEMENT = -7, "no result: it ended above its start, or above a constant that the model contains"
 
     @property
     def converged(self) -> bool:
@@ -56,7 +56,7 @@ class Status(IntEnum):
 
 
 class Flag(IntFlag):
-    """Remarks on a fit that has an answer; several may be set, 0 means nothing to remark.
+    """Remarks on a fit that has a result; several may be set, 0 means nothing to remark.
 
     See Also
     --------
@@ -65,7 +65,7 @@ class Flag(IntFlag):
 
     Notes
     -----
-    A flag changes no answer. `docs/flags.md` tells when each is set, and how often it is set by chance.
+    A flag changes no result. `docs/flags.md` tells when each is set, and how often it is set by chance.
 
     Examples
     --------

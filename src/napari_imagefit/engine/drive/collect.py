@@ -21,8 +21,8 @@ from .neighbours import expectation
 from .problem import Problem
 from .saturation import find_saturated
 
-# An error so many times larger than if the other parameters were known tells that they cannot be told apart.
-INSEPARABLE = 1000.0
+# Error inflation (over the error if the other parameters were known) above which parameters are not separable.
+INSEPARABLE_RATIO = 1000.0
 # The cosine between residuals and a column of J from which on a fit of counts whose steps have become short is stuck.
 STUCK = 1e-4
 # Half a deviance of counts that cannot matter.
@@ -113,7 +113,7 @@ def store(
         (Flag.AT_UPPER, at_upper.any(axis=0)),
         (
             Flag.POORLY_DETERMINED,
-            undetermined.any(axis=0) | vague | lost | coarse | (ends.vagueness > INSEPARABLE).any(axis=0),
+            undetermined.any(axis=0) | vague | lost | coarse | (ends.vagueness > INSEPARABLE_RATIO).any(axis=0),
         ),
         *_doubts(problem, part, solution, ends, residuals, n_used, n_free),
     ):

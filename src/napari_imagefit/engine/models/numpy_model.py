@@ -1,4 +1,4 @@
-"""Models that run on the host: any code that maps parameters to values, compiled by nobody."""
+"""Models evaluated in NumPy, without compilation."""
 
 from __future__ import annotations
 

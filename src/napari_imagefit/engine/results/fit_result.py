@@ -91,8 +91,8 @@ class FitResult:
     n_used, n_left_out, n_iterations : int arrays, ``(*grid,)``
         Samples used, samples left out because they are not finite or not selected by their value, and trial steps.
     n_free, n_shared : int arrays, ``(*grid,)``
-        Free parameters of each fit, and those that all fits have in common, 0 for a fit that has no say in them. Of
-        the latter each fit counts its share in the degrees of freedom.
+        Free parameters of each fit, and those that all fits have in common, 0 for a fit that took no part in finding
+        them. Of the latter each fit counts its share in the degrees of freedom.
     attempt : int array, ``(*grid,)``
         How each fit got its answer: 0 in the first try, 1 from its neighbours, 2 from global starts, 3 within wider
         bounds; see `napari_imagefit.imaging.voxels.refit`.
@@ -377,7 +377,7 @@ def noise_variance(fits: Fits) -> NDArray[np.float64]:
     """Return the reduced χ² of each fit as a measure of the noise; NaN where nothing is left to measure it with."""
     freedom = fits.n_used - fits.n_free
     if fits.n_shared.any():
-        # one problem with one noise; fits that have no say in it, such as of constant data, tell nothing of it
+        # one problem with one noise; fits that took no part in it, such as of constant data, tell nothing of it
         measure = np.isfinite(fits.chi2) & (fits.n_shared > 0) & (fits.status != Status.SINGULAR)
         chi2, left = fits.chi2[measure].sum(), freedom[measure].sum() - fits.n_shared.max()
         return np.full(len(freedom), chi2 / left if left > 0 and chi2 > 0 else np.nan)

@@ -58,7 +58,7 @@ def read_settings(
     _check_loss(loss, method)
     ends = _tolerances(any_method, **tolerances)
     if isinstance(f_scale, str):
-        raise FitInputTypeError(f"f_scale={f_scale!r} is no size of a residual; give a number above 0")
+        raise FitInputTypeError(f"f_scale must be a positive number, got {f_scale!r}")
     n = given.p0.size
     if max_nfev is None:
         max_nfev = 100 * n if any_method else 200 * (n + 1)

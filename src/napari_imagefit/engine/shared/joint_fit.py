@@ -235,16 +235,16 @@ class _Fit:
         fits = Fits.blank(len(problem.model.names), count, Status.STOPPED)
         fits.n_free[:] = np.count_nonzero(np.broadcast_to(problem.lower < problem.upper, fits.params.shape), axis=0)
         fits.n_free[:] -= len(self.shared)
-        rows, status, says, sides = found.rows.copy(), found.status, found.takes_part, None
+        rows, status, active, sides = found.rows.copy(), found.status, found.takes_part, None
         iterations = np.where(found.takes_part, state.iterations[0], 0)
         optimality = np.full(count, float(state.optimality[0]))
         norms = self.layout.spread(state.column_norms, count)
-        if profiled is not None and profiled.says.any():
+        if profiled is not None and profiled.active.any():
             own = [self.free[i] for i in self.layout.own]
-            says = profiled.says
-            sides = np.where(says, profiled.fits.at_bound[own], 0)
+            active = profiled.active
+            sides = np.where(active, profiled.fits.at_bound[own], 0)
             rows = profiled.fits.solution[self.free]
-            # what the joint fit says of its end counts for those that have come to their own
+            # what the joint fit says of its end counts for those that have converged by themselves
             ended = np.where(status > 0, status, profiled.fits.status)
             status = ended if profiled.settled else np.full_like(ended, Status.ITERATION_LIMIT)
             iterations = iterations + profiled.rounds - 1
@@ -256,7 +256,7 @@ class _Fit:
             # each has been asked at its own end, of which that of the joint fit may have known nothing
             optimality = np.zeros(count)
         with np.errstate(all="ignore"):
-            answer, cost, residuals = self._answer(found, rows, norms, says, sides)
+            answer, cost, residuals = self._answer(found, rows, norms, active, sides)
             # what all have come to, as if each had come to it by itself
             single = State(
                 x=tuple(rows),
@@ -270,9 +270,9 @@ class _Fit:
                 optimality=optimality,
             )
             store(problem, slice(0, count), fits, found.start, single, self.evaluators.level, answer, residuals)
-        if profiled is not None and not profiled.says.all():
-            fits.put(np.flatnonzero(~profiled.says), profiled.fits.at(~profiled.says))
-        fits.n_shared[:] = np.where(says & (fits.status != Status.NO_IMPROVEMENT), len(self.shared), 0)
+        if profiled is not None and not profiled.active.all():
+            fits.put(np.flatnonzero(~profiled.active), profiled.fits.at(~profiled.active))
+        fits.n_shared[:] = np.where(active & (fits.status != Status.NO_IMPROVEMENT), len(self.shared), 0)
         worthless = cost_more_than_constants(problem, self.shared, fits, self.evaluators.level, self._costs)
         fits.withdraw(worthless, Status.NO_IMPROVEMENT)
         return fits
@@ -286,8 +286,8 @@ class _Fit:
     ) -> tuple[Answer, Floats, Residuals]:
         """Covariances of each fit's free parameters, the shared ones included; see `covariance.answer`.
 
-        `rows` are the free parameters ``(n_free, N)``, and `kept` the fits ``(N,)`` that have a say; of the others
-        nothing is told. `sides` says where own parameters are at a bound ``(n_own, N)``, if that has been asked of each
+        `rows` are the free parameters ``(n_free, N)``, and `kept` the fits ``(N,)`` that take part; the others get
+        no covariance. `sides` says where own parameters are at a bound ``(n_own, N)``, if that has been asked of each
         fit: the gradient of a dim one is little beside the residuals of all.
         """
         layout, count, algebra, criterion = self.layout, self.problem.n_fits, self.algebra, self.options.criterion

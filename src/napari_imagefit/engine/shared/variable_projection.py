@@ -1,11 +1,11 @@
-"""Fits that share parameters, each by itself with those held, and steps of those alone.
+"""Joint fits by variable projection: each fit by itself with the shared parameters fixed, and steps of those alone.
 
 A joint fit ends when the cost of all changes no more, while one of thousands may still be on its way, and one that
-wanders off stops all. Here every fit comes to its own minimum, those that come to none have no say, and the shared
-parameters s take steps of the profiled cost ``F(s) = Σ min_o f(o, s)``. With a fit's gradient g and Gauss–Newton matrix
-A, o its own parameters and ``K = A_oo⁻¹A_os``, its gradient is ``Σ(g_s − Kᵀg_o)`` and its matrix ``Σ(A_ss − A_so K)``:
-variable projection, G. H. Golub and V. Pereyra, SIAM J. Numer. Anal. 10, 413 (1973). What the gradient has changed by
-from step to step mends the matrix (Broyden, Fletcher, Goldfarb and Shanno's update).
+diverges stops all. Here every fit is fitted to its own minimum, fits that do not converge are left out of the shared
+step, and the shared parameters s take steps of the profiled cost ``F(s) = Σ min_o f(o, s)``. With a fit's gradient g
+and Gauss–Newton matrix A, o its own parameters and ``K = A_oo⁻¹A_os``, its gradient is ``Σ(g_s − Kᵀg_o)`` and its
+matrix ``Σ(A_ss − A_so K)``: variable projection, G. H. Golub and V. Pereyra, SIAM J. Numer. Anal. 10, 413 (1973). What
+the gradient has changed by from step to step mends the matrix (Broyden, Fletcher, Goldfarb and Shanno's update).
 """
 
 from __future__ import annotations
@@ -29,53 +29,53 @@ Booleans = NDArray[np.bool_]
 Expansions = Callable[[Floats], tuple[Floats, Floats]]
 
 ROUNDS, HALVINGS = 30, 8
-# What is left to gain, next to the variance of the data, where a step is a thousandth of a standard error.
-LITTLE = 1e-6
+# Gain of the cost, relative to the variance of the data, of a step of a thousandth of a standard error.
+NEGLIGIBLE_GAIN = 1e-6
 # Of the way to a bound no more is taken in one step.
 MOST_OF_THE_WAY = 0.995
-# Of those that have a say, so many may lose it in one step.
-LOST = 0.1
+# Largest share of active fits that one step may lose.
+MOST_LOST = 0.1
 # Eigenvalues of a matrix with a diagonal of 1 that are nothing but rounding.
 NULL = 1e-10
 
 
 class Profiled(NamedTuple):
-    """Where the fits have come to."""
+    """State of the fits after the last shared step."""
 
-    fits: Fits  # each with what is shared held
-    says: Booleans  # (N,): which of them have a say
-    settled: bool  # whether the shared parameters have come to their minimum
+    fits: Fits  # each with the shared parameters fixed
+    active: Booleans  # (N,): which of them take part in the shared step
+    settled: bool  # whether the shared parameters have converged
     rounds: int
 
     @property
     def sound(self) -> int:
-        """How many have a say and know their own parameters."""
-        return int(np.count_nonzero(self.says & ((self.fits.flags & np.uint16(Flag.POORLY_DETERMINED)) == 0)))
+        """Number of active fits whose own parameters are determined."""
+        return int(np.count_nonzero(self.active & ((self.fits.flags & np.uint16(Flag.POORLY_DETERMINED)) == 0)))
 
 
 class _Look(NamedTuple):
-    """The profiled cost, to second order."""
+    """Gradient and matrix of the profiled cost."""
 
     gradient: Floats  # (k,)
     matrix: Floats  # (k, k)
-    reach: Floats  # (N, n_own, k): how the own parameters follow, with the other sign
+    reach: Floats  # (N, n_own, k): −∂(own)/∂(shared)
 
 
 class _Step(NamedTuple):
     shared: Floats  # (k,)
-    gain: float  # by how much the cost is to fall
+    gain: float  # predicted reduction of the cost
 
 
 def iter_profile(
     problem: Problem, shared: tuple[int, ...], params: Floats, expansions: Expansions, should_stop: Callable[[], bool]
 ) -> Generator[Progress, None, Profiled]:
-    """From parameters ``(n_params, N)`` to the minimum of the profiled cost, or until it is stopped."""
+    """Minimise the profiled cost, from parameters ``(n_params, N)``, until it converges or is stopped."""
     search = _Search(problem, shared, expansions, should_stop)
     found = yield from search.run(params)
     usable = found.fits.status != Status.TOO_FEW_SAMPLES
     if should_stop() or (found.settled and 2 * found.sound >= np.count_nonzero(usable)):
         return found
-    # perhaps one that has no answer has led the others astray: again, with those that have one alone
+    # a fit without a result may have misled the others: again, with those alone that converge by themselves
     alone = yield from _drain(problem, should_stop)
     answered = alone.status > 0
     if should_stop() or not answered.any():
@@ -92,7 +92,7 @@ class _Search:
     shared: tuple[int, ...]
     expansions: Expansions
     should_stop: Callable[[], bool]
-    outside: Booleans | None = field(default=None)  # (N,): who has no say from the beginning
+    outside: Booleans | None = field(default=None)  # (N,): fits that are never active
 
     @property
     def own(self) -> list[int]:
@@ -103,50 +103,50 @@ class _Search:
         before: tuple[Floats, Floats, Booleans] | None = None
         rounds = min(ROUNDS, self.problem.options.max_iterations)
         for round_ in range(1, rounds + 1):
-            says = self._says(now)
-            if self.should_stop() or not says.any():
+            active = self._active(now)
+            if self.should_stop() or not active.any():
                 break
-            look, values = self._look(now, says), now.solution[common][:, says][:, 0]
+            look, values = self._look(now, active), now.solution[common][:, active][:, 0]
             matrix = look.matrix
-            if before is not None and np.array_equal(before[2], says):
-                matrix = _mended(matrix, values - before[0], look.gradient - before[1], self._little(now, says))
-            before = values, look.gradient, says
+            if before is not None and np.array_equal(before[2], active):
+                matrix = _mended(matrix, values - before[0], look.gradient - before[1], self._little(now, active))
+            before = values, look.gradient, active
             step = self._step(values, look.gradient, matrix)
-            if self._is_over(now, says, values, step):
-                return Profiled(now, says, settled=True, rounds=round_)
-            there = yield from self._go(now, says, look, step)
+            if self._is_over(now, active, values, step):
+                return Profiled(now, active, settled=True, rounds=round_)
+            there = yield from self._go(now, active, look, step)
             if there is None:
                 # a cost that falls no further at the resolution that it has
-                return Profiled(now, says, settled=step.gain < 1e-8 * now.cost[says].sum(), rounds=round_)
+                return Profiled(now, active, settled=step.gain < 1e-8 * now.cost[active].sum(), rounds=round_)
             now = there
-        says = self._says(now)
-        return Profiled(now, says, settled=not says.any(), rounds=rounds)
+        active = self._active(now)
+        return Profiled(now, active, settled=not active.any(), rounds=rounds)
 
-    def _says(self, fits: Fits) -> Booleans:
+    def _active(self, fits: Fits) -> Booleans:
         return np.asarray(fits.status > 0) if self.outside is None else (fits.status > 0) & ~self.outside
 
-    def _go(self, now: Fits, says: Booleans, look: _Look, step: _Step) -> Generator[Progress, None, Fits | None]:
+    def _go(self, now: Fits, active: Booleans, look: _Look, step: _Step) -> Generator[Progress, None, Fits | None]:
         """Take the step, or a part of it; None if none makes the cost fall."""
         eps = float(np.finfo(self.problem.options.dtype).eps)
-        rounding = 10 * eps * float(np.sqrt(np.sum(now.cost[says] ** 2)))
+        rounding = 10 * eps * float(np.sqrt(np.sum(now.cost[active] ** 2)))
         part = 1.0
         for _ in range(HALVINGS):
             moved = now.solution.copy()
             moved[list(self.shared)] += part * step.shared[:, None]
             moved[self.own] -= part * np.einsum("nok,k->on", look.reach, step.shared)
             there = yield from self._come_to_rest(np.where(now.status > 0, moved, np.nan), moved)
-            both = says & self._says(there)
-            lost = np.count_nonzero(says & ~both)
+            both = active & self._active(there)
+            lost = np.count_nonzero(active & ~both)
             if self.should_stop():
                 return there
             falls = both.any() and there.cost[both].sum() <= now.cost[both].sum() + rounding
-            if falls and lost <= max(1, LOST * np.count_nonzero(says)):
+            if falls and lost <= max(1, MOST_LOST * np.count_nonzero(active)):
                 return there
             part /= 4
         return None
 
     def _come_to_rest(self, start: Floats, at: Floats) -> Generator[Progress, None, Fits]:
-        """Every fit with the shared values of `at` held; those that fail try again from where they begin alone."""
+        """Fit each with the shared values of `at` fixed; those that fail again from their own starts."""
         values = np.nanmedian(at[list(self.shared)], axis=1)[:, None]
         found = yield from self._fit_held(values, start)
         failed = found.status <= 0
@@ -168,10 +168,10 @@ class _Search:
         held = problem.held | {problem.model.names[i] for i in index}
         return (yield from _drain(replace(problem, start=start, lower=lower, upper=upper, held=held), self.should_stop))
 
-    def _look(self, now: Fits, says: Booleans) -> _Look:
+    def _look(self, now: Fits, active: Booleans) -> _Look:
         places = {i: k for k, i in enumerate(self.problem.free)}
         o, s = np.array([places[i] for i in self.own]), np.array([places[i] for i in self.shared])
-        gradient, matrix = (np.where(says, values, 0.0) for values in self.expansions(now.solution))
+        gradient, matrix = (np.where(active, values, 0.0) for values in self.expansions(now.solution))
         still = ((now.at_bound != 0) | (self.problem.lower == self.problem.upper))[self.own].T
         inverse = _inverse(np.moveaxis(matrix[o[:, None], o], 2, 0), still)
         cross = np.where(still[:, :, None], 0.0, np.moveaxis(matrix[o[:, None], s], 2, 0))  # (N, n, k)
@@ -183,7 +183,7 @@ class _Search:
         )
 
     def _step(self, values: Floats, gradient: Floats, matrix: Floats) -> _Step:
-        """To the minimum of the quadratic, but for what a bound stops."""
+        """Step to the minimum of the quadratic model, limited by the bounds."""
         index = list(self.shared)
         below, above = values - self.problem.lower[index, 0], self.problem.upper[index, 0] - values
         step, stopped = np.zeros(len(index)), np.zeros(len(index), bool)
@@ -198,15 +198,15 @@ class _Search:
             step = np.where(stopped, clipped, step)
         return _Step(step, float(-gradient @ step - 0.5 * step @ matrix @ step))
 
-    def _little(self, now: Fits, says: Booleans) -> float:
-        """Of the cost, what a thousandth of the standard errors is."""
-        freedom = max(1, int((now.n_used - now.n_free)[says].sum()) - len(self.shared))
-        return LITTLE * float(now.cost[says].sum()) / freedom
+    def _little(self, now: Fits, active: Booleans) -> float:
+        """Return the gain of a step of a thousandth of the standard errors."""
+        freedom = max(1, int((now.n_used - now.n_free)[active].sum()) - len(self.shared))
+        return NEGLIGIBLE_GAIN * float(now.cost[active].sum()) / freedom
 
-    def _is_over(self, now: Fits, says: Booleans, values: Floats, step: _Step) -> bool:
-        options, cost = self.problem.options, float(now.cost[says].sum())
-        rounding = 10 * float(np.finfo(options.dtype).eps) * cost / np.count_nonzero(says)
-        enough = max(min(options.ftol * cost, self._little(now, says)), rounding)
+    def _is_over(self, now: Fits, active: Booleans, values: Floats, step: _Step) -> bool:
+        options, cost = self.problem.options, float(now.cost[active].sum())
+        rounding = 10 * float(np.finfo(options.dtype).eps) * cost / np.count_nonzero(active)
+        enough = max(min(options.ftol * cost, self._little(now, active)), rounding)
         return step.gain <= enough or bool((np.abs(step.shared) <= 1e-15 * np.abs(values)).all())
 
 

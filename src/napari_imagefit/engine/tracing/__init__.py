@@ -1,4 +1,4 @@
-"""Functions of users as JAX traces them: told by their value, and proved to treat every sample for itself.
+"""User functions as JAX traces them: compared by value, and checked to be element-wise in the samples.
 
 It imports `core` only.
 """

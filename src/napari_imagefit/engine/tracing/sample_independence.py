@@ -1,4 +1,4 @@
-"""Proof that a traced function treats every sample for itself.
+"""Check that a traced function is element-wise in the samples.
 
 The same function traced at two lengths gives two jaxprs, which are walked side by side. The axis of a variable along
 which the two differ is that of the samples; everything else has to be equal, so that nothing else can depend on the

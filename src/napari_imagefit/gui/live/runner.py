@@ -48,7 +48,7 @@ class Runner(QObject):
         return time.perf_counter() - self.begun
 
     def run(self, task: Task) -> None:
-        """Begin a task; one that is under way ends unheard."""
+        """Begin a task; the result of one that is under way is discarded."""
         self.drop()
         self.busy, self._stop, self._ended, self.begun = True, Event(), Event(), time.perf_counter()
         future = _threads.submit(self._work, self._number, task, self._stop)

@@ -70,7 +70,7 @@ class OptionsSection(QWidget):
         self.precision.addItems(list(PRECISIONS))
         self.precision.setToolTip("Single precision is faster, and good for about 6 digits")
         self.device.addItems(list(DEVICES))
-        self.device.setToolTip("Where is computed; automatic takes a GPU if JAX finds one")
+        self.device.setToolTip("Compute device; 'automatic' uses a GPU if one is available")
 
         self._sigma = pair(self.sigma, self.sigma_layer)
         self._camera = pair(self.gain, "offset", self.offset)

@@ -26,16 +26,14 @@ NEEDS_MEMORY = (
     "This layer's data are a Dask array, fitted piece by piece: second chances, comparisons, expressions and maps that "
     "fill in from a sparse grid need a stack in memory. Where it fits in, add layer.data.compute() as a layer."
 )
-NEEDS_NOTHING_SHARED = (
-    "These fits share a parameter and are one problem, which cannot be solved in part; fit all of them again."
-)
+NEEDS_NOTHING_SHARED = "These fits share a parameter; run the whole fit again."
 
 
 class ResultsSection(QWidget):
     """Counts by reason, second chances, further maps, comparison, and ways out."""
 
     refit = Signal()
-    go_on = Signal()
+    resume = Signal()
     paint = Signal()
     refit_painted = Signal()
     add_map = Signal(str)
@@ -61,8 +59,9 @@ class ResultsSection(QWidget):
             "Fit again what failed: from the median of good neighbours, then from many starts, then within wider "
             "bounds; the better answer is kept (Alt+E)"
         )
-        self.go_on_button = QPushButton("&Go on")
-        self.go_on_button.setToolTip("Fit the voxels that a cancelled fit has left (Alt+G)")
+        self.resume_button = QPushButton("Resume")
+        self.resume_button.setToolTip("Fit the voxels that a cancelled fit has left (Alt+G)")
+        self.resume_button.setShortcut("Alt+G")  # each letter of its name is another control's
         self.paint_button = QPushButton("Pai&nt voxels")
         self.paint_button.setToolTip(
             "Make a layer to paint in: 1 is to be fitted again, 2 is to be left out, of the next fits too (Alt+N)"
@@ -90,7 +89,7 @@ class ResultsSection(QWidget):
         buttons = QGridLayout()
         buttons.addWidget(self.refit_button, 0, 0)
         buttons.addWidget(self.paint_button, 0, 1)
-        buttons.addWidget(self.go_on_button, 1, 0)
+        buttons.addWidget(self.resume_button, 1, 0)
         buttons.addWidget(self.painted_button, 1, 1)
         buttons.setColumnStretch(0, 3)
         buttons.setColumnStretch(1, 2)
@@ -98,7 +97,7 @@ class ResultsSection(QWidget):
             button: button.toolTip()
             for button in (
                 self.refit_button,
-                self.go_on_button,
+                self.resume_button,
                 self.painted_button,
                 self.map_button,
                 self.compare_button,
@@ -145,7 +144,7 @@ class ResultsSection(QWidget):
 
         self.saturation_button.clicked.connect(self._leave_out)
         self.refit_button.clicked.connect(lambda: self.refit.emit())
-        self.go_on_button.clicked.connect(lambda: self.go_on.emit())
+        self.resume_button.clicked.connect(lambda: self.resume.emit())
         self.paint_button.clicked.connect(lambda: self.paint.emit())
         self.painted_button.clicked.connect(lambda: self.refit_painted.emit())
         self.map_button.clicked.connect(lambda: self.add_map.emit(self.expression.text().strip()))
@@ -177,12 +176,12 @@ class ResultsSection(QWidget):
         self._voxels.setVisible(voxels)
         as_one = bool(np.any(result.n_shared)) if in_memory else False
         for button, tip in self._in_memory.items():
-            cannot = not in_memory or (as_one and button in (self.refit_button, self.go_on_button))
+            cannot = not in_memory or (as_one and button in (self.refit_button, self.resume_button))
             button.setEnabled(not cannot)
             button.setToolTip((NEEDS_NOTHING_SHARED if in_memory else NEEDS_MEMORY) if cannot else tip)
         self.memory_note.setVisible(not in_memory)
         unfinished = bool((result.status == Status.STOPPED).any())
-        self.go_on_button.setVisible(unfinished)
+        self.resume_button.setVisible(unfinished)
         others = [name for name in offered_models("voxels") if name != result.model.name]
         before = self.other.currentData()
         self.other.clear()

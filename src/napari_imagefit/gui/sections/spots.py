@@ -34,8 +34,8 @@ class SpotsSection(QWidget):
     def __init__(self, layers: LayerList, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._auto: tuple[int, ...] = (11,)
-        self.layers = LayerCombo(layers, is_points, none="none yet: Detect, or add points", takes_new=True)
-        self.layers.setToolTip("The Points layer at whose points is fitted; Detect makes one")
+        self.layers = LayerCombo(layers, is_points, none="no points yet – click Detect", takes_new=True)
+        self.layers.setToolTip("Points layer with the positions to fit; Detect makes one")
         self.detect_button = QPushButton("D&etect")
         self.detect_button.setToolTip("Search all frames, and put what is found into a Points layer (Alt+E)")
         self.load_button = QPushButton("Open…")

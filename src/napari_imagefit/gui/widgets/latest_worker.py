@@ -23,7 +23,7 @@ class Latest:
     work : callable
         Gets what was asked; runs in a worker, never twice at a time.
     parent : QObject
-        Owner of the timer; once it is gone, what is under way ends unheard.
+        Owner of the timer; once it is gone, the result of what is under way is discarded.
     """
 
     done = Signal(object, object)  # what was asked, what came of it
@@ -53,7 +53,7 @@ class Latest:
             self._timer.start()
 
     def forget(self) -> None:
-        """Nothing is asked any more; what is under way ends unheard."""
+        """Ask for nothing more; the result of what is under way is discarded."""
         self._timer.stop()
         self._on_gone()
 

@@ -70,9 +70,9 @@ class Argument:
 def piece_shape(
     data: Sliceable, whole: Sequence[int], most_fits: int | None = None, samples_per_fit: float | None = None
 ) -> tuple[int, ...]:
-    """Return the shape of pieces that are whole along these axes: as many of the stored chunks as make a good meal.
+    """Return the shape of pieces that are whole along these axes: stored chunks merged up to the target size.
 
-    Chunks that are too large are cut, tiny ones are put together. A fit takes the samples along the axes that are
+    Chunks that are too large are cut, tiny ones are merged. A fit takes the samples along the axes that are
     whole, if nothing else is said.
     """
     samples = samples_per_fit or _size(data.shape, whole)

@@ -1,4 +1,4 @@
-"""Taking answers away: of voxels that are to be left out after all."""
+"""Discard results of voxels excluded after the fit."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from ...engine.core.errors import FitInputError
 from ...engine.core.status import Status
 from ...engine.results.fit_result import FitResult
 
-# what has an answer of its own where nothing was fitted
+# entries whose value is not NaN or 0 where nothing was fitted
 BLANK = {"status": Status.NOT_FITTED}
 
 
 def without(result: FitResult, places: ArrayLike) -> FitResult:
-    """Return the same result with no answer at some places: NaN, and `Status.NOT_FITTED`.
+    """Return a result without values at some positions: NaN, and `Status.NOT_FITTED`.
 
     Parameters
     ----------
     result : FitResult
     places : bool array
-        Of the grid's shape; True for each fit to take away.
+        Of the grid's shape; True for each fit to discard.
 
     Returns
     -------

@@ -56,8 +56,8 @@ class Settings:
     requested: int = 0
 
     @classmethod
-    def of(cls, *, noise: Noise | Camera = "gaussian", dtype: DType | None = None, **said: Any) -> Settings:
-        """From the keyword arguments of a verb.
+    def of(cls, *, noise: Noise | Camera = "gaussian", dtype: DType | None = None, **arguments: Any) -> Settings:
+        """Return the settings that the keyword arguments of a verb ask for.
 
         Raises
         ------
@@ -69,9 +69,9 @@ class Settings:
         options = Options(
             noise="poisson" if camera is not None else noise,  # type: ignore[arg-type]
             dtype=dtype or "float64",
-            **{name: said.pop(name) for name in names & said.keys()},
+            **{name: arguments.pop(name) for name in names & arguments.keys()},
         )
-        settings = cls(camera=camera, options=options, **said)
+        settings = cls(camera=camera, options=options, **arguments)
         if settings.sigma is not None and options.noise == "poisson":
             raise FitInputError(
                 "sigma and noise='poisson' (or a camera) both say how large the noise is; leave one of them out"

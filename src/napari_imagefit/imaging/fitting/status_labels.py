@@ -1,4 +1,4 @@
-"""Words, labels and colours of what became of fits: attempts, reasons why there is no answer, and remarks."""
+"""Words, labels and colours of attempts, of reasons why a fit has no result, and of remarks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Attempt(NamedTuple):
 
     label: str
     report: str
-    colour: str  # "transparent" lets the map below shine through
+    colour: str  # "transparent" for none
 
 
 FIRST, NEIGHBOURS, GLOBAL, WIDER = range(4)
@@ -30,9 +30,8 @@ ATTEMPTS: dict[int, Attempt] = {
 }
 
 
-# Label and colour of every reason in a status layer. Converged is there, but lets what is below shine through; colours
-# from Okabe and Ito's palette, told apart by the colour blind too, the last from Tol's. Files hold the labels: none
-# changes.
+# Label and colour of every reason in a status layer. Converged is there, but transparent; colours from Okabe and Ito's
+# palette, told apart by the colour blind too, the last from Tol's. Files hold the labels: none changes.
 REASONS: dict[Status, tuple[int, str]] = {
     Status.ITERATION_LIMIT: (2, "#E69F00"),
     Status.TOO_FEW_SAMPLES: (3, "#999999"),
@@ -46,7 +45,7 @@ CONVERGED_LABEL = 1
 
 
 class Remark(NamedTuple):
-    """What makes an answer suspicious."""
+    """A reason to doubt a result."""
 
     flag: Flag
     label: int

@@ -22,7 +22,7 @@ def covariance_in_common(inverse: Floats, curvature: Floats, scatter: Floats, sh
     Parameters
     ----------
     inverse : ndarray, ``(n, p, p)``
-        Of each fit's curvature by its own free parameters; a fit that has a NaN in it has no say.
+        Of each fit's curvature by its own free parameters; a fit that has a NaN in it is left out.
     curvature, scatter : ndarray, ``(n, p, p)``
         JᵀJ and JᵀVJ, 0 for what is neither free nor shared.
     shared : sequence of int
@@ -31,13 +31,13 @@ def covariance_in_common(inverse: Floats, curvature: Floats, scatter: Floats, sh
     Returns
     -------
     ndarray, ``(n, p, p)``
-        NaN for fits without a say, and of shared parameters where the fits do not tell one from the other.
+        NaN for fits that were left out, and of shared parameters where the fits do not tell one from the other.
     """
     common = np.asarray(shared)
     own = np.setdiff1d(np.arange(inverse.shape[1]), common)
-    says = np.isfinite(inverse).all(axis=(1, 2))
-    solved = inverse[says][:, own[:, None], own]
-    bread, meat = curvature[says], scatter[says]
+    active = np.isfinite(inverse).all(axis=(1, 2))
+    solved = inverse[active][:, own[:, None], own]
+    bread, meat = curvature[active], scatter[active]
     reach = solved @ bread[:, own[:, None], common]  # K
     meat_own, meat_cross = meat[:, own[:, None], own], meat[:, own[:, None], common]
     turned = np.swapaxes(reach, 1, 2)
@@ -68,5 +68,5 @@ def covariance_in_common(inverse: Floats, curvature: Floats, scatter: Floats, sh
     block[:, common[:, None], common] = of_common
     if not known:
         block[:, common] = block[:, :, common] = np.nan
-    covariance[says] = block
+    covariance[active] = block
     return covariance

@@ -306,9 +306,9 @@ def _both(free: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _shared(result: FitResult) -> tuple[int, ...]:
-    """Which parameters the fits have in common and have found; of a bound that holds one all that have a say know."""
-    names, held, says = result.source.settings.shared, certain(result), result.n_shared > 0
-    return tuple(i for i, name in enumerate(result.model.names) if name in names and not np.all(held[name][says]))
+    """Return the shared parameters that were found: not those that every fit that took part had at a bound."""
+    names, held, active = result.source.settings.shared, certain(result), result.n_shared > 0
+    return tuple(i for i, name in enumerate(result.model.names) if name in names and not np.all(held[name][active]))
 
 
 def unaware_source(result: FitResult) -> SpotSource | None:

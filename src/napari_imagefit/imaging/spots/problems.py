@@ -123,7 +123,7 @@ def in_image(result: FitResult, source: SpotSource, parameter_settings: Paramete
     for name, first, last in zip(find_positions(result.model), *(limit.T for limit in windows.limits), strict=False):
         with np.errstate(invalid="ignore"):
             outside |= (params[name] < first) | (params[name] > last)
-    # of what was never begun nothing was left out
+    # fits that were not started have no excluded samples
     begun = result.n_left_out + result.n_used > 0
     n_left_out = result.n_left_out - np.where(begun, windows.n_outside, 0)
     flags = result.flags & ~np.where(n_left_out == 0, np.uint16(Flag.MASKED_SAMPLES), np.uint16(0))

@@ -80,8 +80,8 @@ def fit_image(
     f_scale : float
         The residual at which a robust loss begins to bend: in units of σ where it is given, otherwise of the data.
     shared : sequence of str
-        Parameters that all fits of the call have in common: they are fitted as one problem. Fits that come to no answer
-        have no say in it.
+        Parameters that all fits of the call have in common: they are fitted as one problem. Fits that do not
+        converge are left out of it.
     ftol, xtol, gtol, max_iterations, dtype, device
         See `Options`.
     progress : callable, optional
