@@ -20,7 +20,7 @@ from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog, QLineEdit
 
 from napari_imagefit.catalogue import models
 from napari_imagefit.catalogue.titles import title_of
-from napari_imagefit.gui.demo import PATIENCE
+from napari_imagefit.gui.demo import FIRST_FIT_LIMIT_S
 from napari_imagefit.gui.widget import ImageFitWidget
 
 IMAGES = Path(__file__).parent / "images"
@@ -94,12 +94,12 @@ class Person:
 
     def wait(self) -> None:
         """Until the widget is done."""
-        for _ in range(PATIENCE * 10):
+        for _ in range(FIRST_FIT_LIMIT_S * 10):
             QTest.qWait(100)
             if not self.widget.session.running and not self.widget.follow_ups.exports.busy:
                 QTest.qWait(300)
                 return
-        raise TimeoutError(f"not done after {PATIENCE} s: {self.widget.message.text()}")
+        raise TimeoutError(f"not done after {FIRST_FIT_LIMIT_S} s: {self.widget.message.text()}")
 
     def choose(self, combo: QComboBox, text: str) -> None:
         """An entry of a box, with the keyboard."""

@@ -1,6 +1,6 @@
 """Whether this process was forked from one in which JAX had started.
 
-Its threads are not copied, and whoever waits for them waits for ever. That can only be told when it happens, so this is
+Its threads are not copied, and whoever waits for them never returns. That can only be told when it happens, so this is
 loaded with the package.
 """
 

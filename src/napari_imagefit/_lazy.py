@@ -23,8 +23,8 @@ def imported(name: str) -> ModuleType:
     """Import a module, one thread at a time.
 
     Where modules import each other, as those of JAX do, two threads that begin at different ones would meet halves of
-    them: Python lets one go on rather than have both wait for ever. Never in the main thread, where Ctrl-C is raised:
-    JAX cannot be imported again after it was broken off, and where it collects garbage the exception is lost.
+    them: Python lets one go on rather than have both wait. Never in the main thread, where Ctrl-C is raised: JAX
+    cannot be imported again after it was broken off, and where it collects garbage the exception is lost.
     """
     if name not in _imported:
         if threading.current_thread() is threading.main_thread() and not is_ending():

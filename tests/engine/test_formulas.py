@@ -21,8 +21,8 @@ from napari_imagefit.engine.linalg.normal_matrix import Dense
 from napari_imagefit.engine.linalg.trust_region_subproblem import trust_region_step
 from napari_imagefit.engine.solver.bounded_step import Quadratic, cut_step
 from napari_imagefit.engine.solver.trust_region import (
-    FRESH,
     RUNNING,
+    UNEVALUATED,
     Expansion,
     State,
     Task,
@@ -86,7 +86,7 @@ def make(n: int, seed: int = 0, bounded: bool = True, dtype: Any = "float64") ->
     task = Task(*limits, np.full(FITS, 1e-25), 10 ** rng.uniform(-1, 1, FITS))
     if bounded:
         here, there = (one.without(NumpyAlgebra(), task.held) for one in (here, there))
-    status = rng.choice([RUNNING, RUNNING, RUNNING, FRESH, int(Status.COST), int(Status.TOO_FEW_SAMPLES)], FITS)
+    status = rng.choice([RUNNING, RUNNING, RUNNING, UNEVALUATED, int(Status.COST), int(Status.TOO_FEW_SAMPLES)], FITS)
     norms = [np.sqrt(d) * rng.uniform(1, 3, FITS) for d in here.matrix.diagonal()]
     state = State(
         x=tuple(x),
@@ -273,7 +273,7 @@ def test_propose_and_judge(n: int, bounded: bool, dtype: Any) -> None:
         np.testing.assert_array_equal(old[before < RUNNING], new[before < RUNNING])
     for old, new in zip(case.state.x, after.x, strict=True):
         np.testing.assert_array_equal(old[bad], new[bad])
-    assert (after.status[bad & (before == FRESH)] == Status.NON_FINITE_MODEL).all()
+    assert (after.status[bad & (before == UNEVALUATED)] == Status.NON_FINITE_MODEL).all()
     assert np.isfinite(after.here.cost).all()
     assert (after.radius > 0).all()
     assert {RUNNING, int(Status.NON_FINITE_MODEL)} <= set(after.status.tolist())
@@ -306,7 +306,7 @@ def test_begin(n: int, dtype: Any) -> None:
     arguments = case.task, x, jax.tree.map(np.zeros_like, case.state.here), case.enough
     state = in_numpy(first, arguments, dtype)
     check_compiled(first, arguments, state, np.ones(FITS, bool), dtype, 1e-12)
-    assert set(state.status.tolist()) == {FRESH, int(Status.TOO_FEW_SAMPLES)}
+    assert set(state.status.tolist()) == {UNEVALUATED, int(Status.TOO_FEW_SAMPLES)}
     for row, low, high in zip(state.x, case.task.lower, case.task.upper, strict=True):
         held = low == high
         np.testing.assert_array_equal(row[held], low[held])

@@ -142,7 +142,7 @@ def test_stopped_before_the_first_step_has_no_answer(fit: Any, data: np.ndarray)
 
 def test_stopped_on_the_way_keeps_what_it_has(fit: Any, data: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     # asked soon after a step of a block of thousands
-    monkeypatch.setattr(wide, "PATIENCE_S", 0.001)
+    monkeypatch.setattr(wide, "REPORT_INTERVAL_S", 0.001)
     program, steps = Program.obtain, []
 
     def counting(wanted: Program) -> Any:

@@ -14,7 +14,7 @@ from qtpy.QtGui import QColor, QPalette
 from qtpy.QtWidgets import QPushButton, QWidget
 
 from napari_imagefit.engine.core.errors import FitInputError
-from napari_imagefit.gui.inspector.inspect_bar import ONE_LINE, InspectBar
+from napari_imagefit.gui.inspector.inspect_bar import ONE_LINE_WIDTH_PX, InspectBar
 from napari_imagefit.gui.legend import LONGEST, SHORTEST, elided, letters_on
 from napari_imagefit.gui.plots.curve_plot import MEAN, style_of
 from napari_imagefit.gui.plots.plotting import SparseAxis, colours_of
@@ -89,7 +89,7 @@ def test_the_inspector_s_line_wastes_and_crops_nothing(qtbot: Any, width: int) -
     bar.show()
     assert bar.minimumSizeHint().width() <= 400
     assert bar.tabs.x() == 0
-    if width < ONE_LINE:
+    if width < ONE_LINE_WIDTH_PX:
         qtbot.waitUntil(lambda: bar.note.width() == width)  # all of the second line
     qtbot.waitUntil(lambda: bar.note.width() > 100)
     note = bar.note.width()

@@ -20,8 +20,8 @@ SQUARINGS = 8
 # range in which the background lies: their noise hides the rest.
 ROUNDS, ROUNDS_OF_FEW = 6, 3
 HALVINGS_OF_FEW = 8
-# The change, of widths in parts of themselves, that counts as none.
-SETTLED = 0.05
+# The change, relative to the widths, that counts as none.
+NEGLIGIBLE_CHANGE = 0.05
 # What a wide blob has to explain of what one around the brightest sample explains, to be taken instead: from it moments
 # find a narrow one as well, but of few counts one bright sample by itself may explain more than all of them.
 PREFERRED = 0.6
@@ -324,9 +324,9 @@ def _adapt(sight: Sight, frame: Frame, at: Match, level: tuple[Array, ...], powe
         & (x >= x_low)
         & (x <= x_high)
     )
-    still = (y - at.y) ** 2 * at.a + (x - at.x) ** 2 * at.c < SETTLED**2
-    still &= (xp.abs(yy - at.yy) < 2 * SETTLED * yy) & (xp.abs(xx - at.xx) < 2 * SETTLED * xx)
-    still &= (yx - at.yx) ** 2 < (2 * SETTLED) ** 2 * yy * xx
+    still = (y - at.y) ** 2 * at.a + (x - at.x) ** 2 * at.c < NEGLIGIBLE_CHANGE**2
+    still &= (xp.abs(yy - at.yy) < 2 * NEGLIGIBLE_CHANGE * yy) & (xp.abs(xx - at.xx) < 2 * NEGLIGIBLE_CHANGE * xx)
+    still &= (yx - at.yx) ** 2 < (2 * NEGLIGIBLE_CHANGE) ** 2 * yy * xx
     sane, still = xp.optimization_barrier((sane, still))
     new = Match.of(y, x, yy, xx, yx, still)
     kept = Match(*(xp.where(sane, n, old) for n, old in zip(new, at, strict=True)))

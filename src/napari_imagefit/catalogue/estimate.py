@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._lazy import LazyModule
-from ..engine.core.array_module import is_numpy, xp
+from ..engine.core.array_module import VALUES_AT_ONCE, is_numpy, xp
 from ..engine.core.types import Array
 
 if TYPE_CHECKING:
@@ -27,8 +27,6 @@ Found = tuple[Array, ...]
 ENOUGH = 8192
 # Samples from which a fit is the only one of its batch, and in which an image is large enough for blocks.
 ALONE = 1024
-# Values that are computed at once where candidates are attempted side by side: few enough for a cache.
-SIDE_BY_SIDE = 32768
 # Halvings of the range in which a quantile lies.
 HALVINGS = 16
 
@@ -226,7 +224,7 @@ def best_of(
 
         compared: tuple[Array, Found] = xp.fold(compare, best, table)
         return compared
-    at_once = max(1, SIDE_BY_SIDE // data.shape[0])
+    at_once = max(1, VALUES_AT_ONCE // data.shape[0])
     for first in range(0, len(table), at_once):
         gain, found = attempt(table[first : first + at_once].T)
         place = first_largest(gain)

@@ -102,7 +102,7 @@ def set_up(widget: ImageFitWidget, viewer: Viewer, image: Image) -> None:
         widget.spots.fold.set_open(True)
     noise = NoiseChoice(**sample.get("noise", {}))
     widget.options.set_noise(noise)
-    widget.lent = noise, widget.spots.detect.detection() if sample.get("detection") is not None else None
+    widget.sample_defaults = noise, widget.spots.detect.detection() if sample.get("detection") is not None else None
     # whatever was typed for this model before, in another session too, is not of the sample
     for name in widget.model.model.names:
         widget.parameters.set_row(Row(name))
@@ -119,12 +119,12 @@ def set_up(widget: ImageFitWidget, viewer: Viewer, image: Image) -> None:
         widget.region.layers.choose(None)  # that of another sample
 
 
-def take_back(widget: ImageFitWidget) -> None:
-    """Take back what a sample has set, as far as it was not changed: another image has another camera."""
-    if widget.lent is None:
+def restore_defaults(widget: ImageFitWidget) -> None:
+    """Restore the defaults that a sample replaced, where they were not changed: another image has another camera."""
+    if widget.sample_defaults is None:
         return
-    noise, detection = widget.lent
-    widget.lent = None
+    noise, detection = widget.sample_defaults
+    widget.sample_defaults = None
     with contextlib.suppress(FitInputError):  # something typed is no number: it was changed
         if widget.options.noise_choice() == noise:
             widget.options.set_noise(NoiseChoice())

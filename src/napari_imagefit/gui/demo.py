@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
 PICTURE = 1600, 960  # pixels of the window
-PATIENCE = 300  # seconds that a first fit on a slow machine may take, compiling included
+FIRST_FIT_LIMIT_S = 300  # that a first fit on a slow machine may take, compiling included
 
 
 def run_demo(screenshot: Path | None = None) -> str:
@@ -62,17 +62,17 @@ def fit_and_wait(widget: ImageFitWidget) -> None:
     Raises
     ------
     TimeoutError
-        If that takes longer than `PATIENCE`.
+        If that takes longer than `FIRST_FIT_LIMIT_S`.
     """
     loop = QEventLoop()
     widget.session.finished.connect(lambda _: loop.quit())
     widget.session.failed.connect(lambda _: loop.quit())
-    QTimer.singleShot(1000 * PATIENCE, loop.quit)
+    QTimer.singleShot(1000 * FIRST_FIT_LIMIT_S, loop.quit)
     widget.fit_bar.fit.click()
     if widget.session.running:
         loop.exec()
     if widget.session.running:
-        raise TimeoutError(f"the fit was not finished after {PATIENCE} s")
+        raise TimeoutError(f"the fit was not finished after {FIRST_FIT_LIMIT_S} s")
 
 
 def picture(viewer: Viewer, path: Path) -> None:

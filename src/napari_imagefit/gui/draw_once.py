@@ -8,11 +8,12 @@ import numpy as np
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
+from ..layers.geometry.numbered_regions import MIN_SIZE_PX
+
 if TYPE_CHECKING:
     from napari.layers import Shapes
     from napari.viewer import Viewer
 
-LEAST = 2.0  # pixels of a shape along each axis: less is a click that was no drag
 TOO_SMALL = "A region is at least 2 pixels wide and high; what was drawn was removed. Click Draw, and drag."
 
 
@@ -72,7 +73,7 @@ class DrawOnce:
         shapes = layer.data
         if not shapes:  # a line of two points that was to be a polygon
             return
-        if np.count_nonzero(np.ptp(shapes[-1], axis=0) >= LEAST) < 2:
+        if np.count_nonzero(np.ptp(shapes[-1], axis=0) >= MIN_SIZE_PX) < 2:
             _remove_last(layer)
             self.said.emit(TOO_SMALL, True)
         else:

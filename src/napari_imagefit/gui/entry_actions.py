@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .session import Session
 
 BUSY = "A fit is under way; wait until it is done, or cancel it."
-SOON = 60  # ms in which rows follow layers that are shown and hidden one after another
+FOLLOW_DELAY_MS = 60  # in which rows follow layers that are shown and hidden one after another
 
 
 class EntryActions:
@@ -59,7 +59,7 @@ class EntryActions:
         self.compares.refused.connect(lambda why: self.said.emit(f"These fits cannot be compared: {why}.", True))
         self._follow = QTimer(parent)
         self._follow.setSingleShot(True)
-        self._follow.setInterval(SOON)
+        self._follow.setInterval(FOLLOW_DELAY_MS)
         self._follow.timeout.connect(self.refresh)
         section.others_of = self._others
         section.show_entry.connect(lambda number: self._show(self._entry(number)))

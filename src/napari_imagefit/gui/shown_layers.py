@@ -16,12 +16,11 @@ from ..layers.tasks.layer_tasks import make_more, what_can_be_shown
 from .contours import Contours
 from .legend import Legend
 from .sections.show_menu import ShowMenu
+from .turns import LAYER_INTERVAL_MS
 from .widgets.latest_worker import Latest
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
-
-BREATH = 12  # ms between two layers
 
 # by viewer, so that a dock that is opened again finds them: job, role, whether it is wanted
 _CHOSEN: WeakKeyDictionary[Viewer, dict[str, dict[str, bool]]] = WeakKeyDictionary()
@@ -115,7 +114,7 @@ class ShownLayers:
     def _take_turns(self, steps: Iterator[None]) -> None:
         """One layer, and the next when the window has had its turn."""
         for _ in steps:
-            QTimer.singleShot(BREATH, lambda: self._take_turns(steps))
+            QTimer.singleShot(LAYER_INTERVAL_MS, lambda: self._take_turns(steps))
             return
         self._putting = False
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from qtpy.QtCore import QTimer
 
-BREATH = 12  # ms between two layers
+LAYER_INTERVAL_MS = 12  # between two layers
 
 
 class Turns:
@@ -51,7 +51,7 @@ class Turns:
             return
         try:
             for _ in self._steps:
-                QTimer.singleShot(BREATH, lambda: self._take(turn))
+                QTimer.singleShot(LAYER_INTERVAL_MS, lambda: self._take(turn))
                 return
         except Exception as error:
             self._failed(error)

@@ -17,7 +17,7 @@ from ..layers.request.choices import Choices
 from ..layers.request.fit_request import Outcome, Request
 from ..layers.tasks.freeze import freeze
 from ..layers.tasks.voxel_tasks import run_mean
-from .collect_choices import HOW_TO_DRAW, SAMPLE, choices_of, layer_to_draw_in, set_up, take_back, units_of
+from .collect_choices import HOW_TO_DRAW, SAMPLE, choices_of, layer_to_draw_in, restore_defaults, set_up, units_of
 from .draw_once import DrawOnce
 from .handles.starts import StartHandles
 from .in_gui_words import in_gui_words
@@ -54,10 +54,10 @@ if TYPE_CHECKING:
     from ..layers.request.choices import NoiseChoice
 
 NO_IMAGE = "Open an image, or a sample from File → Open Sample."
-SETTLED = 400  # ms without another choice
+DEBOUNCE_MS = 400  # without another choice
 WIDTH = 320  # pixels
 STOPPED = "Cancelled; what had been fitted is kept. 'Resume' fits the rest."
-ROOM = 150  # ms in which a section that has just opened takes its place
+LAYOUT_DELAY_MS = 150  # in which a section that has just opened takes its place
 
 
 class ImageFitWidget(Docked):
@@ -73,8 +73,8 @@ class ImageFitWidget(Docked):
         # plugins are handed a proxy, whose layers are proxies too and so never the ones that events tell of
         self._viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self._clicked = 0.0
-        # what a sample has set: its noise, and with what its spots are found
-        self.lent: tuple[NoiseChoice, Detection | None] | None = None
+        # the defaults of a sample: its noise and its detection
+        self.sample_defaults: tuple[NoiseChoice, Detection | None] | None = None
         self._open = True
         self._is_problem = self._was_stopped = False
         layers = self._viewer.layers
@@ -103,7 +103,7 @@ class ImageFitWidget(Docked):
         )
         self._settle = QTimer(self)
         self._settle.setSingleShot(True)
-        self._settle.setInterval(SETTLED)
+        self._settle.setInterval(DEBOUNCE_MS)
         self._settle.timeout.connect(self._prepare)
 
         self.data_card = Card(
@@ -227,7 +227,7 @@ class ImageFitWidget(Docked):
         self.values.stop()
 
     def _on_image(self, image: Image | None) -> None:
-        take_back(self)
+        restore_defaults(self)
         if image is not None and "job" in image.metadata.get(SAMPLE, {}) and not self.past.undo.applying:
             set_up(self, self._viewer, image)
         self._follow_region()
@@ -360,7 +360,7 @@ class ImageFitWidget(Docked):
             self.results.set_about_fit(True)
             self.results_fold.show()
             self.results_fold.set_open(True)
-            QTimer.singleShot(ROOM, self._reveal_results)
+            QTimer.singleShot(LAYOUT_DELAY_MS, self._reveal_results)
 
     def _reveal_results(self) -> None:
         if self._open:

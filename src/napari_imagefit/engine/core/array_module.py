@@ -24,6 +24,8 @@ Array = Any
 _PLAIN = frozenset((np.ndarray, float, int, bool, complex, str, type(None), slice, type(Ellipsis)))
 # Samples from which on fits are worked on one by one.
 ALONE = 1024
+# Values that are computed at once where candidates are tried side by side: few enough for a cache.
+VALUES_AT_ONCE = 32768
 # what NumPy lacks
 _SPECIAL = frozenset(("erf", "erfc", "erfinv", "gammaln", "i0e", "i1e"))
 

@@ -113,7 +113,7 @@ def _platforms() -> str:
 
 
 def check_process() -> None:
-    """Refuse to go on in a process where JAX would wait for ever.
+    """Refuse to go on in a process where JAX would deadlock.
 
     Raises
     ------

@@ -12,8 +12,8 @@ from .status import Flag, Status
 from .types import Positions
 
 # Costs that differ by less, relative to themselves or to what there was to explain, are the same.
-RELATIVE = 1e-6
-OF_THE_SPREAD = 1e-12
+SAME_COST = 1e-6
+SAME_COST_OF_SPREAD = 1e-12
 # What has one row for each parameter; all else has its fits along the first axis.
 BY_PARAMETER = ("params", "solution", "start", "at_bound")
 
@@ -126,9 +126,9 @@ def is_better(new: Ends, cost: NDArray[np.float64], converged: NDArray[np.bool_]
     A converged result is replaced only by a converged one with a lower cost. Any other is replaced by one whose cost is
     no larger, or if it has no cost.
     """
-    margin = OF_THE_SPREAD * np.nan_to_num(new.spread)
-    smaller = new.cost < cost * (1 - RELATIVE) - margin
-    no_larger = new.cost <= cost * (1 + RELATIVE) + margin
+    margin = SAME_COST_OF_SPREAD * np.nan_to_num(new.spread)
+    smaller = new.cost < cost * (1 - SAME_COST) - margin
+    no_larger = new.cost <= cost * (1 + SAME_COST) + margin
     arrived = new.status > 0
     better = np.where(converged, arrived & smaller, np.where(arrived, no_larger, smaller) | np.isnan(cost))
     return np.asarray(np.isfinite(new.cost) & (new.status != Status.STOPPED) & better, dtype=bool)

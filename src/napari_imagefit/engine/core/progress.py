@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 End = TypeVar("End")
+# Between two yields of `Progress`, after each of which a fit may be stopped.
+REPORT_INTERVAL_S = 0.05
 
 
 @dataclass(frozen=True)

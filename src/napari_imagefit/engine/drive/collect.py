@@ -14,7 +14,7 @@ from ..core.types import Booleans, Floats, Positions
 from ..functions.parameter import CONSTANTS
 from ..solver.covariance import Answer
 from ..solver.residual_flags import find_misfits
-from ..solver.trust_region import FRESH, RUNNING, State
+from ..solver.trust_region import RUNNING, UNEVALUATED, State
 from ..sums.residual_sums import Residuals
 from .level import Level
 from .neighbours import expectation
@@ -72,7 +72,7 @@ def store(
         status[(status > 0) & stuck] = Status.NON_FINITE_MODEL
     undetermined, lacks_a_part = _without_absent_parts(problem, ends.undetermined)
     # a fit that was stopped before its start was evaluated is nowhere yet
-    solved = (status >= 0) | ((status == Status.STOPPED) & (state.status != FRESH))
+    solved = (status >= 0) | ((status == Status.STOPPED) & (state.status != UNEVALUATED))
     at_lower, at_upper = ends.at_lower & solved, ends.at_upper & solved
     # with a component gone at a bound (no condensate) its other parameters have no values, but the rest is an answer
     nested = (at_lower | at_upper).any(axis=0)

@@ -17,7 +17,7 @@ from ..core.columns import Table
 from ..core.device import cores, pool
 from ..core.fits import Fits
 from ..core.programs import wait_for
-from ..core.progress import Progress
+from ..core.progress import REPORT_INTERVAL_S, Progress
 from ..core.trees import Tree, tree_map
 from ..core.types import Floats, Positions
 from ..linalg.algebra import NumberAlgebra, NumpyAlgebra, as_arrays, as_numbers
@@ -44,8 +44,6 @@ DESCEND_FROM = 1 << 19
 BIN_FROM = 1 << 14
 # The part of what the end explains that a start must lack to have been far from it.
 FAR = 0.01
-# Seconds between two yields.
-PATIENCE_S = 0.05
 
 Steps = Generator[Progress, None, None]
 Stop = Callable[[], bool]
@@ -234,7 +232,7 @@ class Run:
                 if not np.any(state.status >= RUNNING):
                     break
                 trial = propose(algebra, task, state)
-            if time.perf_counter() - told > PATIENCE_S:
+            if time.perf_counter() - told > REPORT_INTERVAL_S:
                 told = time.perf_counter()
                 yield replace(here, done=here.done + int(np.count_nonzero(state.status < RUNNING)))
         return as_arrays(state), begun
@@ -320,7 +318,7 @@ def fit_in_threads(problem: Problem, parts: Sequence[slice], fits: Fits, should_
                 waiting.add(pool().submit(fit, part))
             if not waiting:
                 break
-            ended, waiting = wait(waiting, PATIENCE_S, FIRST_COMPLETED)
+            ended, waiting = wait(waiting, REPORT_INTERVAL_S, FIRST_COMPLETED)
             done += sum(future.result() for future in ended)
             stopped = should_stop()
             yield Progress(done, problem.n_fits)

@@ -22,7 +22,7 @@ from ..core.errors import FitEngineError
 from ..core.fits import Fits
 from ..core.options import Tolerances
 from ..core.programs import wait_for
-from ..core.progress import Progress
+from ..core.progress import REPORT_INTERVAL_S, Progress
 from ..core.trees import tree_map
 from ..core.types import Positions
 from ..linalg.algebra import NumpyAlgebra
@@ -52,8 +52,6 @@ BLOCK_VALUES, FEWEST, MOST = 1 << 20, 512, 8192
 GPU_VALUES, MOST_ON_GPU = 1 << 22, 1 << 16
 # A block is left when fewer than this part of its fits still run.
 FEW = 8
-# Seconds between two looks at whether to stop.
-PATIENCE_S = 0.05
 # What XLA says of an allocation that fails.
 OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"
 
@@ -117,7 +115,7 @@ def fit_wide(problem: Problem, fits: Fits, should_stop: Callable[[], bool]) -> G
                 running.add(pool().submit(job))
             if not running:
                 break
-            done, running = wait(running, PATIENCE_S, FIRST_COMPLETED)
+            done, running = wait(running, REPORT_INTERVAL_S, FIRST_COMPLETED)
             for future in done:
                 count, left = future.result()
                 ended += count

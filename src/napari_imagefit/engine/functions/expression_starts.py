@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.array_module import is_numpy, xp
+from ..core.array_module import VALUES_AT_ONCE, is_numpy, xp
 from ..core.types import Array, Function, Guess, GuessWithin
 from ..linalg.linear_least_squares import solve_within
 from .dimensions import powers_of
@@ -29,8 +29,6 @@ COMBINATIONS = 64
 POWER = 0.01
 # Samples that are enough to tell a good start from a bad one.
 ENOUGH = 4096
-# Values that are computed at once where combinations are tried side by side: few enough for a cache.
-SIDE_BY_SIDE = 32768
 
 
 class Shape(NamedTuple):
@@ -116,7 +114,7 @@ def _guess_within(function: Function, shape: Shape, starts: Sequence[float]) -> 
         if data.shape[1] > 1 or not is_numpy(at, data, weights, start):
             compared: tuple[Array, Array] = xp.fold(compare, best, table)
             return compared[1]
-        at_once = max(1, SIDE_BY_SIDE // data.shape[0])
+        at_once = max(1, VALUES_AT_ONCE // data.shape[0])
         for first in range(0, len(table), at_once):
             costs, params = attempt(table[first : first + at_once, :, 0].T)
             place = np.argmin(costs)

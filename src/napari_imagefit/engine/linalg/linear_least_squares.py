@@ -47,7 +47,7 @@ def solve_within(gram: Array, right: Array, lower: Array, upper: Array) -> Array
 def solve(matrix: Array, right: Array) -> Array:
     """Solutions ``(n, B)`` of positive definite systems ``(n, n, B)``, by Gauss–Jordan elimination.
 
-    Not by LAPACK, whose calls from JAX may wait for ever for threads; nor would that take systems side by side.
+    Not by LAPACK, whose calls from JAX can deadlock on threads; nor would that take systems side by side.
     """
     n = right.shape[0]
     system = xp.concatenate([matrix, right[:, None]], axis=1)

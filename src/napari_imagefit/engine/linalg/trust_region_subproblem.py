@@ -105,7 +105,7 @@ def _solver(algebra: Algebra) -> Callable[..., tuple[Array, Array]]:
 def _step_by_eigenvalues(
     algebra: Algebra, matrix: Triangle, gradient: Rows, radius: Array, alpha: Array
 ) -> tuple[Rows, Array]:
-    """In NumPy, on the host: LAPACK as JAX calls it has waited for itself for ever."""
+    """Solve in NumPy, on the host: LAPACK as JAX calls it can deadlock."""
     n = len(matrix)
     shape = np.broadcast_shapes(*(np.shape(row[-1]) for row in matrix))
     full = np.empty((*shape, n, n))

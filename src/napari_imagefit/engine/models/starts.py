@@ -1,6 +1,6 @@
 """A model's guess of starts, in NumPy or under JAX.
 
-A guess that JAX cannot trace is called outside of compiled programs: a callback from within one can wait for ever for a
+A guess that JAX cannot trace is called outside of compiled programs: a callback from within one can deadlock on a
 thread of XLA's pool when several programs run at once.
 """
 

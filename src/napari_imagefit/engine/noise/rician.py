@@ -23,8 +23,8 @@ from ..core.types import Array
 P = (1.0, 1.837736567807326, 0.43794588581457466, 0.07932019707043042, 0.005454768528415782)
 Q = (1.0, 2.8370846382406523, 2.037299610980468, 0.482604132742104, 0.08202574633328094, 0.005454768528415782)
 FAR = 1e3
-# What twice the most likely cost of a magnitude, exp'd, lacks of its asymptote 2πx² − π, in units of 1/x².
-LACK = 4.08
+# Difference of exp(2·cost), at the likeliest m, from its asymptote 2πx² − π, in units of 1/x².
+ASYMPTOTE_GAP = 4.08
 
 
 def cost(m: Array, x: Array) -> Array:
@@ -36,7 +36,9 @@ def cost(m: Array, x: Array) -> Array:
     u = x * x
     above = xp.where(u > 2, u, 2)
     # ½x² and ½ln(2πx² − π − …), written as factors: the product is about 1 where the fit is good
-    floor = xp.where(u > 2, xp.sqrt(2 * math.pi * above - math.pi - LACK / above), xp.exp(0.5 * xp.minimum(u, 2)))
+    floor = xp.where(
+        u > 2, xp.sqrt(2 * math.pi * above - math.pi - ASYMPTOTE_GAP / above), xp.exp(0.5 * xp.minimum(u, 2))
+    )
     return xp.maximum(0.5 * (x - m) ** 2 - xp.log(xp.i0e(x * m) * floor), 0)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from ..core.errors import FitInputError
 from ..core.fits import Fits
 from ..core.programs import wait_for
-from ..core.progress import Progress
+from ..core.progress import REPORT_INTERVAL_S, Progress
 from ..core.status import Status
 from ..core.types import Booleans, Floats
 from ..drive.coarse_problem import coarsen
@@ -31,9 +31,6 @@ from ..sums.residual_sums import Residuals
 from .improvement import cost_more_than_constants
 from .layout import Layout, Sums
 from .variable_projection import Profiled, iter_profile
-
-# Seconds between two yields.
-PATIENCE_S = 0.05
 
 
 def iter_fit_shared(
@@ -170,7 +167,7 @@ class _Fit:
                 if state.status[0] < RUNNING:
                     break
                 trial = propose(algebra, task, state)
-            if time.perf_counter() - told > PATIENCE_S:
+            if time.perf_counter() - told > REPORT_INTERVAL_S:
                 told = time.perf_counter()
                 yield Progress(0, self.problem.n_fits)
         rows = self.layout.spread(state.x, self.problem.n_fits)

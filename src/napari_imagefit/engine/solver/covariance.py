@@ -28,7 +28,7 @@ PULL = 1e-6
 # Pivots of a matrix of unit diagonal from which on it is far from singular, in either precision.
 REGULAR = 1e-3
 # The part of an unknown that lies in the null space from which on it is not determined.
-VAGUE = 1e-4
+UNDETERMINED_PART = 1e-4
 
 
 class Answer(NamedTuple):
@@ -204,7 +204,7 @@ def _by_eigenvalues(matrix: Floats, eps: float) -> tuple[Floats, Booleans]:
     inverse = np.where(null, 0, quotient(1.0, values))
     found = np.moveaxis((vectors * inverse[:, None]) @ np.swapaxes(vectors, 1, 2), 0, -1)
     lost = np.sqrt(np.sum(np.where(null[:, None], vectors * vectors, 0), axis=2))
-    return found, lost.T > VAGUE
+    return found, lost.T > UNDETERMINED_PART
 
 
 def quotient(numerator: Array, denominator: Array) -> Array:

@@ -28,7 +28,7 @@ else:
     special = LazyModule("scipy.special")  # a window that opens does not wait for it
 
 # A column whose square is less than this part of the largest is none.
-NOTHING = 1e-24
+NEGLIGIBLE_SQUARE = 1e-24
 
 
 class Expected(NamedTuple):
@@ -65,7 +65,7 @@ def expected_of(slopes: Floats, used: Booleans) -> Expected:
     """Return what a J ``(p, m, B)`` leaves of the samples that are `used`, ``(m, B)``; columns of zeros are none."""
     p = len(slopes)
     squares = np.einsum("imB,imB->iB", slopes, slopes)
-    there = squares > NOTHING * squares.max(axis=0)
+    there = squares > NEGLIGIBLE_SQUARE * squares.max(axis=0)
     columns = slopes / np.sqrt(np.where(there, squares, 1))[:, None] * there[:, None]
     both = np.where(used[1:] & used[:-1], 0.5, 0)
     beside = np.zeros_like(columns)

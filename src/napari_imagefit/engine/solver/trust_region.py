@@ -21,8 +21,8 @@ from ..core.types import Array
 from ..linalg.algebra import Algebra, Matrix, Rows
 from .bounded_step import Box, Quadratic, cut_step
 
-RUNNING = 100  # the status of a fit that has not ended
-FRESH = 101  # and of one whose start has not been evaluated
+RUNNING = 100  # status of a fit that has not ended
+UNEVALUATED = 101  # status of a fit whose start has not been evaluated
 
 
 class Expansion(NamedTuple):
@@ -133,7 +133,7 @@ def begin(algebra: Algebra, task: Task, x: Rows, blank: Expansion, enough: Array
     if task.lower:
         x = tuple(algebra.where(h, low, v) for h, low, v in zip(task.held, task.lower, x, strict=True))
     zero = 0.0 * task.size
-    status = algebra.where(enough, FRESH, int(Status.TOO_FEW_SAMPLES))
+    status = algebra.where(enough, UNEVALUATED, int(Status.TOO_FEW_SAMPLES))
     return State(
         x=x,
         here=blank,
@@ -169,7 +169,7 @@ def judge(
     """Return what a trial leads to: a step or a smaller region, and perhaps the end of a fit."""
     where = algebra.where
     x, predicted = trial.x, trial.predicted
-    fresh = state.status == FRESH
+    fresh = state.status == UNEVALUATED
     running = state.status >= RUNNING
 
     finite = there.is_finite(algebra)
@@ -319,7 +319,7 @@ def _trial(
     where, box = algebra.where, task.box
     step = tuple(d * s for d, s in zip(sub.scale, scaled_step, strict=True))
     there = box.strictly_inside(algebra, tuple(algebra.rounded(v + s) for v, s in zip(state.x, step, strict=True)))
-    fresh = state.status == FRESH
+    fresh = state.status == UNEVALUATED
     still = tuple(fresh | h for h in task.held) if box.lower else (fresh,) * len(there)
     x = tuple(where(s, old, new) for s, old, new in zip(still, state.x, there, strict=True))
     return Trial(x, step, tuple(scaled_step), -value, hoped, alpha)

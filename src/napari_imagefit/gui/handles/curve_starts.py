@@ -18,12 +18,12 @@ from ...layers.tasks.starts import CurveAsked, free_names, given_starts, limits_
 from ..plots.start_lines import LineShown, StartLines
 from ..plots.styles import MEAN
 from ..widgets.latest_worker import Latest
+from .dock import DRAW_DELAY_MS
 
 if TYPE_CHECKING:
     from ..inspector.inspector import Inspector
     from .dock import Dock, OneChange
 
-SOON = 20  # ms from a change to what is drawn of it
 FINE = 300  # points of the curve
 FINER = 1 / 400  # of the range in view that a start is a multiple of, about
 
@@ -50,7 +50,7 @@ class CurveStarts:
         self._owner = QObject(widget.parameters)
         self._soon = QTimer(self._owner)
         self._soon.setSingleShot(True)
-        self._soon.setInterval(SOON)
+        self._soon.setInterval(DRAW_DELAY_MS)
         self._soon.timeout.connect(self._look)
         self._work = Latest(CurveAsked.answer, self._owner)
         self._work.done.connect(self._on_answer)

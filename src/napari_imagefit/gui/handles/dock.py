@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from ..sections.region import RegionSection
     from ..sections.results import ResultsSection
 
+DRAW_DELAY_MS = 20  # from a change to what is drawn of it
+
 
 class Dock(Protocol):
     """The sections of the widget, and everything that is chosen in them."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from ..widgets.cursor import STILL
+from ..widgets.cursor import CLICK_RADIUS_PX
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -104,7 +104,7 @@ class Grabbing:
         still = True
         yield
         while event.type == "mouse_move":
-            still &= abs(event.pos[0] - first[0]) <= STILL and abs(event.pos[1] - first[1]) <= STILL
+            still &= abs(event.pos[0] - first[0]) <= CLICK_RADIUS_PX and abs(event.pos[1] - first[1]) <= CLICK_RADIUS_PX
             yield
         if still:
             self.clicked.emit(start)

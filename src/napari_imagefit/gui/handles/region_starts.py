@@ -18,6 +18,7 @@ from ...layers.geometry.transforms import to_data
 from ...layers.inspection.pick import Sight
 from ...layers.tasks.starts import RegionAsked, SeenRegions, free_names, given_starts, limits_of
 from ..widgets.latest_worker import Latest
+from .dock import DRAW_DELAY_MS
 from .drawing import StartDrawing
 from .grabbing import Grabbing
 from .scene_map import SceneMap
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from ...imaging.regions.region import Region
     from .dock import Dock, OneChange
 
-SOON = 20  # ms from a change to what is drawn of it
 APART = 9  # pixels on screen between two dots of an outline
 FEWEST, MOST = 25, 400  # dots
 LAYER_EVENTS = ("data", "paint", "scale", "translate", "rotate", "shear", "affine", "units", "visible")
@@ -64,7 +64,7 @@ class RegionStarts:
         self._owner = QObject(widget.parameters)
         self._soon = QTimer(self._owner)
         self._soon.setSingleShot(True)
-        self._soon.setInterval(SOON)
+        self._soon.setInterval(DRAW_DELAY_MS)
         self._soon.timeout.connect(self._look)
         self._work = Latest(RegionAsked.answer, self._owner)
         self._work.done.connect(self._on_answer)

@@ -25,13 +25,13 @@ from ..plots.panel import Panel, Strip, adapt_bottom, adapt_left
 from ..plots.plotting import Colours, pg
 from ..plots.styles import STYLES
 from ..widgets.forms import NumberEdit
+from .inspect_bar import ONE_LINE_WIDTH_PX
 
 if TYPE_CHECKING:
     from napari.components import LayerList
 
-SETTLE = 40  # ms from a move of the range to its highlight
-LEAST = math.log10(0.5)  # where a bin without counts stands on a logarithmic axis
-ONE_LINE = 640  # pixels of width from which on the controls stand in one line
+HIGHLIGHT_DELAY_MS = 40  # from a move of the range to its highlight
+EMPTY_BIN_LEVEL = math.log10(0.5)  # where a bin without counts stands on a logarithmic axis
 
 
 class HistogramPlot(Panel):
@@ -92,7 +92,7 @@ class HistogramPanel(QWidget):
         self.plot.addItem(self.bars)
         self._settle = QTimer(self)
         self._settle.setSingleShot(True)
-        self._settle.setInterval(SETTLE)
+        self._settle.setInterval(HIGHLIGHT_DELAY_MS)
         self.maps.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.maps.setMinimumWidth(60)
 
@@ -210,7 +210,7 @@ class HistogramPanel(QWidget):
         self._arrange()
 
     def _arrange(self) -> None:
-        in_one_line = self.width() >= ONE_LINE
+        in_one_line = self.width() >= ONE_LINE_WIDTH_PX
         for widget in (self._first, self._second):
             self._controls.removeWidget(widget)
         self._controls.addWidget(self._first, 0, 0)
@@ -246,12 +246,12 @@ class HistogramPanel(QWidget):
         heights = found.counts.astype(float)
         if self.log.isChecked():
             heights = np.log10(np.maximum(heights, 0.5))
-        self.bars.opts["fillLevel"] = LEAST if self.log.isChecked() else 0.0
+        self.bars.opts["fillLevel"] = EMPTY_BIN_LEVEL if self.log.isChecked() else 0.0
         self.bars.setData(found.edges, heights)
         self.plot.getAxis("left").setLogMode(self.log.isChecked())
         self.plot.getAxis("bottom").setLabel(self.maps.currentText())
         self.plot.setXRange(found.edges[0], found.edges[-1], padding=0.02)
-        floor = LEAST if self.log.isChecked() else 0.0
+        floor = EMPTY_BIN_LEVEL if self.log.isChecked() else 0.0
         self.plot.setYRange(floor, max(float(heights.max()), floor + 1), padding=0.05)
         self._say()
 

@@ -7,7 +7,7 @@ from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLineEdit, QPushButton, QSizePolicy, QTabBar, QWidget
 from superqt import QElidingLabel
 
-ONE_LINE = 640  # pixels of width from which on all stands in one line
+ONE_LINE_WIDTH_PX = 640  # from which on controls stand in one line
 PROFILES = {"mean": "mean profiles", "cut": "cuts"}
 PLOTS, HISTOGRAM = 0, 1
 
@@ -96,7 +96,7 @@ class InspectBar(QWidget):
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         """Take a second line where there is no room for all in one."""
         super().resizeEvent(event)
-        self._arrange(in_one_line=self.width() >= ONE_LINE)
+        self._arrange(in_one_line=self.width() >= ONE_LINE_WIDTH_PX)
 
     def offer_plots(self, *, profile: bool | None = None, exclude: bool | None = None) -> None:
         """Offer what changes the plots, while they are to be seen; None leaves a control as it is."""

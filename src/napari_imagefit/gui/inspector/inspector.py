@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from .looking import Looking
 
-NOTHING = "Nothing has been fitted yet: open Plugins → napari-imagefit → Image Fit, choose data and click Fit."
+NO_FIT_YET = "Nothing has been fitted yet: open Plugins → napari-imagefit → Image Fit, choose data and click Fit."
 HINT = "Move the pointer over the fit; a click pins what is under it."
 OF_THE_MEAN = "The mean curve of the region; fit the map to look at single voxels."
 
@@ -58,11 +58,11 @@ class Inspector(Below):
         self._viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self._open = True
         self._due = False
-        self._sentence: tuple[str, str] = (NOTHING, "")
+        self._sentence: tuple[str, str] = (NO_FIT_YET, "")
         self.looking: Looking | None = None
         self.bar = InspectBar()
         self.note, self.where = self.bar.note, self.bar.where
-        self.hint = QLabel(NOTHING)
+        self.hint = QLabel(NO_FIT_YET)
         self.hint.setWordWrap(True)
         self.hint.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.hint.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)
@@ -226,7 +226,7 @@ class Inspector(Below):
             means = {CURSOR: _curve(own.request, own.result, own.own), **means}
         if outcome is None or outcome.result is None or grid is None or not places:
             self._draw_curves(means)
-            self.hint.setText(NOTHING if outcome is None else HINT)
+            self.hint.setText(NO_FIT_YET if outcome is None else HINT)
             self.plots.setCurrentWidget(self.curve_page if means else self.hint)
             return
         result, request = outcome.result, outcome.request
@@ -291,7 +291,7 @@ class Inspector(Below):
         if mean is not None and mean.mean is not None:
             told.append(details_of(MEAN, facts(mean.mean.result, ()), mean.request.units))
         if outcome is None or outcome.result is None:
-            return (OF_THE_MEAN, "\n\n".join(told)) if told else (NOTHING, "")
+            return (OF_THE_MEAN, "\n\n".join(told)) if told else (NO_FIT_YET, "")
         request, result = outcome.request, outcome.result
         found = {who: (_title(request, place), facts(result, place)) for who, place in places.items()}
         told = [details_of(f"{who} · {title}", one, request.units) for who, (title, one) in found.items()] + told

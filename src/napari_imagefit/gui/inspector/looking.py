@@ -26,7 +26,7 @@ from .ranges import Ranges
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
-SETTLED = 50  # ms from a slider's move until the fit of the new slice is looked at
+STEP_DELAY_MS = 50  # from a slider's move until the fit of the new slice is looked at
 
 
 class Looking:
@@ -62,7 +62,7 @@ class Looking:
         self._always = False
         self._stepped = QTimer()
         self._stepped.setSingleShot(True)
-        self._stepped.setInterval(SETTLED)
+        self._stepped.setInterval(STEP_DELAY_MS)
         self._stepped.timeout.connect(self._on_stepped)
         self.follower = CursorFollower(viewer, self._stepped)
         self.follower.enabled = lambda: self._always or self.grid is not None

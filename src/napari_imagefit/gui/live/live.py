@@ -268,7 +268,7 @@ class Live:
         """Show data of visible layers, numbers and plots; whatever depends on them comes when the hand has stopped."""
         assert outcome.result is not None
         layers, is_first = self._viewer.layers, self._is_first(outcome)
-        with self._unheard():
+        with self._ignoring_changes():
             for output in outcome.outputs:
                 if not is_first and not follow(layers, output):
                     put(layers, output)
@@ -360,12 +360,12 @@ class Live:
             self._widget.fit_bar.set_idle()
 
     @contextmanager
-    def _unheard(self) -> Iterator[None]:
-        self.triggers.deaf = True
+    def _ignoring_changes(self) -> Iterator[None]:
+        self.triggers.ignoring = True
         try:
             yield
         finally:
-            self.triggers.deaf = False
+            self.triggers.ignoring = False
 
 
 def _completing(outcome: Outcome) -> Any:

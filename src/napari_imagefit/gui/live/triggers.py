@@ -34,7 +34,7 @@ class Triggers:
         self._widget, self._viewer = widget, viewer
         self._layers: list[tuple[Layer, Callable[[Any], None]]] = []
         self._step: tuple[int, ...] = ()
-        self.deaf = False  # while data of layers are changed at once
+        self.ignoring = False  # while data of layers are changed at once
         self.puts = False  # while layers are put into the viewer by and by, which has others sliced again
 
     def listen(self) -> None:
@@ -93,9 +93,9 @@ class Triggers:
     def _on_drawn(self, event: Any) -> None:
         # of shapes and points the key of a fit knows where they are
         is_painted = event.source._type_string == "labels"
-        if not self.deaf and not (is_painted and self._is_ours(event)):
+        if not self.ignoring and not (is_painted and self._is_ours(event)):
             self.touched.emit(is_painted)
 
     def _is_ours(self, event: Any) -> bool:
         """Whether nobody but we can have done it."""
-        return self.deaf or (self.puts and event.type == "set_data")
+        return self.ignoring or (self.puts and event.type == "set_data")

@@ -16,12 +16,11 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from ...imaging.inspection.curves import Curve
 from ..widgets.theme import readable
 from .bands import Bands
-from .panel import Key, Panel, Strip, adapt_bottom, adapt_left
+from .panel import MIN_CURVE_WIDTH_PX, Key, Panel, Strip, adapt_bottom, adapt_left
 from .plotting import Colours, pg
 from .styles import MEAN, STYLES, Style
 
 SIZE, SMALL, MANY = 7, 4, 64  # pixels of a symbol, those of many samples, and how many are many
-LEAST = 110  # pixels of width below which a curve is not worth looking at
 WITH_RESIDUALS = 130  # pixels of height from which on residuals have a plot of their own
 MARGIN = 0.1  # of the range that is in view: symbols have a size
 FEW = 4  # samples of which none is an outlier
@@ -97,7 +96,7 @@ class CurvePanel(Panel):
     """
 
     def __init__(self, left: str = "", bottom: str = "") -> None:
-        super().__init__("data and fit", LEAST)
+        super().__init__("data and fit", MIN_CURVE_WIDTH_PX)
         self.below = self.add_plot("residuals", 3)
         for source, target in ((self.upper, self.below), (self.below, self.upper)):
             # pyqtgraph's own link looks at where on the screen plots are, which is not known while they are hidden

@@ -17,6 +17,7 @@ TITLED, NAMED, NUMBERED = 110, 190, 64
 WIDE, NARROW, HIGH = 230, 104, 68
 # Pixels that a left axis takes with its name, and with numbers alone.
 WITH_NAME, WITH_NUMBERS = 70, 54
+MIN_CURVE_WIDTH_PX = 110  # below which a curve is not worth looking at
 
 
 def shrinking_label() -> QLabel:

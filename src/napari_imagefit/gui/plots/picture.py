@@ -15,7 +15,7 @@ from .plotting import pg
 # ColorBrewer's PiYG, as the residual layer has it: diverging, and told apart by the colour blind
 DIVERGING = ("#8e0152", "#c51b7d", "#de77ae", "#f1b6da", "#f7f7f7", "#b8e186", "#7fbc41", "#4d9221", "#276419")
 GREY = ("#000000", "#ffffff")
-LEAST = 80  # pixels of width below which a picture is not worth looking at
+MIN_PICTURE_WIDTH_PX = 80  # below which a picture is not worth looking at
 AXES_FROM = 170, 150  # pixels of width and height from which on axes leave room for the picture
 
 
@@ -38,7 +38,7 @@ class PicturePanel(Panel):
     """
 
     def __init__(self, name: str, colours: Sequence[str], *, axes: bool = False) -> None:
-        super().__init__(name, LEAST if not axes else 120)
+        super().__init__(name, MIN_PICTURE_WIDTH_PX if not axes else 120)
         self._axes = axes
         self.upper.setAspectLocked(True)
         self.upper.invertY(True)

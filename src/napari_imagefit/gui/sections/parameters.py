@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from napari.components import LayerList
 
 NAN = math.nan
-SETTLED = 1000  # ms without another change, after which the settings are kept for the next session
+KEEP_DELAY_MS = 1000  # without another change, after which the settings are kept for the next session
 
 
 class ParameterList(QWidget):
@@ -64,7 +64,7 @@ class ParameterList(QWidget):
         self._unkept = False
         self._keep = QTimer(self)
         self._keep.setSingleShot(True)
-        self._keep.setInterval(SETTLED)
+        self._keep.setInterval(KEEP_DELAY_MS)
 
         tools = QHBoxLayout()
         tools.setContentsMargins(0, 0, 0, 0)

@@ -12,7 +12,7 @@ from superqt import QElidingLabel
 
 from ...imaging.spot_analysis.beads import BeadCut
 from ...layers.tasks.spot_beads import BeadPicture, bead_layer
-from ..plots.panel import Panel, Strip, adapt_bottom, adapt_left
+from ..plots.panel import MIN_CURVE_WIDTH_PX, Panel, Strip, adapt_bottom, adapt_left
 from ..plots.picture import PicturePanel
 from ..plots.plotting import Colours, colours_of, pg
 from ..plots.styles import STYLES
@@ -22,15 +22,14 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
 TITLE = "Bead"
-NOTHING = "No bead is shown yet: choose spots in the dock Spots, and click Average… or Widths…"
-LEAST = 110  # pixels of width below which a cut is not worth looking at
+NO_BEAD_YET = "No bead is shown yet: choose spots in the dock Spots, and click Average… or Widths…"
 
 
 class CutPanel(Panel):
     """A cut through a bead, its fit and its width."""
 
     def __init__(self) -> None:
-        super().__init__("cut", LEAST)
+        super().__init__("cut", MIN_CURVE_WIDTH_PX)
         self._points = pg.ScatterPlotItem(size=5)
         self._line = pg.PlotCurveItem(pen=pg.mkPen(STYLES["A"].colour, width=2))
         self._width = pg.LinearRegionItem(movable=False, brush=(240, 228, 66, 40))
@@ -107,7 +106,7 @@ class BeadView(Below):
         layout.addLayout(line)
         layout.addWidget(self._strip, 1)
         layout.addWidget(self.hint, 1)
-        self._say(NOTHING)
+        self._say(NO_BEAD_YET)
         self.add.clicked.connect(self._on_add)
         viewer.events.theme.connect(self._on_theme)
         self._on_theme()
@@ -142,7 +141,7 @@ class BeadView(Below):
         """Show none: there is no such fit any more."""
         if self._picture is not None:
             self._picture = None
-            self._say(NOTHING)
+            self._say(NO_BEAD_YET)
 
     def outdate(self) -> None:
         """Say that what is shown is of an earlier fit."""

@@ -32,7 +32,7 @@ from ..widgets.forms import Combo, NumberEdit
 if TYPE_CHECKING:
     import pandas as pd
 
-SETTLE = 60  # ms from a move of the range to its spots
+FILTER_DELAY_MS = 60  # from a move of the range to its spots
 MOST_LISTED, PLOT_HEIGHT = 3, 140  # filters that are seen without scrolling, and pixels
 
 
@@ -86,7 +86,7 @@ class FilterPanel(QWidget):
         self.remove.setToolTip("Remove the filter that is chosen in the list (Delete)")
         self._settle = QTimer(self)
         self._settle.setSingleShot(True)
-        self._settle.setInterval(SETTLE)
+        self._settle.setInterval(FILTER_DELAY_MS)
 
         row, ends, listed = QHBoxLayout(), QHBoxLayout(), QHBoxLayout()
         row.addWidget(self.column, 1)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SOONEST = 0.015  # s from a move to what it shows
 SHARE = 0.4  # of the window's time that following the pointer may take
 POINTING = ("pan_zoom", "transform", "select")  # modes of a layer in which a click changes nothing of its data
-STILL = 4  # pixels within which a press and its release are a click
+CLICK_RADIUS_PX = 4  # within which a press and its release are a click
 
 
 class CursorFollower:
@@ -79,7 +79,7 @@ class CursorFollower:
         first, sight, still = event.pos, Sight.of(event, self._viewer.dims.units), True
         yield
         while event.type == "mouse_move":
-            still &= abs(event.pos[0] - first[0]) <= STILL and abs(event.pos[1] - first[1]) <= STILL
+            still &= abs(event.pos[0] - first[0]) <= CLICK_RADIUS_PX and abs(event.pos[1] - first[1]) <= CLICK_RADIUS_PX
             yield
         if still:
             self.clicked.emit(sight)

@@ -12,7 +12,7 @@ from qtpy.QtCore import QObject, QTimer
 from ...engine.core.errors import FitEngineError, FitInputError
 from .workers import watch
 
-SETTLE = 60  # ms from a change to its work, so that a drag begins it once
+DEBOUNCE_MS = 60  # from a change to its work, so that a drag begins it once
 
 
 class Latest:
@@ -36,7 +36,7 @@ class Latest:
         self._worker: Any = None
         self._timer = QTimer(parent)
         self._timer.setSingleShot(True)
-        self._timer.setInterval(SETTLE)
+        self._timer.setInterval(DEBOUNCE_MS)
         self._timer.timeout.connect(self._begin)
         parent.destroyed.connect(self._on_gone)
 

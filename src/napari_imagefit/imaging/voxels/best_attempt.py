@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...engine.core import fits
-from ...engine.core.fits import OF_THE_SPREAD
+from ...engine.core.fits import SAME_COST_OF_SPREAD
 from ...engine.core.status import Flag, Status
 from ...engine.results.fit_result import FitResult
 from ..fitting.records import stored_maps
@@ -77,7 +77,10 @@ def suspect(result: FitResult, among: Booleans | None = None) -> Booleans:
         # more is left of brighter curves where a model is not quite right, and a larger share of fainter ones
         there, anywhere = np.ones(places.size, bool), flagged
         spread = result.spread.ravel()[places]
-        for left, rounding in ((result.reduced_chi2, OF_THE_SPREAD * spread / freedom), (1 - result.r2, OF_THE_SPREAD)):
+        for left, rounding in (
+            (result.reduced_chi2, SAME_COST_OF_SPREAD * spread / freedom),
+            (1 - result.r2, SAME_COST_OF_SPREAD),
+        ):
             own, around = left.ravel()[places], lower_quartile_around(left, result.converged, places)
             known = left[result.converged & np.isfinite(left)]
             usual = np.percentile(known, 25) if known.size >= ENOUGH else np.nan

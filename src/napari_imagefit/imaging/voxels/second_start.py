@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...catalogue.within_bounds import LINEAR, starts_within
-from ...engine.core.fits import Fits
+from ...engine.core.fits import SAME_COST, Fits
 from ...engine.core.progress import Progress, retold
 from ...engine.core.status import Status
 from ...engine.core.types import Bounds
@@ -24,8 +24,6 @@ Indices = NDArray[np.intp]
 
 # A height that begins within this part of the data of its bound has been moved there.
 MOVED = 0.01
-# Costs that differ by less, relative to themselves, are the same.
-RELATIVE = 1e-6
 # Samples that are looked at at a time.
 VALUES = 1 << 20
 
@@ -59,7 +57,7 @@ def iter_second_start(
     other = yield from retold(steps, lambda own: replace(own, done=problem.n_fits, total=problem.n_fits))
     other.n_iterations[:] += fits.n_iterations[places]
     converged, before = other.status > 0, fits.status[places] > 0
-    smaller = other.cost < fits.cost[places] * (1 - RELATIVE)
+    smaller = other.cost < fits.cost[places] * (1 - SAME_COST)
     better = np.isfinite(other.cost) & (other.status != Status.STOPPED)
     better &= np.where(before, converged & smaller, converged | smaller | np.isnan(fits.cost[places]))
     fits.put(places[better], other.at(better))

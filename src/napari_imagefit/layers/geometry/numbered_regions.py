@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Shapes
 
 Kind = Literal["rectangle", "ellipse"]
-LEAST = 2.0  # pixels along each axis
+MIN_SIZE_PX = 2.0  # of a region along each axis: less is a click that was no drag
 
 
 @dataclass(frozen=True)
@@ -103,8 +103,8 @@ def check_box(box: Box, image: Image, axes: Sequence[int]) -> None:
         If it is too small, or lies outside.
     """
     for what, n in zip(("height", "width"), box.size, strict=True):
-        if not n >= LEAST:
-            raise FitInputError(f"The {what} must be at least {LEAST:g} pixels, got {n:g}.")
+        if not n >= MIN_SIZE_PX:
+            raise FitInputError(f"The {what} must be at least {MIN_SIZE_PX:g} pixels, got {n:g}.")
     lengths = [grid_shape(image)[axis] for axis in axes]
     for first, n, length in zip(box.first, box.size, lengths, strict=True):
         if first + n - 0.5 <= 0 or first - 0.5 >= length - 1:
