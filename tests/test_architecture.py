@@ -24,6 +24,11 @@ MOST_LINES = 400
 MOST_IN_CIRCLES = 5
 QT = {"PyQt5", "PyQt6", "PySide2", "PySide6", "qtpy", "superqt"}
 NAPARI = {"magicgui", "napari", "vispy"}
+# Packages whose docstrings begin with an imperative verb or a noun phrase, and words that begin neither.
+PLAIN_PACKAGES = ("engine", "catalogue", "imaging", "layers", "gui", "command_line")
+NO_BEGINNINGS = frozenset(
+    "as from have how it let of that those what whatever where which who whoever whose why".split()
+)
 
 REPORT = """
 import json, os, sys
@@ -91,6 +96,28 @@ def test_no_file_is_long() -> None:
     assert set(FILES) < set(files)
     lines = {str(file.relative_to(ROOT)): file.read_text("utf-8").count("\n") for file in files}
     assert {file for file, count in lines.items() if count > MOST_LINES} == set()
+
+
+def beginnings_of(file: Path) -> Iterator[tuple[str, str]]:
+    """Name and first word of every docstring."""
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            words = (ast.get_docstring(node) or "").split()
+            if words:
+                yield getattr(node, "name", "module"), words[0].strip("`*.,:;").lower()
+
+
+@pytest.mark.parametrize("package", PLAIN_PACKAGES)
+def test_docstrings_begin_with_a_verb_or_a_noun(package: str) -> None:
+    files = sorted((SOURCE / "napari_imagefit" / package).rglob("*.py"))
+    assert files
+    found = {
+        f"{file.relative_to(SOURCE)}: {name} begins with {word!r}"
+        for file in files
+        for name, word in beginnings_of(file)
+        if word in NO_BEGINNINGS
+    }
+    assert found == set()
 
 
 def module_of(file: Path) -> str:

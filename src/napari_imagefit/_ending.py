@@ -1,4 +1,4 @@
-"""What is done when Python ends, before it waits for its threads: ordinary exit handlers are called after that.
+"""Actions when Python ends, before it waits for its threads: ordinary exit handlers are called after that.
 
 Nothing of a user is at stake in a thread that imports, traces or compiles, but Python would wait for it for seconds.
 Such threads are begun with `Background`: what they do in Python is broken off, and a compiler that does not come back
@@ -62,7 +62,7 @@ class Background:
         _all.add(self)
 
     def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
-        """Have a function called, as soon as a thread is free.
+        """Call a function as soon as a thread is free.
 
         Raises
         ------
@@ -171,7 +171,7 @@ def left_alone() -> Iterator[None]:
 
 
 def when_python_ends(call: Callable[[], object]) -> None:
-    """Have something called once, as the main thread has come to its end and others may still run."""
+    """Register a function to be called once, as the main thread has come to its end and others may still run."""
     _calls.append(call)
 
 
@@ -224,7 +224,7 @@ def _be_silent() -> None:
 
 
 def _leave_at_exit() -> bool:
-    """Have the process end without its threads once Python has ended: all exit handlers called, all files written.
+    """End the process without its threads once Python has ended: all exit handlers called, all files written.
 
     A thread that comes out of a compiler while Python is being taken apart is ended by Python in a way that C++ answers
     with an abort, and C++ objects that a compiler uses are destroyed under it. So such a thread stands still there, and

@@ -30,7 +30,7 @@ NEAR = 6
 
 
 class Blob(NamedTuple):
-    """Where something stands out of the background, and how wide it is."""
+    """Position and width of what stands out of the background."""
 
     amplitude: Array
     y: Array
@@ -52,7 +52,7 @@ class Sight(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """What does not change while a blob is looked for, each ``(B,)``."""
+    """Constants of the search for a blob, each ``(B,)``."""
 
     y_low: Array
     y_high: Array
@@ -76,7 +76,7 @@ class Match(NamedTuple):
 
     @classmethod
     def of(cls, y: Array, x: Array, yy: Array, xx: Array, yx: Array, settled: Array) -> Match:
-        """From the blob's centre and its second moments; `settled` tells which fits need no further step."""
+        """Return the match with this centre and second moments; `settled` tells which fits need no further step."""
         area = yy * xx - yx * yx
         return cls(y, x, yy, xx, yx, ratio(xx, area), ratio(-yx, area), ratio(yy, area), settled)
 

@@ -138,7 +138,7 @@ def _best_wave(turns: Array, fall: Array, regression: Regression, steps: int) ->
     numbers = np.arange(1, steps + 1)
 
     def sums(values: Array, numbers: Array) -> tuple[Array, Array]:
-        """Of products of the values with sine and cosine."""
+        """Return the sums of products of the values with sine and cosine."""
         found = np.fft.rfft(sums_at(places, values, length), axis=0)[numbers]
         return -found.imag, found.real
 

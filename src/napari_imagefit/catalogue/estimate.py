@@ -55,7 +55,7 @@ def add_up(*terms: Array) -> tuple[Array, ...]:
 
 
 def add_each(*terms: Array) -> tuple[Array, ...]:
-    """As `add_up`, but of a term ``(m, 1)`` the sum is ``(1,)`` under JAX, too."""
+    """Add up like `add_up`, but of a term ``(m, 1)`` the sum is ``(1,)`` under JAX, too."""
     if is_numpy(terms):
         return add_up(*terms)
     return tuple(xp.sum(term, axis=0) for term in terms)
@@ -137,7 +137,7 @@ class Regression(NamedTuple):
 
     @classmethod
     def of(cls, data: Array, weights: Array) -> Regression:
-        """From data and weights ``1/σ``, ``(m, B)`` each."""
+        """Return the regression of data with weights ``1/σ``, ``(m, B)`` each."""
         squares = weights * weights
         total, product = add_up(squares, squares * data)
         mean = ratio(product, total)
@@ -168,7 +168,7 @@ class Level(NamedTuple):
 
     @classmethod
     def of(cls, data: Array, weights: Array) -> Level:
-        """From data and weights ``1/σ``; data within the rounding of their mean count as equal to it."""
+        """Return the level of data with weights ``1/σ``; data within the rounding of their mean count as equal."""
         squares = xp.broadcast_to(weights * weights, data.shape)
         total, product = add_up(squares, squares * data)
         mean = ratio(product, total)
@@ -178,12 +178,12 @@ class Level(NamedTuple):
         return cls(xp.where(xp.abs(own) > rounding, own, 0), squares, total, mean)
 
     def regress(self, basis: Array) -> Line:
-        """As `regress`, for a basis function that changes by more than 10⁻³ of itself."""
+        """Regress on a basis function that changes by more than 10⁻³ of itself, in one pass."""
         part = self.squares * basis
         return self.line(*add_up(part, part * basis, part * self.data))
 
     def line(self, x: Array, xx: Array, xy: Array) -> Line:
-        """From the sums of basis, basis² and basis·data, weighted."""
+        """Return the line from the sums of basis, basis² and basis·data, weighted."""
         mean = ratio(x, self.total)
         own = xx - x * mean
         # what is left of a constant is its rounding

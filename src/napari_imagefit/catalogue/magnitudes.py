@@ -36,7 +36,7 @@ def unfolded(t: Array, data: Array, weights: Array) -> Array:
         return spread - regression.on(falling(t, math.log(2) / xp.where(zero > 0, zero, 1))).gain
 
     def through_zero(beside: Array) -> Array:
-        """When the line from the smallest to the magnitude at its neighbour's time, with the other sign, is 0."""
+        """Return the zero of the line from the smallest magnitude, sign changed, to that at its neighbour's time."""
         there = xp.isfinite(beside)
         height = xp.max(xp.where(used & (t == beside), data, 0), axis=0)
         return turn + xp.where(there, beside - turn, 0.0) * ratio(low, low + height)

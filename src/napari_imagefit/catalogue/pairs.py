@@ -21,7 +21,7 @@ MOST = 20.0
 
 
 class Sums(NamedTuple):
-    """Of products of two basis functions a and b and the data y, weighted, each ``(B,)``."""
+    """Sums of products of two basis functions a and b and the data y, weighted, each ``(B,)``."""
 
     aa: Array
     bb: Array
@@ -30,7 +30,7 @@ class Sums(NamedTuple):
     by: Array
 
     def factors(self) -> tuple[Array, Array]:
-        """Those of the best ``first·a + second·b``; the second counts only where it differs from the first."""
+        """Return those of the best ``first·a + second·b``; the second counts only where it differs from the first."""
         share = ratio(self.ab, self.aa)
         own = self.bb - share * self.ab
         differs = own > 1000 * xp.finfo(own.dtype).eps * self.bb

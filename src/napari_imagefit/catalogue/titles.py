@@ -1,4 +1,4 @@
-"""What models and parameters are called on screen: titles, families, and formulas in readable symbols."""
+"""Names of models and parameters on screen: titles, families, and formulas in readable symbols."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ CUT = 0.189
 
 
 class Ball(NamedTuple):
-    """Where something stands out of the background; centres and variances are ``(3, B)``."""
+    """Position and width of what stands out of the background; centres and variances are ``(3, B)``."""
 
     amplitude: Array
     center: Array

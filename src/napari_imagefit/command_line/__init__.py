@@ -1,1 +1,1 @@
-"""What the commands do; `app` says how they are called."""
+"""Commands; `app` defines how they are called."""

@@ -111,7 +111,7 @@ def _drive(
 
 @dataclass(frozen=True)
 class _PieceSource:
-    """What a piece was fitted with; its data stay with the worker."""
+    """Settings that a piece was fitted with; its data stay with the worker."""
 
     settings: Settings
 

@@ -1,4 +1,4 @@
-"""From the widget's controls to what is chosen, and from a sample, or from choices, to its controls."""
+"""Collection of the choices from the widget's controls, and setting of controls from a sample or from choices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the command palette and napari's menus do: they press the buttons of the widget, and open it where needed."""
+"""Commands of the palette and of napari's menus: they press the buttons of the widget, and open it where needed."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class DrawOnce:
         layer.mode = "pan_zoom"
 
     def _on_escape(self, layer: Shapes) -> None:
-        """Let go of the tool, and of a shape that is not finished."""
+        """Deselect the tool, and discard a shape that is not finished."""
         before = self._before
         self.end()
         if layer.nshapes > before:

@@ -1,4 +1,4 @@
-"""What can be done with the entries of the history."""
+"""Actions on the entries of the history."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class EntryActions:
         self.refresh()
 
     def stop(self) -> None:
-        """Let go of the viewer and its history."""
+        """Disconnect from the viewer and its history."""
         self._follow.stop()
         self.compares.forget()
         self._turns.stop()

@@ -122,7 +122,7 @@ class FittedView(QObject):
 
 
 def keep_fitted(viewer: Viewer) -> None:
-    """Let the view stay fitted from now on, for a dock that opens; `let_go` ends that when it closes."""
+    """Keep the view fitted from now on, for a dock that opens; `let_go` ends that when it closes."""
     if _window(viewer) is not None:
         (_find(viewer) or FittedView(viewer)).begin()
 

@@ -1,4 +1,4 @@
-"""What the colours on the canvas mean: the unit beside a map's colour bar, the words of contours and outlines."""
+"""Legends on the canvas: the unit beside a map's colour bar, the words of contours and outlines."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class NumberedRegions:
         self._show()
 
     def stop(self) -> None:
-        """Let go of the layer."""
+        """Disconnect from the layer."""
         if self._layer is not None:
             self._layer.selected_data.events.items_changed.disconnect(self._show)
             self._layer.events.data.disconnect(self._show)

@@ -1,4 +1,4 @@
-"""What the widget has fitted and how it was set: the fit that results are about, earlier ones, and undo."""
+"""Past of the widget: the fit that results are about, earlier ones, settings, and undo."""
 
 from __future__ import annotations
 
@@ -81,13 +81,13 @@ class Past:
             self._on_shown(entry, quietly=True)
 
     def stop(self) -> None:
-        """Let go of the viewer."""
+        """Disconnect from the viewer."""
         self._device.forget()
         self.undo.stop()
         self.entries.stop()
 
     def _compute_on(self, name: str) -> tuple[str, ...]:
-        """Let fits be computed where Preferences say, unless something else was chosen meanwhile."""
+        """Set the compute device of Preferences, unless something else was chosen meanwhile."""
         options = self._widget.options
         if options.device.currentIndex() == 0:
             options.set_device(name)

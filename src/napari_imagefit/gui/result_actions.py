@@ -1,4 +1,4 @@
-"""What the buttons under a result do."""
+"""Actions of the buttons under a result."""
 
 from __future__ import annotations
 

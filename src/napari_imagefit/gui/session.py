@@ -111,7 +111,7 @@ class Session:
 
     @property
     def request(self) -> Request | None:
-        """What is being fitted."""
+        """Request that is being fitted."""
         return self._request
 
     def start(

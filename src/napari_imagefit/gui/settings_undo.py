@@ -126,7 +126,7 @@ class SettingsUndo:
         return said
 
     def stop(self) -> None:
-        """Let go of the keys."""
+        """Release the keys."""
         self._settle.stop()
         self._keys.stop()
 

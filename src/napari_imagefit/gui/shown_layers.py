@@ -1,4 +1,4 @@
-"""Which layers of a fit are in the viewer: what *Show ▾* says, kept for later fits of the job."""
+"""Choice of the layers of a fit that are in the viewer: that of *Show ▾*, kept for later fits of the job."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class ShownLayers:
         self.makes.forget()
 
     def stop(self) -> None:
-        """Let go of the viewer."""
+        """Disconnect from the viewer."""
         self.forget()
         self._legend.stop()
         self.contours.stop()

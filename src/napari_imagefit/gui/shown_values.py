@@ -1,4 +1,4 @@
-"""Which numbers of a result the parameter list shows."""
+"""Choice of the numbers of a result that the parameter list shows."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class ShownValues:
         self.refresh()
 
     def set_fits(self, outcome: Outcome | None) -> None:
-        """Have the numbers of these fits shown by the next `refresh`."""
+        """Choose the fits whose numbers the next `refresh` shows."""
         result = None if outcome is None else outcome.result
         if outcome is not None and result is None and outcome.mean is not None:
             result = outcome.mean.result
@@ -63,7 +63,7 @@ class ShownValues:
             self.refresh()
 
     def stop(self) -> None:
-        """Let go of the results."""
+        """Release the results."""
         self._about = self._curves = None
 
     def refresh(self, _place: object = None) -> None:

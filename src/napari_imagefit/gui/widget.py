@@ -61,11 +61,11 @@ LAYOUT_DELAY_MS = 150  # in which a section that has just opened takes its place
 
 
 class ImageFitWidget(Docked):
-    """Choose data, model, region and bounds; click Fit; the results come back as layers.
+    """Dock widget: choose data, model, region and bounds, click *Fit*; the results come back as layers.
 
-    Parameters
-    ----------
-    napari_viewer : napari.viewer.Viewer
+    It is a column of sections, each of which knows its own controls only, and the objects that act on them: `session`
+    runs fits, `follow_ups` what can be done with a result, `live` the fits that follow the hand, `past` history and
+    undo. The widget connects them (`wiring`), reads all controls at once (`choices`), and computes nothing itself.
     """
 
     def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
@@ -141,7 +141,7 @@ class ImageFitWidget(Docked):
         self.past.find_again()
 
     def sizeHint(self) -> QSize:
-        """As narrow as it may be: the image comes first."""
+        """Return the least width: the image comes first."""
         return QSize(WIDTH, super().sizeHint().height())
 
     def choices(self) -> Choices:
@@ -333,7 +333,7 @@ class ImageFitWidget(Docked):
         self.live.keep(self.past.history.current)
 
     def show_mean(self, outcome: Outcome) -> None:
-        """Let values and the inspector be about the fit of a mean curve; results stay about the map."""
+        """Show the fit of a mean curve in values and inspector; results stay about the map."""
         assert outcome.mean is not None
         self.values.show_fits(outcome)
         self.say(describe_mean(outcome.mean))
@@ -341,7 +341,7 @@ class ImageFitWidget(Docked):
         self.results_fold.show()
 
     def show_outcome(self, outcome: Outcome, seconds: float, *, quietly: bool = False) -> None:
-        """Let values, results and inspector be about a fit that took so long; `quietly` opens no dock for it."""
+        """Show a fit that took so long in values, results and inspector; `quietly` opens no dock for it."""
         assert outcome.result is not None
         # first: what the inspector looks at now is a place among these fits
         self.values.set_fits(outcome)
@@ -367,7 +367,7 @@ class ImageFitWidget(Docked):
             self.column.reveal(self.results_fold)
 
     def show_nothing(self) -> None:
-        """Let values, results and inspector be about no fit; the history stays in sight."""
+        """Show no fit in values, results and inspector; the history stays in sight."""
         self.past.history.make_current(None)
         self.follow_ups.forget()
         self.inspection.forget()

@@ -1,4 +1,4 @@
-"""Who in the widget "Image Fit" listens to whom."""
+"""Connections of the widget "Image Fit": who listens to whom."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def connect(widget: ImageFitWidget, viewer: Viewer) -> None:
 
 
 def disconnect(widget: ImageFitWidget, viewer: Viewer) -> None:
-    """Let go of the viewer."""
+    """Disconnect from the viewer."""
     region = widget.region
     for combo in (widget.data.layers, region.layers, region.leave_out, widget.options.sigma_layer):
         combo.disconnect_layers()

@@ -1,1 +1,1 @@
-"""From images to problems and back to maps. It knows arrays, never napari."""
+"""Fits of images: problems made of arrays, results as maps. It knows arrays, never napari."""

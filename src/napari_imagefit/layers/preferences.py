@@ -1,4 +1,4 @@
-"""What a person has set in napari's Preferences; the manifest says what there is."""
+"""Settings of napari's Preferences; the manifest says what there is."""
 
 from __future__ import annotations
 

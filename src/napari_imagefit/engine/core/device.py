@@ -1,4 +1,4 @@
-"""Where is computed: JAX's devices, its settings while it works for us, and the threads."""
+"""Compute devices: JAX's devices, its settings during a fit, and the threads."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ End = TypeVar("End")
 def unheeded(
     function: Callable[Given, Generator[Step, None, End]],
 ) -> Callable[Given, Generator[Step, None, End]]:
-    """Have the steps of a function's generator raise and warn of nothing; between two, the caller's own state holds.
+    """Silence floating-point errors and warnings in a generator's steps; between them the caller's state holds.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What is raised when a fit is asked for wrongly, and when the program itself fails."""
+"""Errors for a fit that is asked for wrongly, and for a failure of the program itself."""
 
 from __future__ import annotations
 

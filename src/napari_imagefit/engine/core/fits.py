@@ -20,7 +20,13 @@ BY_PARAMETER = ("params", "solution", "start", "at_bound")
 
 @dataclass(frozen=True, eq=False)
 class Fits:
-    """The results of a batch, one column or entry per fit; NaN where there is none."""
+    """Results of a batch as arrays in memory, one column or entry per fit; NaN where there is none.
+
+    It is the one form in which the engine hands results over, from few fits, wide batches, tiles of large images and
+    joint fits alike. Arrays are written to in place, since batches are put together from blocks (`put`), refitted in
+    part and taken back (`withdraw`). A `FitResult` lays them out on the grid of the caller. An entry depends on its own
+    samples only, never on the other fits of the batch.
+    """
 
     params: NDArray[np.float64]  # (n_params, N)
     solution: NDArray[np.float64]  # (n_params, N): where the fit ended, with what it did not determine

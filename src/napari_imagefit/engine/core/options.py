@@ -1,4 +1,4 @@
-"""How a fit is computed, and what it minimises."""
+"""Options of a fit: how it is computed, and what it minimises."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Criterion:
 
 
 class Tolerances(NamedTuple):
-    """When a fit has converged: relative change of cost and of parameters, cosine of the gradient."""
+    """Convergence tolerances: relative change of cost and of parameters, cosine of the gradient."""
 
     cost: float
     step: float
@@ -37,7 +37,7 @@ class Tolerances(NamedTuple):
 
 @dataclass(frozen=True)
 class Options:
-    """How a fit is computed. Raises `FitInputError` where a value makes no sense.
+    """Options of the computation of a fit. Raises `FitInputError` where a value makes no sense.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ class Options:
 
     @property
     def criterion(self) -> Criterion:
-        """What is minimised."""
+        """Minimised criterion."""
         return Criterion(self.noise, self.loss)
 
     @property
@@ -102,7 +102,7 @@ class Options:
 
     @property
     def tolerances(self) -> Tolerances:
-        """As they are used: in single precision a cost cannot be told from its neighbours below some units of it."""
+        """Tolerances in effect: single precision does not resolve a cost below some units of its last place."""
         floor = 0.0 if self.dtype == "float64" else 8 * self.eps
         return Tolerances(*(max(float(t), floor) for t in (self.ftol, self.xtol, self.gtol)))
 

@@ -1,4 +1,4 @@
-"""What JAX has compiled: each program once, kept while it is used, the oldest dropped.
+"""Store of programs that JAX has compiled: each once, kept while it is used, the oldest dropped.
 
 A program is compiled in a thread of its own, so that whoever waits for it can stop waiting: it is there the next time.
 """
@@ -94,7 +94,7 @@ def request(
     arithmetic: Arithmetic,
     lasts: bool = False,
 ) -> Future[Program]:
-    """Have ``function(*shapes)`` compiled in the background, unless it is there or under way.
+    """Compile ``function(*shapes)`` in the background, unless it is there or under way.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Which setting of one fit cannot be used: a number that results keep for each fit, and what it is in words."""
+"""Settings of one fit that cannot be used: a number that results keep for each fit, and its words."""
 
 from __future__ import annotations
 

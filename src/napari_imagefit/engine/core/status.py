@@ -1,4 +1,4 @@
-"""How a fit ended: one status, any number of flags, each with a sentence for people."""
+"""Statuses and flags of fits, each with a sentence for people."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Self
 
 
 class Status(IntEnum):
-    """How one fit ended. Positive values are answers; the numbers 0 to 4 are SciPy's.
+    """End of one fit. Positive values are results; the numbers 0 to 4 are SciPy's.
 
     See Also
     --------

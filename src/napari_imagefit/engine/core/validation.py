@@ -1,4 +1,4 @@
-"""From what a caller gives to arrays of real numbers, or one sentence about why not."""
+"""Conversion of what a caller gives to arrays of real numbers, or one sentence about why not."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ SAME_WIDTH, SAME_PLACE = 0.2, 0.02
 
 
 class Seen(NamedTuple):
-    """What is known of some fits ``(B,)``, in NumPy."""
+    """Data and bounds of some fits ``(B,)``, in NumPy."""
 
     samples: Samples
     level: Level
@@ -335,7 +335,7 @@ class _Search:
         return stepped
 
     def differ(self, one: Floats, other: Floats) -> Booleans:
-        """Where two starts ``(n_params, B)`` lead somewhere else."""
+        """Return for which fits two starts ``(n_params, B)`` differ ``(B,)``."""
         apart = np.zeros(one.shape[1], bool)
         full = [np.broadcast_to(c, self.data.shape) for c in self.coords]
         places = dict(self.roles.positions)

@@ -1,4 +1,4 @@
-"""From where fits have ended to results: what the data determine, at which bounds, and what is to be remarked."""
+"""Results from the final states of fits: what the data determine, which bounds are active, and flags."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From parameters to sums, for some of the fits of a problem: by a compiled program, or in NumPy."""
+"""Evaluation of sums at parameters, for some of the fits of a problem: by a compiled program, or in NumPy."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Evaluator(Protocol):
         """The samples ``(m, B)``, in NumPy; None where they are kept in tiles."""
 
     def prepare(self) -> list[Future[Any]]:
-        """Have compiled what it will need."""
+        """Compile what the evaluation will need."""
 
     def sums(self, params: Floats, some: NDArray[np.intp] | None = None) -> Floats:
         """Cost, gradient and lower triangle of JᵀJ by the free parameters ``(K, B)`` at parameters ``(n_params, B)``.
@@ -78,7 +78,7 @@ def is_large(problem: Problem) -> bool:
 
 
 def free_sums(n: int, free: Sequence[int]) -> NDArray[np.intp]:
-    """Where the sums of the free parameters are among those of all `n`."""
+    """Return the positions of the sums of the free parameters among those of all `n`."""
 
     def product(i: int, j: int) -> int:
         i, j = max(i, j), min(i, j)
@@ -112,7 +112,7 @@ class BlockEvaluator:
         self._known: dict[bytes, Floats] = {}  # of a single fit, the last two: it begins where a start was tried
 
     def prepare(self) -> list[Future[Any]]:
-        """Have the sums compiled for this number of fits, and the values where NumPy cannot have them."""
+        """Compile the sums for this number of fits, and the values where NumPy cannot compute them."""
         with computing(self.options):
             found = [self.programs.prepare(*self._arguments(np.zeros(self.width, np.intp)))]
         m, fits = self.samples.data.shape
@@ -213,7 +213,7 @@ class TileEvaluator:
             ]
 
     def prepare(self) -> list[Future[Any]]:
-        """Have the sums of one tile compiled, and the values where NumPy cannot have them."""
+        """Compile the sums of one tile, and the values where NumPy cannot compute them."""
         params = tuple(np.ones((len(self.problem.model.names), 1), self.dtype))
         with computing(self.options):
             found = [self.programs.prepare(self.tiles[0], params)]

@@ -77,7 +77,7 @@ def fit_together(problem: Problem, positions: slice, fits: Fits, should_stop: St
 def _from_fewer(
     run: Run, finder: Run, here: Progress, should_stop: Stop
 ) -> Generator[Progress, None, tuple[Floats, int]]:
-    """Where fewer samples lead to, and the steps it took; only their guess where more steps of all cost as much."""
+    """Return a start from a fit of fewer samples, and its steps; their guess alone where more steps cost as much."""
     given = run.given
     start = finder.find_starts()
     if run.problem.n_samples < DESCEND_FROM and not np.isfinite(given).all():
@@ -133,7 +133,7 @@ class Run:
         )
 
     def prepare(self) -> list[Future[Any]]:
-        """Have compiled what is needed."""
+        """Compile what the fits will need."""
         found = self.evaluator.prepare()
         if np.isnan(self.given).any() and self.evaluator.samples is not None:
             found += prepare_guess(self.problem.model, *self._seen_by_guess()[0].arrays())

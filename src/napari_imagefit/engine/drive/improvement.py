@@ -54,7 +54,7 @@ def costs_more_than_constant(
 
 
 def _constant(problem: Problem, positions: Positions, ends: Floats, level: Level) -> tuple[Floats, NDArray[np.bool_]]:
-    """Where the model is as close to a constant as its bounds let it be, and for which fits there is one."""
+    """Return the parameters closest to a constant model within the bounds, and for which fits there are any."""
     roles = roles_of(problem.model)
     lower, upper = (np.broadcast_to(columns_of(a, positions), ends.shape) for a in (problem.lower, problem.upper))
     if roles.constant is None:

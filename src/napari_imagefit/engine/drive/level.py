@@ -1,4 +1,4 @@
-"""What is known of the samples before they are fitted: how many, how large, how far from each other."""
+"""Level of the samples, known before they are fitted: their number, size and variation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SELECT_FROM = 4096
 
 
 class Level(NamedTuple):
-    """Of the samples of each fit, each ``(B,)``."""
+    """Number, size and variation of the samples of each fit, each ``(B,)``."""
 
     n_used: Array
     n_wanted: Array  # with those that are not finite
@@ -40,7 +40,7 @@ class Level(NamedTuple):
 
     @classmethod
     def of(cls, criterion: Criterion, samples: Samples, lengths: Array, axis: int = 0) -> Self:
-        """Of samples ``(m, B)``, or ``(B, m)``, of which those beyond the `lengths` ``(B,)`` are padding."""
+        """Return the level of samples ``(m, B)``, or ``(B, m)``; those beyond the `lengths` ``(B,)`` are padding."""
         used = samples.usable()
         one = used.astype(samples.data.dtype)
         data = xp.where(used, samples.data, 0)
@@ -75,7 +75,7 @@ class Level(NamedTuple):
 
     @classmethod
     def joined(cls, parts: list[Self]) -> Self:
-        """Of all samples of a fit, from those of its parts."""
+        """Return the level of all samples of a fit, from the levels of its parts."""
         each = cls(*(np.stack(values) for values in zip(*parts, strict=True)))
         weight = each.weight.sum(axis=0)
         mean = (each.weight * each.mean).sum(axis=0) / np.where(weight > 0, weight, 1)

@@ -1,4 +1,4 @@
-"""From a problem to the samples of some of its fits, as arrays that programs take."""
+"""Samples of some of the fits of a problem, as arrays that programs take."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def samples_of(problem: Problem, positions: Positions) -> Samples:
 
 
 def lengths_of(problem: Problem, positions: Positions) -> NDArray[np.int64]:
-    """How many samples of each fit are not padding."""
+    """Return how many samples of each fit are not padding."""
     count = np.arange(problem.n_fits)[positions].size
     if problem.lengths is None:
         return np.full(count, problem.n_samples)

@@ -1,4 +1,4 @@
-"""What the fits of a problem leave of noise for neighbouring residuals to agree in, where that has to be known."""
+"""Expected correlation of neighbouring residuals under noise alone, for the fits of a problem that need it."""
 
 from __future__ import annotations
 

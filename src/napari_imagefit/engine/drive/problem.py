@@ -214,7 +214,7 @@ class Problem:
         return int(self.data.shape[1])
 
     def settle(self, fits: Fits, shared: Collection[int] = ()) -> None:
-        """Of answers that are equal, tell the one that was asked for; `shared` is what all fits have in common."""
+        """Replace each of several equal solutions by the one that was asked for; `shared` are the shared parameters."""
         names = self.model.names
         # what some have in common cannot be exchanged for what each has for itself
         own = {name: name for i, name in enumerate(names) if i not in shared}

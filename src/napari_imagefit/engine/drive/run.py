@@ -133,7 +133,7 @@ def is_wide(problem: Problem) -> bool:
 
 
 def fits_together(problem: Problem) -> int:
-    """How many fits are worked on together in NumPy; large ones one by one."""
+    """Return how many fits are processed together in NumPy; large ones one by one."""
     if problem.alone or problem.padded_length >= ALONE:
         return 1
     return max(1, min(MOST_TOGETHER, MOST_VALUES // problem.padded_length))

@@ -1,4 +1,4 @@
-"""Which fits were made to samples that a camera or converter has cut off."""
+"""Detection of fits to samples that a camera or converter has cut off."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FEWEST, FEWEST_OF_TYPE = 3, 2
 
 
 def find_saturated(problem: Problem, part: Positions) -> Booleans:
-    """Where the largest sample of a fit is repeated, and such a limit."""
+    """Return for which fits the largest sample is repeated, and is such a limit."""
     data: NDArray[Any] = problem.data[:, part]
     if data.dtype.kind == "b":
         return np.zeros(data.shape[1], bool)

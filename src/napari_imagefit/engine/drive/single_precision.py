@@ -1,4 +1,4 @@
-"""What single precision would round away is taken off before, and given back in the end."""
+"""Offsets that single precision would round away, subtracted before a fit and added back after it."""
 
 from __future__ import annotations
 

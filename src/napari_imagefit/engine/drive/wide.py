@@ -88,7 +88,7 @@ Outcome = tuple[int, Leftover | None]
 
 
 def width_of(problem: Problem) -> int:
-    """How many fits there are in one block."""
+    """Return the number of fits in one block."""
     on_cpu = find_device(problem.options.device).platform == "cpu"
     values, most = (BLOCK_VALUES, MOST) if on_cpu else (GPU_VALUES, MOST_ON_GPU)
     wanted = max(problem.requested, problem.n_fits)
@@ -146,7 +146,7 @@ class _Work:
         return self._programs[width]
 
     def prepare(self) -> list[Future[Any]]:
-        """Have everything compiled at the same time."""
+        """Compile everything at the same time."""
         return [program.request() for program in self.programs(self.width).wanted.values()]
 
     def blocks(self) -> Iterator[slice]:
@@ -275,7 +275,7 @@ class _Work:
         return on_device
 
     def rows_of(self, block: Block) -> list[Any]:
-        """Where the trials of a block are, in the model's precision."""
+        """Return the trial points of a block, in the model's precision."""
         rows: list[Any] = list(block.start.astype(self.dtype))
         for k, i in enumerate(self.free):
             rows[i] = np.asarray(block.trial.x[k]).astype(self.dtype)
@@ -362,7 +362,7 @@ class _Work:
 
 
 def _run_of(positions: NDArray[np.intp]) -> Positions:
-    """As a slice, which is quicker to copy to, where they follow each other."""
+    """Return consecutive positions as a slice, which is quicker to copy to; others as they are."""
     first, last = int(positions[0]), int(positions[-1]) + 1
     return slice(first, last) if last - first == positions.size and (np.diff(positions) == 1).all() else positions
 

@@ -1,4 +1,4 @@
-"""What is compiled for a wide batch: three small programs of the model, and four that serve every model.
+"""Compiled programs of a wide batch: three small programs of the model, and four that serve every model.
 
     samples ─ level → ─ start → ─ begin → task, state, trial
               samples, trial ─ sums → ─ step → state, trial      until few fits still run
@@ -94,7 +94,7 @@ class Layout(NamedTuple):
 
     @classmethod
     def of(cls, n: int, bounded: bool, norms: bool) -> Layout:
-        """Of so many free parameters."""
+        """Return the layout for so many free parameters."""
         one, whole = np.float64, np.int64
         rows = (one,) * n
         bounds = rows if bounded else ()
@@ -128,7 +128,7 @@ class Program(NamedTuple):
     lasts: bool = False
 
     def request(self) -> Future[Any]:
-        """Have it compiled in the background."""
+        """Request compilation in the background."""
         with computing(self.options):
             return request(*self)
 
@@ -207,7 +207,7 @@ class Programs:
         return (self._row(double=False),) * len(self.model.names)
 
     def _level(self) -> Program:
-        """From samples ``(B, m)``, and how many of each are not padding, to their level, ``(9, B)``."""
+        """Program from samples ``(B, m)``, and how many of each are not padding, to their level, ``(9, B)``."""
         criterion, options = self.options.criterion, self.options
 
         def function(samples: Samples, lengths: Array) -> Array:
@@ -233,7 +233,7 @@ class Programs:
         return Program((*key, self.width, *own), function, shapes, self.double, "loops", lasts=True)
 
     def _start(self) -> Program:
-        """From samples ``(B, m)`` and their level to starts, ``(n_params, B)``, always of as many at a time.
+        """Program from samples ``(B, m)`` and their level to starts, ``(n_params, B)``, always of as many at a time.
 
         `limits` are starts, NaN where they are to be guessed, lower and upper bounds, ``(3·n_params, B)``; `pieces` is
         how many times as many there are.
@@ -280,7 +280,7 @@ class Programs:
         return self._of_model("start within" if says else "start", options, function, (samples, level, limits, pieces))
 
     def _begin(self) -> Program:
-        """From levels, starts and bounds of the free parameters to task, state and trial."""
+        """Program from levels, starts and bounds of the free parameters to task, state and trial."""
         algebra, criterion, eps, n = self.algebra, self.options.criterion, self.options.eps, self.n
 
         def one(level: Array, start: Array, lower: Array, upper: Array, norms: Array) -> Any:
@@ -304,7 +304,7 @@ class Programs:
         return self._of_any("begin", function, shapes, criterion.noise, criterion.is_robust)
 
     def _sums(self, options: Options) -> Program:
-        """From samples ``(B, m)`` and parameters to cost, gradient and JᵀJ by the free ones."""
+        """Program from samples ``(B, m)`` and parameters to cost, gradient and JᵀJ by the free ones."""
         model, plane = self.model, self.plane
 
         def function(samples: Samples, params: tuple[Array, ...]) -> tuple[Array, ...]:
@@ -346,7 +346,7 @@ class Programs:
         return self._of_any("step", function, (task, tolerances, limit, state, trial, sums))
 
     def _ends(self) -> Program:
-        """From samples, parameters and the means of the data to the sums over residuals, ``(13, B)``."""
+        """Program from samples, parameters and the means of the data to the sums over residuals, ``(13, B)``."""
         model, criterion = self.model, self.options.criterion
 
         def function(samples: Samples, params: tuple[Array, ...], middle: Array) -> Array:
@@ -357,7 +357,7 @@ class Programs:
         return self._of_model("ends", self.options, function, shapes)
 
     def _finish(self) -> Program:
-        """From ends to `invert`: numbers, then what holds or does not."""
+        """Program from ends to the input of `invert`: numbers, then booleans."""
         algebra, criterion, n = self.algebra, self.options.criterion, self.n
 
         def one(task: Task, state: State, sums: Any, used: Array, plain: Any) -> tuple[Any, Any]:

@@ -35,7 +35,7 @@ DIFFERENTIATED = {"maximum": "larger", "minimum": "smaller", "hypot": "distance"
 
 
 class Formula(NamedTuple):
-    """What a model of a formula is made of."""
+    """Parts of a model that is given by a formula."""
 
     name: str
     function: Function

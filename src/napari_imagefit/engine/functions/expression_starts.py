@@ -32,7 +32,7 @@ ENOUGH = 4096
 
 
 class Shape(NamedTuple):
-    """What a formula says about its parameters, in their order."""
+    """Properties of the parameters that follow from a formula, in their order."""
 
     linear: tuple[int, ...]
     constant: int | None  # one of them, which is added to all the rest
@@ -137,7 +137,7 @@ def _spread_evenly(n: int) -> NDArray[np.float64]:
 
 
 class _Scales(NamedTuple):
-    """How large things are, each ``(B,)`` or ``(1,)``."""
+    """Scales of coordinates and data, each ``(B,)`` or ``(1,)``."""
 
     low: list[Array]  # of each coordinate
     span: list[Array]
@@ -278,7 +278,7 @@ def _degree(node: ast.expr, names: set[str]) -> float:
 
 
 def _position(tree: ast.expr, name: str, coords: Sequence[str]) -> tuple[int, int] | None:
-    """Of a parameter that is added to a coordinate or compared with one: which coordinate, and the sign."""
+    """Return the coordinate to which a parameter is added or compared, and the sign."""
     for node in ast.walk(tree):
         match node:
             case ast.BinOp(op=ast.Add() | ast.Sub() as op, left=ast.Name(id=a), right=ast.Name(id=b)):

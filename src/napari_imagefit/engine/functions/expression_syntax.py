@@ -62,7 +62,7 @@ LANGUAGE = "use numbers, names, parentheses, + - * / ** and calls of " + ", ".jo
 
 
 def names_in(tree: ast.expr) -> list[str]:
-    """Of what is neither function nor constant, in the order of the text."""
+    """Return the names that are neither function nor constant, in the order of the text."""
     found = dict.fromkeys(node.id for node in _walk(tree) if isinstance(node, ast.Name))
     return [name for name in found if name not in FUNCTIONS and name not in CONSTANTS]
 

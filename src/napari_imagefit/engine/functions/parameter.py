@@ -74,7 +74,7 @@ class Parameter:
 
 
 class Roles(NamedTuple):
-    """Which part each parameter has in a model; parameters are given by their index."""
+    """Part of each parameter in a model; parameters are given by their index."""
 
     linear: tuple[int, ...]  # jointly
     constant: int | None  # one of them, which is added to all the rest

@@ -1,4 +1,4 @@
-"""What formulas on separate arrays need beside operators: NumPy's, JAX's, or that of single numbers.
+"""Operations on separate arrays beside operators: NumPy's, JAX's, or those of single numbers.
 
 `Algebra` is for a batch whose fits are independent: rows are arrays ``(B,)``, or numbers where there is one fit.
 `Joint` is for one problem whose unknowns belong to many fits: rows are arrays ``(N,)``, or ``(1,)`` for what all have
@@ -255,7 +255,7 @@ def _doubled(array: Array) -> Array:
 
 
 def _twice(array: Array) -> Array:
-    """As `_doubled`, but XLA does not see that both are the same: it would put what is made of one array elsewhere."""
+    """Repeat like `_doubled`, hiding from XLA that both are the same: it would recompute what is made of one array."""
     array = jnp.asarray(array)
     if not array.ndim:
         return array

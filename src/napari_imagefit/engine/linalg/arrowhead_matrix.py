@@ -25,7 +25,7 @@ class Arrow(NamedTuple):
     common: Floats  # (k, k)
 
     def split(self, rows: Rows) -> tuple[Floats, Floats]:
-        """From rows to own ``(n, N)`` and shared ``(k,)`` unknowns."""
+        """Split rows into own ``(n, N)`` and shared ``(k,)`` unknowns."""
         n, _, fits = self.local.shape
         own = np.stack([np.broadcast_to(row, fits) for row in rows[:n]]) if n else np.empty((0, fits))
         return own, np.array([np.reshape(row, ()) for row in rows[n:]])

@@ -19,7 +19,7 @@ class Dense(NamedTuple):
 
     @classmethod
     def of(cls, elements: Rows, n: int) -> Self:
-        """From the elements of the lower triangle, row by row."""
+        """Return the matrix of these elements of its lower triangle, row by row."""
         ends = [i * (i + 1) // 2 for i in range(n + 1)]
         return cls(tuple(tuple(elements[ends[i] : ends[i + 1]]) for i in range(n)))
 

@@ -1,4 +1,4 @@
-"""What can be fitted: models, their sums and ties, and their predictions and starts.
+"""Models, their sums and ties, and their predictions and starts.
 
 It imports `core`, `linalg`, `functions` and `tracing`.
 """

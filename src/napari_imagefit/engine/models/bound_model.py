@@ -69,7 +69,7 @@ class BoundModel:
 
     @property
     def n_observations(self) -> int:
-        """How many values there are at each fit."""
+        """Number of values at each fit."""
         return int(self.coords[0].size)
 
     def get_bounds(self) -> dict[str, tuple[float, float]]:

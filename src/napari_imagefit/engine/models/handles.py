@@ -1,4 +1,4 @@
-"""What of a model a person can take hold of: ellipses around a centre, lines over a curve.
+"""Handles of a model that can be dragged: ellipses around a centre, lines over a curve.
 
 A model tells by `Model.held_by`; of one that does not its parameters' roles tell.
 """
@@ -43,7 +43,7 @@ class Ellipse:
 
     @property
     def kind(self) -> str:
-        """What its widths are: ``"sigma"`` of ``sigma_y``."""
+        """Kind of its widths: ``"sigma"`` of ``sigma_y``."""
         return self.widths[0].split("_")[0]
 
     @property

@@ -1,4 +1,4 @@
-"""What can be fitted: named parameters and a function of coordinates."""
+"""Models: named parameters and a function of coordinates."""
 
 from __future__ import annotations
 

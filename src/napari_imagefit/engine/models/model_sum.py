@@ -168,7 +168,7 @@ def _lay_out(models: Sequence[Model]) -> tuple[list[Parameter], list[Part]]:
 
 
 def _roles(parts: Sequence[Part]) -> Roles:
-    """Those of the parts, at their places."""
+    """Return the roles of the parts, at their positions."""
     linear: list[int] = []
     constants: list[int] = []
     positions: list[tuple[int, int]] = []

@@ -1,4 +1,4 @@
-"""Where structure may lie in the samples of a region: the brightest and the darkest place, and the middle of all.
+"""Likely positions of structure in the samples of a region: the brightest, the darkest, and the middle of all.
 
 In NumPy, for a batch: samples are ``(m, B)``. They are gathered in cells, as many as there are samples for, of which
 means over neighbours are looked at: noise moves them little, and samples need not lie on a lattice. What is found for a
@@ -42,7 +42,7 @@ class Cells(NamedTuple):
 
     @classmethod
     def of(cls, coords: tuple[Floats, ...], data: Floats, weights: Floats) -> Self:
-        """Of samples as a guess takes them: data and weights are 0 where one does not count."""
+        """Return the cells of samples as a guess takes them: data and weights are 0 where one does not count."""
         used = np.broadcast_to(weights > 0, data.shape)
         fits, ndim = data.shape[1], len(coords)
         most = CELLS.get(ndim, 8)
@@ -78,7 +78,7 @@ class Cells(NamedTuple):
         return self._replace(mean=np.where(left, self.mean, np.nan), own=np.where(left, self.own, np.nan))
 
     def highest(self, values: Floats) -> Floats:
-        """Where the cell is that has the largest value, ``(ndim, B)``."""
+        """Return the position of the cell with the largest value, ``(ndim, B)``."""
         best = np.argmax(np.where(np.isfinite(values), values, -np.inf), axis=0)
         return np.stack([np.take_along_axis(c, best[None], axis=0)[0] for c in self.coords])
 
@@ -101,7 +101,7 @@ class Cells(NamedTuple):
         return np.asarray(middle + 0.5 * solve(gram, right))
 
     def axis(self) -> tuple[Floats, Floats]:
-        """Of what stands out in a plane how far it reaches along its longer axis ``(2, B)``, and σ across ``(B,)``."""
+        """Return the long half-axis ``(2, B)`` of what stands out in a plane, and the width across it ``(B,)``."""
         mass, middle = self.mass(), self.middle()
         dy, dx = (c - here for c, here in zip(self.coords, middle, strict=True))
         yy, xx, yx = (_average(product, mass) for product in (dy * dy, dx * dx, dy * dx))
@@ -153,7 +153,7 @@ def _blurred(lattice: Floats) -> Floats:
 
 
 def _median(values: Floats) -> Floats:
-    """Of the cells with samples; 0 where there is none."""
+    """Return the median of the cells with samples; 0 where there is none."""
     ordered = np.sort(values, axis=0)
     count = np.count_nonzero(np.isfinite(values), axis=0)
     found = np.take_along_axis(ordered, (count // 2)[None], axis=0)[0]

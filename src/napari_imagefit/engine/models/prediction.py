@@ -140,7 +140,7 @@ def predict_with_error(
 
 
 def prepare_values(model: Model, m: int, fits: int, options: Options) -> list[Future[Any]]:
-    """Have compiled what `values_of` needs for coordinates ``(m, 1)`` and so many fits."""
+    """Compile what `values_of` needs for coordinates ``(m, 1)`` and so many fits."""
     if model.broadcasts:
         return []
     coords = (np.zeros((m, 1)),) * model.ndim

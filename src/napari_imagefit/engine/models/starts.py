@@ -91,7 +91,7 @@ def _within(
 
 
 def prepare_guess(model: Model, coords: tuple[Array, ...], data: Array, weights: Array) -> list[Future[Any]]:
-    """Have a guess compiled that is called with NumPy arrays of these shapes, if it needs to be."""
+    """Compile a guess that is called with NumPy arrays of these shapes, if it needs to be."""
     if model.broadcasts or not is_traceable(model):
         return []
     return [request(*_program(model, coords, data, weights))]

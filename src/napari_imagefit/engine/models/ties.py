@@ -166,7 +166,7 @@ class Ties:
 def _turns(
     full: Model, model: Model, followed: Collection[str], complete: Callable[..., list[Array]]
 ) -> tuple[Turn, ...]:
-    """Those of the whole model that the fitted one has, too.
+    """Return the turns of the whole model that the fitted one has, too.
 
     A width that others follow from cannot be exchanged without them, and an angle can turn only if they turn with it.
     """

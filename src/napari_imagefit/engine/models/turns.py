@@ -41,7 +41,7 @@ class Turn:
 
 
 def renamed(turns: Sequence[Turn], names: Mapping[str, str]) -> tuple[Turn, ...]:
-    """Those that still hold under other names."""
+    """Return the turns that still hold under other names."""
     return tuple(one for turn in turns if (one := turn.renamed(names)) is not None)
 
 
@@ -114,7 +114,7 @@ def branches(
     size = xp.abs(x[along]) + xp.abs(x[across])
 
     def judge(angle: Array, first: Array, second: Array) -> tuple[Array, Array]:
-        """How far it is outside of the bounds, and how far from what was asked."""
+        """Return how far a solution is outside of the bounds, and how far from what was asked."""
         outside = _outside(angle, lower[at], upper[at])
         away = xp.where(xp.isnan(asked[at]), 0, angle - asked[at]) ** 2
         for i, width in ((along, first), (across, second)):

@@ -20,7 +20,7 @@ IMPOSSIBLE = 0.1
 
 @dataclass(frozen=True, eq=False)
 class Camera:
-    """How a camera makes data of photoelectrons: ``data = gain·(electrons + read noise) + offset``.
+    """Camera that makes data of photoelectrons: ``data = gain·(electrons + read noise) + offset``.
 
     Given as ``noise=Camera(...)``, data and model are turned into electrons and fitted as counts: to both the variance
     of the read noise is added, which makes them nearly Poisson. Parameters stay in the data's unit. Where pixels differ
@@ -163,12 +163,12 @@ class Camera:
             )
 
     def _electrons(self, data: ArrayLike) -> NDArray[np.float64]:
-        """Of levelled data."""
+        """Return the electrons of levelled data."""
         gain, offset = (np.asarray(a, float).mean() for a in (self.gain, self.offset))
         return np.asarray((np.asarray(data, float) - offset) / gain, float)
 
     def _depth(self) -> float:
-        """How many electrons below zero are too many."""
+        """Return how many electrons below zero are too many."""
         return FEW + DEVIATIONS * self._usual_read_noise()
 
     def _usual_read_noise(self) -> float:

@@ -1,4 +1,4 @@
-"""What a fit minimises: the cost of each sample, for Gaussian noise, robust losses, Poisson counts and magnitudes.
+"""Cost functions of a fit: the cost of each sample, for Gaussian noise, robust losses, Poisson counts and magnitudes.
 
 With ``r = (μ − d)/σ`` for the model's value μ and the datum d, a sample costs
 
@@ -33,7 +33,7 @@ LEAST = 0.1
 
 
 class Terms(NamedTuple):
-    """What one sample adds, each ``(m, B)``; the gradient is Σ residual·slope·∂μ, the curvature Σ (slope·∂μ)²."""
+    """Terms of one sample, each ``(m, B)``; the gradient is Σ residual·slope·∂μ, the curvature Σ (slope·∂μ)²."""
 
     cost: Array
     residual: Array

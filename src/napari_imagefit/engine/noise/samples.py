@@ -21,7 +21,7 @@ def bucket(length: int) -> int:
 
 
 class Samples(NamedTuple):
-    """What a batch is fitted to. Samples that are not finite, or of weight 0, do not count.
+    """Samples of a batch. Those that are not finite, or of weight 0, do not count.
 
     Arrays have one row for each sample, ``(m, B)``, or one for each fit, ``(B, m)``; what all fits have in common has
     1 in the place of B.

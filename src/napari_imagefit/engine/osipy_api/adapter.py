@@ -24,7 +24,7 @@ class ForeignModel(NumpyModel):
     def derivatives(
         self, params: NDArray[Any], values: NDArray[Any], free: tuple[int, ...], lower: Array, upper: Array
     ) -> NDArray[Any]:
-        """As `NumpyModel.derivatives`; differences have steps that suit the precision of the object's values."""
+        """Return what `NumpyModel.derivatives` does; steps of differences suit the precision of the object's values."""
         found = super().derivatives(params, values.astype(self.precision), free, lower, upper)
         return found.astype(np.float64)
 

@@ -36,10 +36,10 @@ class FittableModel(Protocol):
         """Lower and upper bound by name; a parameter that is not named has none."""
 
     def get_initial_guess_batch(self, observed: Array, xp: Any) -> Array:
-        """From data ``(n_observations, n_voxels)`` to starts ``(n_params, n_voxels)``."""
+        """Return starts ``(n_params, n_voxels)`` for data ``(n_observations, n_voxels)``."""
 
     def predict_array_batch(self, params: Array, xp: Any) -> Array:
-        """From parameters ``(n_params, n_voxels)`` to values ``(n_observations, n_voxels)``."""
+        """Return values ``(n_observations, n_voxels)`` at parameters ``(n_params, n_voxels)``."""
 
     def compute_jacobian_batch(self, params: Array, predicted: Array, xp: Any) -> Array | None:
         """Return derivatives ``(n_params, n_observations, n_voxels)``."""

@@ -1,4 +1,4 @@
-"""What comes back from a call: `FitResult`, the results on the grid of fits.
+"""Results of a call: `FitResult`, on the grid of fits.
 
 It imports `core` and `models`.
 """

@@ -1,4 +1,4 @@
-"""What a result knows of what was said beside data and model."""
+"""Settings of a call that its result keeps, beside data and model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..noise.camera import Camera
 
 
 class Asked(Protocol):
-    """What was said of the parameters and the noise of a fit, as it was said: see the arguments of `fit_image`."""
+    """Settings of the parameters and the noise of a fit, as they were given: see the arguments of `fit_image`."""
 
     @property
     def bounds(self) -> Bounds | None:
@@ -41,4 +41,4 @@ class Asked(Protocol):
 
     @property
     def options(self) -> Options:
-        """How it was computed."""
+        """Options of the computation."""

@@ -1,4 +1,4 @@
-"""What comes back from a call: the answers on the grid of fits, in the caller's words."""
+"""Results of a call: values on the grid of fits, in the caller's words."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LayerTuple = tuple[Any, dict[str, Any], str]
 
 
 class Source(Protocol):
-    """Where a result came from: what was asked, and how its fits lie in the data.
+    """Origin of a result: the request, and how its fits lie in the data.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class Source(Protocol):
 
     @property
     def settings(self) -> Asked:
-        """What was said beside data and model."""
+        """Settings beside data and model."""
 
     def fitted(self, result: FitResult) -> NDArray[np.float64]:
         """Return the model's values in the data's shape, NaN where there is no answer."""
@@ -49,7 +49,7 @@ class Source(Protocol):
         """Return data − fitted, in the data's shape, NaN where there is no answer."""
 
     def index_columns(self) -> dict[str, NDArray[Any]]:
-        """Which fit is which: columns such as frame and label, each of ``n_fits`` values."""
+        """Return columns that identify the fits, such as frame and label, each of ``n_fits`` values."""
 
     def layers(self, result: FitResult) -> list[LayerTuple]:
         """Return the result as napari layer data tuples."""
@@ -334,7 +334,7 @@ class FitResult:
         return f"{Status(int(status)).message}{which and f': {which}'}"
 
     def counts(self) -> dict[Status, int]:
-        """How many fits ended with each status, the most frequent first; fits outside the mask are not counted."""
+        """Count the fits with each status, the most frequent first; fits outside the mask are not counted."""
         codes, counts = np.unique(self.status, return_counts=True)
         pairs = sorted(zip(counts, codes, strict=True), reverse=True)
         return {Status(int(code)): int(count) for count, code in pairs if code != Status.NOT_FITTED}

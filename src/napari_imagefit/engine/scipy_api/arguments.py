@@ -19,7 +19,7 @@ Real = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class CurveInput:
-    """What is to be fitted, checked.
+    """Checked arguments of `curve_fit`.
 
     Attributes
     ----------
@@ -134,7 +134,7 @@ def _of_used(values: NDArray[Any], used: NDArray[np.bool_] | None, shape: tuple[
 
 
 def count_parameters(f: Callable[..., Any]) -> int:
-    """How many parameters `f` takes after the independent variable."""
+    """Return the number of parameters that `f` takes after the independent variable."""
     try:
         signature = inspect.signature(f)
     except (TypeError, ValueError):
@@ -171,7 +171,7 @@ def read_bounds(bounds: Any, n: int) -> tuple[Real, Real]:
 
 
 def feasible_start(lower: Real, upper: Real) -> Real:
-    """Where SciPy starts without a p0: 1, or inside the bounds."""
+    """Return SciPy's start without a p0: 1, or inside the bounds."""
     low, high = np.isfinite(lower), np.isfinite(upper)
     with np.errstate(invalid="ignore", over="ignore"):
         middle = 0.5 * lower + 0.5 * upper

@@ -32,7 +32,13 @@ Real = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Plan:
-    """How a function is computed."""
+    """Way in which a function of the user's is computed.
+
+    `strategy.plan_for` chooses it once for a call of `curve_fit`: samples padded to a common length, so that a program
+    serves many lengths, where the function is element-wise; a program for just this length where JAX can trace it; or
+    the function as it is, in NumPy with finite differences. The fit sees nothing of the difference: it is given a
+    `Model` and its coordinates. `values` and `slopes` are the function and its derivatives where the fit is over.
+    """
 
     model: Model
     coords: tuple[Real, ...]  # (m,) each
@@ -44,7 +50,7 @@ class Plan:
 
 
 def _no_guess(_coords: Any, data: Array, _weights: Any) -> Array:
-    """Return starts are always given; that the number of parameters is not known here does no harm."""
+    """Return ones: starts are always given, and the number of parameters is not known here."""
     return jnp.ones((1, data.shape[1]))
 
 
@@ -92,7 +98,7 @@ def _compiled(model: Model, coords: tuple[Real, ...], length: int) -> Plan:
 
 
 def length_of(shape: tuple[int, ...], given: CurveInput) -> int:
-    """How many residuals there are when `f` returns values of a shape."""
+    """Return the number of residuals when `f` returns values of a shape."""
     try:
         found = np.broadcast_shapes(shape, given.ydata.shape)
     except ValueError:

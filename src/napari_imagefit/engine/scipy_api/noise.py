@@ -1,4 +1,4 @@
-"""What the residuals of a curve are divided by, and curves of fewer samples than parameters."""
+"""Normalisation of the residuals of a curve, and curves of fewer samples than parameters."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LARGE = 300
 
 @dataclass(frozen=True)
 class Noise:
-    """How residuals are made to have unit variance, or that of `unit` where their squares would be no numbers."""
+    """Normalisation of residuals to unit variance, or to that of `unit` where their squares would overflow."""
 
     weights: Real | None  # (m, 1)
     root: Real | None  # (m, m)
@@ -29,7 +29,7 @@ class Noise:
 
     @classmethod
     def of(cls, given: CurveInput, y: Real) -> Noise:
-        """From what was given as ``sigma``: standard deviations, or a covariance, of which L of LLᵀ is taken.
+        """Read what was given as ``sigma``: standard deviations, or a covariance, of which L of LLᵀ is taken.
 
         Raises
         ------
@@ -95,7 +95,7 @@ def _unit(y: Real, sigma: Real) -> float:
 
 
 def copies_of(given: CurveInput) -> int:
-    """How often samples are repeated so that there are as many as free parameters, which no other method asks for."""
+    """Return how often samples are repeated to be as many as free parameters, which no other method asks for."""
     used = np.ones(given.ydata.shape, bool) if given.used is None else given.used
     if given.sigma is not None and given.sigma.ndim < 2:
         used = used & np.isfinite(given.sigma)

@@ -1,4 +1,4 @@
-"""How a curve is to be fitted: tolerances, limits and scales, read and refused as SciPy does."""
+"""Settings of a curve's fit: tolerances, limits and scales, read and refused as SciPy does."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROUNDING = float(np.finfo(float).eps)
 
 @dataclass(frozen=True)
 class Settings:
-    """What was said of the fit, beside the data."""
+    """Settings of the fit, beside the data."""
 
     options: Options
     norms: Real | None  # 1/size of the parameters (n, 1); None: as the Jacobian has it

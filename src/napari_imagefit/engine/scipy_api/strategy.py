@@ -1,4 +1,4 @@
-"""How `curve_fit` computes a function: compiled and padded, compiled as it is, or on the host."""
+"""Choice of how `curve_fit` computes a function: compiled and padded, compiled as it is, or on the host."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def _columns(traces: TracesOf, x: Real, n: int) -> tuple[Traced, ...] | None:
 
 
 def _padded(x: Any, flength: int | None) -> tuple[int, Real | None]:
-    """How many samples a function is to see at once, and xdata of so many; None if it has no axis of samples."""
+    """Return how many samples a function is to see at once, and xdata of so many; None if it has no axis of samples."""
     if not isinstance(x, np.ndarray) or not x.ndim or not x.shape[-1]:
         return 0, None
     length = x.shape[-1]

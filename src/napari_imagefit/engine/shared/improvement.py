@@ -30,7 +30,7 @@ def cost_more_than_constants(
     lower, upper = (np.broadcast_to(a, ends.shape) for a in (problem.lower, problem.upper))
 
     def cost_at(*, moved: bool) -> Floats:
-        """Where all linear parameters but the constant are 0, or where those are that no fit shares."""
+        """Return the cost where all linear parameters but the constant are 0, or all of these that no fit shares."""
         flat = np.where(ended, ends, 1.0)
         for i in roles.linear:
             if moved or i not in shared:

@@ -132,7 +132,7 @@ class _Evaluators:
 
 @dataclass(frozen=True, eq=False)
 class _Found:
-    """Where the joint fit has ended."""
+    """Final state of the joint fit."""
 
     task: Task
     state: State

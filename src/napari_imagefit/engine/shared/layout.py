@@ -15,14 +15,14 @@ from ..solver.trust_region import Expansion
 
 
 class Layout(NamedTuple):
-    """Where the own and the shared parameters are among the free ones."""
+    """Positions of the own and the shared parameters among the free ones."""
 
     own: tuple[int, ...]
     shared: tuple[int, ...]
 
     @classmethod
     def of(cls, free: Sequence[int], shared: Sequence[int]) -> Self:
-        """From indices of the free and of the shared parameters among all of them."""
+        """Return the layout of these indices of the free and of the shared parameters among all of them."""
         positions = range(len(free))
         return cls(
             tuple(i for i in positions if free[i] not in shared), tuple(i for i in positions if free[i] in shared)
@@ -55,7 +55,7 @@ class Layout(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """Of each fit, by its free parameters."""
+    """Sums of each fit, by its free parameters."""
 
     cost: Floats  # (N,)
     gradient: Floats  # (n_free, N)
@@ -63,7 +63,7 @@ class Sums(NamedTuple):
 
     @classmethod
     def of(cls, sums: Floats, n: int) -> Self:
-        """From rows ``(K, N)``: cost, gradient, lower triangle of JᵀJ."""
+        """Return the sums in rows ``(K, N)``: cost, gradient, lower triangle of JᵀJ."""
         return cls(sums[0], sums[1 : n + 1], Dense.of(tuple(sums[n + 1 :]), n).full())
 
     def finite(self) -> Booleans:

@@ -227,7 +227,7 @@ def _mended(matrix: Floats, step: Floats, change: Floats, little: float) -> Floa
 
 
 def _inverse(matrix: Floats, still: Booleans) -> Floats:
-    """Of symmetric matrices ``(n, p, p)``, 0 for what is still and along what nothing depends on."""
+    """Invert symmetric matrices ``(n, p, p)``, 0 for what is fixed and along what nothing depends on."""
     diagonal = np.einsum("npp->np", matrix)
     still = still | ~(diagonal > 0)
     scale = np.sqrt(np.where(still, 1.0, diagonal))

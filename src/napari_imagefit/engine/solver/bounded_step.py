@@ -47,7 +47,7 @@ class Box(NamedTuple):
         return tuple(distances), tuple(signs)
 
     def stride(self, algebra: Algebra, x: Rows, step: Rows) -> tuple[Array, Rows]:
-        """How many times `step` fits between `x` and the first bound ``(B,)``, and which bounds it meets."""
+        """Return how many times `step` fits between `x` and the first bound ``(B,)``, and which bounds it meets."""
         strides = []
         for v, s, low, high in zip(x, step, self.lower, self.upper, strict=True):
             ahead = algebra.where(s > 0, high - v, low - v)

@@ -1,4 +1,4 @@
-"""What a fit knows about its parameters: covariance, and which of them the data do not determine.
+"""Covariance of the parameters, and which of them the data do not determine.
 
 References
 ----------
@@ -32,7 +32,7 @@ UNDETERMINED_PART = 1e-4
 
 
 class Answer(NamedTuple):
-    """What is known at the end, for the free parameters; arrays of NumPy."""
+    """Covariance and determined parameters at the end of a fit, for the free ones; arrays of NumPy."""
 
     covariance: Floats  # (n, n, B); of least squares (JᵀJ)⁻¹, to be multiplied by the reduced χ² where σ is unknown
     undetermined: Booleans  # (n, B)
@@ -103,7 +103,7 @@ class Inverse(NamedTuple):
 
 
 class Matrices(NamedTuple):
-    """What is inverted: covariance = factor·scale·scaled⁻¹·scale."""
+    """Matrices to invert: covariance = factor·scale·scaled⁻¹·scale."""
 
     scaled: Dense
     scale: Rows
@@ -185,7 +185,7 @@ def edges(
     length: Array,
     used: Array,
 ) -> tuple[Array, Array, Array]:
-    """Where a parameter ``(B,)`` is at its lower bound, at its upper one, and no longer in the model."""
+    """Return where a parameter ``(B,)`` is at its lower bound, at its upper one, and no longer in the model."""
     held = lower == upper
     pull = algebra.divide(gradient, column * length)
     # a hundredth of the noise: of a likelihood it is 1 by definition, otherwise as the residuals have it

@@ -1,4 +1,4 @@
-"""How far neighbouring residuals agree by chance, after so many parameters were fitted.
+"""Expected agreement of neighbouring residuals by chance, after so many parameters were fitted.
 
 The statistic is r = Σeᵢeᵢ₊₁/Σe², a ratio of two quadratic forms: with A, which has ½ beside its diagonal, and the
 residuals Mε of Gaussian noise ε, M = 1 − H and H the projector on the columns of J, it is ε'MAMε/ε'Mε. Mean and
@@ -39,7 +39,7 @@ class Expected(NamedTuple):
 
     @classmethod
     def of_traces(cls, first: Floats, second: Floats, freedom: Floats) -> Expected:
-        """From tr(MA), tr(MAMA) and the degrees of freedom."""
+        """Return mean and variance from tr(MA), tr(MAMA) and the degrees of freedom."""
         mean = first / freedom
         return cls(mean, 2 * (second / freedom - mean * mean) / (freedom + 2))
 

@@ -1,4 +1,4 @@
-"""What residuals say against a fit: too large or too small, not independent, or not everywhere as large."""
+"""Flags of residuals: too large or too small, not independent, or not everywhere as large."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def find_misfits(
 
 
 def _of_chi2(sums: Residuals, freedom: NDArray[np.int64], criterion: Criterion) -> tuple[Booleans, Booleans]:
-    """Where χ² is too large, and far too small."""
+    """Return where χ² is too large, and far too small."""
     shape = np.ones(sums.chi2.shape)
     if criterion.noise != "gaussian":
         # of counts it is more spread out: a gamma distribution of the same mean and variance
@@ -97,7 +97,7 @@ def _structured(
     criterion: Criterion,
     expect: Expect | None,
 ) -> Booleans:
-    """Where neighbours agree more than by chance."""
+    """Return where neighbours agree more than by chance."""
     pairs = np.where(sums.neighbours > 0, sums.neighbours, 0) ** 2 / sums.neighbours_squared
     found = np.asarray(pairs > DEVIATIONS**2)
     least = np.where(used < MANY, PAIRS, PAIRS_OF_MANY) if criterion.noise == "gaussian" else PAIRS_OF_COUNTS
@@ -113,7 +113,7 @@ def _structured(
 
 
 def _uneven(sums: Residuals, used: NDArray[np.int64], free: NDArray[np.int64]) -> Booleans:
-    """Where residuals are larger above the mean of the data than below, by the ratio of their mean squares.
+    """Return where residuals are larger above the mean of the data than below, by the ratio of their mean squares.
 
     All parameters are taken to have been fitted to the samples below: they have not, which is on the safe side. Where
     squares scatter more than those of Gaussian noise, by their kurtosis, they count for fewer degrees of freedom.

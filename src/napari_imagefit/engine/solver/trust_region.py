@@ -52,7 +52,7 @@ class Expansion(NamedTuple):
 
 
 class State(NamedTuple):
-    """Where every fit of a batch stands; rows are by free parameter."""
+    """State of every fit of a batch; rows are by free parameter."""
 
     x: Rows
     here: Expansion
@@ -66,7 +66,12 @@ class State(NamedTuple):
 
 
 class Task(NamedTuple):
-    """What does not change while a batch is fitted; rows are by free parameter."""
+    """Constants of a batch of fits; rows are by free parameter.
+
+    It is made once from the samples and the bounds; `begin`, `judge` and `propose` read it at each step, while `State`
+    is what changes. Its numbers set scales: a cost up to `rounding` counts as 0, distances to bounds and the least step
+    are in units of `size`, and `norms` scales the parameters where the columns of J do not.
+    """
 
     lower: Rows  # none where no fit has any bounds
     upper: Rows
@@ -81,7 +86,7 @@ class Task(NamedTuple):
 
     @property
     def held(self) -> Rows:
-        """Which unknowns have bounds that coincide."""
+        """Unknowns whose bounds coincide."""
         return tuple(low == high for low, high in zip(self.lower, self.upper, strict=True))
 
 
@@ -101,7 +106,7 @@ def _norms(algebra: Algebra, matrix: Matrix) -> Rows:
 
 
 def _optimality(algebra: Algebra, box: Box, x: Rows, here: Expansion, columns: Rows) -> Array:
-    """How far a point is from satisfying the first-order conditions, ``(B,)``, in [0, 1] and free of units.
+    """Return the violation of the first-order conditions at a point, ``(B,)``, in [0, 1] and free of units.
 
     For a free parameter it is the cosine between the residual vector and its column of the Jacobian (MINPACK's test).
     Towards a bound it is also multiplied by the distance, in units of the change that makes the residual norm.
@@ -231,7 +236,7 @@ def stay(state: State) -> Trial:
 
 
 class Subproblem(NamedTuple):
-    """What a step is looked for in: the quadratic model in scaled variables."""
+    """Subproblem of a step: the quadratic model in scaled variables."""
 
     scale: Rows
     quadratic: Quadratic

@@ -1,4 +1,4 @@
-"""From parameters to cost, gradient and JᵀJ by one pass over the samples: the program that is compiled for each model.
+"""Cost, gradient and JᵀJ at parameters by one pass over the samples: the program that is compiled for each model.
 
 Samples are contiguous, along the last axis. All sums of a fit are one variadic reduction, a vectorised loop in which
 what the terms have in common is computed once and nothing is written to memory but the sums; the Jacobian is never
@@ -144,7 +144,7 @@ class NormalSums:
         return "reassociated" if self.model.reassociate else "as written"
 
     def prepare(self, samples: Samples, params: tuple[Array, ...]) -> Future[Any]:
-        """Have it compiled in the background."""
+        """Compile it in the background."""
         key, function, shapes = self._request(samples, params)
         return request(key, function, shapes, self.options, self._arithmetic())
 

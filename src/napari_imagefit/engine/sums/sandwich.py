@@ -1,4 +1,4 @@
-"""What the covariance of many fits is made of where the variance of a sample grows with its value."""
+"""Ingredients of the covariance of many fits where the variance of a sample grows with its value."""
 
 from __future__ import annotations
 

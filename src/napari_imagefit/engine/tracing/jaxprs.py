@@ -1,4 +1,4 @@
-"""What JAX has traced, compared by value: a jaxpr's fingerprint, its operations and its constants."""
+"""Traced functions compared by value: a jaxpr's fingerprint, its operations and its constants."""
 
 from __future__ import annotations
 

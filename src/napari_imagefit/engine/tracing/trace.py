@@ -31,7 +31,7 @@ else:
 
 @dataclass(frozen=True, eq=False)
 class Traced:
-    """What `trace` found."""
+    """Result of `trace`."""
 
     key: Hashable  # equal for the same computation of values and derivatives, at the same shape and precision
     evaluate: Callable[..., Array]  # evaluate(x or None, params) → values

@@ -1,4 +1,4 @@
-"""What handles need of the widget in whose dock they are switched on."""
+"""Protocols of the widget in whose dock handles are switched on."""
 
 from __future__ import annotations
 

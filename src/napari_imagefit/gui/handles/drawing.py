@@ -1,4 +1,4 @@
-"""What is drawn over the canvas that is no layer: dotted outlines, and grips as large on screen at every zoom."""
+"""Drawing over the canvas without a layer: dotted outlines, and grips as large on screen at every zoom."""
 
 from __future__ import annotations
 

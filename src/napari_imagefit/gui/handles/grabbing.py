@@ -47,13 +47,13 @@ class Grabbing:
         viewer.mouse_drag_callbacks.insert(0, self._on_press)
 
     def offer(self, places: NDArray[np.float64], free: Sequence[bool]) -> None:
-        """Let these be grabbed, those that are free."""
+        """Offer these to be grabbed, those that are free."""
         self._places, self._free = places, free
         if not len(places):
             self._point(False)
 
     def stop(self) -> None:
-        """Let go of the viewer."""
+        """Disconnect from the viewer."""
         self.offer(np.empty((0, 2)), ())
         for callbacks, own in (
             (self._viewer.mouse_move_callbacks, self._on_move),
@@ -75,7 +75,7 @@ class Grabbing:
         self._point(self._under(event) is not None)
 
     def _point(self, wanted: bool) -> None:
-        """Let the pointer tell that something can be grabbed."""
+        """Show by the pointer that something can be grabbed."""
         if wanted == self._pointing:
             return
         self._pointing = wanted
@@ -126,7 +126,7 @@ def _place(event: Any) -> NDArray[np.float64]:
 
 
 def _silence(layer: Layer | None) -> None:
-    """Let a layer, whose turn comes next, hear nothing of this press: it would draw, paint or select."""
+    """Keep this press from a layer, whose turn comes next: it would draw, paint or select."""
     if layer is None or not layer.mouse_drag_callbacks:
         return
     callbacks = list(layer.mouse_drag_callbacks)

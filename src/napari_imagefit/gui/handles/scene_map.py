@@ -37,11 +37,11 @@ class SceneMap:
         return cls(matrix[rows], (offset - matrix @ grid.origin)[rows])
 
     def scene(self, coordinates: Any) -> Points:
-        """From coordinates ``(…, 2)`` to the scene."""
+        """Convert coordinates ``(…, 2)`` to the scene."""
         return np.asarray(np.asarray(coordinates) @ self.matrix.T + self.offset)
 
     def coordinates(self, scene: Any) -> Points:
-        """From a point in the scene to coordinates."""
+        """Convert a point in the scene to coordinates."""
         return np.asarray(np.linalg.solve(self.matrix, np.asarray(scene) - self.offset))
 
     def pixel(self, zoom: float) -> float:

@@ -49,7 +49,7 @@ class HistogramPlot(Panel):
 
 
 class HistogramPanel(QWidget):
-    """Which map, how it is drawn, and the range whose fits are highlighted.
+    """Choice of a map, its histogram, and the range whose fits are highlighted.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ class HistogramPanel(QWidget):
 
     @property
     def key(self) -> str:
-        """Which map is shown."""
+        """Key of the map that is shown."""
         return str(self.maps.currentData() or "")
 
     def show_result(self, outcome: Outcome, grid: FitGrid) -> None:

@@ -141,7 +141,7 @@ class Inspector(Below):
         self.bar.offer(ready=self.looking.grid is not None, pinned=bool(self.looking.pins.items))
 
     def clear_pins(self) -> None:
-        """Let go of all pinned fits."""
+        """Remove all pins."""
         if self.looking is not None:
             self.looking.clear_pins()
 
@@ -153,7 +153,7 @@ class Inspector(Below):
                 self.looking.tidy()
 
     def shut_down(self) -> None:
-        """Let go of the viewer; the widget is of no use afterwards."""
+        """Disconnect from the viewer; the widget is of no use afterwards."""
         if not self._open:
             return
         self._open = False

@@ -19,7 +19,7 @@ ROOMY = 1500  # pixels of the window's width from which on the dock opens by its
 
 
 class Inspection(Looking):
-    """What the widget "Image Fit" tells of its fits, and who listens.
+    """Link from the fits of the widget "Image Fit" to the inspectors that listen.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class Inspection(Looking):
         return inspector
 
     def close(self) -> None:
-        """Let go; inspectors that are open go on."""
+        """Disconnect; inspectors that are open go on."""
         self.follow(None)
         self.release()
 

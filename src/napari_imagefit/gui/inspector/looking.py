@@ -1,4 +1,4 @@
-"""Which fit of a viewer is looked at: under the pointer, chosen elsewhere or on screen, and which ones are pinned.
+"""Inspected fits of a viewer: under the pointer, chosen elsewhere or on screen, and pinned.
 
 It goes on while no inspector is open: the dock's numbers follow it, too.
 """
@@ -92,7 +92,7 @@ class Looking:
         return {letter: place, **pinned}
 
     def follow(self, ranges: Ranges | None) -> None:
-        """Let the plots show which samples count in the next fit, and change it; None if there is nobody to ask."""
+        """Connect the plots to the samples that count in the next fit, to show and change them; None disconnects."""
         if self.ranges is not None:
             self.ranges.changed.disconnect(self.recounted.emit)
         self.ranges = ranges
@@ -201,7 +201,7 @@ class Looking:
         self.looked_at.emit(self.place)
 
     def clear_pins(self) -> None:
-        """Let go of all pinned fits."""
+        """Remove all pins."""
         if not self.pins.items:
             return
         if self._chosen in self.pinned.values():

@@ -34,7 +34,7 @@ class Pins:
         return True
 
     def clear(self) -> None:
-        """Let go of all."""
+        """Remove all pins."""
         self.items = []
 
     def move_to(self, grid: FitGrid) -> None:

@@ -17,7 +17,7 @@ from ..sections.samples import SamplesSection
 
 
 class Ranges:
-    """Which samples count in the next fit.
+    """Ranges of the samples that count in the next fit.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What the inspector says of a fit: one line, and all else that is known of it for the line's tooltip."""
+"""Words of the inspector on a fit: one line, and all else that is known of it for the line's tooltip."""
 
 from __future__ import annotations
 

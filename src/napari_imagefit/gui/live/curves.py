@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class LiveCurves:
-    """What was fitted to curves; None where there is no region, or no voxel under the pointer.
+    """Curves that were fitted; None where there is no region, or no voxel under the pointer.
 
     Attributes
     ----------

@@ -130,7 +130,7 @@ class Live:
         self.switched.emit(on)
 
     def stop(self) -> None:
-        """Let go of the viewer."""
+        """Switch off, and drop the fit under way."""
         self.set_on(False)
         self.cancel()
 

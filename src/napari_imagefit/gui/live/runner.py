@@ -44,7 +44,7 @@ class Runner(QObject):
 
     @property
     def seconds(self) -> float:
-        """How long the task under way has taken, without compiling."""
+        """Duration of the task under way, without compiling."""
         return time.perf_counter() - self.begun
 
     def run(self, task: Task) -> None:

@@ -1,4 +1,4 @@
-"""What a fit follows from: the layers that it reads, the slice on screen, the pointer, and every setting."""
+"""Triggers of live fits: the layers that a fit reads, the slice on screen, the pointer, and every setting."""
 
 from __future__ import annotations
 

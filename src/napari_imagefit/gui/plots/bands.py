@@ -68,7 +68,7 @@ class Bands:
 
     @property
     def ranges(self) -> tuple[Range, ...]:
-        """Of all bands, as they were given or dragged to."""
+        """Ranges of all bands, as they were given or dragged to."""
         return tuple(band.range for band in self.items)
 
     def show(self, ranges: Sequence[Range] | None, x: NDArray[np.float64]) -> None:
@@ -105,13 +105,13 @@ class Bands:
         self.changed.emit(self.ranges)
 
     def stretch(self, band: Band, ends: Range) -> None:
-        """Let a band reach from one place to another, in whatever order."""
+        """Stretch a band from one position to another, in whatever order."""
         band.put(self._tidied(ends), self._tidied(ends))
         self._place_crosses()
         self.changed.emit(self.ranges)
 
     def select(self, band: Band | None) -> None:
-        """Let Delete be about that band."""
+        """Select the band that Delete removes."""
         self._selected = band
         self._paint()
 
@@ -250,7 +250,7 @@ class Band(pg.LinearRegionItem):  # type: ignore[misc]
         self.putting = False
 
     def take(self, dragged: Range) -> None:
-        """Have the range to which it was dragged; an end that was not touched stays what it was."""
+        """Set the range to which it was dragged; an end that was not touched stays what it was."""
         kept = dict(zip(self._shown, self.range, strict=True))
         drawn = self.getRegion()
         ends = [kept.get(where, end) for where, end in zip(drawn, dragged, strict=True)]
@@ -297,7 +297,7 @@ class _Cross(pg.TextItem):  # type: ignore[misc]
 
 
 class _Ground(pg.GraphicsObject):  # type: ignore[misc]
-    """Where there is no band: a double click makes one around a sample, a drag with Shift one as wide as the drag."""
+    """Area without a band: a double click makes one around a sample, a drag with Shift one as wide as the drag."""
 
     def __init__(self, bands: Bands) -> None:
         super().__init__()

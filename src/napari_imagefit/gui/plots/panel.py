@@ -30,7 +30,7 @@ def shrinking_label() -> QLabel:
 
 
 class Key(QLabel):
-    """Which sign and colour each of several fits has; nothing for one."""
+    """Legend of the sign and colour of each of several fits; nothing for one."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -46,7 +46,7 @@ class Colours:
 
 
 def colours_of(viewer: Viewer) -> Colours:
-    """Of the viewer's theme."""
+    """Return the colours of the viewer's theme."""
     from napari.utils.theme import get_theme
 
     theme = get_theme(viewer.theme)
@@ -96,7 +96,7 @@ def new_plot(layout: Any, row: int, column: int, *, left: str, bottom: str = "",
 
 
 def adopt_menu(plot: Any, owner: Any) -> None:
-    """Let a plot's menu, which is made whether it is wanted or not, go with the window; nobody else takes it away."""
+    """Attach a plot's menu, which is made whether it is wanted or not, to the window; nobody else takes it away."""
     # with its flags: without them it would be a part of the owner, and show
     plot.ctrlMenu.setParent(owner, plot.ctrlMenu.windowFlags())
 

@@ -32,7 +32,7 @@ class LineShown(NamedTuple):
 
 
 class StartLines:
-    """What is drawn of starts in a plot; a line that is dragged tells where to.
+    """Lines of starts in a plot; a line that is dragged tells where to.
 
     Parameters
     ----------

@@ -10,7 +10,7 @@ CURSOR, CHOSEN, MEAN, ON_SCREEN = "cursor", "chosen", "mean", "on screen"
 
 @dataclass(frozen=True)
 class Style:
-    """How one fit is told from others: by letter and symbol as well as by colour (Okabe and Ito's)."""
+    """Style that tells one fit from others: letter and symbol as well as colour (Okabe and Ito's)."""
 
     colour: str
     symbol: str  # pyqtgraph's name of it

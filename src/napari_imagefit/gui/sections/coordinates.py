@@ -1,4 +1,4 @@
-"""Where the samples of a curve lie along the fitted axis: five ways to say it."""
+"""Coordinates of the samples of a curve along the fitted axis: five ways to give them."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class CoordinatesEdit(QWidget):
 
     @property
     def kind(self) -> CoordinateKind:
-        """Which of the five."""
+        """Chosen one of the five."""
         return cast("CoordinateKind", self.kinds.currentData())
 
     def coordinates(self) -> Coordinates:

@@ -73,7 +73,7 @@ class DataSection(QWidget):
 
     @property
     def job(self) -> Job:
-        """What to fit."""
+        """Job: what to fit."""
         return next(job for job, button in self._buttons.items() if button.isChecked())
 
     @property

@@ -105,7 +105,7 @@ class DetectSection(QWidget):
         self.sign.setCurrentText("bright" if chosen.bright else "dark")
 
     def reset(self) -> None:
-        """As it is at first; planes or volumes stay."""
+        """Restore the defaults; planes or volumes stay."""
         plain = Detection()
         self.scale.setValue(float(plain.scale if isinstance(plain.scale, float) else plain.scale[-1]))
         self.along_z.setValue(3.0)

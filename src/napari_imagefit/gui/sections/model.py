@@ -35,7 +35,7 @@ class Headings(QStyledItemDelegate):
 
 
 class ModelSection(QWidget):
-    """Which model, with its formula."""
+    """Choice of the model, with its formula."""
 
     model_chosen = Signal(object)
 

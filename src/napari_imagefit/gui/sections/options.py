@@ -100,7 +100,7 @@ class OptionsSection(QWidget):
 
     @property
     def kind(self) -> NoiseKind:
-        """What is known of the noise."""
+        """Kind of noise."""
         return cast("NoiseKind", self.noise.currentData())
 
     def set_job(self, job: Job) -> None:
@@ -145,7 +145,7 @@ class OptionsSection(QWidget):
         self.device.setCurrentText(name)
 
     def computing(self) -> Computing:
-        """How the fit is computed.
+        """Return the options of the computation.
 
         Raises
         ------

@@ -28,7 +28,7 @@ AT_BOUND = {"lower": "⤓", "upper": "⤒"}
 
 @dataclass(frozen=True)
 class ValueColumn:
-    """What one fit found.
+    """Column of the values that one fit found.
 
     Attributes
     ----------
@@ -214,7 +214,7 @@ class ParameterTree(QTreeWidget):
         self.fit()
 
     def sizeHint(self) -> QSize:
-        """As wide as a narrow dock, as high as its lines."""
+        """Return the width of a narrow dock and the height of its lines."""
         return QSize(280, self.minimumHeight())
 
     def minimumSizeHint(self) -> QSize:

@@ -142,7 +142,7 @@ class ParameterList(QWidget):
         self._write_starts({name: format_bound(value) for name, value in starts.items()})
 
     def guess(self) -> None:
-        """Let all starts be estimated from the data again; fixed values stay."""
+        """Clear all starts, so that they are estimated from the data again; fixed values stay."""
         self._write_starts({name: "" for name, typed in self._fields().items() if typed.start and not typed.fixed})
 
     def _write_starts(self, texts: Mapping[str, str]) -> None:

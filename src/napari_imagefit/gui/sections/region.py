@@ -31,7 +31,7 @@ MEANS: dict[MeanUse, tuple[str, str]] = {
 
 
 class RegionSection(QWidget):
-    """Where to fit: everywhere, in drawn shapes, or in labels, and not in others."""
+    """Choice of where to fit: everywhere, in drawn shapes, or in labels, and not in others."""
 
     draw = Signal(bool)  # whether what is drawn is left out
     fit_mean = Signal()
@@ -106,7 +106,7 @@ class RegionSection(QWidget):
 
     @property
     def mean_use(self) -> MeanUse:
-        """What the mean curve is good for."""
+        """Use of the mean curve."""
         return cast("MeanUse", self.means.currentData())
 
     def set_context(self, job: Job) -> None:

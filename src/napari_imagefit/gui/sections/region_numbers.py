@@ -76,7 +76,7 @@ class RegionNumbers(QWidget):
 
     @property
     def kind(self) -> Kind:
-        """Which shape."""
+        """Kind of shape."""
         return cast("Kind", self.kinds.currentText())
 
     def box(self) -> Box:

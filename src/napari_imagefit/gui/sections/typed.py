@@ -1,4 +1,4 @@
-"""What is typed for a parameter: texts as they stand in its fields, what they mean, and what is wrong with them."""
+"""Typed entries of a parameter: texts as they stand in its fields, what they mean, and what is wrong with them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Badge(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """What cannot be: a sentence, and the fields at fault."""
+    """Mistake in what was typed: a sentence, and the fields at fault."""
 
     sentence: str
     fields: frozenset[Field]

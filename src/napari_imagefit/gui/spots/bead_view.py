@@ -113,7 +113,7 @@ class BeadView(Below):
 
     @property
     def picture(self) -> BeadPicture | None:
-        """What is shown."""
+        """Picture that is shown."""
         return self._picture
 
     def show_picture(self, picture: BeadPicture) -> None:
@@ -133,7 +133,7 @@ class BeadView(Below):
         self._strip.set_order([*planes[:1], *cuts, *planes[1:]])
 
     def say(self, text: str) -> None:
-        """Why there is no picture."""
+        """Say why there is no picture."""
         self._picture = None
         self._say(f"⚠ {text}")
 
@@ -149,7 +149,7 @@ class BeadView(Below):
             self._say(f"Of an earlier fit: {self.note.text()}")
 
     def shut_down(self) -> None:
-        """Let go of the viewer."""
+        """Disconnect from the viewer."""
         if self._open:
             self._open = False
             self._viewer.events.theme.disconnect(self._on_theme)

@@ -105,7 +105,7 @@ class SpotWork:
 
     @property
     def filters(self) -> tuple[SpotFilter, ...]:
-        """Which spots of the chosen image count; those of another image are another image's."""
+        """Filters of the spots of the chosen image; those of another image are another image's."""
         return () if self._image is None else self._filters.get(str(self._image.unique_id), ())
 
     @filters.setter
@@ -147,7 +147,7 @@ class SpotWork:
         return replace(self.section.choice(), filters=self.filters)
 
     def set_filters(self, filters: tuple[SpotFilter, ...]) -> None:
-        """Let other filters hold, in the table of spots too."""
+        """Set other filters, in the table of spots too."""
         self.filters = filters
         if self._dock is not None and self._dock is docks.find_dock(self._viewer):
             self._dock.set_filters(filters)
@@ -212,7 +212,7 @@ class SpotWork:
         hide_preview(self._viewer.layers)
 
     def stop(self) -> None:
-        """Let go of the viewer."""
+        """Disconnect from the viewer."""
         self.preview.forget()
         self.beads.forget()
         self.stop_detecting()

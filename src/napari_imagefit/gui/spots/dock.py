@@ -40,7 +40,7 @@ FIRST = ("fwhm", "sigma", "precision", "amplitude")
 
 
 class SpotsDock(Docked):
-    """What a fit of spots found.
+    """Dock with the results of a fit of spots.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ class SpotsDock(Docked):
         viewer.events.theme.connect(self._on_theme)
 
     def sizeHint(self) -> QSize:
-        """As narrow as the dock beside which it stands: the image comes first."""
+        """Return the width of the dock beside which it stands: the image comes first."""
         return QSize(WIDTH, super().sizeHint().height())
 
     @property
@@ -157,7 +157,7 @@ class SpotsDock(Docked):
             self._dress()
 
     def set_filters(self, filters: tuple[SpotFilter, ...]) -> None:
-        """Let other filters hold."""
+        """Set other filters."""
         self.filters.set_filters(filters)
         self._on_filters(filters)
 
@@ -183,7 +183,7 @@ class SpotsDock(Docked):
             self.summary.setText("The widget Image Fit was closed; open it and fit again.")
 
     def shut_down(self) -> None:
-        """Let go of the viewer; the widget is of no use afterwards."""
+        """Disconnect from the viewer; the widget is of no use afterwards."""
         if not self._open:
             return
         self._open = False
@@ -214,7 +214,7 @@ class SpotsDock(Docked):
         self.filtered.emit(filters)
 
     def _on_said(self, why: str) -> None:
-        """Why a filter cannot be, which is over once it can."""
+        """Show why a filter cannot be, until it can."""
         if why:
             self.summary.setText(f"⚠ {why}")
         elif self.facts is not None:
@@ -326,7 +326,7 @@ class SpotsDock(Docked):
 
 
 def summary_of(what: NDArray[Any]) -> str:
-    """How many spots count, and what became of the others."""
+    """Say how many spots count, and what became of the others."""
     counts = {kind: int(np.count_nonzero(what == kind)) for kind in ("counts", "filtered", "failed")}
     words = [f"{spaced(len(what))} spots", f"{spaced(counts['counts'])} count"]
     words += [f"× {spaced(counts['filtered'])} filtered out"] if counts["filtered"] else []

@@ -1,4 +1,4 @@
-"""Which spots count: a column's histogram with a range that is dragged or typed, and the list of such ranges."""
+"""Filters of spots: a column's histogram with a range that is dragged or typed, and the list of such ranges."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class FilterPanel(QWidget):
         return tuple(self._filters.values())
 
     def set_filters(self, filters: Sequence[SpotFilter]) -> None:
-        """Those of a recipe, or of an earlier fit; nothing is told of it."""
+        """Set the filters of a recipe, or of an earlier fit, without a signal."""
         self._filters = {one.column: one for one in filters}
         self._show_items()
         self._show_filter()
@@ -281,7 +281,7 @@ class FilterPanel(QWidget):
             widget.setVisible(bool(self._filters))
 
     def _chosen_column(self) -> str | None:
-        """Of the filter that is chosen in the list."""
+        """Return the column of the filter that is chosen in the list."""
         row = self.items.currentRow()
         return self.filters[row].column if 0 <= row < len(self.filters) else None
 

@@ -75,11 +75,11 @@ class SpotTableModel(QAbstractTableModel):
         return np.sort(found[found >= 0])
 
     def rowCount(self, parent: QModelIndex = NONE) -> int:
-        """Of the rows that are shown."""
+        """Return the number of rows that are shown."""
         return 0 if parent.isValid() else int(self.order.size)
 
     def columnCount(self, parent: QModelIndex = NONE) -> int:
-        """Of the table."""
+        """Return the number of columns of the table."""
         return 0 if parent.isValid() else len(self._names)
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = 0) -> Any:

@@ -53,7 +53,7 @@ class BadgeDelegate(QStyledItemDelegate):
         painter.restore()
 
     def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex) -> QSize:
-        """As wide as all of them, and high enough that the frames of two lines do not touch."""
+        """Return the width of all of them, and a height at which the frames of two lines do not touch."""
         hint = super().sizeHint(option, index)
         height = max(hint.height(), option.fontMetrics.height() + 2 * AROUND)
         return QSize(width_of_all(index.data(BADGES) or (), option.fontMetrics), height)

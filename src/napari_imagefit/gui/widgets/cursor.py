@@ -1,4 +1,4 @@
-"""Where the pointer is over the canvas, and where it clicked: never more than the latest, so that nothing queues up."""
+"""Position of the pointer over the canvas, and its clicks: never more than the latest, so that nothing queues up."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class CursorFollower:
         self._latest = None
 
     def stop(self) -> None:
-        """Let go of the viewer."""
+        """Disconnect from the viewer."""
         self.forget()
         for callbacks, own in (
             (self._viewer.mouse_move_callbacks, self._on_move),

@@ -24,7 +24,7 @@ class Stopping(QWidget):
         """Stop everything and let go of the viewer; the widget is of no use afterwards."""
 
     def showEvent(self, event: QShowEvent | None) -> None:
-        """Whoever is shown is told when the window goes."""
+        """Connect to the window that it is shown in, to be told when that goes."""
         super().showEvent(event)
         window = self.window()
         if isinstance(window, QMainWindow) and not self._follows_window:

@@ -1,4 +1,4 @@
-"""What the sections of the widget have in common: rows with labels, fields for numbers, parts that fold."""
+"""Common parts of the widget's sections: rows with labels, fields for numbers, parts that fold."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ class Heading(QToolButton):
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
 
     def minimumSizeHint(self) -> QSize:
-        """Of no width, so that no text can ask for one."""
+        """Return no width, so that no text can ask for one."""
         return QSize(0, super().minimumSizeHint().height())
 
     def paintEvent(self, _event: QPaintEvent | None) -> None:

@@ -45,7 +45,7 @@ class Key:
         return next((call for key, call in self._viewer.keymap.items() if str(key) == self._name), None)
 
     def _bound_listeners(self) -> list[Callable[[], None]] | None:
-        """Those that the viewer calls; None if the key is someone else's."""
+        """Return the listeners that the viewer calls; None if the key is someone else's."""
         return getattr(self._bound(), MARK, None)
 
 

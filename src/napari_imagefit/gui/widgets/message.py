@@ -40,14 +40,14 @@ class MessageText(QPlainTextEdit):
         self._fit_height()
 
     def sizeHint(self) -> QSize:
-        """As high as the text, up to some lines."""
+        """Return the height of the text, up to some lines."""
         lines = sum(self._lines_of(block) for block in range(self.blockCount()))
         # one that has no width yet does not know how it wraps
         rows = min(max(lines, 1), LINES)
         return QSize(0, rows * self.fontMetrics().lineSpacing() + 2 * round(self.document().documentMargin()) + 4)
 
     def minimumSizeHint(self) -> QSize:
-        """Of no width, so that no word can ask for one."""
+        """Return no width, so that no word can ask for one."""
         return self.sizeHint()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:

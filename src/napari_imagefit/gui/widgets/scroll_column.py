@@ -9,7 +9,7 @@ LOWEST = 120
 
 
 class Column(QScrollArea):
-    """As wide as it is made, which its sections must do with; as high as there is room."""
+    """Column of fixed width, which its sections must do with, and as high as there is room."""
 
     def __init__(self, *sections: QWidget, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -31,7 +31,7 @@ class Column(QScrollArea):
                 field.installEventFilter(self)
 
     def minimumSizeHint(self) -> QSize:
-        """Of no width of its own."""
+        """Return no width of its own."""
         return QSize(0, LOWEST)
 
     def sizeHint(self) -> QSize:

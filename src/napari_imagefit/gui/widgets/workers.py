@@ -25,7 +25,7 @@ _watched: WeakKeyDictionary[Any, Callable[[], object]] = WeakKeyDictionary()
 
 
 def watch(worker: Any, stop: Callable[[], object] = lambda: None) -> None:
-    """Have a worker asked to quit and waited for when Python ends; `stop` asks its function to."""
+    """Ask a worker to quit, and wait for it, when Python ends; `stop` asks its function to."""
     _watched[worker] = stop
     known, tasks = weakref.ref(worker), _tasks()
     worker.finished.connect(lambda: _let_go(tasks, known()))
@@ -38,7 +38,7 @@ def _tasks() -> dict[Any, Any]:
 
 
 def _let_go(tasks: dict[Any, Any], worker: Any) -> None:
-    """Have napari's list of tasks, which only grows, forget how to cancel a worker: it holds all that was fitted."""
+    """Remove a worker from napari's list of tasks, which only grows: how it cancels one holds all that was fitted."""
     for item in tuple(tasks.values()):
         if getattr(getattr(item, "_cancel_callback", None), "__self__", None) is worker:
             item._cancel_callback = None

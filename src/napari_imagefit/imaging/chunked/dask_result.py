@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class LazySource:
-    """How the fits lie in data that are not in memory; see `napari_imagefit.engine.results.fit_result.Source`."""
+    """Layout of the fits in data that are not in memory; see `napari_imagefit.engine.results.fit_result.Source`."""
 
     in_memory: ClassVar[bool] = False
 
@@ -69,11 +69,11 @@ class LazySource:
 
     @property
     def chunks(self) -> tuple[tuple[int, ...], ...]:
-        """Of the data, and of labels."""
+        """Chunks of the data, and of labels."""
         return (*self.data.chunks, self.plan.grid[-1:])
 
     def index_columns(self) -> dict[str, NDArray[Any]]:
-        """Which fit is which: a column of ``n_fits`` values per axis of the grid."""
+        """Return columns that identify the fits: ``n_fits`` values per axis of the grid."""
         return self.plan.index_columns()
 
     def layers(self, result: FitResult) -> list[LayerTuple]:
@@ -89,7 +89,7 @@ class LazySource:
 
     @property
     def settings(self) -> Settings:
-        """What was said beside data and model."""
+        """Settings beside data and model."""
         return self.plan.said
 
     def recipe(self) -> dict[str, Any]:
@@ -123,7 +123,7 @@ class LazyStack(LazySource):
 
     @property
     def select(self) -> Selection | None:
-        """Which samples count."""
+        """Selection of samples."""
         return self.plan.select
 
     @property

@@ -24,7 +24,7 @@ from .spot_plan import SpotPlan
 
 @dataclass(frozen=True, eq=False)
 class LazySpotSource:
-    """How the fits of spots lie in an image that is not in memory, a `Source`."""
+    """Layout of the fits of spots in an image that is not in memory, a `Source`."""
 
     job: ClassVar[str] = "spots"
     in_memory: ClassVar[bool] = False
@@ -45,7 +45,7 @@ class LazySpotSource:
 
     @property
     def given(self) -> NDArray[np.bool_] | None:
-        """Which pixels to use, as it was asked for, of the image's shape and loaded; None for all."""
+        """Mask of pixels as it was given, of the image's shape and loaded; None for all."""
         mask = self.plan.arguments.get(MASK)
         return None if mask is None else np.broadcast_to(np.asarray(mask.values), self.windows.shape)
 
@@ -58,7 +58,7 @@ class LazySpotSource:
         return below if self.given is None else below & self.given
 
     def used(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
-        """Which pixels of some windows were to be fitted, ``(n_rows, m)``; a mask, and what is saturated, is loaded."""
+        """Return which pixels of some windows were to be fitted, ``(n_rows, m)``; masks and saturation are loaded."""
         mask = self.mask
         return self.windows.used(None if mask is None else np.asarray(mask), rows)
 
@@ -119,7 +119,7 @@ class LazySpotSource:
         return _concatenated(parts)
 
     def index_columns(self) -> dict[str, NDArray[Any]]:
-        """Which fit is which: columns of its frame and of the point around which its window lies."""
+        """Return columns that identify the fits: the frame and the point around which the window lies."""
         return self.plan.index_columns()
 
     def layers(self, result: FitResult) -> list[LayerTuple]:
@@ -133,7 +133,7 @@ class LazySpotSource:
 
     @property
     def settings(self) -> Settings:
-        """What was said beside data and model."""
+        """Settings beside data and model."""
         return self.plan.said
 
     def recipe(self) -> dict[str, Any]:
@@ -143,7 +143,7 @@ class LazySpotSource:
 
 @dataclass(frozen=True, eq=False)
 class Pixels(FitBlock):
-    """From a part of the image to the windows in it, ``(n, *size)``."""
+    """Task from a part of the image to the windows in it, ``(n, *size)``."""
 
     def __call__(self, data: Any, *arguments: Any) -> NDArray[Any]:
         """Return the data in the windows of one part of the image, ``(n, *size)``."""
@@ -166,7 +166,7 @@ class MaskedPixels(Pixels):
 
 @dataclass(frozen=True, eq=False)
 class FittedSpots:
-    """From where the fits of some windows ended to the model's values."""
+    """Task from the ends of the fits of some windows to the model's values."""
 
     plan: SpotPlan
     windows: Windows
@@ -180,7 +180,7 @@ class FittedSpots:
 
 @dataclass(frozen=True, eq=False)
 class Gather:
-    """From what was found chunk by chunk to a stretch of the list of points."""
+    """Task from the results of chunks to a stretch of the list of points."""
 
     start: int
     stop: int
@@ -196,7 +196,7 @@ class Gather:
 
 
 def rows_at_once(size: int) -> int:
-    """How many spots a chunk of a list has, by the bytes of each."""
+    """Return how many spots a chunk of a list has, by the bytes of each."""
     return max(1, min(lazy_arrays.MOST_FITS, lazy_arrays.MOST_BYTES // size))
 
 

@@ -1,4 +1,4 @@
-"""What Dask's tasks do with one chunk, and how they are put together."""
+"""Dask tasks for one chunk, and the graph that they form."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def fit_piece(plan: Plan, data: NDArray[Any], cut: Mapping[Key, NDArray[Any]]) -
 
 @dataclass(frozen=True, eq=False)
 class FitBlock:
-    """From a chunk of the data, and of each argument, to records."""
+    """Task from a chunk of the data, and of each argument, to records."""
 
     plan: Plan
     keys: tuple[Key, ...]
@@ -56,7 +56,7 @@ class FitBlock:
 
 @dataclass(frozen=True, eq=False)
 class CommonBlock(FitBlock):
-    """From a chunk of the data, its records and their flat places to what its residuals have in common."""
+    """Task from a chunk of the data, its records and their flat positions to what its residuals have in common."""
 
     count: int
     known_sigma: bool
@@ -82,7 +82,7 @@ class CommonBlock(FitBlock):
 
 @dataclass(frozen=True, eq=False)
 class FittedBlock(FitBlock):
-    """From each parameter's values in a chunk to the model's."""
+    """Task from each parameter's values in a chunk to the model's."""
 
     def __call__(self, data: Any, *arguments: Any) -> NDArray[Any]:
         """Return the model's values in one chunk of the data."""
@@ -113,7 +113,7 @@ class ResidualBlock(FittedBlock):
 
 @dataclass(frozen=True, eq=False)
 class PaintedBlock(FitBlock):
-    """From the status of each fit in a chunk to labels of its pixels."""
+    """Task from the status of each fit in a chunk to labels of its pixels."""
 
     def __call__(self, data: Any, *arguments: Any) -> NDArray[Any]:
         """Return an image of labels for one chunk of the frames."""
@@ -128,7 +128,7 @@ class PaintedBlock(FitBlock):
 
 
 class Solved:
-    """As much of a result as `fitted` asks for."""
+    """Part of a result that `fitted` needs."""
 
     def __init__(self, model: Model, solution: Sequence[NDArray[np.float64]]) -> None:
         self.model = model
@@ -138,7 +138,7 @@ class Solved:
 
 @dataclass(frozen=True, eq=False)
 class DeriveBlock:
-    """From records to what a `FitResult` computes of them."""
+    """Task from records to what a `FitResult` computes of them."""
 
     plan: Plan
     name: str

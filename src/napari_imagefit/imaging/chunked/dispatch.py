@@ -22,7 +22,12 @@ Stop = Callable[[], bool]
 
 
 class Request(Protocol):
-    """What a verb is asked: a `VoxelRequest`, an `ImageRequest` or a `SpotRequest`."""
+    """Request of a verb: a `VoxelRequest`, an `ImageRequest` or a `SpotRequest`.
+
+    It holds the arguments of the verb but for the data, checked and frozen. The same request is run on an array
+    (`steps`), planned for a Dask array (`plan_of`), written into a recipe and sent to a worker, so that all give the
+    same numbers.
+    """
 
     def steps(self, data: Any, should_stop: Stop | None = None, /) -> Run:
         """Fit data in memory; the generator yields `Progress` and returns the `FitResult`."""

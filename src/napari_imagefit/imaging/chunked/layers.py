@@ -35,7 +35,7 @@ def lazy_layers(
     names: Sequence[str] = (),
     roles: Collection[str] | None = None,
 ) -> list[LayerTuple]:
-    """As `image_layers` or `voxel_layers`; `result` holds NumPy arrays."""
+    """Return layers like `image_layers` or `voxel_layers`; `result` holds NumPy arrays."""
     of_images = isinstance(source, LazyImage)
     titles = image_titles(units or {}) if of_images else voxel_titles(result, units or {})
     wanted = set(titles if roles is None else roles)

@@ -33,7 +33,7 @@ Cut = Mapping[Key, NDArray[Any]]
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Plan(ABC):
-    """What is fitted in each piece of the data. It can be sent to another process.
+    """Plan of a fit piece by piece. It can be sent to another process.
 
     Attributes
     ----------
@@ -99,7 +99,7 @@ class Plan(ABC):
         return np.asarray(data[self.on_data(where)])
 
     def on_grid(self, where: Slices) -> Slices:
-        """From a piece of the data to its place on the grid."""
+        """Return the slices of the grid that belong to a piece of the data."""
         return tuple(where[axis] if axis < len(where) else slice(None) for axis in self.grid_axes)
 
     def cut(self, where: Slices) -> dict[Key, NDArray[Any]]:
@@ -135,7 +135,7 @@ class Plan(ABC):
         return replace(plan, settings=replace(same, requested=plan.n_requested()))
 
     def n_requested(self) -> int:
-        """How many fits there are in all; as many as there may be where a mask is not in memory."""
+        """Return the number of fits in all; as many as there may be where a mask is not in memory."""
         if any(is_dask(self.arguments[key].values) for key in (MASK, FRAMES) if key in self.arguments):
             return int(np.prod(self.grid))
         return self.n_fits(tuple(slice(0, n) for n in self.shape))
@@ -175,7 +175,7 @@ class Plan(ABC):
 
     @abstractmethod
     def n_fits(self, where: Slices) -> int:
-        """How many fits a piece has, without its data."""
+        """Return how many fits a piece has, without its data."""
 
     @abstractmethod
     def steps(self, data: NDArray[Any], cut: Cut, should_stop: Callable[[], bool] | None = None) -> Run:
@@ -183,11 +183,11 @@ class Plan(ABC):
 
     @abstractmethod
     def source(self, data: NDArray[Any], cut: Cut) -> VoxelSource | ImageSource | SpotSource:
-        """How the fits of a piece lie in it."""
+        """Return the source of the fits of a piece."""
 
     @abstractmethod
     def index_columns(self) -> dict[str, NDArray[Any]]:
-        """Which fit is which; see `Source`."""
+        """Return columns that identify the fits; see `Source`."""
 
     @abstractmethod
     def data_shape(self, grid: tuple[int, ...]) -> tuple[int, ...]:
@@ -217,7 +217,12 @@ class Plan(ABC):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class VoxelPlan(Plan):
-    """`fit_voxels` piece by piece."""
+    """Plan of `fit_voxels` on a Dask array.
+
+    It is made from a `VoxelRequest` and what is known of the stack without its data: shape, type and chunks. The axis
+    that is fitted is never cut, so that a piece holds whole curves, and a piece is a small stack with a request of its
+    own. Settings by voxel are cut along with it. Each piece gives, to the last bit, what it gives in the whole.
+    """
 
     axis: int
     x: NDArray[np.float64]
@@ -271,7 +276,7 @@ class VoxelPlan(Plan):
         return tuple(self.shape[a] for a in self.grid_axes)
 
     def n_fits(self, where: Slices) -> int:
-        """How many fits there are in a piece."""
+        """Return how many fits there are in a piece."""
         if (mask := self.places(where).get(MASK)) is not None:
             return int(np.count_nonzero(mask))
         return int(np.prod([where[a].stop - where[a].start for a in self.grid_axes]))
@@ -290,7 +295,7 @@ class VoxelPlan(Plan):
         return VoxelSource(settings.level(data), self.axis, self.x, settings, self.select)
 
     def index_columns(self) -> dict[str, NDArray[Any]]:
-        """Which fit is which: a column of ``n_fits`` values per axis of the grid."""
+        """Return columns that identify the fits: ``n_fits`` values per axis of the grid."""
         return VoxelSource(self.nothing(self.shape), self.axis, self.x, self.settings).index_columns()
 
     def data_shape(self, grid: tuple[int, ...]) -> tuple[int, ...]:

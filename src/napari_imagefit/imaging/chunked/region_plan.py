@@ -104,7 +104,7 @@ class ImagePlan(Plan):
         return find_regions(mask, self.frames, self.shape[len(self.frames) :])[0]
 
     def _regions(self, frames: tuple[int, ...], cut: Cut) -> list[Region]:
-        """Those of a piece, on its own grid."""
+        """Return the regions of a piece, on its own grid."""
         if self.regions is not None:
             found = _some_frames(self.regions, cut[FRAMES].ravel(), 1 if self.labels is None else len(self.labels))
         else:
@@ -120,7 +120,7 @@ class ImagePlan(Plan):
         return found
 
     def n_fits(self, where: Slices) -> int:
-        """How many fits there are in a piece."""
+        """Return how many fits there are in a piece."""
         frames = tuple(part.stop - part.start for part in where[: len(self.frames)])
         return sum(region.frames.size for region in self._regions(frames, self.places(where)))
 
@@ -168,7 +168,7 @@ class ImagePlan(Plan):
         return ImageSource(settings.level(data), self.coords, regions, self.labels, settings)
 
     def index_columns(self) -> dict[str, NDArray[Any]]:
-        """Which fit is which: a column of ``n_fits`` values per axis of the grid."""
+        """Return columns that identify the fits: ``n_fits`` values per axis of the grid."""
         nothing = self.nothing(self.shape)
         return ImageSource(nothing, self.coords, [], self.labels, self.settings).index_columns()
 

@@ -167,11 +167,11 @@ class SpotPlan(Plan):
         return {key: np.asarray(values) for key, values in self.parts(where).items()}
 
     def n_fits(self, where: Slices) -> int:
-        """How many fits there are in a piece."""
+        """Return how many fits there are in a piece."""
         return len(where[-1])
 
     def n_requested(self) -> int:
-        """How many spots there are in all."""
+        """Return the number of spots in all."""
         return int(np.prod(self.grid))
 
     def steps(self, data: NDArray[Any], cut: Cut, should_stop: Callable[[], bool] | None = None) -> Run:
@@ -202,12 +202,12 @@ class SpotPlan(Plan):
         )
 
     def source_of(self, windows: Windows) -> SpotSource:
-        """How the fits of some windows lie, without an image and a mask."""
+        """Return the source of the fits of some windows, without an image and a mask."""
         positions = moved_positions(self.model, self.settings)
         return SpotSource(self.nothing(self.shape), None, windows, positions, self.settings)
 
     def _windows(self, cut: Cut) -> Windows:
-        """Those of a piece, in pixel indices of the whole image."""
+        """Return the windows of a piece, in pixel indices of the whole image."""
         points = cut[POINTS]
         frames, centres = split_pixels(nearest_pixels(points).astype(np.intp), self.model.ndim)
         return Windows(
@@ -215,7 +215,7 @@ class SpotPlan(Plan):
         )
 
     def index_columns(self) -> dict[str, NDArray[Any]]:
-        """Which fit is which: columns of its frame and of the point around which its window lies."""
+        """Return columns that identify the fits: the frame and the point around which the window lies."""
         return self.source_of(self.windows).index_columns()
 
     def data_shape(self, grid: tuple[int, ...]) -> tuple[int, ...]:

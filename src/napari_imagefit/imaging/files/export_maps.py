@@ -1,4 +1,4 @@
-"""What is written of a result: its maps by name, and how they lie in space."""
+"""Maps of a result that are written, by name, and their position in space."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def iter_maps(result: FitResult, units: Mapping[str, str], derived: Sequence[Der
 
 
 def placement_of(result: FitResult, transform: Mapping[str, Any] | None) -> Placement:
-    """Where the maps of a result lie; `transform` as `Placement.of` takes it.
+    """Return the placement of the maps of a result; `transform` as `Placement.of` takes it.
 
     Raises
     ------

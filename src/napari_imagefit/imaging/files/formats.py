@@ -12,7 +12,7 @@ Format = Literal["ome-tiff", "nifti", "zarr", "csv", "parquet"]
 
 @dataclass(frozen=True)
 class FileFormat:
-    """What is to be known of a format.
+    """Properties of a file format.
 
     Attributes
     ----------

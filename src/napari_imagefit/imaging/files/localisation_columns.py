@@ -54,7 +54,7 @@ class Rows:
     def of(
         cls, result: FitResult, positions: tuple[str, ...], sizes: tuple[float, ...], units: str, gain: float | None
     ) -> Rows:
-        """From a result of spots: errors that grow with the signal, photons and precisions are worked out here."""
+        """Compute errors that grow with the signal, photons and precisions for the rows of a result of spots."""
         precise = with_growing_noise(result)
         derived = photometry(precise, pixel_size=sizes, units=units, gain=gain)
         return cls(result, precise, positions, sizes, units, gain_of(result, gain), derived)

@@ -28,7 +28,7 @@ NO_PYARROW = "Parquet needs pyarrow, which is not installed; run: pip install py
 
 @dataclass(frozen=True, eq=False)
 class Localisations:
-    """What a table of localisations holds.
+    """Content of a table of localisations.
 
     Attributes
     ----------

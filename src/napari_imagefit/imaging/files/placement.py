@@ -1,4 +1,4 @@
-"""Where a grid lies in the world. Everything that writes a place, or compares two, asks here."""
+"""Placement of a grid in the world. Everything that writes a placement, or compares two, asks here."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def shear_matrix(shear: ArrayLike, ndim: int) -> Floats:
 
 
 def factor_to(unit: str, wanted: str) -> float | None:
-    """How many of the wanted unit one of another is; None if it is of another kind."""
+    """Return how many of the wanted unit one of another is; None if it is of another kind."""
     import pint
 
     try:
@@ -80,7 +80,7 @@ class Axis:
 
 @dataclass(frozen=True, eq=False)
 class FileGrid:
-    """How the axes of a grid become those of a NIfTI file.
+    """Mapping from the axes of a grid to those of a NIfTI file.
 
     Attributes
     ----------
@@ -113,7 +113,7 @@ class FileGrid:
 
 @dataclass(frozen=True, eq=False)
 class Placement:
-    """Where a grid of maps lies: ``world = matrix @ index + offset``, each row in its unit."""
+    """Placement of a grid of maps: ``world = matrix @ index + offset``, each row in its unit."""
 
     matrix: Floats
     offset: Floats
@@ -121,7 +121,7 @@ class Placement:
 
     @classmethod
     def of(cls, transform: Mapping[str, Any] | None, count: int, fitted: int) -> Placement:
-        """Of a grid of that many axes.
+        """Return the placement of a grid of that many axes.
 
         `transform` is as `compose` takes it, with ``units`` (texts or pint's), of a layer of the maps, or of one of the
         stack, whose fitted axis is then left out.
@@ -183,7 +183,7 @@ class Placement:
         return Axis(self.names[number], float(step), float(shift), self.units[number])
 
     def file_grid(self) -> FileGrid:
-        """As NIfTI has it where no file says otherwise: x first, which the grid ends with, in mm if that is known."""
+        """Return NIfTI's grid where no file says otherwise: the grid's last axis x first, in mm if that is known."""
         count = len(self.units)
         space = list(range(count))[-3:]
         backwards = space[::-1]

@@ -1,4 +1,4 @@
-"""Where the grid of a stored image lies, as OME-Zarr and OME-TIFF say it."""
+"""Placement of a stored image's grid, as OME-Zarr and OME-TIFF give it."""
 
 from __future__ import annotations
 

@@ -151,7 +151,7 @@ class ResultStore:
             yield f"{DERIVED_STDERR}/{number}", derived.stderr
 
     def status_counts(self) -> dict[Status, int]:
-        """How many fits ended with each status, looked up piece by piece."""
+        """Count the fits with each status, piece by piece."""
         counts: dict[Status, int] = {}
         for where in self.pieces:
             own = self.plan.on_grid(where)
@@ -316,7 +316,7 @@ def _at(array: Any, where: Slices) -> Any:
 
 
 def _place(plan: Plan, data: StoredArray) -> dict[str, list[Any]]:
-    """Where the maps of voxels lie, by axis of the grid, if the input says so."""
+    """Return the placement of the maps of voxels, by axis of the grid, if the input gives it."""
     return place_of(data, plan.grid_axes) if isinstance(plan, VoxelPlan) else {}
 
 

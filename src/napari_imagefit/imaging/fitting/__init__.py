@@ -1,4 +1,4 @@
-"""What the three jobs have in common: settings and their checks, selections, chunks, units and reports.
+"""Common parts of the three jobs: settings and their checks, selections, chunks, units and reports.
 
 It imports nothing else of `imaging`.
 """

@@ -20,7 +20,7 @@ MOST_FITS = 1 << 17
 
 
 class Sliceable(Protocol):
-    """What is fitted piece by piece: a Dask array, a file, or an array."""
+    """Data that are fitted piece by piece: a Dask array, a file, or an array."""
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""What a result says of one of its fits, in numbers and words, and the table of them all."""
+"""Report of one fit in numbers and words, and the table of all fits."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def facts(result: FitResult, place: Place) -> FitFacts:
 
 
 def solution_at(result: FitResult, place: Place) -> NDArray[np.float64] | None:
-    """Where the fit ended, ``(n_params,)``; None where it ended nowhere."""
+    """Return the end of the fit, ``(n_params,)``; None where it has none."""
     values = np.array([result.solution[name][place] for name in result.model.names], dtype=float)
     return values if np.isfinite(values).all() else None
 

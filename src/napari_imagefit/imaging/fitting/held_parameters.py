@@ -1,4 +1,4 @@
-"""Which parameters of a result have no error because they were not free, rather than because none is known."""
+"""Parameters of a result that have no error because they were not free, rather than because none is known."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Booleans = NDArray[np.bool_]
 
 
 def certain(result: FitResult) -> dict[str, Booleans]:
-    """Where each parameter was fixed, is at a bound, or follows from such ones only, ``(*grid,)`` by name."""
+    """Return where each parameter was fixed, is at a bound, or follows from such ones only, ``(*grid,)`` by name."""
     said = result.source.settings
     fixed, bounds, tied = said.fixed or {}, said.bounds or {}, said.tied or {}
     found: dict[str, Booleans] = {}

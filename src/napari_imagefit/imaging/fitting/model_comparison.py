@@ -38,7 +38,7 @@ class Comparison:
     names: tuple[str, str]
 
     def counts(self) -> tuple[int, int, int]:
-        """How many fits are undecided or without an answer, the first's, and the second's."""
+        """Count the fits that are undecided or without a result, the first's, and the second's."""
         undecided, first, second = np.bincount(self.winner.ravel(), minlength=3)[:3]
         return int(undecided), int(first), int(second)
 

@@ -18,7 +18,7 @@ Numbers = NDArray[np.uint16]
 def refused_by_settings(
     model: Model, init: Values, bounds: Bounds, fixed: Values, *, counts: bool, n_fits: int
 ) -> Numbers | None:
-    """Which setting of each fit ``(n_fits,)`` cannot be used, the first; None where all can.
+    """Return which setting of each fit ``(n_fits,)`` cannot be used, the first; None where all can.
 
     Of numbers nothing is said: those that are wrong are so for all fits, and refused with a sentence.
     """
@@ -54,5 +54,5 @@ def joined(refused: Numbers | None, sigma: NDArray[np.bool_] | None) -> Numbers 
 
 
 def usable(places: NDArray[np.intp], refused: Numbers | None) -> NDArray[np.intp]:
-    """Those of some flat places whose settings can be used."""
+    """Return those of some flat positions whose settings can be used."""
     return places if refused is None else places[refused[places] == 0]

@@ -1,4 +1,4 @@
-"""What the verbs share: a list of problems, run one after the other into one result."""
+"""Common run of the verbs: a list of problems, fitted one after the other into one result."""
 
 from __future__ import annotations
 
@@ -38,10 +38,12 @@ SECONDS_BETWEEN = 0.1
 
 @dataclass(frozen=True, eq=False)
 class Settings:
-    """What may be said beside data and model; see `fit_image`.
+    """Settings of a fit that all verbs have, beside data and model; see `fit_image`.
 
-    What is given by parameter name is copied: a result is about what was said then, whatever becomes of it. Like the
-    data, `sigma` and a camera's arrays are not.
+    They are frozen, and checked as far as that goes without data: a request holds them, chunks take their part of them,
+    recipes store them and a result keeps them. Starts, bounds and fixed values are numbers, or arrays that broadcast to
+    the grid of fits. Settings by parameter name are copied, so that changing an array afterwards does not change what
+    the result says; like the data, `sigma` and a camera's arrays are not.
     """
 
     init: Values | None = None
@@ -138,7 +140,7 @@ class Settings:
         return self.sigma is not None or self.options.noise == "poisson"
 
     def recipe(self) -> dict[str, Any]:
-        """As JSON."""
+        """Return the settings as JSON."""
         said: dict[str, Any] = {name: getattr(self, name) or {} for name in ("init", "bounds", "fixed")}
         if self.tied:
             said["tied"] = dict(self.tied)
@@ -168,7 +170,7 @@ class Job:
 
 @dataclass(frozen=True)
 class ParameterSettings:
-    """What the caller said of the parameters: by name, a number or an array that broadcasts to the grid of fits.
+    """Settings of the parameters: by name, a number or an array that broadcasts to the grid of fits.
 
     `refused` tells which of it cannot be used in which fit of the flat grid; these are not to be fitted, and what they
     hold is another's.

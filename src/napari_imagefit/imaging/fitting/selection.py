@@ -1,4 +1,4 @@
-"""Which samples of a stack of curves count, and which curves are fitted at all."""
+"""Selection of the samples of a stack of curves that count, and of the curves that are fitted at all."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Selection:
         return replace(self, skip_first=0, skip_last=0, exclude=())
 
     def samples(self, x: ArrayLike) -> NDArray[np.bool_]:
-        """Which samples count by their place, whatever their values, ``(n,)``.
+        """Return which samples count by their position, whatever their values, ``(n,)``.
 
         Raises
         ------
@@ -114,7 +114,7 @@ class Selection:
         return kept
 
     def usable(self, data: ArrayLike, x: ArrayLike | None = None, axis: int = 0) -> NDArray[np.bool_]:
-        """Which samples count, of the data's shape.
+        """Return which samples count, of the data's shape.
 
         Parameters
         ----------
@@ -167,7 +167,7 @@ class Selection:
 
     @classmethod
     def of_recipe(cls, said: Any) -> Self:
-        """From what `recipe` gives.
+        """Return the selection that `recipe` describes.
 
         Raises
         ------

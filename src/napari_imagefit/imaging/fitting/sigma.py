@@ -76,7 +76,7 @@ def marks_of_sigma(sigma: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[n
 
 
 def refused_by_sigma(marks: NDArray[np.int8], counted: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which fits have no σ to be fitted with, by marks ``(m, n_fits)`` and which samples count.
+    """Return which fits have no σ to be fitted with, by marks ``(m, n_fits)`` and which samples count.
 
     One that cannot be used costs its fit; one that is not known its sample, and the fit if no other is known.
     """

@@ -15,7 +15,7 @@ ALIKE = {"abs", "minimum", "maximum", "where"}
 
 
 class _Underivable(Exception):
-    """Why does not matter: the unit is then not said."""
+    """Failure of a derivation: the unit is then not given, whatever the reason."""
 
 
 @functools.cache

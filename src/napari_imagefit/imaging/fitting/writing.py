@@ -1,4 +1,4 @@
-"""How every file gets to its place: written beside it, and moved there when it is whole."""
+"""Safe writing of files: each is written beside its place, and moved there when it is whole."""
 
 from __future__ import annotations
 

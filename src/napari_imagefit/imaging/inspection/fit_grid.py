@@ -1,4 +1,4 @@
-"""Which fit a sample of the data, or a place in an image of spots, belongs to."""
+"""Lookup of the fit that a sample of the data, or a position in an image of spots, belongs to."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..spots.windows import Windows
 
 @dataclass(frozen=True, eq=False)
 class FitGrid:
-    """How a result's grid of fits lies in its data.
+    """Layout of a result's grid of fits in its data.
 
     Attributes
     ----------
@@ -153,7 +153,7 @@ class FitGrid:
         return canvas.reshape(self.shape)
 
     def _place(self, sample: tuple[int, ...]) -> int | None:
-        """Of several regions that hold the pixel, the smallest one's."""
+        """Return the index of the smallest of several regions that hold the pixel."""
         frame = int(np.ravel_multi_index(sample[:-2], self.shape[:-2])) if len(self.shape) > 2 else 0
         pixel = int(np.ravel_multi_index(sample[-2:], self.shape[-2:]))
         best: tuple[int, int] | None = None
@@ -167,7 +167,7 @@ class FitGrid:
 
 @dataclass(frozen=True, eq=False)
 class SpotGrid(FitGrid):
-    """How spots lie in their image: each where it was found.
+    """Layout of spots in their image: each where it was found.
 
     Attributes
     ----------

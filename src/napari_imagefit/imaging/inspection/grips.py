@@ -1,4 +1,4 @@
-"""What is drawn of a model at its starts, and what follows where a person drags it: numbers, no window."""
+"""Drawing of a model at its starts, and the starts that follow from a drag: numbers, no window."""
 
 from __future__ import annotations
 

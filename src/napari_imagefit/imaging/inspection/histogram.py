@@ -1,4 +1,4 @@
-"""How the values of a map are spread, and which of its fits lie within a range."""
+"""Histogram of a map, and the fits whose values lie within a range."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def histogram(values: NDArray[Any], *, robust: bool = True, whole: bool = False,
 
 
 def within(values: NDArray[Any], low: float, high: float) -> NDArray[np.bool_]:
-    """Which values lie within a range, both ends included; NaN never does.
+    """Return which values lie within a range, both ends included; NaN never does.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""From where a fit would start: what is given, and the model's own guess for the rest, as the fit itself takes it."""
+"""Starts of a fit: what is given, and the model's own guess for the rest, as the fit itself takes it."""
 
 from __future__ import annotations
 

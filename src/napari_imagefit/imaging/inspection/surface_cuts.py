@@ -130,7 +130,7 @@ def _limit(patch: FloatArray) -> float:
 
 
 def thinned(length: int) -> slice:
-    """Which of so many rows or columns are drawn."""
+    """Return which of so many rows or columns are drawn."""
     return slice(None, None, -(-length // PATCH))
 
 

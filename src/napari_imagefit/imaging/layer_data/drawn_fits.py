@@ -90,7 +90,7 @@ def _draw(result: FitResult, source: RegionSource) -> Iterator[Drawn]:
 def _ellipses(
     row: int, params: dict[str, float], leading: Sequence[int], to_index: ToIndex, source: RegionSource
 ) -> Iterator[Drawn]:
-    """Those that are not far from the image."""
+    """Return the ellipses that are not far from the image."""
     plane = np.array(source.coords[0].shape)
     for ellipse in find_ellipses(params):
         corners = ellipse_vertices(ellipse.center, ellipse.radii, ellipse.theta, leading)
@@ -127,7 +127,7 @@ def _line_width(vertices: Sequence[NDArray[np.float64]], source: RegionSource) -
 
 
 def _index_of(source: RegionSource) -> ToIndex | None:
-    """From coordinates ``(…, 2)`` to pixel indices; None where the coordinates are not those of a grid."""
+    """Convert coordinates ``(…, 2)`` to pixel indices; None where the coordinates are not those of a grid."""
     if len(source.coords) != 2:
         return None
     y, x = source.coords

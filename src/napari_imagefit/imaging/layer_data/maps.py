@@ -1,4 +1,4 @@
-"""From a result to layers: napari ``LayerData`` tuples made of plain arrays and keyword arguments.
+"""Layers of a result: napari ``LayerData`` tuples made of plain arrays and keyword arguments.
 
 Every tuple carries its role in ``metadata["napari_imagefit"]["role"]``, by which a later fit finds the layer to update.
 What a window does not show is not made: `roles` says which layers are wanted.
@@ -28,7 +28,7 @@ MOST = float(np.finfo(np.float32).max)  # graphics cards know no larger number
 
 
 class Title(NamedTuple):
-    """What a layer shows, and its unit."""
+    """Title of a layer, and its unit."""
 
     what: str
     unit: str = ""

@@ -1,4 +1,4 @@
-"""What layers are made from: the attributes that the sources of the three jobs have for them."""
+"""Protocols of the sources that layers are made from, for the three jobs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a result of `fit_spots` to a napari Points layer, as a ``LayerData`` tuple of plain arrays."""
+"""Points layer of a result of `fit_spots`, as a ``LayerData`` tuple of plain arrays."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def spot_layers(result: FitResult, source: WindowSource) -> list[LayerTuple]:
 
 
 def spot_positions(result: FitResult, windows: SpotWindows) -> NDArray[np.float64]:
-    """Where each spot is, ``(N, n_axes)`` in pixel indices: the point given where no fit found it in its window."""
+    """Return positions of spots, ``(N, n_axes)`` in pixels: the given point where no fit found it in its window."""
     places = windows.points.copy()
     names = find_positions(result.model)
     if names:

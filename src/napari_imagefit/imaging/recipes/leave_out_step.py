@@ -32,7 +32,7 @@ class LeaveOutStep:
 
     @classmethod
     def of_mask(cls, used: NDArray[np.bool_], ndim: int) -> Self:
-        """From a mask of the image's shape, whose last `ndim` axes are the plane: True for the pixels that count."""
+        """Return the step of a mask of the image's shape, the plane's `ndim` axes last: True where pixels count."""
         plane, frames = used.shape[used.ndim - ndim :], used.shape[: used.ndim - ndim]
         if not any(used.strides[: len(frames)]):
             left = np.flatnonzero(~used[(0,) * len(frames)])
@@ -46,7 +46,7 @@ class LeaveOutStep:
 
     @classmethod
     def of_recipe(cls, said: Mapping[str, Any]) -> Self:
-        """From what `recipe` gives.
+        """Return the step that `recipe` describes.
 
         Raises
         ------

@@ -184,7 +184,7 @@ class Recipe:
 
     @property
     def filters(self) -> tuple[SpotFilter, ...]:
-        """Which spots count, for who reads the table."""
+        """Filters of spots, for readers of the table."""
         return self.fit.filters
 
     def run(

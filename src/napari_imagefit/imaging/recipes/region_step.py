@@ -52,7 +52,7 @@ class RegionStep:
         plane: tuple[int, ...],
         names: Mapping[int, str],
     ) -> Self | None:
-        """From the regions of a fit; None where it is the whole plane of every frame, and the grid is of frames."""
+        """Return the step of these regions; None for the whole plane of every frame where the grid is of frames."""
         n_frames = int(np.prod(frames))
         several = 1 if labels is None else len(labels)
         named = []
@@ -67,12 +67,12 @@ class RegionStep:
 
     @classmethod
     def of_mask(cls, mask: NDArray[np.bool_]) -> Self:
-        """From a mask of voxels."""
+        """Return the step of a mask of voxels."""
         return cls(mask.shape, None, (NamedRegion(1, np.flatnonzero(mask), None),))
 
     @classmethod
     def of_recipe(cls, said: Mapping[str, Any]) -> Self:
-        """From what `recipe` gives.
+        """Return the step that `recipe` describes.
 
         Raises
         ------

@@ -73,7 +73,7 @@ class Region:
 def find_regions(
     mask: ArrayLike | None, frames: tuple[int, ...], plane: tuple[int, ...]
 ) -> tuple[list[Region], tuple[int, ...], NDArray[np.intp]]:
-    """From a mask to regions, the shape of the grid of fits, and the labels along its last axis.
+    """Find the regions of a mask, the shape of the grid of fits, and the labels along its last axis.
 
     Parameters
     ----------

@@ -26,7 +26,7 @@ from .region import Region, find_regions, flat_coordinates, iter_jobs, take
 
 @dataclass(frozen=True, eq=False)
 class ImageSource:
-    """How the fits of an image lie in it; see `napari_imagefit.engine.results.fit_result.Source`."""
+    """Layout of the fits of an image in it; see `napari_imagefit.engine.results.fit_result.Source`."""
 
     job: ClassVar[str] = "region"
     in_memory: ClassVar[bool] = True
@@ -66,7 +66,7 @@ class ImageSource:
         return fitted.reshape(self.image.shape), residual.reshape(self.image.shape)
 
     def index_columns(self) -> dict[str, NDArray[Any]]:
-        """Which fit is which: a column per frame axis, and the label where regions have one."""
+        """Return columns that identify the fits: one per frame axis, and the label where regions have one."""
         grid = self.frames if self.labels is None else (*self.frames, len(self.labels))
         places = np.indices(grid).reshape(len(grid), int(np.prod(grid)))
         names = ["frame"] if len(self.frames) == 1 else [f"frame_{axis}" for axis in range(len(self.frames))]
@@ -119,7 +119,7 @@ class RegionCall:
 
 @dataclass(frozen=True, eq=False)
 class ImageRequest:
-    """What `fit_image` is asked beside the image: its arguments of these names, and all others as settings.
+    """Arguments of `fit_image` but for the image: those of these names, and all others as settings.
 
     Attributes
     ----------

@@ -17,7 +17,7 @@ NOTABLE, SURE = 1.5, 5.0
 
 @dataclass(frozen=True)
 class NoiseGrowth:
-    """How the mean square of the residuals changes from the surroundings of spots to their tops.
+    """Change of the mean square of the residuals from the surroundings of spots to their tops.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What follows from a spot's parameters: photons, widths in the layer's units, shape, with propagated errors."""
+"""Photometry of spots: photons, widths in the layer's units, shape, with propagated errors."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def _integral(names: set[str], ndim: int) -> str | None:
 
 
 def _add_widths(add: Any, names: set[str], ndim: int, sizes: Sequence[float], unit: str) -> None:
-    """Of peaks whose axes are those of the image."""
+    """Add the widths of peaks whose axes are those of the image."""
     axes = "zyx"[-ndim:]
     kinds = {"sigma": FWHM, "gamma": 2.0, "radius": AIRY_FWHM}
     for kind, to_fwhm in kinds.items():
@@ -208,7 +208,7 @@ def _add_widths(add: Any, names: set[str], ndim: int, sizes: Sequence[float], un
 
 
 def _add_rotated(add: Any, sizes: Sequence[float], unit: str) -> None:
-    """Of an ellipse that lies askew: its matrix of second moments in `units`, and the axes of that."""
+    """Add the widths of a rotated ellipse: its matrix of second moments in `units`, and the axes of that."""
     py, px = sizes
     yy = f"({py!r}**2*((sigma_x*sin(theta))**2 + (sigma_y*cos(theta))**2))"
     xx = f"({px!r}**2*((sigma_x*cos(theta))**2 + (sigma_y*sin(theta))**2))"

@@ -63,7 +63,7 @@ class _Linear:
         return cls(fitted, residual, slopes, inverse, used)
 
     def determined(self) -> _Linear:
-        """Those alone that determine their parameters."""
+        """Return the spots alone that determine their parameters."""
         good = np.isfinite(self.inverse).all(axis=(1, 2))
         by_pixel = self.fitted[:, good], self.residual[:, good], self.slopes[..., good]
         return _Linear(*by_pixel, self.inverse[good], self.used[:, good])
@@ -108,7 +108,7 @@ def _invert(curvature: Floats, free: NDArray[np.bool_]) -> tuple[Floats, Floats]
 
 
 def _is_regular(curvature: Floats) -> NDArray[np.bool_]:
-    """Of curvatures ``(n, p, p)`` with a diagonal of 1."""
+    """Return which curvatures ``(n, p, p)`` with a diagonal of 1 are regular."""
     eigenvalues = np.linalg.eigvalsh(curvature)
     return np.asarray(eigenvalues[:, 0] * CONDITION > eigenvalues[:, -1])
 
@@ -129,7 +129,7 @@ def _gram(slopes: Floats, weights: Floats | None = None) -> Floats:
 
 
 def find_noise_line(result: FitResult) -> NoiseLine | None:
-    """How the variance of a pixel grows with its light, by the residuals of all spots together.
+    """Fit the variance of a pixel as a function of its light to the residuals of all spots together.
 
     Squared residuals are fitted by what a variance ``even + slope·fitted`` makes them on average, given that each fit
     has followed its noise: ``⟨r²⟩ = (M∘M)·variance`` with M = 1 − J(JᵀJ)⁻¹Jᵀ. Pixels are weighted by the variance that

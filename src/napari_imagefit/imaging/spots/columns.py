@@ -1,4 +1,4 @@
-"""What the columns are called that say which spot is which."""
+"""Names of the columns that identify a spot."""
 
 from __future__ import annotations
 

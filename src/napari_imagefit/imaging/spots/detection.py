@@ -1,4 +1,4 @@
-"""Where spots are: maxima of the Laplacian of Gaussian that stand out of the noise."""
+"""Detection of spots: maxima of the Laplacian of Gaussian that stand out of the noise."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PerAxis = float | tuple[float, ...]
 
 @dataclass(frozen=True)
 class Detection:
-    """How spots are found. Raises `FitInputError`.
+    """Settings of a detection of spots. Raises `FitInputError`.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ class Detection:
 
     @classmethod
     def of_recipe(cls, said: Any) -> Self:
-        """From what `recipe` gives.
+        """Return the detection that `recipe` describes.
 
         Raises
         ------
@@ -132,7 +132,7 @@ class Detection:
 
 @dataclass(frozen=True, eq=False)
 class Spots:
-    """What was found, frame by frame, the strongest of each frame first.
+    """Detected spots, frame by frame, the strongest of each frame first.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Which spots count: ranges of columns, each of which gives the spots that it rejects a reason."""
+"""Filters of spots: ranges of columns, each of which gives the spots that it rejects a reason."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class SpotFilter:
         return f"{self.column} from {self.low:.6g} to {self.high:.6g}"
 
     def passes(self, values: ArrayLike) -> NDArray[np.bool_]:
-        """Which values lie within the range; NaN never does."""
+        """Return which values lie within the range; NaN never does."""
         found = np.asarray(values, dtype=float)
         with np.errstate(invalid="ignore"):
             return np.asarray((found >= self.low) & (found <= self.high))
@@ -68,7 +68,7 @@ class SpotFilter:
 
     @classmethod
     def of_recipe(cls, said: Any) -> SpotFilter:
-        """From a recipe.
+        """Return the filter of a recipe.
 
         Raises
         ------
@@ -86,7 +86,7 @@ class SpotFilter:
 
 
 def judge(table: Any, filters: Sequence[SpotFilter]) -> NDArray[np.object_]:
-    """Why each row of a table does not count, ``(N,)``; empty where all filters let it pass.
+    """Return why each row of a table does not count, ``(N,)``; empty where all filters let it pass.
 
     Parameters
     ----------

@@ -47,7 +47,7 @@ class JointModel:
     common: tuple[str, ...]
 
     def place(self, name: str, spot: int) -> int:
-        """Where a parameter of a spot is among the joint ones."""
+        """Return the index of a spot's parameter among the joint ones."""
         if name in self.common:
             return self.count * len(self.own) + self.common.index(name)
         return spot * len(self.own) + self.own.index(name)

@@ -1,4 +1,4 @@
-"""What is fitted of groups of spots: the pixels of all their windows, each once, and one background."""
+"""Problems of groups of spots: the pixels of all their windows, each once, and one background."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def _as_float(samples: NDArray[Any]) -> NDArray[Any]:
 
 
 def _seen(pixels: Floats, centres: NDArray[np.intp], reach: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Which pixels ``(m, n_groups)`` of a window lie in earlier ones of the group, ``(n_groups, k, ndim)``."""
+    """Return which pixels ``(m, n_groups)`` of a window lie in earlier ones of the group, ``(n_groups, k, ndim)``."""
     away = np.abs(pixels[:, :, None] - centres)
     return np.asarray((away <= reach).all(axis=-1).any(axis=-1))
 
@@ -176,7 +176,7 @@ def _starts(
     points: Floats,
     spot: int,
 ) -> Floats:
-    """Where one spot of each group begins, ``(n_params, n)``, by the pixels that are nearest to it."""
+    """Return starts ``(n_params, n)`` of one spot of each group, by the pixels that are nearest to it."""
     places = points[:, :, source.windows.frames.shape[1] :]
     away = ((pixels[:, :, None] - places) ** 2).sum(axis=-1)
     nearest = away[:, :, spot] <= away.min(axis=-1)
@@ -235,7 +235,7 @@ def _parameter_settings(
 
 
 def usable_windows(source: SpotSource, n_params: int) -> NDArray[np.bool_]:
-    """Which windows have enough samples of their own to be part of a group: others would spoil it."""
+    """Return which windows have enough samples of their own to be part of a group: others would spoil it."""
     enough = np.zeros(source.windows.count, bool)
     for rows, is_cut in source.windows.portions():
         enough[rows] = np.isfinite(source.samples(rows, padded=is_cut)).sum(axis=1) >= n_params

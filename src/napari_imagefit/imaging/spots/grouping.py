@@ -1,4 +1,4 @@
-"""Which spots are fitted together: those whose windows overlap, in groups of bounded size."""
+"""Groups of spots that are fitted together: those whose windows overlap, in groups of bounded size."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ def filled(data: Floats, usable: NDArray[np.bool_], scale: Sequence[float]) -> F
 
 
 def keep_apart(points: Floats, distance: Floats) -> NDArray[np.intp]:
-    """Which points to keep so that none is nearer to another than `distance`, in order: an earlier one goes first.
+    """Select points so that none is nearer to another than `distance`, in order: an earlier one goes first.
 
     Distances are those of an ellipsoid with these half axes. The same as going through the list and dropping what is
     near to one that was kept, but all that no earlier one threatens at once.
@@ -225,7 +225,7 @@ def _spread(values: Floats) -> float:
 
 
 def _tops(answer: Floats, pixels: NDArray[np.intp]) -> Floats:
-    """Where the parabola through a maximum and its two neighbours is highest, along each axis; 0 at the edge."""
+    """Return the vertex of the parabola through a maximum and its two neighbours along each axis; 0 at the edge."""
     shifts = np.zeros(pixels.shape)
     middle = answer[tuple(pixels.T)]
     for axis, n in enumerate(answer.shape):

@@ -1,4 +1,4 @@
-"""Which pixels of spots' windows are used: by a mask of the image or of each window, and below saturation."""
+"""Masks of the pixels in spots' windows: of the image or of each window, and below saturation."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def with_mask(windows: Windows, mask: ArrayLike | None, most: int = 1) -> tuple[
 
 
 def check_saturation(saturation: Any) -> float | None:
-    """As a number.
+    """Return the saturation as a number.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""How the variance of a pixel grows with its light."""
+"""Variance of a pixel as a linear function of its light."""
 
 from __future__ import annotations
 
@@ -22,5 +22,5 @@ class NoiseLine:
     slope: float
 
     def variance(self, fitted: Floats) -> Floats:
-        """Of pixels with these fitted values; never negative."""
+        """Return the variance of pixels with these fitted values; never negative."""
         return np.maximum(self.even + self.slope * fitted, 0.0)

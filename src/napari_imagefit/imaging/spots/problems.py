@@ -1,4 +1,4 @@
-"""What is fitted of spots, window by window, and how it is put into the image again."""
+"""Problems of spots, window by window, and their results in the coordinates of the image."""
 
 from __future__ import annotations
 

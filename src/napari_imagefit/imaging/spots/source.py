@@ -1,4 +1,4 @@
-"""How the fits of spots lie in an image."""
+"""Layout of the fits of spots in an image."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class SpotSource:
-    """How the fits of spots lie in an image; see `napari_imagefit.engine.results.fit_result.Source`.
+    """Layout of the fits of spots in an image; see `napari_imagefit.engine.results.fit_result.Source`.
 
     Attributes
     ----------
@@ -67,11 +67,11 @@ class SpotSource:
         return self.windows.samples(self.image, self.mask, rows, padded=padded)
 
     def used(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
-        """Which pixels of some windows were to be fitted, ``(n_rows, m)``."""
+        """Return which pixels of some windows were to be fitted, ``(n_rows, m)``."""
         return self.windows.used(self.mask, rows)
 
     def origin(self, name: str) -> NDArray[np.intp] | int:
-        """From where a parameter is counted in each window: the middle for a position, otherwise 0."""
+        """Return the origin of a parameter in each window: the middle for a position, otherwise 0."""
         return self.windows.centres[:, self.positions.index(name)] if name in self.positions else 0
 
     def fitted(self, result: FitResult) -> Floats:
@@ -83,7 +83,7 @@ class SpotSource:
         return values.reshape(-1, *self.windows.size)
 
     def solution(self, result: FitResult) -> Floats:
-        """Where the fits ended ``(n_params, N)``, positions as `coords` counts them; NaN where there is no answer."""
+        """Return the ends of the fits ``(n_params, N)``, positions as `coords` counts them; NaN where there is none."""
         return np.stack([values - self.origin(name) for name, values in result.answers.items()])
 
     def fitted_at(self, result: FitResult, params: Floats, rows: NDArray[np.intp]) -> Floats:
@@ -131,7 +131,7 @@ class SpotSource:
         return residual
 
     def index_columns(self) -> dict[str, NDArray[Any]]:
-        """Which fit is which: columns of its frame and of the point around which its window lies."""
+        """Return columns that identify the fits: the frame and the point around which the window lies."""
         frames, n_axes = self.windows.frames.T, len(self.windows.size)
         points = self.windows.points.T[len(frames) :]
         return dict(zip(spot_columns(len(frames), n_axes), [*frames, *points], strict=True))

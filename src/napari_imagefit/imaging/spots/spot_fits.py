@@ -32,7 +32,13 @@ from .windows import Windows, find_windows
 
 @dataclass(frozen=True, eq=False)
 class SpotRequest:
-    """What `fit_spots` is asked beside the image: its arguments of these names, and all others as settings."""
+    """Arguments of `fit_spots` but for the image: those of these names, and all others as settings.
+
+    Points are positions in pixels, with frames first. Each gets a window of `window` pixels, in which one surface is
+    fitted; with `groups`, spots whose windows overlap are fitted together, that many at most. `mask` and `saturation`
+    leave pixels out. `steps` checks all of it against an image and fits; `chunked.spot_plan` does the same for a Dask
+    array.
+    """
 
     model: Model
     points: ArrayLike

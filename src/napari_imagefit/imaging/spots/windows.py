@@ -56,7 +56,7 @@ class Windows:
     allowed: NDArray[np.bool_] | None = None
 
     def some(self, rows: NDArray[np.intp] | slice) -> Windows:
-        """Those of some points."""
+        """Return the windows of some points."""
         crowded, allowed = (None if own is None else own[rows] for own in (self.crowded, self.allowed))
         return replace(
             self,
@@ -95,7 +95,7 @@ class Windows:
 
     @cached_property
     def n_outside(self) -> NDArray[np.int64]:
-        """How many pixels of each window the image does not have."""
+        """Number of pixels of each window that the image does not have."""
         first, last = self.limits
         return np.asarray(self.n_samples - np.prod(last - first + 1, axis=1), np.int64)
 
@@ -145,7 +145,7 @@ class Windows:
         return values.reshape(rows.size, -1)
 
     def inside(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
-        """Which pixels of some windows the image has, ``(n_rows, m)``."""
+        """Return which pixels of some windows the image has, ``(n_rows, m)``."""
         ndim = len(self.size)
         inside = np.ones((rows.size, *self.size), bool)
         for axis, (places, n) in enumerate(zip(self._places(rows), self.plane, strict=True)):
@@ -153,7 +153,7 @@ class Windows:
         return inside.reshape(rows.size, -1)
 
     def used(self, mask: NDArray[np.bool_] | None, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
-        """Which pixels of some windows the image has, and no mask forbids, ``(n_rows, m)``."""
+        """Return which pixels of some windows the image has, and no mask forbids, ``(n_rows, m)``."""
         used = self.inside(rows)
         if mask is not None:
             used &= self.gather(mask, rows)

@@ -1,4 +1,4 @@
-"""Which of two tries of the same fit is the better answer, and a result that takes the better ones."""
+"""Comparison of two attempts at the same fit, and a result that takes the better ones."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def put(whole: FitResult, places: Indices, piece: FitResult, rows: Booleans | No
 
 
 def is_better(new: FitResult, old: FitResult, places: Indices) -> Booleans:
-    """Where the new fits ``(n,)`` are better answers than those at these places of the old result."""
+    """Return where the new fits ``(n,)`` are better results than those at these positions of the old result."""
     return fits.is_better(new, old.cost.ravel()[places], old.converged.ravel()[places])
 
 

@@ -27,7 +27,7 @@ Indices = NDArray[np.intp]
 
 @dataclass(frozen=True, eq=False)
 class VoxelCall:
-    """What `fit_voxels` was asked for, after every check.
+    """Arguments of `fit_voxels`, after every check.
 
     Attributes
     ----------
@@ -127,7 +127,7 @@ class VoxelCall:
 
     @property
     def refused(self) -> Numbers | None:
-        """Which setting of which voxel of the flat grid cannot be used; None where all can."""
+        """Return which setting of which voxel of the flat grid cannot be used; None where all can."""
         return joined(self.parameter_settings.refused, self.bad_sigma)
 
     @property
@@ -239,5 +239,5 @@ class VoxelCall:
 
 
 def solution_rows(result: FitResult) -> Floats:
-    """Where each fit ended, ``(n_params, n_fits)``."""
+    """Return the end of each fit, ``(n_params, n_fits)``."""
     return np.stack([np.asarray(result.solution[name]).ravel() for name in result.model.names])

@@ -324,7 +324,7 @@ def interpolate(result: FitResult, good: Booleans, places: Indices, step: int) -
 
 
 def _doubtful(result: FitResult, places: Indices) -> Booleans:
-    """Which fits failed, or have a remark that few of them have, ``(n_places,)``."""
+    """Return which fits failed, or have a remark that few of them have, ``(n_places,)``."""
     flags = result.flags.ravel()[places]
     doubtful = failed(result).ravel()[places] & (result.status.ravel()[places] != Status.STOPPED)
     for flag in REMARKS:

@@ -36,7 +36,7 @@ class CommonResidual(NamedTuple):
 
     @classmethod
     def of(cls, residual: NDArray[np.float64]) -> Self:
-        """Of residuals ``(n, n_curves)`` of curves that have an answer; NaN where a sample did not count."""
+        """Return the sums of residuals ``(n, n_curves)`` of curves with a result; NaN where a sample did not count."""
         used = np.isfinite(residual)
         counts = used.sum(axis=0)
         chosen = np.flatnonzero(counts > 0)
@@ -48,7 +48,7 @@ class CommonResidual(NamedTuple):
 
     @classmethod
     def joined(cls, parts: Iterable[Any]) -> Self:
-        """Of all pieces, from those of each, or from records of them."""
+        """Return the sums of all pieces, from those of each, or from records of them."""
         return cls(*(sum(values) for values in zip(*(tuple(part) for part in parts), strict=True)))
 
     def sentence(self) -> str:

@@ -1,4 +1,4 @@
-"""Of two parts of a signal that may be exchanged, which is the first: in IVIM the faster one is perfusion."""
+"""Order of two parts of a signal that may be exchanged: in IVIM the faster one is perfusion."""
 
 from __future__ import annotations
 

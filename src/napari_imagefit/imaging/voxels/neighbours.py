@@ -1,4 +1,4 @@
-"""What lies around a voxel on the grid of fits."""
+"""Neighbours of a voxel on the grid of fits."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ENOUGH = 3
 
 
 def is_good(result: FitResult) -> Booleans:
-    """Which fits can be trusted as starts for others, ``(*grid,)``: converged, and all is determined."""
+    """Return which fits can be trusted as starts for others, ``(*grid,)``: converged, and all is determined."""
     return np.asarray(result.converged & ((result.flags & np.uint16(Flag.POORLY_DETERMINED)) == 0))
 
 

@@ -40,7 +40,7 @@ CONFIRMED = 3
 
 
 def places_to_refit(result: FitResult) -> Booleans:
-    """Which voxels `refit` takes when it is not told, ``(*grid,)``.
+    """Return the voxels that `refit` takes by default, ``(*grid,)``.
 
     Those whose fit failed, except where there were too few samples, and those that have converged with a χ² far above
     that of their neighbours, as a fit does that ended in the wrong minimum.
@@ -248,7 +248,7 @@ class _Refit:
             yield _Round(WIDER, 1 - 1 / LATER, call, self._from_where_it_was, partial(self._confined, wider))
 
     def _passes(self) -> Iterator[_Round]:
-        """From neighbours, as long as voxels that have just been solved are such to others."""
+        """Fit from neighbours, as long as voxels that have just been solved are neighbours to others."""
         active = self.targets
         for number in range(PASSES):
             known = self.good.copy()
@@ -288,12 +288,12 @@ class _Refit:
         return found
 
     def _unfinished(self) -> Booleans:
-        """Those that stand somewhere from where a fit can go on."""
+        """Return the fits that failed with values from which they can go on."""
         somewhere = np.isfinite(solution_rows(self.whole)).all(axis=0).reshape(self.whole.shape)
         return self.targets & failed(self.whole) & somewhere
 
     def _confined(self, wider: Bounds) -> Booleans:
-        """Those without an answer, and those at a bound that gives way."""
+        """Return the fits without a result, and those at a bound that gives way."""
         at_one = np.any([self.whole.at_bound[name] != 0 for name in wider], axis=0)
         return np.asarray(self.targets & (failed(self.whole) | at_one))
 

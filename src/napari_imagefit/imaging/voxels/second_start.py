@@ -77,7 +77,7 @@ def _doubtful(problem: Problem, fits: Fits) -> NDArray[np.bool_]:
 
 
 def _promising(problem: Problem, fits: Fits, places: Indices) -> tuple[Indices, NDArray[np.float64]]:
-    """Those of some fits whose other start costs less than where they have ended, and these starts."""
+    """Return those of some fits whose other start costs less than their end, and these starts."""
     own = problem.at(places)
     samples = samples_of(own, slice(0, places.size))
     used = samples.usable()

@@ -25,7 +25,7 @@ from .common_residual import CommonResidual, looked_at
 
 @dataclass(frozen=True, eq=False)
 class VoxelSource:
-    """How the fits of a stack lie in it; see `napari_imagefit.engine.results.fit_result.Source`."""
+    """Layout of the fits of a stack in it; see `napari_imagefit.engine.results.fit_result.Source`."""
 
     job: ClassVar[str] = "voxels"
     in_memory: ClassVar[bool] = True
@@ -54,7 +54,7 @@ class VoxelSource:
         return residual
 
     def index_columns(self) -> dict[str, NDArray[Any]]:
-        """Which fit is which: a column of ``n_fits`` values per axis of the grid."""
+        """Return columns that identify the fits: ``n_fits`` values per axis of the grid."""
         grid = tuple(np.delete(self.stack.shape, self.axis))
         places = np.indices(grid).reshape(len(grid), int(np.prod(grid)))
         axes = [axis for axis in range(self.stack.ndim) if axis != self.axis]
@@ -103,7 +103,11 @@ class VoxelSource:
 
 @dataclass(frozen=True, eq=False)
 class VoxelRequest:
-    """What `fit_voxels` is asked beside the stack: its arguments of these names, and all others as settings.
+    """Arguments of `fit_voxels` but for the stack: those of these names, and all others as settings.
+
+    Along `axis` of the stack lie the samples of a curve, at the coordinates `x`; all other axes are the grid of fits.
+    `mask` chooses voxels, `select` samples. `steps` checks all of it against a stack and fits; `chunked.plan.VoxelPlan`
+    does the same for a Dask array.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""From an outcome to files: with the place of its layer, and the affine of the file that this came from."""
+"""Files of an outcome: with the place of its layer, and the affine of the file that this came from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what a person drew, shapes and labels, to the pixels of an image, and back to ellipses."""
+"""Pixels of an image within drawn shapes and labels, and fits as ellipses."""
 
 from __future__ import annotations
 

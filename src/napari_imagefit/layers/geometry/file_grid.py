@@ -1,4 +1,4 @@
-"""Which way round a layer's axes run in the NIfTI file that it came from.
+"""Orientation of a layer's axes in the NIfTI file that it came from.
 
 Readers transpose the file's axes, put time first or last, turn axes around and say so by a negative scale, or turn the
 picture around by one without touching the data. What they leave in the layer's metadata, the affine and the header,
@@ -60,7 +60,7 @@ class _Way:
 
 @dataclass(frozen=True, eq=False)
 class _Layer:
-    """How napari shows the layer."""
+    """Geometry of the layer as napari shows it."""
 
     matrix: Floats
     offset: Floats
@@ -149,7 +149,7 @@ def _iter_known(metadata: Mapping[str, Any]) -> Iterator[_Known]:
 
 
 def _iter_stated(metadata: Mapping[str, Any], known: Sequence[_Known], layer: _Layer) -> Iterator[_Way]:
-    """Where the reader says which way the data run, a negative scale turns the picture around and not the data.
+    """Yield orientations that the reader states; a negative scale turns the picture around and not the data.
 
     It says so by naming the directions, or by an affine that is another than the file's or has time in it.
     """
@@ -176,7 +176,7 @@ def _iter_stated(metadata: Mapping[str, Any], known: Sequence[_Known], layer: _L
 
 
 def _iter_in_world(_: Mapping[str, Any], known: Sequence[_Known], layer: _Layer) -> Iterator[_Way]:
-    """Where napari's world is the file's, or DICOM's: voxels lie on voxels then, and no other way round would do."""
+    """Yield orientations in which napari's world is the file's, or DICOM's, and voxels lie on voxels."""
     for triple, world in product(layer.triples, WORLDS):
         rest = [axis for axis in range(len(layer.shape)) if axis not in triple]
         if np.abs(layer.matrix[np.ix_(triple, rest)]).max(initial=0.0) > 1e-6 * np.abs(layer.matrix).max():
@@ -194,7 +194,7 @@ def _iter_in_world(_: Mapping[str, Any], known: Sequence[_Known], layer: _Layer)
 
 
 def _iter_in_order(_: Mapping[str, Any], known: Sequence[_Known], layer: _Layer) -> Iterator[_Way]:
-    """Where the layer has a scale at most: the data run as those that the affine is of.
+    """Yield the orientation of a layer that has a scale at most: the data run as those that the affine is of.
 
     A header's affine is of the file, whose axes a reader may have turned around without a word; where they all run
     forwards there is nothing to turn.
@@ -237,7 +237,7 @@ def _says_anything(axes: Sequence[int | None], layer: _Layer) -> bool:
 
 
 def _distinct(ways: Iterator[_Way], layer: _Layer) -> list[_Way]:
-    """Those that are not the same for the grid of fits."""
+    """Return the orientations that are not the same for the grid of fits."""
     found: list[_Way] = []
     for way in ways:
         here = way.columns(layer)

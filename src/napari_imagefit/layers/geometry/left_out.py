@@ -1,4 +1,4 @@
-"""What a person drew to be left out: pixels of an image that do not count."""
+"""Drawn areas to be left out: pixels of an image that do not count."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a result's layers to the viewer: in place over their input, and updated by the next fit instead of piling up."""
+"""Output layers in the viewer: over their input, and updated by the next fit instead of piling up."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def put(layers: LayerList, new: Output) -> Layer:
 
 
 def _place_of(layers: LayerList, group: str) -> int:
-    """Where a map is put in: on top, but below outlines and contours of the same fit."""
+    """Return the index at which a map is put in: on top, but below outlines and contours of the same fit."""
     over = (n for n, layer in enumerate(layers) if role_of(layer, group) and layer._type_string != "image")
     return next(over, len(layers))
 
@@ -177,7 +177,7 @@ def _remember_name(layer: Layer) -> None:
 
 
 def draw_nothing_when_empty(layer: Points) -> None:
-    """Of points that are kept large on screen, where none is in the plane that is shown.
+    """Draw no points that are kept large on screen, where none is in the plane that is shown.
 
     napari draws one of size 0 at the origin then, which is kept as large as the others.
     """

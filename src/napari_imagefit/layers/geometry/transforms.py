@@ -1,4 +1,4 @@
-"""Where napari draws the data: the layers' transforms, units and coordinates, without Qt."""
+"""Transforms, units and coordinates of layers, as napari draws the data, without Qt."""
 
 from __future__ import annotations
 

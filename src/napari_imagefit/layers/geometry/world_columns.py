@@ -1,4 +1,4 @@
-"""Where fits lie in the world, for tables: the axes of a rotated layer are not those that the status bar shows."""
+"""World coordinates of fits, for tables: the axes of a rotated layer are not those that the status bar shows."""
 
 from __future__ import annotations
 

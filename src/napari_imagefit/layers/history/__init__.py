@@ -1,1 +1,1 @@
-"""What was fitted and what was set: entries that can be shown again, compared and restored, and undo. No Qt."""
+"""History of fits and settings: entries that can be shown again, compared and restored, and undo. No Qt."""

@@ -21,7 +21,7 @@ NUMBER = "entry"  # key, in the metadata of a layer, of the number of the entry 
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a fit when its arrays are gone.
+    """Facts on a fit that are kept when its arrays are gone.
 
     Attributes
     ----------

@@ -151,7 +151,7 @@ class History:
                 hide(layers, other)
 
     def _keep_within_budget(self, layers: LayerList) -> None:
-        """Let the oldest arrays go; of their layers those that are to be seen stay."""
+        """Drop the oldest arrays; of their layers those that are to be seen stay."""
         most = budget()
         for entry in reversed(self.entries):
             if self.held(layers) <= most:

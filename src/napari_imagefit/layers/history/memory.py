@@ -1,4 +1,4 @@
-"""How much memory entries hold, and how much they may."""
+"""Memory that entries hold, and its limit."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ class SettingsLog:
 
     @property
     def now(self) -> Choices | None:
-        """Those that hold; None before any were recorded."""
+        """Settings in effect; None before any were recorded."""
         return self._states[self._now] if self._states else None
 
     @property

@@ -1,4 +1,4 @@
-"""What shows single fits in the viewer: marks and pins, the fit under the pointer, reasons of failure, the spot table.
+"""Single fits in the viewer: marks and pins, the fit under the pointer, reasons of failure, the spot table.
 
 It may import `request` and `geometry`.
 """

@@ -1,4 +1,4 @@
-"""What the inspector marks in the viewer: pinned fits as points, chosen fits as labels; one layer each, in place."""
+"""Marks of the inspector in the viewer: pinned fits as points, chosen fits as labels; one layer each, in place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which fit lies under a point of the viewer, whatever layer of the fit is looked at, and from wherever.
+"""Lookup of the fit under a point of the viewer, whatever layer of the fit is inspected, and from wherever.
 
 In 2-D it is the voxel that holds the point. In 3-D the line of sight goes through many: the nearest one with an answer
 counts, because voxels without one are what a volume rendering lets see through; if there is none, the nearest that was
@@ -61,7 +61,7 @@ class Sight:
 
     @classmethod
     def of(cls, event: Any, units: Sequence[Any] | None) -> Sight:
-        """From a mouse event of napari's."""
+        """Return the sight of a mouse event of napari's."""
         direction = event.view_direction if len(event.dims_displayed) == 3 else None
         return cls(
             tuple(float(p) for p in event.position),

@@ -1,4 +1,4 @@
-"""Why fits have no answer, or one to be looked at twice, and the way to them in the viewer."""
+"""Reasons why fits have no result, or a doubtful one, and the way to them in the viewer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the Points layer of fitted spots holds and how it looks: every spot has a row, and a reason if it fails."""
+"""Table and look of the Points layer of fitted spots: every spot has a row, and a reason if it fails."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def _derived(result: FitResult, request: Request) -> dict[str, NDArray[np.float6
 def reasons_of_spots(
     table: Any, status: NDArray[np.integer[Any]], filters: Sequence[SpotFilter]
 ) -> NDArray[np.object_]:
-    """Why spots do not count: how their fit failed, or which filter they do not pass; empty where they count."""
+    """Return why spots do not count: how their fit failed, or which filter rejects them; empty where they count."""
     failed = np.array([Status(int(code)).message for code in np.unique(status)], object)
     codes, which = np.unique(status, return_inverse=True)
     return np.where(status > 0, judge(table, filters), failed[which] if codes.size else "")
@@ -173,7 +173,7 @@ def dress(layer: Points, table: pd.DataFrame, look: Look, diameters: NDArray[np.
 
 
 def _shares(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Where each value lies between the extremes, 0 to 1; NaN stays NaN."""
+    """Return the position of each value between the extremes, 0 to 1; NaN stays NaN."""
     finite = values[np.isfinite(values)]
     if not finite.size:
         return np.full(values.shape, np.nan)

@@ -1,4 +1,4 @@
-"""What became of the fits of a result: three counts, and every statement in words with the fits that it speaks of."""
+"""Counts of the fits of a result by state, and every statement in words with the fits that it speaks of."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ...imaging.inspection.fit_grid import FitGrid, SpotGrid
 
 @dataclass(frozen=True)
 class StateCounts:
-    """How many fits converged, how many of these have a remark that is worth a look, and how many gave no answer."""
+    """Counts of the fits that converged, of those among them that have a remark, and of those without a result."""
 
     converged: int
     remarks: int
@@ -44,7 +44,7 @@ class Statement:
 
     @property
     def fits(self) -> int:
-        """How many they are."""
+        """Number of fits."""
         return int(self.places.size)
 
 

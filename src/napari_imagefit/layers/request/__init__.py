@@ -1,4 +1,4 @@
-"""From the layers and choices on screen to a request of plain arrays that a worker thread can fit.
+"""Request of a fit: the layers and choices on screen as plain arrays that a worker thread can fit.
 
 It may import `geometry`.
 """

@@ -1,4 +1,4 @@
-"""What a person has chosen in the widget, frozen at the click."""
+"""Choices of a person in the widget, frozen at the click."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Coordinates:
-    """Where the samples of a curve lie along the fitted axis.
+    """Coordinates of the samples of a curve along the fitted axis.
 
     Attributes
     ----------
@@ -66,7 +66,7 @@ class Coordinates:
 
 @dataclass(frozen=True)
 class NoiseChoice:
-    """What is known of the noise.
+    """Choice of the noise, with its numbers.
 
     Attributes
     ----------
@@ -85,7 +85,7 @@ class NoiseChoice:
 
 @dataclass(frozen=True)
 class Computing:
-    """How a fit is computed, see `Options`; the tolerance is that of ftol, xtol and gtol."""
+    """Options of the computation, see `Options`; the tolerance is that of ftol, xtol and gtol."""
 
     loss: Loss = "linear"
     f_scale: float = 1.0
@@ -97,7 +97,7 @@ class Computing:
 
 @dataclass(frozen=True)
 class SpotChoice:
-    """Which spots are fitted, and in which windows.
+    """Choice of the spots to fit, and of their windows.
 
     Attributes
     ----------

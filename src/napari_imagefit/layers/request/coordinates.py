@@ -1,4 +1,4 @@
-"""Where the samples of a curve lie: from the layer, from a rule, from what was typed, or from a column of a table."""
+"""Coordinates of the samples of a curve: from the layer, a rule, what was typed, or a column of a table."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ MANY_VALUES = 1 << 20  # samples from which on a map is shown while it is fitted
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """What is fitted, and where its results go.
+    """Data and settings of a fit, and where its results go.
 
     Attributes
     ----------
@@ -123,13 +123,13 @@ class Request:
 
     @property
     def options(self) -> Options:
-        """How it is computed."""
+        """Options of the computation."""
         return self.settings.options
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What a worker hands back: the result and its layers, or one sentence that says why there is none.
+    """Outcome of a request: the result and its layers, or one sentence that says why there is none.
 
     Attributes
     ----------
@@ -187,7 +187,7 @@ class MeanFit:
 
 
 def mean_as_curve(mean: MeanFit) -> Curve:
-    """As the inspector draws it: errors are standard errors of the mean, where they are known of every sample."""
+    """Return the mean as the inspector draws it, with standard errors where they are known of every sample."""
     used, every = np.isfinite(mean.values), mean.every
     known = bool(np.isfinite(mean.errors[used]).all())
     errors = np.where(used, mean.errors, np.inf if every is None else every.sem)

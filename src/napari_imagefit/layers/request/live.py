@@ -1,4 +1,4 @@
-"""What of the choices is on screen: a fit that follows the hand computes that alone, in the way of the fit it is."""
+"""Live requests: a fit that follows the hand computes what is on screen alone, in the way of the fit it is."""
 
 from __future__ import annotations
 

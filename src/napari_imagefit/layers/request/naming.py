@@ -1,4 +1,4 @@
-"""What the places of a fit and its axes are called on screen."""
+"""Names of the positions of a fit and of its axes on screen."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def place_title(request: Request, place: Place) -> str:
 
 
 def _unit(request: Request, axis: int) -> str:
-    """As the parameters have it: coordinates may have been given instead of being the layer's."""
+    """Return the unit as the parameters have it: coordinates may have been given instead of being the layer's."""
     if request.job == "voxels":
         return request.x_unit
     meaning = {"coord", f"coord{axis % 2}"}

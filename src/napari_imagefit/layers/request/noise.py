@@ -1,4 +1,4 @@
-"""From what was chosen of the noise and the computing to `Settings`."""
+"""Settings of the noise and the computing, made from choices."""
 
 from __future__ import annotations
 

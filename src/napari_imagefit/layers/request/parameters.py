@@ -1,4 +1,4 @@
-"""From the parameter table to starts, bounds, fixed values, ties and what is shared; and the units of what is found."""
+"""Starts, bounds, fixed values, ties and shared parameters from the parameter table; units of what is found."""
 
 from __future__ import annotations
 

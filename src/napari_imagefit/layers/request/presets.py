@@ -26,7 +26,7 @@ LONGEST = 1000  # characters of an expression
 
 
 class Presets:
-    """What is kept for each model; the file is read whenever something is asked for, as others write to it, too.
+    """Stored settings of each model; the file is read at every request, as others write to it, too.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""From choices to a request for spots: points of any layer in pixel indices of the image."""
+"""Request for spots, made from choices: points of any layer in pixel indices of the image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From choices to a request for one curve per voxel."""
+"""Request for one curve per voxel, made from choices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From choices to a request: everything is checked here, and every mistake is one sentence with its remedy."""
+"""Request made from choices: everything is checked here, and every mistake is one sentence with its remedy."""
 
 from __future__ import annotations
 

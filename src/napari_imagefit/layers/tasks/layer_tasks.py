@@ -1,4 +1,4 @@
-"""From a result to layers over its input: those that are shown at first, and those that are asked for."""
+"""Layers of a result over its input: those that are shown at first, and those that are asked for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a worker does for a hand that moves: the same fit as a click's, and of its layers only the data that are seen.
+"""Tasks of a worker for a hand that moves: the same fit as a click's, and only the layer data that are seen.
 
 What a table or a limit of contrast takes as long for as the fit comes once the hand has stopped, see `completed`.
 """

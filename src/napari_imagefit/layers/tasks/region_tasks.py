@@ -1,4 +1,4 @@
-"""What a worker does with regions: fit a surface to each, and make their layers ready."""
+"""Tasks of a worker for regions: fit a surface to each, and make their layers ready."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from ..request.naming import spaced
 
 @dataclass(frozen=True, eq=False)
 class BeadPicture:
-    """What is shown of a bead.
+    """Picture of a bead.
 
     Attributes
     ----------

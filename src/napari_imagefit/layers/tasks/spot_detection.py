@@ -28,7 +28,7 @@ RING, PREVIEW_RING = "#2EE6A6", "#F0E442"
 
 @dataclass(frozen=True, eq=False)
 class Search:
-    """What is searched: plain arrays and settings, for a worker.
+    """Input of a search for spots: plain arrays and settings, for a worker.
 
     Attributes
     ----------
@@ -177,12 +177,12 @@ def is_points(layer: Layer) -> bool:
 
 
 def diameter(search: Search) -> float:
-    """Of a ring around a spot: 3 σ to either side, in pixels of the plane."""
+    """Return the diameter of a ring around a spot: 3 σ to either side, in pixels of the plane."""
     return 6.0 * float(np.mean(search.detection.per_axis("scale", search.ndim)[-2:])) + 1.0
 
 
 def count_words(spots: Spots, search: Search) -> str:
-    """How many were found in the frame, or volume, on screen."""
+    """Say how many were found in the frame, or volume, on screen."""
     what = "volume" if search.ndim == 3 else "frame"
     where = f" in this {what}" if search.frame or search.ndim == 3 else ""
     if not spots.count:
@@ -192,7 +192,7 @@ def count_words(spots: Spots, search: Search) -> str:
 
 
 def all_words(spots: Spots, search: Search) -> str:
-    """How many were found in all frames."""
+    """Say how many were found in all frames."""
     n_frames = int(np.prod(np.shape(search.data)[: len(np.shape(search.data)) - search.ndim]))
     where = f" in {spaced(n_frames)} frames" if n_frames > 1 else ""
     if not spots.count:

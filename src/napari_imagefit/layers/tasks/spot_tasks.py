@@ -1,4 +1,4 @@
-"""What a worker does with spots: fit them, and make their layer ready."""
+"""Tasks of a worker for spots: fit them, and make their layer ready."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def run_spots(request: Request, should_stop: Stop | None = None) -> Task:
 
 
 def _note(result: FitResult) -> str:
-    """Where errors suppose a noise that is not there, or may not be, and where a number is not what it seems."""
+    """Say where errors suppose a noise that is not there, or may not be, and where a number is not what it seems."""
     if is_unaware(result) and not result.source.in_memory:
         return UNSEEN
     found = find_noise_growth(result), find_shared_width(result)

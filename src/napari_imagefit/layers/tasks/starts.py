@@ -1,4 +1,4 @@
-"""Where fits of what is on screen would start: asked in the window, answered in a worker."""
+"""Starts of fits of what is on screen: asked in the window, answered in a worker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What workers do with voxels: a fit that shows its maps as they come, and all that may be done with its result."""
+"""Tasks of workers for voxels: a fit that shows its maps as they come, and all that may be done with its result."""
 
 from __future__ import annotations
 
