@@ -26,9 +26,8 @@ QT = {"PyQt5", "PyQt6", "PySide2", "PySide6", "qtpy", "superqt"}
 NAPARI = {"magicgui", "napari", "vispy"}
 # Packages whose docstrings begin with an imperative verb or a noun phrase, and words that begin neither.
 PLAIN_PACKAGES = ("engine", "catalogue", "imaging", "layers", "gui", "command_line")
-NO_BEGINNINGS = frozenset(
-    "as from have how it let of that those what whatever where which who whoever whose why".split()
-)
+NO_BEGINNINGS = {"as", "from", "have", "how", "it", "let", "of", "that", "those", "what", "whatever", "where", "which"}
+NO_BEGINNINGS |= {"who", "whoever", "whose", "why"}
 
 REPORT = """
 import json, os, sys
