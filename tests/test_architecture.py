@@ -27,7 +27,8 @@ NAPARI = {"magicgui", "napari", "vispy"}
 # Packages whose docstrings begin with an imperative verb or a noun phrase, and words that begin neither.
 PLAIN_PACKAGES = ("engine", "catalogue", "imaging", "layers", "gui", "command_line")
 NO_BEGINNINGS = {"as", "from", "have", "how", "it", "let", "of", "that", "those", "what", "whatever", "where", "which"}
-NO_BEGINNINGS |= {"who", "whoever", "whose", "why"}
+NO_BEGINNINGS |= {"who", "whoever", "whose", "why", "at", "between", "by", "for", "if", "in", "never", "not", "only"}
+NO_BEGINNINGS |= {"than", "there", "under", "with", "without"}
 
 REPORT = """
 import json, os, sys

@@ -203,7 +203,7 @@ def _moments(powers: Array | tuple[Array, ...], *fields: Array, also: Array | No
 
 
 def _better(sight: Sight, one: Match, other: Match) -> Match:
-    """For each fit the other one, where it does not explain much less."""
+    """Take for each fit the other match, where it does not explain much less."""
     better = _regressed(sight, other).gain > PREFERRED * _regressed(sight, one).gain
     return Match(*(xp.where(better, b, a) for a, b in zip(one, other, strict=True)))
 

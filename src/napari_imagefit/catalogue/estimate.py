@@ -195,7 +195,7 @@ class Level(NamedTuple):
 def best_of(
     candidates: ArrayLike, attempt: Callable[[Array], tuple[Array, Found]], data: Array, parts: int
 ) -> tuple[Array, Found]:
-    """For each fit, the result of the candidate with the largest gain; 0 where none has a gain that is a number.
+    """Return for each fit the result of the candidate with the largest gain; 0 where no gain is a number.
 
     In NumPy, candidates for a single fit of few samples are attempted side by side, like fits ``(K,)`` of which
     everything else is ``(1,)`` or ``(m, 1)``: an attempt has to broadcast.
@@ -238,7 +238,7 @@ def first_largest(gain: Array) -> Array:
 
 
 def _better_of(one: tuple[Array, Found], other: tuple[Array, Found]) -> tuple[Array, Found]:
-    """For each fit the other one, where it gains more."""
+    """Take for each fit the other one, where it gains more."""
     better = other[0] > one[0]
     found = tuple(xp.where(better, b, a) for a, b in zip(one[1], other[1], strict=True))
     return xp.where(better, other[0], one[0]), found

@@ -29,7 +29,7 @@ FOLLOW_DELAY_MS = 60  # in which rows follow layers that are shown and hidden on
 
 
 class EntryActions:
-    """Between the history of a viewer and its rows.
+    """Actions that connect the history of a viewer and its rows.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Between the numbers of a region and the shapes of its layer."""
+"""Link between the numbers of a region and the shapes of its layer."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ PICTURES = ("fitted", "residual")  # roles of layers that lie where the data do
 
 
 class FollowUps:
-    """Between the section Results, the session, and the last outcome.
+    """Actions that connect the section Results, the session, and the last outcome.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ class FollowUps:
         self._section.set_painting(find_paint(self._viewer.layers, outcome.request.source) is not None)
 
     def forget(self) -> None:
-        """There is no outcome any more, or not of what is chosen."""
+        """Forget the outcome: there is none any more, or not of what is chosen."""
         self.outcome = None
         self.shown.forget()
 

@@ -72,7 +72,7 @@ def _load() -> None:
 
 
 class Session:
-    """At most one fit at a time; when another starts, or one is cancelled, the previous result is discarded.
+    """Run of at most one fit at a time; when another starts, or one is cancelled, the previous result is discarded.
 
     Parameters
     ----------

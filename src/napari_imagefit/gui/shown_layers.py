@@ -27,7 +27,7 @@ _CHOSEN: WeakKeyDictionary[Viewer, dict[str, dict[str, bool]]] = WeakKeyDictiona
 
 
 class ShownLayers:
-    """Between the menu, the viewer, and the outcome that it is about.
+    """Link between the menu, the viewer, and the outcome that it is about.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class ShownLayers:
         self._add_missing(titles)
 
     def forget(self) -> None:
-        """There is no outcome any more; what is being made is made for nothing."""
+        """Forget the outcome; what is being made is made for nothing."""
         self._outcome = None
         self.makes.forget()
 

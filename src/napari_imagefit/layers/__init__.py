@@ -1,1 +1,1 @@
-"""Between napari's layers and fits. It knows napari's data model, never Qt."""
+"""Link between napari's layers and fits. It knows napari's data model, never Qt."""

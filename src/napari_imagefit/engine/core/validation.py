@@ -76,7 +76,7 @@ def with_values(what: str) -> Iterator[None]:
 
 
 def _transfers_allowed(values: object) -> contextlib.AbstractContextManager[Any]:
-    """For data on a device: they must come here, whatever transfers their owner has forbidden."""
+    """Allow transfers of data on a device to here, whatever their owner has forbidden."""
     jax = sys.modules.get("jax")
     known = jax is not None and isinstance(values, getattr(jax, "Array", ()))
     return jax.transfer_guard("allow") if jax is not None and known else contextlib.nullcontext()

@@ -84,7 +84,7 @@ Sums = Callable[[Floats, NDArray[np.intp]], Floats]
 
 
 def best_start(problem: Problem, seen: Seen, sums: Sums, fewer: Samples | None = None) -> Floats:
-    """For each fit the model's own guess if it is good, else the first good candidate, or the best of all.
+    """Return for each fit the model's own guess if it is good, else the first good candidate, or the best of all.
 
     Where there are `fewer` samples that stand for all, the guess from these is tried first, on all samples.
     """
@@ -109,7 +109,7 @@ def best_start(problem: Problem, seen: Seen, sums: Sums, fewer: Samples | None =
 
 
 def other_start(problem: Problem, seen: Seen, sums: Sums, used: Floats) -> Floats:
-    """For each fit the best of the candidates that are not much the same as the start `used`; NaN if there is none."""
+    """Return for each fit the best of the candidates that differ much from the start `used`; NaN if there is none."""
     search = _Search(problem, seen, sums)
     own = search.guess()
     best = Tried(np.full(own.shape[1], np.inf), np.full(own.shape, np.nan))
@@ -156,7 +156,7 @@ class _Search:
         return surely if surely.all() else np.asarray(cost <= self._enough)
 
     def best(self, own: Floats, best: Tried) -> Tried:
-        """For each fit the first good candidate, or the best of all, if it is better than what there is."""
+        """Return for each fit the first good candidate, or the best of all, if it is better than what there is."""
         for candidate in self.candidates(own):
             new = self.tried(candidate)
             best = best.unless(~self.is_good(best.cost) & (new.cost < best.cost), new)
@@ -289,7 +289,7 @@ class _Search:
         return np.array(fitting(self.model, self.problem.options, seen.samples, seen.level, candidate, *seen[2:]))
 
     def _nearer(self, one: Floats, inside: Floats, other: Floats, turned: Floats, rows: Sequence[int]) -> Floats:
-        """For each fit, of two descriptions of one ellipse, the one that the bounds change less."""
+        """Take for each fit, of two descriptions of one ellipse, the one that the bounds change less."""
 
         def moved(before: Floats, after: Floats) -> Floats:
             theta, *widths = rows

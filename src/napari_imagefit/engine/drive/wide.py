@@ -376,6 +376,6 @@ def _joined(left: Sequence[Leftover]) -> Leftover:
 
 
 def _filled(array: NDArray[Any], width: int) -> NDArray[Any]:
-    """With the last column again and again: what is added ends with it."""
+    """Fill up with the last column repeated: what is added ends with it."""
     missing = width - array.shape[-1]
     return np.concatenate([array, np.repeat(array[..., -1:], missing, axis=-1)], axis=-1) if missing else array

@@ -93,7 +93,7 @@ def _guess_within(function: Function, shape: Shape, starts: Sequence[float]) -> 
         within = _Regression(function, linear, known, lower, upper, at, data, weights)
 
         def attempt(point: Array) -> tuple[Array, Array]:
-            """For a point ``(n, 1)``, or points ``(n, K)`` side by side and a single fit: costs and all parameters."""
+            """Return costs and all parameters at a point ``(n, 1)``, or at ``(n, K)`` side by side for a single fit."""
             one = xp.ones_like(data[0] + point[:1].sum(axis=0))
             rows = [one * xp.where(known[i], start[i], 0) for i in range(len(starts))]
             for place, i in enumerate(searched):

@@ -50,7 +50,7 @@ class Algebra:
         self.maximum, self.minimum, self.abs = module.maximum, module.minimum, module.abs
 
     def total(self, rows: Iterable[Array]) -> Array:
-        """Their sum, in order."""
+        """Sum of the rows, in order."""
         first, *others = rows
         for row in others:
             first = first + row
@@ -99,7 +99,7 @@ class Algebra:
         return self.minimum(self.maximum(x, low), high)
 
     def rounded(self, x: Array) -> Array:
-        """In the precision of the model's values."""
+        """Round to the precision of the model's values."""
         return x if self.eps < 1e-10 else x.astype(np.float32).astype(np.float64)
 
     def next_to(self, x: Array, towards: Array) -> Array:
@@ -143,14 +143,14 @@ class Algebra:
 
 
 class NumpyAlgebra(Algebra):
-    """For arrays of NumPy."""
+    """Algebra of arrays of NumPy."""
 
     def __init__(self, dtype: DType = "float64") -> None:
         super().__init__(np, dtype)
 
 
 class JaxAlgebra(Algebra):
-    """Under `jax.jit`, in double precision.
+    """Algebra under `jax.jit`, in double precision.
 
     Parameters
     ----------
@@ -302,7 +302,7 @@ class _Numbers:
 
 
 class NumberAlgebra(Algebra):
-    """For a single fit, whose rows are numbers (``numpy.float64``); bits are those of arrays."""
+    """Algebra of a single fit, whose rows are numbers (``numpy.float64``); bits are those of arrays."""
 
     def __init__(self, dtype: DType = "float64") -> None:
         super().__init__(_Numbers, dtype)
@@ -337,7 +337,7 @@ def as_numbers(tree: Tree) -> Tree:
 
 
 class Joint(Algebra):
-    """For one problem in the unknowns of many fits, in NumPy: what sums up rows sums up fits as well."""
+    """Algebra of one problem in the unknowns of many fits, in NumPy: what sums up rows sums up fits as well."""
 
     joint = True
 
@@ -377,7 +377,7 @@ class Matrix(Protocol):
         """D·M·D + E, with D and E diagonal; nothing is added where there is no row of E."""
 
     def without(self, algebra: Algebra, held: Rows) -> Any:
-        """With the rows and columns of held unknowns set to 0."""
+        """Set the rows and columns of held unknowns to 0."""
 
     def select(self, algebra: Algebra, mask: Array, other: Any) -> Any:
         """Return this matrix where `mask`, else the other."""

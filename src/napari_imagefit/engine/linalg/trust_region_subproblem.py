@@ -135,7 +135,7 @@ def _step_by_eigenvalues(
 
 
 def _to_edge(algebra: Algebra, back: Rows | list[Array], inside: Array, radius: Array) -> Array:
-    """Outside the region only by the accuracy of α: the factor that puts the step on its edge."""
+    """Return the factor that puts a step on the edge of the region, from which it is off by the accuracy of α."""
     return algebra.where(inside, 1.0, algebra.divide(radius, algebra.norm(back)))
 
 

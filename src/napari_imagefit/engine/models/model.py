@@ -207,7 +207,7 @@ class Model:
         return np.array([p.upper for p in self.parameters])
 
     def __radd__(self, other: object) -> Model:
-        """For ``sum([gaussian, plane])``, which begins with 0."""
+        """Add to 0, with which ``sum([gaussian, plane])`` begins."""
         return self if other == 0 and isinstance(other, int) else NotImplemented
 
     def __add__(self, other: Model) -> Model:

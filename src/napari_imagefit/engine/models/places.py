@@ -72,7 +72,7 @@ class Cells(NamedTuple):
         return cls(places, mean - background, own - background, span)
 
     def outside(self, axis: int, lower: Floats, upper: Floats) -> Self:
-        """Without the cells outside of bounds ``(B,)`` along an axis, unless none were left."""
+        """Leave out the cells outside of bounds ``(B,)`` along an axis, unless none were left."""
         inside = (self.coords[axis] >= lower) & (self.coords[axis] <= upper) & np.isfinite(self.mean)
         left = inside | ~inside.any(axis=0)
         return self._replace(mean=np.where(left, self.mean, np.nan), own=np.where(left, self.own, np.nan))

@@ -174,7 +174,7 @@ def _rician(signal: Array, datum: Array, samples: Samples) -> Terms:
 
 
 def steepness(dtype: DTypeLike) -> float:
-    """By how much the cost of a sample without counts curves where its rate is below 0.
+    """Return the curvature of the cost of a sample without counts where its rate is below 0.
 
     A push of one count moves the rate below 0 by 1 in so many counts: too little to matter, and not so little that the
     precision cannot carry it next to the curvature along the edge.

@@ -44,7 +44,7 @@ def answer(
     full_output: bool,
     copies: int = 1,
 ) -> Any:
-    """In SciPy's words, with its errors and warnings."""
+    """Return the result in SciPy's words, with its errors and warnings."""
     from scipy.optimize import OptimizeWarning
 
     status, ended = Status(int(fits.status[0])), int(fits.ended[0])

@@ -129,7 +129,7 @@ def _read_mask(data_mask: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[n
 
 
 def _of_used(values: NDArray[Any], used: NDArray[np.bool_] | None, shape: tuple[int, ...]) -> NDArray[Any]:
-    """Without the samples that are masked: these may be anything."""
+    """Leave out the samples that are masked: these may be anything."""
     return values[..., used] if used is not None and used.ndim == 1 and values.shape[-1:] == shape else values
 
 

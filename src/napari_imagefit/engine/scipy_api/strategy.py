@@ -79,7 +79,7 @@ def plan_for(
 
 
 def _as_f_takes_it(f: Callable[..., Any], given: CurveInput) -> CurveInput:
-    """With the numbers of xdata in the place of a table's column, if `f` takes these alone.
+    """Replace a table's column as xdata by its numbers, if `f` takes these alone.
 
     A function of NumPy takes a column as it is, and perhaps asks it for more than its numbers; one of JAX refuses it.
     """
@@ -98,7 +98,7 @@ def _as_f_takes_it(f: Callable[..., Any], given: CurveInput) -> CurveInput:
 def _samplewise(
     x: Real, rows: int, padded: Real, n: int, traces: TracesOf, traces_of_jac: TracesOf | None
 ) -> Plan | None:
-    """If each value, and each row of derivatives, is proved to depend on its own sample alone."""
+    """Return a plan if each value, and each row of derivatives, is proved to depend on its own sample alone."""
     found = traces.trace(padded, n)
     if found is None or not found.samplewise:
         return None
@@ -109,7 +109,7 @@ def _samplewise(
 
 
 def _as_it_is(given: CurveInput, traces: TracesOf, traces_of_jac: TracesOf | None) -> Plan | None:
-    """If JAX can trace it, and its derivatives or the function that gives them."""
+    """Return a plan if JAX can trace `f`, and its derivatives or the function that gives them."""
     x, n = given.xdata, given.p0.size
     found = traces.trace(x, n)
     if found is None:

@@ -114,7 +114,7 @@ class _Evaluators:
         return [call(one, params[:, i : i + 1]) for i, one in enumerate(self.each)]
 
     def sums(self, params: Floats, *, plain: bool = False) -> Sums:
-        """At parameters ``(n_params, N)``."""
+        """Return the sums at parameters ``(n_params, N)``."""
         found = self._joined(params, lambda one, own: one.plain(own) if plain else one.sums(own))
         return Sums.of(np.concatenate(found, axis=1), len(self.problem.free))
 

@@ -97,7 +97,7 @@ class Inverse(NamedTuple):
 
     @classmethod
     def of_kinds(cls, n: int, number: Any, holds: Any) -> Inverse:
-        """With the types of its rows in their place."""
+        """Return an instance with the types of its rows in their place."""
         rows = (holds,) * n
         return cls((number,) * (n * (n + 1) // 2), (number,) * n, holds, rows, rows, rows, rows)
 

@@ -44,7 +44,7 @@ class Expected(NamedTuple):
         return cls(mean, 2 * (second / freedom - mean * mean) / (freedom + 2))
 
     def chance(self, r: Floats, n: NDArray[Any]) -> Floats:
-        """With which probability r is as large as it is, or larger."""
+        """Return the probability that r is as large as it is, or larger."""
         most = np.cos(np.pi / (n + 1))
         mean, variance = (self.mean + most) / (2 * most), self.variance / (2 * most) ** 2
         size = np.maximum(mean * (1 - mean) / variance - 1, 1e-6)

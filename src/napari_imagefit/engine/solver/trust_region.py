@@ -41,7 +41,7 @@ class Expansion(NamedTuple):
         )
 
     def without(self, algebra: Algebra, held: Rows) -> Expansion:
-        """Without the unknowns that are held."""
+        """Leave out the unknowns that are held."""
         gradient = tuple(algebra.where(h, 0.0, g) for h, g in zip(held, self.gradient, strict=True))
         return Expansion(self.cost, gradient, self.matrix.without(algebra, held))
 

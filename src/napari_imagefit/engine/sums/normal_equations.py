@@ -67,7 +67,7 @@ def normal_sums(
 
 
 def _on_open_grid(samples: Samples, plane: tuple[int, int]) -> Samples:
-    """With data ``(B, h, w)``, and coordinates ``(1, h, 1)`` and ``(1, 1, w)``."""
+    """Reshape data to ``(B, h, w)``, and coordinates to ``(1, h, 1)`` and ``(1, 1, w)``."""
 
     def spread(array: Array | None) -> Any:
         return array if array is None or not array.ndim else array.reshape(-1, *plane)
@@ -92,7 +92,7 @@ def add_up(*values: Array, axis: Axes = 0) -> tuple[Array, ...]:
 
 
 def _widened(samples: Samples, dtype: Any) -> Samples:
-    """In the precision in which is computed: samples are kept in the narrowest that holds them exactly."""
+    """Convert samples, kept in the narrowest precision that holds them exactly, to that of the computation."""
 
     def widen(array: Array | None) -> Array | None:
         return array if array is None or array.dtype == dtype else array.astype(dtype)

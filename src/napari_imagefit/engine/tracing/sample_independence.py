@@ -170,7 +170,7 @@ class _Walk:
 
 
 class _Rules(_Walk):
-    """Inside the rule of a ``custom_jvp``: rules within are not followed, they may lead back to it."""
+    """Walk inside the rule of a ``custom_jvp``: rules within are not followed, they may lead back to it."""
 
     def nested(self, step: _Step) -> None:
         if "jvp_jaxpr_fun" in step.one.params:
@@ -203,7 +203,7 @@ def _broadcast(step: _Step) -> None:
 
 
 def _reshape(step: _Step) -> None:
-    """Only axes of length 1 may come and go."""
+    """Follow a reshape in which only axes of length 1 come and go."""
     step.same("new_sizes")
     (before,), (after,) = step.two.invars, step.two.outvars
     axis, to = step.ins[0], step.outs[0]

@@ -1,4 +1,4 @@
-"""Between the coordinates of a fit and the canvas' scene, where x comes first."""
+"""Mapping between the coordinates of a fit and the canvas' scene, where x comes first."""
 
 from __future__ import annotations
 

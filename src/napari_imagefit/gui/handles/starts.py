@@ -77,7 +77,7 @@ class StartHandles:
         self._button.setChecked(False)
 
     def _on_opened(self, *_: object) -> None:
-        """There may be an inspector now, once it has its place."""
+        """Wait until an inspector that may have opened has its place."""
         self._opened.start()
 
     def _on_changed(self, *_: object) -> None:

@@ -151,7 +151,7 @@ class HistogramPanel(QWidget):
         self._count(keep_range=self.key == before)
 
     def forget_result(self) -> None:
-        """There is none any more."""
+        """Forget the result."""
         self.forget_range()
         self._outcome = self._grid = self._histogram = None
         self._values = np.empty(0)

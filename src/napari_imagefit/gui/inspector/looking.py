@@ -250,7 +250,7 @@ class Looking:
         self._listen_to_escape()
 
     def _listen_to_escape(self) -> None:
-        """Only while there are pins: the key is anybody's."""
+        """Bind the key only while there are pins: it is anybody's."""
         if self.pins.items and self._escape is None:
             self._escape = Key(self._viewer, "Escape", self.clear_pins)
         elif not self.pins.items and self._escape is not None:

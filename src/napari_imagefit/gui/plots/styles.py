@@ -1,4 +1,4 @@
-"""By what fits are told from each other on screen; without the plots, which take long to import."""
+"""Styles that tell fits apart on screen; without the plots, which take long to import."""
 
 from __future__ import annotations
 

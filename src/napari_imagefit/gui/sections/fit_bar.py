@@ -112,7 +112,7 @@ class FitBar(QWidget):
 
     @property
     def frames(self) -> Frames:
-        """In which frames to fit: what the job offers of what was chosen last."""
+        """Frames in which to fit: what the job offers of what was chosen last."""
         return self._wish[self._job] if self._stack else "all"
 
     def set_frames(self, frames: Frames) -> None:

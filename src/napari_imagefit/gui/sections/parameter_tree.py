@@ -218,7 +218,7 @@ class ParameterTree(QTreeWidget):
         return QSize(280, self.minimumHeight())
 
     def minimumSizeHint(self) -> QSize:
-        """Never the reason for a wide dock."""
+        """Return a width that is never the reason for a wide dock."""
         return QSize(160, self.minimumHeight())
 
     def fit(self) -> None:

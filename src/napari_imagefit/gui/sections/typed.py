@@ -136,7 +136,7 @@ class Typed:
         return made
 
     def _bounds(self, parameter: Parameter) -> str:
-        """Such as [0, 30], ≥ 2 or ≤ 9; empty where they are the model's own."""
+        """Return bounds such as [0, 30], ≥ 2 or ≤ 9; empty where they are the model's own."""
         lower, upper = self.lower.strip(), self.upper.strip()
         lower = "" if lower == format_bound(parameter.lower) else lower
         upper = "" if upper == format_bound(parameter.upper) else upper

@@ -1,4 +1,4 @@
-"""Between the controls for spots and the viewer: the live preview, Detect, and tables that are opened."""
+"""Link between the controls for spots and the viewer: the live preview, Detect, and tables that are opened."""
 
 from __future__ import annotations
 
@@ -342,7 +342,7 @@ class SpotWork:
 
 
 def _picture(asked: Any) -> Any:
-    """In a worker: an average takes a while."""
+    """Make the picture in a worker: an average takes a while."""
     outcome, which = asked
     return picture_spot(outcome, which) if isinstance(which, int) else picture_average(outcome, which)
 

@@ -129,7 +129,7 @@ class SpotsDock(Docked):
 
     @property
     def look(self) -> Look:
-        """By what spots are coloured and sized."""
+        """Columns by which spots are coloured and sized."""
         colour, size = self.colour_by.currentText(), self.size_by.currentText()
         return Look("" if colour == PLAIN_COLOUR else colour, "" if size == PLAIN_SIZE else size)
 
@@ -264,7 +264,7 @@ class SpotsDock(Docked):
         return np.array(sorted(int(i) for i in self._layer.selected_data), np.intp)
 
     def _has_other_filters(self) -> bool:
-        """Than those with which the layer was made."""
+        """Return whether there are other filters than those with which the layer was made."""
         if self._layer is None or self._outcome is None:
             return False
         recipe = self._layer.metadata[KEY]["recipe"]

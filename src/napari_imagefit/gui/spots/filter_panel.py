@@ -116,7 +116,7 @@ class FilterPanel(QWidget):
 
     @property
     def filters(self) -> tuple[SpotFilter, ...]:
-        """In the order in which they were made."""
+        """Filters in the order in which they were made."""
         return tuple(self._filters.values())
 
     def set_filters(self, filters: Sequence[SpotFilter]) -> None:

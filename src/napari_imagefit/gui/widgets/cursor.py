@@ -85,7 +85,7 @@ class CursorFollower:
             self.clicked.emit(sight)
 
     def _may_click(self) -> bool:
-        """Not while a click draws, paints or edits in a layer."""
+        """Return whether a click is free: not while it draws, paints or edits in a layer."""
         active = self._viewer.layers.selection.active
         return self.enabled() and (active is None or str(getattr(active, "mode", "pan_zoom")) in POINTING)
 

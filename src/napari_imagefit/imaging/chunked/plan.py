@@ -83,7 +83,7 @@ class Plan(ABC):
         return tuple(iter_pieces(self.shape, piece))
 
     def map_chunks(self, piece: tuple[int, ...]) -> tuple[int, ...]:
-        """In which chunks maps are well stored that are written piece by piece."""
+        """Return the chunks in which maps are well stored that are written piece by piece."""
         return tuple(piece[axis] if axis < len(piece) else self.grid[-1] for axis in self.grid_axes)
 
     def on_data(self, where: Slices) -> Slices:

@@ -94,7 +94,7 @@ def join(settings: Settings, cut: Mapping[Key, NDArray[Any]]) -> Settings:
 
 
 def without_dask(settings: Settings) -> Settings:
-    """Only what is in memory."""
+    """Keep only what is in memory."""
 
     def known(value: Any) -> bool:
         return not any(is_dask(v) for v in (value if isinstance(value, (tuple, list)) else (value,)))

@@ -141,7 +141,7 @@ class SpotPlan(Plan):
         return tuple(found)
 
     def map_chunks(self, piece: tuple[int, ...]) -> tuple[int, ...]:
-        """In how long chunks the maps, which are lists of spots, are stored."""
+        """Return how long the chunks are in which the maps, which are lists of spots, are stored."""
         del piece
         return (min(self.windows.count, STORED_TOGETHER),)
 
@@ -187,7 +187,7 @@ class SpotPlan(Plan):
         )
 
     def _of_pixels(self, cut: Cut, shape: tuple[int, ...]) -> Cut:
-        """With σ and read noise for each pixel where they vary in the image."""
+        """Return σ and read noise for each pixel where they vary in the image."""
         alike = [key for key in (SIGMA, READ_NOISE) if key in self.varied and cut[key].size == 1]
         return {**cut, **{key: np.full(shape, cut[key].item()) for key in alike}}
 
@@ -241,7 +241,7 @@ def _among(cut: Cut, shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
 
 
 def _loaded(settings: Settings) -> Settings:
-    """With what was given for each point in memory, as the points are."""
+    """Load what was given for each point, as the points are in memory."""
 
     def load(value: Any) -> Any:
         if isinstance(value, (tuple, list)):

@@ -215,7 +215,7 @@ class ParameterSettings:
         return mended
 
     def _mended(self, refused: Numbers, other: int) -> ParameterSettings:
-        """With another fit's values where a fit is refused."""
+        """Replace the values of a fit that is refused by another fit's."""
 
         def mend(value: ArrayLike) -> ArrayLike:
             if np.ndim(value) == 0:

@@ -1,4 +1,4 @@
-"""At which value the samples of a result are cut off."""
+"""Value at which the samples of a result are cut off."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ def _crosses(source: RegionSource) -> Iterator[tuple[int, NDArray[np.float64]]]:
 
 
 def _line_width(vertices: Sequence[NDArray[np.float64]], source: RegionSource) -> float:
-    """In pixels: a small part of the ellipses, or of the image where they are large in it."""
+    """Return the width in pixels: a small part of the ellipses, or of the image where they are large in it."""
     sizes = [np.ptp(corners[:, -2:], axis=0).max() for corners in vertices]
     return (
         float(min(0.05 * np.median(sizes), 0.004 * max(source.coords[0].shape)))

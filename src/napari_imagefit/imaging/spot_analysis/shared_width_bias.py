@@ -32,7 +32,7 @@ class SharedWidth:
 
     @property
     def loss(self) -> float:
-        """By what part of itself it is too small, about."""
+        """Relative part, about, by which it is too small."""
         return LOSS * self.part**2
 
     def sentence(self) -> str:

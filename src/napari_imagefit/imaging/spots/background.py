@@ -130,6 +130,6 @@ def slopes_of(coords: tuple[Array, ...], data: Array, weights: Array) -> list[Ar
 
 
 def _formula(text: str, terms: str) -> str:
-    """With the slope at the end of the sum; definitions stay behind it."""
+    """Return the formula with the slope at the end of the sum; definitions stay behind it."""
     head, comma, definitions = text.partition(", u = ")
     return f"{head} + {terms}{comma}{definitions}"

@@ -62,7 +62,7 @@ class SpotFilter:
             return np.asarray((found >= self.low) & (found <= self.high))
 
     def recipe(self) -> dict[str, Any]:
-        """For a recipe; ends that are infinite are left out."""
+        """Return the range for a recipe; ends that are infinite are left out."""
         ends = {"low": self.low, "high": self.high}
         return {"column": self.column, **{name: end for name, end in ends.items() if not math.isinf(end)}}
 

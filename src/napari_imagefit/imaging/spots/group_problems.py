@@ -57,7 +57,7 @@ class GroupJob(Job):
             yield rows, replace(own, n_left_out=left_out + np.where(begun, beyond[rows], 0))
 
     def _from_own_middle(self, fits: Fits, spot: int) -> Fits:
-        """With positions counted from the middle of a spot's own window, not from that of the group's first."""
+        """Count positions from the middle of a spot's own window, not from that of the group's first."""
         moved = {name: getattr(fits, name).copy() for name in ("params", "solution", "start")}
         centres = self.source.windows.centres
         for axis, name in enumerate(self.source.positions):

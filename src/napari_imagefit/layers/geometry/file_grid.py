@@ -49,7 +49,7 @@ class _Way:
     plain: bool = True
 
     def columns(self, layer: _Layer) -> Floats:
-        """By grid axis, to compare two: where each index of the grid lies."""
+        """Return by grid axis, to compare two, where each index of the grid lies."""
         found = np.zeros((3, len(layer.shape) + 1))
         for column, axis in enumerate(self.axes):
             if axis is not None and axis != layer.fitted:
@@ -78,7 +78,7 @@ class _Layer:
         return [triple for way in ways for triple in (way, way[::-1])]
 
     def factors(self, axes: Sequence[int]) -> list[float]:
-        """By which the world becomes mm: where its units say so, or its numbers are mm."""
+        """Return the factors by which the world becomes mm: where its units say so, or its numbers are mm."""
         said = {factor_to(self.units[axis], "mm") for axis in axes}
         factor = said.pop() if len(said) == 1 else None
         return [1.0] if factor in (None, 1.0) else [1.0, float(factor or 1.0)]
@@ -251,7 +251,7 @@ def _shape(layer: _Layer, axes: Sequence[int | None]) -> tuple[int, ...]:
 
 
 def _permutation(one: _Known, affine: Floats, shape: Sequence[int]) -> list[tuple[int, bool]]:
-    """For each of the file's axes, which of three it is and whether it runs backwards; empty if voxels do not meet."""
+    """Return for each of the file's axes which of three it is and whether it runs backwards; empty if none fits."""
     relative = np.linalg.solve(one.affine, affine)
     turns = np.rint(relative[:3, :3])
     if not (np.abs(turns).sum(axis=0) == 1).all() or not (np.abs(turns).sum(axis=1) == 1).all():

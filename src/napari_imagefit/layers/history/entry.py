@@ -90,7 +90,7 @@ class Entry:
 
     @property
     def title(self) -> str:
-        """By which people call it."""
+        """Title by which people call it."""
         return f"{self.number} · {self.facts.short}"
 
     @property

@@ -158,7 +158,7 @@ def _place(layer: Layer, where: Any) -> None:
 
 
 def _add(layers: LayerList, layer: Layer) -> None:
-    """On top, but for pins; what is selected stays so."""
+    """Add a layer on top, but for pins; what is selected stays so."""
     selected = layers.selection.active
     pins = find_mark(layers, PINS)
     layers.insert(len(layers) if pins is None else layers.index(pins), layer)

@@ -39,7 +39,7 @@ WORDS = ("reason", "status", "remarks")
 
 @dataclass(frozen=True)
 class Look:
-    """By which columns spots are coloured and sized; empty for the plain colour, and the fitted width."""
+    """Columns by which spots are coloured and sized; empty for the plain colour, and the fitted width."""
 
     colour: str = ""
     size: str = ""

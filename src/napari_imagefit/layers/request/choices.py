@@ -195,7 +195,7 @@ class Choices:
 
     @property
     def group(self) -> str:
-        """By which the layers of earlier fits of the same layer, job and model are found."""
+        """Key by which the layers of earlier fits of the same layer, job and model are found."""
         return group_of(self.source, self.job, self.model)
 
 

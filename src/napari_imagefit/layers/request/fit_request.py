@@ -112,7 +112,7 @@ class Request:
 
     @property
     def group(self) -> str:
-        """By which a later fit of the same layer, job and model finds the layers of this one."""
+        """Key by which a later fit of the same layer, job and model finds the layers of this one."""
         return group_of(self.source, self.job, self.model.name)
 
     @property
