@@ -8,11 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from napari_imagefit.engine.core.status import Flag, Status
+from napari_imagefit.imaging.fitting.status_labels import ATTEMPTS, CONVERGED_LABEL, REASONS, REMARKS
 
 PAGE = Path(__file__).parent / "flags.md"
 HEAD = """# How a fit ended, and what to remark on it
 
-Written by `docs/make_flags.py` from `Status` and `Flag`; change them there.
+Written by `docs/make_flags.py` from `Status`, `Flag`, `REASONS`, `REMARKS` and `ATTEMPTS`; change them there.
 
 Every fit of a result has one status, in `result.status`, and any number of flags, in `result.flags`.
 """
@@ -32,6 +33,21 @@ one.
 
 | bit | flag | |
 |---|---|---|
+"""
+LAYERS = """
+## Layers and files
+
+A layer *status* of voxels, and one of regions but for its remarks, has a label for each voxel or pixel: the first of
+these that holds, from the top.
+
+| label | meaning |
+|---|---|
+"""
+ATTEMPT = """
+A layer *attempt*, and the map of that name in files, says from which of several starts a voxel was fitted.
+
+| label | attempt |
+|---|---|
 """
 SIGHT = """
 ## What residuals can tell
@@ -79,7 +95,16 @@ def page() -> str:
     statuses = [row(status.value, status.name, status.message) for status in ordered]
     flags = [row(flag.value, flag.name, flag.message) for flag in Flag]
     table = "| code | status | |\n|---|---|---|\n"
-    return "".join([HEAD, STATUS, table, *statuses, FLAGS, *flags, *(section(flag) for flag in Flag), SIGHT])
+    labels = {0: Status.NOT_FITTED.message}
+    labels |= {label: status.message for status, (label, _) in REASONS.items()}
+    labels |= {remark.label: remark.words for remark in REMARKS}
+    labels |= {CONVERGED_LABEL: "converged, with nothing to remark"}
+    layers = [f"| {label} | {cell(words)} |\n" for label, words in labels.items()]
+    attempts = [f"| {number} | {attempt.report} |\n" for number, attempt in ATTEMPTS.items()]
+    sections = [section(flag) for flag in Flag]
+    return "".join(
+        [HEAD, STATUS, table, *statuses, FLAGS, *flags, *sections, LAYERS, *layers, ATTEMPT, *attempts, SIGHT]
+    )
 
 
 def row(value: int, name: str | None, message: str) -> str:

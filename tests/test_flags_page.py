@@ -1,4 +1,4 @@
-"""docs/flags.md says what the statuses and flags say."""
+"""Pages that are written from registries are up to date: docs/flags.md and docs/formats.md."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ import pytest
 
 from napari_imagefit import Flag, Status
 
-SCRIPT = Path(__file__).parents[1] / "docs" / "make_flags.py"
-pytestmark = pytest.mark.skipif(not SCRIPT.exists(), reason="without the documentation's sources")
+DOCS = Path(__file__).parents[1] / "docs"
+pytestmark = pytest.mark.skipif(not DOCS.exists(), reason="without the documentation's sources")
 
 
-@pytest.fixture(scope="module")
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_flags", SCRIPT)
+def made_by(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -24,8 +23,15 @@ def script() -> ModuleType:
     return module
 
 
-def test_page_is_up_to_date(script: ModuleType) -> None:
-    assert script.PAGE.read_text(encoding="utf-8") == script.page(), "run python docs/make_flags.py"
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    return made_by("make_flags")
+
+
+@pytest.mark.parametrize("name", ["make_flags", "make_formats"])
+def test_page_is_up_to_date(name: str) -> None:
+    script = made_by(name)
+    assert script.PAGE.read_text(encoding="utf-8") == script.page(), f"run python docs/{name}.py"
 
 
 def test_nothing_is_missing(script: ModuleType) -> None:

@@ -16,7 +16,7 @@ from qtpy.QtWidgets import QApplication, QMenu
 
 from napari_imagefit.gui.plots.curve_plot import CurvePage, Shown
 from napari_imagefit.gui.plots.plotting import Colours, pg
-from napari_imagefit.gui.settings_undo import DEBOUNCE_MS
+from napari_imagefit.gui.state.settings_undo import DEBOUNCE_MS
 from napari_imagefit.gui.widget import ImageFitWidget
 from napari_imagefit.imaging.inspection.curves import Curve
 from napari_imagefit.layers.request.coordinates import parse_ranges

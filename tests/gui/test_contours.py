@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_imagefit.gui.contours import COARSE, LINE, RIM, Contours
+from napari_imagefit.gui.canvas.contours import COARSE, LINE, RIM, Contours
 from napari_imagefit.gui.widget import ImageFitWidget
 from napari_imagefit.layers.geometry.output_layers import KEY
 

@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_imagefit import _lazy
-from napari_imagefit.gui.draw_once import TOO_SMALL
+from napari_imagefit.gui.canvas.draw_once import TOO_SMALL
 from napari_imagefit.gui.sections.parameter_tree import VALUES
 from napari_imagefit.gui.spots import controller
 from napari_imagefit.gui.widget import ImageFitWidget

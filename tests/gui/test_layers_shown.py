@@ -9,8 +9,8 @@ from napari.layers import Shapes
 from qtpy.QtCore import Qt
 
 from napari_imagefit import fit_image
-from napari_imagefit.gui.legend import BESIDE, LINES, elided
-from napari_imagefit.gui.legend import entries as legend_of
+from napari_imagefit.gui.canvas.legend import BESIDE, LINES, elided
+from napari_imagefit.gui.canvas.legend import entries as legend_of
 from napari_imagefit.gui.widget import ImageFitWidget
 from napari_imagefit.layers.geometry.output_layers import KEY, is_output, role_of
 

@@ -13,8 +13,8 @@ from qtpy.QtCore import QPoint, QTimer
 from qtpy.QtTest import QTest
 
 from napari_imagefit.engine.core.progress import Progress
-from napari_imagefit.gui import session
 from napari_imagefit.gui.live.live import PAUSED
+from napari_imagefit.gui.state import session
 from napari_imagefit.gui.widget import ImageFitWidget
 from napari_imagefit.layers.geometry.output_layers import role_of
 from napari_imagefit.layers.request.choices import Row

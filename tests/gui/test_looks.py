@@ -14,8 +14,8 @@ from qtpy.QtGui import QColor, QPalette
 from qtpy.QtWidgets import QPushButton, QWidget
 
 from napari_imagefit.engine.core.errors import FitInputError
+from napari_imagefit.gui.canvas.legend import LONGEST, SHORTEST, elided, letters_on
 from napari_imagefit.gui.inspector.inspect_bar import ONE_LINE_WIDTH_PX, InspectBar
-from napari_imagefit.gui.legend import LONGEST, SHORTEST, elided, letters_on
 from napari_imagefit.gui.plots.curve_plot import MEAN, style_of
 from napari_imagefit.gui.plots.plotting import SparseAxis, colours_of
 from napari_imagefit.gui.plots.styles import CURSOR, STYLES

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 import napari_imagefit as nif
-from napari_imagefit.gui.messages import describe_outcome
 from napari_imagefit.gui.sections.results import ResultsSection
+from napari_imagefit.gui.state.messages import describe_outcome
 from napari_imagefit.imaging.fitting.fit_report import facts
 from napari_imagefit.imaging.fitting.status_labels import remark_words
 from napari_imagefit.imaging.inspection.saturation_value import saturation_value

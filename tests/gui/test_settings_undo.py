@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_imagefit.gui.collect_choices import apply_choices
 from napari_imagefit.gui.sections.model import offered_models
+from napari_imagefit.gui.state.collect_choices import apply_choices
 from napari_imagefit.gui.widget import ImageFitWidget
 from napari_imagefit.layers.request.choices import Choices, Row
 from napari_imagefit.layers.request.remembered import remember, settings_of

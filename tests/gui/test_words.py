@@ -10,7 +10,7 @@ import pytest
 
 from napari_imagefit import Camera, FitInputError, fit_image, fit_spots, fit_voxels
 from napari_imagefit.engine.core.options import Options
-from napari_imagefit.gui.in_gui_words import in_gui_words
+from napari_imagefit.gui.widgets.in_gui_words import in_gui_words
 
 from .spot_help import LEFT, choose, click_detect, click_fit, dock_of, frames, write
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import fields
 from typing import Any
 
 import dask.array as da
@@ -179,5 +180,8 @@ def test_a_result_is_about_what_was_said_then() -> None:
 
 
 def test_layers_of_a_result_have_one_recipe() -> None:
-    layers = voxel_result("voxels").to_layers()
-    assert len({id(look["metadata"]["napari_imagefit"]["recipe"]) for _, look, _ in layers}) == 1
+    result = voxel_result("voxels")
+    found = {id(look["metadata"]["napari_imagefit"]["recipe"]) for _, look, _ in result.to_layers()}
+    assert len(found) == 1
+    # what was made of it is no part of the result
+    assert list(vars(result)) == [field.name for field in fields(result)]

@@ -23,9 +23,9 @@ from ..layers.inspection.state_counts import Statement, places_of
 from ..layers.request.fit_request import Outcome, Stop, Task
 from ..layers.request.paint import LEAVE_OUT, NAMES, REFIT, find_paint, paint_layer, painted
 from ..layers.tasks.voxel_tasks import add_map, check_expression, compare_with, refit, refit_painted, run_voxels
+from .canvas.shown_layers import ShownLayers
 from .sections.results import ResultsSection
-from .session import Session
-from .shown_layers import ShownLayers
+from .state.session import Session
 from .widgets.latest_worker import Latest
 
 if TYPE_CHECKING:

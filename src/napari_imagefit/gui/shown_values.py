@@ -11,8 +11,8 @@ from ..imaging.fitting.fit_report import Place
 from ..imaging.fitting.positions import AXES
 from ..layers.request.fit_request import Request
 from ..layers.request.naming import spaced
-from .messages import median
 from .sections.parameter_tree import ValueColumn
+from .state.messages import median
 
 if TYPE_CHECKING:
     from ..layers.request.fit_request import MeanFit, Outcome

@@ -17,15 +17,11 @@ from ..layers.request.choices import Choices
 from ..layers.request.fit_request import Outcome, Request
 from ..layers.tasks.freeze import freeze
 from ..layers.tasks.voxel_tasks import run_mean
-from .collect_choices import HOW_TO_DRAW, SAMPLE, choices_of, layer_to_draw_in, restore_defaults, set_up, units_of
-from .draw_once import DrawOnce
+from .canvas.draw_once import DrawOnce
+from .canvas.numbered_regions import NumberedRegions
 from .handles.starts import StartHandles
-from .in_gui_words import in_gui_words
 from .inspector.inspector_dock import Inspection
 from .live.live import Live
-from .messages import describe_mean, describe_outcome
-from .numbered_regions import NumberedRegions
-from .past import Past
 from .result_actions import FollowUps
 from .sections.data import DataSection
 from .sections.fit_bar import FitBar
@@ -35,12 +31,16 @@ from .sections.parameters import ParameterList
 from .sections.region import RegionSection
 from .sections.results import ResultsSection
 from .sections.samples import SamplesSection, samples_fold
-from .session import Session
 from .shown_values import ShownValues
 from .spots.controller import SpotWork
+from .state.collect_choices import HOW_TO_DRAW, SAMPLE, choices_of, layer_to_draw_in, restore_defaults, set_up, units_of
+from .state.messages import describe_mean, describe_outcome
+from .state.past import Past
+from .state.session import Session
 from .widgets.dock_widget import Docked
 from .widgets.drawing import show_plane
 from .widgets.forms import Card
+from .widgets.in_gui_words import in_gui_words
 from .widgets.message import MessageText
 from .widgets.scroll_column import Column
 from .widgets.theme import warning_colour

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .fitted_view import keep_fitted, let_go
+from .canvas.fitted_view import keep_fitted, let_go
 from .inspector.ranges import Ranges
 
 if TYPE_CHECKING:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
@@ -366,11 +365,6 @@ class FitResult:
     def recipe(self) -> dict[str, Any]:
         """Return what was asked for, as JSON; it holds no code."""
         return {"model": self.model.name, **self.source.recipe()}
-
-    @cached_property
-    def described(self) -> dict[str, Any]:
-        """The recipe, one for all layers of the result: maps of starts are long lists."""
-        return self.recipe()
 
 
 def noise_variance(fits: Fits) -> NDArray[np.float64]:

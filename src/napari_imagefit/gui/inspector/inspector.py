@@ -18,7 +18,7 @@ from ...imaging.inspection.surface_cuts import Cuts, Profile, surface_cuts
 from ...layers.inspection.marks import CHOSEN, MARK
 from ...layers.request.fit_request import Request, mean_as_curve
 from ...layers.request.naming import axis_titles, place_title
-from ..fitted_view import keep_fitted, let_go
+from ..canvas.fitted_view import keep_fitted, let_go
 from ..plots.bands import Range
 from ..plots.curve_plot import CurvePage, Shown
 from ..plots.plotting import colours_of

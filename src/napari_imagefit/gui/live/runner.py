@@ -15,7 +15,7 @@ from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 from ..._ending import Background
 from ...engine.core.progress import Progress
 from ...layers.request.fit_request import Stop
-from ..session import until_loaded
+from ..state.session import until_loaded
 
 Task = Callable[[Stop], Generator[Progress, None, Any]]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
-from ..settings_undo import settings_signals
+from ..state.settings_undo import settings_signals
 
 if TYPE_CHECKING:
     from napari.layers import Layer

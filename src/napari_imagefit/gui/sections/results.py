@@ -11,6 +11,7 @@ from ...catalogue import models
 from ...catalogue.titles import title_of
 from ...engine.core.status import Status
 from ...engine.results.fit_result import FitResult
+from ...imaging.files.formats import FORMATS
 from ...imaging.inspection.saturation_value import saturation_value
 from ...layers.history.memory import budget
 from ...layers.inspection.reasons import statements_of
@@ -81,7 +82,7 @@ class ResultsSection(QWidget):
         self.compare_button.setToolTip("Fit the other model, and map ΔAICc, ΔBIC and which of the two is better")
         self.export_button = QPushButton(EXPORT)
         self.export_button.setToolTip(
-            "Save the maps: OME-TIFF, NIfTI, Zarr, or a table, with the recipe beside (Alt+X)"
+            f"Save the maps: {', '.join(one.name for one in FORMATS.values())}, with the recipe beside (Alt+X)"
         )
         self.script_button = QPushButton("Copy as P&ython")
         self.script_button.setToolTip("Copy a script that gives the same numbers without napari (Alt+Y)")

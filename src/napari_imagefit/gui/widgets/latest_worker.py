@@ -13,6 +13,7 @@ from ...engine.core.errors import FitEngineError, FitInputError
 from .workers import watch
 
 DEBOUNCE_MS = 60  # from a change to its work, so that a drag begins it once
+LAYER_INTERVAL_MS = 12  # between two layers that are put into the viewer, so that the window has its turn
 
 
 class Latest:

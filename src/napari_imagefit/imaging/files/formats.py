@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..chunked.stored_arrays import need
+from .localisation_columns import Style
 
 Format = Literal["ome-tiff", "nifti", "zarr", "csv", "parquet"]
 
@@ -60,3 +61,43 @@ FORMATS: dict[Format, FileFormat] = {
     "csv": FileFormat("CSV table", "a row for each fit", (".csv",), False),
     "parquet": FileFormat("Parquet table", "a row for each fit", (".parquet",), False, "pyarrow"),
 }
+
+
+@dataclass(frozen=True)
+class SpotFormat:
+    """One way to write spots as a table of localisations.
+
+    Attributes
+    ----------
+    name, holds : str
+        As in `FileFormat`.
+    suffix : str
+        How its files end.
+    style : {"imagefit", "picasso", "thunderstorm"}
+        Which columns it has.
+    all_spots : bool
+        Whether it holds every spot, with its reason, or only those that count.
+    """
+
+    name: str
+    suffix: str
+    style: Style
+    all_spots: bool
+
+    @property
+    def holds(self) -> str:
+        """Content, for a person who chooses."""
+        return "every spot, with its reason" if self.all_spots else "the spots that count"
+
+    @property
+    def title(self) -> str:
+        """Name and content, for a list of formats."""
+        return f"{self.name}: {self.holds}"
+
+
+SPOT_FORMATS = (
+    SpotFormat("Localisations", ".spots.csv", "imagefit", True),
+    SpotFormat("Localisations, Parquet", ".spots.parquet", "imagefit", True),
+    SpotFormat("Picasso", "_locs.csv", "picasso", False),
+    SpotFormat("ThunderSTORM", ".thunderstorm.csv", "thunderstorm", False),
+)

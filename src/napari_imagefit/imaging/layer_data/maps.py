@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ from .sources import CurveSource, PicturedSource, RegionSource, Units
 
 OUTLINES, STATUS, ATTEMPT, FITTED, RESIDUAL = "outlines", "status", "attempt", "fitted", "residual"
 PICTURES = frozenset({FITTED, RESIDUAL})
+_recipes: WeakKeyDictionary[FitResult, dict[str, Any]] = WeakKeyDictionary()
 MOST = float(np.finfo(np.float32).max)  # graphics cards know no larger number
 
 
@@ -109,8 +111,15 @@ def named(title: Title, role: str, result: FitResult) -> dict[str, Any]:
     """Return the name and the metadata of a layer of a result."""
     return {
         "name": f"{short_title(result.model)} · {title}",
-        "metadata": {"napari_imagefit": {"role": role, "title": str(title), "recipe": result.described}},
+        "metadata": {"napari_imagefit": {"role": role, "title": str(title), "recipe": recipe_of(result)}},
     }
+
+
+def recipe_of(result: FitResult) -> dict[str, Any]:
+    """Return the recipe of a result, one for all of its layers: starts from a map are long lists."""
+    if result not in _recipes:
+        _recipes[result] = result.recipe()
+    return _recipes[result]
 
 
 def as_fine_as(data: NDArray[Any]) -> np.dtype[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,30 +9,12 @@ import numpy as np
 from ...engine.core.errors import FitInputError
 from ...imaging.chunked.stored_arrays import need
 from ...imaging.files.export import recipe_job
-from ...imaging.files.localisation_columns import Style
+from ...imaging.files.formats import SpotFormat
 from ...imaging.files.localisations import localisations_job
 from ...imaging.fitting.writing import write_files
 from ..inspection.spot_table import facts_of
 from ..request.fit_request import Outcome
 from .recipes import recipe_of
-
-
-@dataclass(frozen=True)
-class SpotFormat:
-    """One way to write spots."""
-
-    title: str
-    suffix: str
-    style: Style
-    all_spots: bool  # or only those that count
-
-
-FORMATS = (
-    SpotFormat("Localisations: every spot, with its reason", ".spots.csv", "imagefit", True),
-    SpotFormat("Localisations, Parquet: every spot, with its reason", ".spots.parquet", "imagefit", True),
-    SpotFormat("Picasso: the spots that count", "_locs.csv", "picasso", False),
-    SpotFormat("ThunderSTORM: the spots that count", ".thunderstorm.csv", "thunderstorm", False),
-)
 
 
 def check_spots(outcome: Outcome, kind: SpotFormat) -> None:

@@ -10,14 +10,13 @@ from weakref import WeakKeyDictionary
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from ..layers.geometry.output_layers import Output, put, role, role_of, shown_roles
-from ..layers.request.fit_request import Outcome, Request
-from ..layers.tasks.layer_tasks import make_more, what_can_be_shown
+from ...layers.geometry.output_layers import Output, put, role, role_of, shown_roles
+from ...layers.request.fit_request import Outcome, Request
+from ...layers.tasks.layer_tasks import make_more, what_can_be_shown
+from ..sections.show_menu import ShowMenu
+from ..widgets.latest_worker import LAYER_INTERVAL_MS, Latest
 from .contours import Contours
 from .legend import Legend
-from .sections.show_menu import ShowMenu
-from .turns import LAYER_INTERVAL_MS
-from .widgets.latest_worker import Latest
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer

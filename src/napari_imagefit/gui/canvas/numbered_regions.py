@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
-from ..engine.core.errors import FitInputError
-from ..layers.geometry.numbered_regions import box_of, check_box, put_box
-from ..layers.geometry.transforms import axis_coordinates, index_on_screen
-from .sections.region_numbers import RegionNumbers
+from ...engine.core.errors import FitInputError
+from ...layers.geometry.numbered_regions import box_of, check_box, put_box
+from ...layers.geometry.transforms import axis_coordinates, index_on_screen
+from ..sections.region_numbers import RegionNumbers
 
 if TYPE_CHECKING:
     from napari.layers import Image, Shapes

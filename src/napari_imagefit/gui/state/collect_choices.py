@@ -8,26 +8,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..engine.core.errors import FitInputError
-from ..imaging.fitting.selection import Selection
-from ..layers.geometry.transforms import index_on_screen
-from ..layers.request.choices import Choices, Computing, NoiseChoice, Row
-from ..layers.request.coordinates import resolve
-from ..layers.request.paint import find_paint
-from ..layers.request.parameters import parameter_units
-from ..layers.request.remembered import recall
-from ..layers.tasks.freeze import layer_units
-from .sections.options import DEVICES, PRECISIONS, OptionsSection
-from .sections.samples import ranges_text
-from .widgets.drawing import LEFT_OUT, REGION, add_shapes, plane_transform, show_plane
-from .widgets.numbers import exact
+from ...engine.core.errors import FitInputError
+from ...imaging.fitting.selection import Selection
+from ...layers.geometry.transforms import index_on_screen
+from ...layers.request.choices import Choices, Computing, NoiseChoice, Row
+from ...layers.request.coordinates import resolve
+from ...layers.request.paint import find_paint
+from ...layers.request.parameters import parameter_units
+from ...layers.request.remembered import recall
+from ...layers.tasks.freeze import layer_units
+from ..sections.options import DEVICES, PRECISIONS, OptionsSection
+from ..sections.samples import ranges_text
+from ..widgets.drawing import LEFT_OUT, REGION, add_shapes, plane_transform, show_plane
+from ..widgets.numbers import exact
 
 if TYPE_CHECKING:
     from napari.layers import Image, Shapes
     from napari.viewer import Viewer
     from qtpy.QtWidgets import QComboBox, QLineEdit
 
-    from .widget import ImageFitWidget
+    from ..widget import ImageFitWidget
 
 SAMPLE = "napari_imagefit_sample"  # key of a sample's metadata, see `sample_data`
 HOW_TO_DRAW = "Drag a rectangle over the image, or choose another shape from the layer's controls; then click Fit."

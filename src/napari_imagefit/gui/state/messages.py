@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.core.status import Status
-from ..engine.results.fit_result import FitResult
-from ..layers.inspection.spot_table import facts_of
-from ..layers.request.fit_request import MeanFit, Outcome
-from ..layers.request.naming import spaced
+from ...engine.core.status import Status
+from ...engine.results.fit_result import FitResult
+from ...layers.inspection.spot_table import facts_of
+from ...layers.request.fit_request import MeanFit, Outcome
+from ...layers.request.naming import spaced
 
 
 def describe_outcome(outcome: Outcome) -> str:

@@ -11,16 +11,16 @@ from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtGui import QKeyEvent, QKeySequence
 from qtpy.QtWidgets import QApplication, QLineEdit, QToolButton, QWidget
 
-from ..engine.core.errors import FitInputError
-from ..layers.request.choices import Choices
-from ..layers.request.remembered import remember
+from ...engine.core.errors import FitInputError
+from ...layers.request.choices import Choices
+from ...layers.request.remembered import remember
 from .collect_choices import apply_choices
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
-    from ..layers.history.settings_log import SettingsLog
-    from .widget import ImageFitWidget
+    from ...layers.history.settings_log import SettingsLog
+    from ..widget import ImageFitWidget
 
 DEBOUNCE_MS = 300  # without another change
 

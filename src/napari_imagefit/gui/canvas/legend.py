@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from napari.components.overlays import TextOverlay
 from qtpy.QtGui import QColor
 
-from ..imaging.layer_data.drawn_fits import MEANINGS
-from ..layers.geometry.output_layers import KEY, is_output
-from ..layers.request.naming import spaced
-from .widgets.theme import contrast
+from ...imaging.layer_data.drawn_fits import MEANINGS
+from ...layers.geometry.output_layers import KEY, is_output
+from ...layers.request.naming import spaced
+from ..widgets.theme import contrast
 
 if TYPE_CHECKING:
     from napari.layers import Layer

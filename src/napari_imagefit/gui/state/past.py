@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..layers.history.history import history_of
-from ..layers.preferences import default_device, is_read
-from ..layers.request.choices import group_of
+from ...layers.history.history import history_of
+from ...layers.preferences import default_device, is_read
+from ...layers.request.choices import group_of
+from ..widgets.latest_worker import Latest
 from .entry_actions import EntryActions
 from .messages import describe_outcome
 from .settings_undo import SettingsUndo
-from .widgets.latest_worker import Latest
 
 if TYPE_CHECKING:
     from napari.layers import Image
     from napari.viewer import Viewer
 
-    from ..layers.history.entry import Entry
-    from ..layers.request.fit_request import Outcome
-    from .widget import ImageFitWidget
+    from ...layers.history.entry import Entry
+    from ...layers.request.fit_request import Outcome
+    from ..widget import ImageFitWidget
 
 
 class Past:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from qtpy.QtCore import QTimer
 
-LAYER_INTERVAL_MS = 12  # between two layers
+from ..widgets.latest_worker import LAYER_INTERVAL_MS
 
 
 class Turns:

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from ..engine.results.fit_result import LayerTuple
-from ..layers.history.compare_entries import compare_entries
-from ..layers.history.entry import Entry
-from ..layers.history.entry_layers import is_shown
-from ..layers.history.history import History
-from ..layers.request.naming import spaced
-from .sections.history import HistoryRow, HistorySection
+from ...engine.results.fit_result import LayerTuple
+from ...layers.history.compare_entries import compare_entries
+from ...layers.history.entry import Entry
+from ...layers.history.entry_layers import is_shown
+from ...layers.history.history import History
+from ...layers.request.naming import spaced
+from ..sections.history import HistoryRow, HistorySection
+from ..widgets.latest_worker import Latest
 from .turns import Turns
-from .widgets.latest_worker import Latest
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer

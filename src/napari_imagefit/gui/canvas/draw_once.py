@@ -8,7 +8,7 @@ import numpy as np
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from ..layers.geometry.numbered_regions import MIN_SIZE_PX
+from ...layers.geometry.numbered_regions import MIN_SIZE_PX
 
 if TYPE_CHECKING:
     from napari.layers import Shapes

@@ -16,15 +16,15 @@ from napari.qt.threading import create_worker
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from .._ending import Background
-from .._lazy import imported
-from ..engine.core.progress import Progress
-from ..imaging.fitting.chunks import is_dask
-from ..layers.geometry.output_layers import Output, put, remove_stale, role, role_of
-from ..layers.request.fit_request import Outcome, Request, Showing, Stop, Task, answer
-from ..layers.tasks.freeze import run_any
+from ..._ending import Background
+from ..._lazy import imported
+from ...engine.core.progress import Progress
+from ...imaging.fitting.chunks import is_dask
+from ...layers.geometry.output_layers import Output, put, remove_stale, role, role_of
+from ...layers.request.fit_request import Outcome, Request, Showing, Stop, Task, answer
+from ...layers.tasks.freeze import run_any
+from ..widgets.workers import watch
 from .turns import Turns
-from .widgets.workers import watch
 
 if TYPE_CHECKING:
     from napari.components import LayerList

@@ -12,8 +12,8 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from ..imaging.inspection.label_edges import Edges, label_edges
-from ..layers.geometry.output_layers import KEY, PAINT, is_output
+from ...imaging.inspection.label_edges import Edges, label_edges
+from ...layers.geometry.output_layers import KEY, PAINT, is_output
 
 if TYPE_CHECKING:
     from napari.layers import Labels, Layer
