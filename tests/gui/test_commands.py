@@ -11,7 +11,7 @@ from app_model import Application
 from npe2 import PluginManifest
 from qtpy.QtGui import QGuiApplication
 
-from napari_imagefit.gui.commands import find_widget
+from napari_imagefit.gui.menu_commands import find_widget
 from napari_imagefit.gui.widgets.help import HelpWindow
 from napari_imagefit.gui.widgets.save_dialog import SaveDialog
 from napari_imagefit.imaging.simulation.simulate import cold_clouds

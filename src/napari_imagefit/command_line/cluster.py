@@ -15,11 +15,11 @@ from ..engine.core.errors import FitEngineError, FitInputError
 from ..imaging.chunked.dask_tasks import fit_piece
 from ..imaging.chunked.plan import Cut, Plan
 from ..imaging.chunked.split_settings import join
-from ..imaging.chunked.stored_arrays import StoredArray, need
 from ..imaging.files.zarr_store import ResultStore
 from ..imaging.fitting.chunks import Slices
 from ..imaging.fitting.records import unpack
 from ..imaging.fitting.run import Settings
+from ..imaging.readers.stored_arrays import StoredArray, need
 from .progress import show_progress
 
 # Pieces for each thread of the workers that are under way: one is fitted, the next is read.

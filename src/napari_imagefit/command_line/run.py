@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from ..engine.core.errors import FitInputError
 from ..imaging.chunked.plan import Plan
-from ..imaging.chunked.stored_arrays import StoredArray, need, open_stored
 from ..imaging.files.zarr_store import ResultStore
 from ..imaging.fitting.chunks import Slices
+from ..imaging.readers.stored_arrays import StoredArray, need, open_stored
 from ..imaging.recipes.recipe import Recipe
 from ..imaging.spots.points_file import read_points
 from .interrupt import Interrupt

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..chunked.stored_arrays import need
 from ..fitting.units import parse_unit
+from ..readers.stored_arrays import need
 from .export_maps import Map
 from .placement import Axis, FileGrid
 

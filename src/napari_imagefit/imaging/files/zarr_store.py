@@ -19,14 +19,14 @@ from ...engine.core.status import Flag, Status
 from ...engine.results.fit_result import FitResult
 from ..chunked.plan import Plan, VoxelPlan
 from ..chunked.spot_plan import SpotPlan
-from ..chunked.stored_arrays import StoredArray, need
-from ..chunked.zarr_chunks import chunk_files
 from ..fitting.chunks import Slices
 from ..fitting.records import all_maps
+from ..readers.stored_arrays import StoredArray, need
+from ..readers.stored_place import place_of
+from ..readers.zarr_chunks import chunk_files
 from ..recipes.recipe import Recipe
 from ..recipes.steps import DeriveStep
 from .folder_lock import alone_in
-from .stored_place import place_of
 
 KEY = "napari_imagefit"
 DONE = "finished_pieces"

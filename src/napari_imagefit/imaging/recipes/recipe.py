@@ -17,12 +17,12 @@ from ...engine.models.model import Model
 from ...engine.results.fit_result import FitResult
 from ..chunked.dispatch import fit, iter_fit, plan_of
 from ..chunked.plan import Plan
-from ..chunked.stored_arrays import StoredArray, open_stored
 from ..fitting.argument_checks import checked_progress, checked_stop
 from ..fitting.chunks import Sliceable, is_dask
 from ..fitting.derived_maps import DerivedMap
 from ..fitting.run import plain
 from ..fitting.writing import write_files
+from ..readers.stored_arrays import StoredArray, open_stored
 from ..regions.region import Region
 from ..regions.region_fits import ImageRequest
 from ..spots.filters import SpotFilter

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..chunked.stored_arrays import StoredArray, need
+from .stored_arrays import StoredArray, need
 
 Place = dict[str, list[Any]]
 
