@@ -30,7 +30,9 @@ def test_no_edge_in_the_window(fit: Any, radii: tuple[float, float], requested: 
 
 
 @pytest.mark.parametrize("name", ["parabola_2d", "thomas_fermi_2d"])
-@pytest.mark.parametrize("noise", ["even", "known", "counts", "large"])
+@pytest.mark.parametrize(
+    "noise", ["even", *(pytest.param(n, marks=pytest.mark.slow) for n in ("known", "counts", "large"))]
+)
 def test_an_edge_that_noise_makes(name: str, noise: str) -> None:
     """Some 6 times as large as its window: in a third of the frames an edge was found there, many errors off."""
     y, x = np.mgrid[0:300, 0:300] / 7.5 if noise == "large" else (Y[:, :40], X[:, :40])
