@@ -271,7 +271,7 @@ def test_plans_travel_light() -> None:
     assert len(pickle.dumps(plan_of(STACK, VoxelRequest(models["exponential_decay"], x=T)))) < 10_000
 
 
-@pytest.mark.parametrize("job", ["voxels", "region", "spots"])
+@pytest.mark.parametrize("job", ["region", *(pytest.param(job, marks=pytest.mark.slow) for job in ("voxels", "spots"))])
 def test_curves_and_cuts_are_without_the_differences_of_a_cameras_pixels(job: str) -> None:
     draw = np.random.default_rng(0)
     camera = Camera(1.0, draw.uniform(0, 20, (24, 28)), 1.0)
