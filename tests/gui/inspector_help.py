@@ -12,7 +12,8 @@ from napari_imagefit.gui.widgets.numbers import format_value
 from napari_imagefit.layers.geometry.output_layers import put
 from napari_imagefit.layers.request.choices import Choices, Row
 from napari_imagefit.layers.request.fit_request import Outcome
-from napari_imagefit.layers.tasks.freeze import freeze, run_any
+from napari_imagefit.layers.request.freeze import freeze
+from napari_imagefit.layers.tasks.run_fit import run_any
 
 SHAPE = (6, 8, 10)
 

@@ -25,7 +25,8 @@ from napari_imagefit.gui.inspector.inspector_dock import Inspection
 from napari_imagefit.gui.spots.bead_view import BeadView
 from napari_imagefit.layers.request.choices import Choices, Row
 from napari_imagefit.layers.request.fit_request import Outcome
-from napari_imagefit.layers.tasks.freeze import freeze, run_any
+from napari_imagefit.layers.request.freeze import freeze
+from napari_imagefit.layers.tasks.run_fit import run_any
 from napari_imagefit.layers.tasks.spot_beads import BeadPicture
 
 from .dock_driver import waited_for_a_core

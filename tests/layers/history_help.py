@@ -15,7 +15,8 @@ from napari_imagefit.layers.history.entry import Entry
 from napari_imagefit.layers.history.history import history_of
 from napari_imagefit.layers.request.choices import Choices, Row
 from napari_imagefit.layers.request.fit_request import Outcome
-from napari_imagefit.layers.tasks.freeze import freeze, run_any
+from napari_imagefit.layers.request.freeze import freeze
+from napari_imagefit.layers.tasks.run_fit import run_any
 
 ROUND, ELLIPTIC = "gaussian_2d", "gaussian_2d_elliptic"
 

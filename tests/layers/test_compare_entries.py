@@ -16,7 +16,8 @@ from napari_imagefit.layers.history.compare_entries import compare_entries
 from napari_imagefit.layers.history.entry import Entry
 from napari_imagefit.layers.history.entry_layers import layers_of
 from napari_imagefit.layers.request.choices import NoiseChoice, Row
-from napari_imagefit.layers.tasks.freeze import freeze, run_any
+from napari_imagefit.layers.request.freeze import freeze
+from napari_imagefit.layers.tasks.run_fit import run_any
 
 from .history_help import ELLIPTIC, ROUND, add, choices, clouds, drive, fit, show, toggle
 

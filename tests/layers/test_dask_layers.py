@@ -16,8 +16,9 @@ from napari_imagefit.engine.core.progress import Progress
 from napari_imagefit.layers.geometry.output_layers import role
 from napari_imagefit.layers.request.choices import Choices, Coordinates, Row
 from napari_imagefit.layers.request.fit_request import Outcome, Request
-from napari_imagefit.layers.tasks.freeze import freeze, run_any
-from napari_imagefit.layers.tasks.layer_tasks import make_more, what_can_be_shown
+from napari_imagefit.layers.request.freeze import freeze
+from napari_imagefit.layers.tasks.result_layers import make_more, what_can_be_shown
+from napari_imagefit.layers.tasks.run_fit import run_any
 
 T = np.linspace(0, 5, 16)
 RNG = np.random.default_rng(0)

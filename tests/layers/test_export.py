@@ -20,7 +20,8 @@ from napari_imagefit.layers.files.script import as_python
 from napari_imagefit.layers.geometry.output_layers import role
 from napari_imagefit.layers.request.choices import Choices, Row
 from napari_imagefit.layers.request.fit_request import Outcome
-from napari_imagefit.layers.tasks.freeze import freeze, run_any
+from napari_imagefit.layers.request.freeze import freeze
+from napari_imagefit.layers.tasks.run_fit import run_any
 from napari_imagefit.layers.tasks.voxel_tasks import add_map, refit_painted
 
 from .voxel_help import decays, drive, fit_of, request_for

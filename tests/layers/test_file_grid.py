@@ -18,7 +18,8 @@ from napari_imagefit.layers.files.export import write_outcome
 from napari_imagefit.layers.geometry.file_grid import file_grid
 from napari_imagefit.layers.geometry.transforms import layer_transform
 from napari_imagefit.layers.request.choices import Choices, Row
-from napari_imagefit.layers.tasks.freeze import freeze, run_any
+from napari_imagefit.layers.request.freeze import freeze
+from napari_imagefit.layers.tasks.run_fit import run_any
 
 # napari, of a layer that is tilted
 pytestmark = pytest.mark.filterwarnings("ignore:Non-orthogonal slicing")

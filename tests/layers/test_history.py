@@ -19,8 +19,9 @@ from napari_imagefit.layers.history.entry import Entry
 from napari_imagefit.layers.history.entry_layers import is_shown, layers_of
 from napari_imagefit.layers.history.history import history_of
 from napari_imagefit.layers.history.memory import arrays_in
+from napari_imagefit.layers.request.freeze import freeze
 from napari_imagefit.layers.request.remembered import remember
-from napari_imagefit.layers.tasks.freeze import freeze, run_any
+from napari_imagefit.layers.tasks.run_fit import run_any
 from napari_imagefit.layers.tasks.voxel_tasks import add_map
 
 from .history_help import ELLIPTIC, ROUND, add, choices, clouds, drive, fit, show, toggle

@@ -13,7 +13,7 @@ from napari_imagefit import models
 from napari_imagefit.engine.core.errors import FitInputError
 from napari_imagefit.layers.request.choices import Choices, Coordinates, Row
 from napari_imagefit.layers.request.fit_request import Request
-from napari_imagefit.layers.tasks.freeze import freeze, layer_units
+from napari_imagefit.layers.request.freeze import freeze, layer_units
 
 SQUARE = [[2, 3], [2, 17], [12, 17], [12, 3]]
 

@@ -16,7 +16,8 @@ from napari_imagefit import FitInputError, models
 from napari_imagefit.imaging.files.localisations import read_localisations
 from napari_imagefit.layers.geometry.output_layers import put
 from napari_imagefit.layers.request.choices import Choices, Row, SpotChoice
-from napari_imagefit.layers.tasks.freeze import freeze, run_any
+from napari_imagefit.layers.request.freeze import freeze
+from napari_imagefit.layers.tasks.run_fit import run_any
 
 UM = {"scale": (1, 0.1, 0.1), "units": ("s", "um", "um")}
 

@@ -18,8 +18,9 @@ from napari_imagefit.layers.files.script import as_python
 from napari_imagefit.layers.geometry.left_out import left_out
 from napari_imagefit.layers.request.choices import Choices, Job, Row, SpotChoice
 from napari_imagefit.layers.request.fit_request import Outcome, mean_as_curve
+from napari_imagefit.layers.request.freeze import freeze
 from napari_imagefit.layers.request.remembered import recall, remember
-from napari_imagefit.layers.tasks.freeze import freeze, run_any
+from napari_imagefit.layers.tasks.run_fit import run_any
 from napari_imagefit.layers.tasks.voxel_tasks import run_mean
 
 Y, X = np.mgrid[0:24, 0:30]

@@ -10,8 +10,8 @@ from napari.layers import Image, Labels, Shapes
 from napari_imagefit.catalogue import models
 from napari_imagefit.engine.core.programs import compiled_programs
 from napari_imagefit.layers.request.choices import Choices, Row
+from napari_imagefit.layers.request.freeze import freeze
 from napari_imagefit.layers.request.live import choices_seen, key_of
-from napari_imagefit.layers.tasks.freeze import freeze
 from napari_imagefit.layers.tasks.live_tasks import fit_mean, fit_seen
 
 

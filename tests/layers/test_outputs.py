@@ -28,8 +28,9 @@ from napari_imagefit.layers.geometry.output_layers import (
 from napari_imagefit.layers.geometry.transforms import data_to_world
 from napari_imagefit.layers.request.choices import Choices, Coordinates, Row
 from napari_imagefit.layers.request.fit_request import Outcome, Request
-from napari_imagefit.layers.tasks.freeze import freeze, run_any
-from napari_imagefit.layers.tasks.layer_tasks import make_more
+from napari_imagefit.layers.request.freeze import freeze
+from napari_imagefit.layers.tasks.result_layers import make_more
+from napari_imagefit.layers.tasks.run_fit import run_any
 
 pytestmark = pytest.mark.filterwarnings("ignore:Non-orthogonal slicing:UserWarning")
 

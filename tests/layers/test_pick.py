@@ -22,9 +22,10 @@ from napari_imagefit.layers.inspection.marks import CHOSEN, PINS, Pin, find_mark
 from napari_imagefit.layers.inspection.pick import Sight, pick, pick_in
 from napari_imagefit.layers.request.choices import Choices, Row
 from napari_imagefit.layers.request.fit_request import Outcome, Request
+from napari_imagefit.layers.request.freeze import freeze
 from napari_imagefit.layers.request.naming import axis_titles, place_title
-from napari_imagefit.layers.tasks.freeze import freeze, run_any
-from napari_imagefit.layers.tasks.layer_tasks import make_more, what_can_be_shown
+from napari_imagefit.layers.tasks.result_layers import make_more, what_can_be_shown
+from napari_imagefit.layers.tasks.run_fit import run_any
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Non-orthogonal slicing:UserWarning"),

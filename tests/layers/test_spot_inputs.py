@@ -15,8 +15,9 @@ from napari_imagefit.layers.files.script import as_python
 from napari_imagefit.layers.files.spot_reader import points_over
 from napari_imagefit.layers.request.choices import Choices, NoiseChoice, Row, SpotChoice
 from napari_imagefit.layers.request.fit_request import Outcome
+from napari_imagefit.layers.request.freeze import freeze
 from napari_imagefit.layers.request.spot_inputs import pixel_sizes_of, points_on_image
-from napari_imagefit.layers.tasks.freeze import freeze, run_any
+from napari_imagefit.layers.tasks.run_fit import run_any
 
 
 def stack() -> np.ndarray:

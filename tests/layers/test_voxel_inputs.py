@@ -14,8 +14,8 @@ from napari_imagefit.engine.core.errors import FitInputError
 from napari_imagefit.layers.geometry.per_voxel import values_on_grid
 from napari_imagefit.layers.request.choices import Choices, Computing, NoiseChoice, Row
 from napari_imagefit.layers.request.fit_request import Request
+from napari_imagefit.layers.request.freeze import freeze
 from napari_imagefit.layers.request.paint import find_paint, paint_layer, painted
-from napari_imagefit.layers.tasks.freeze import freeze
 
 DECAY = "exponential_decay"
 RNG = np.random.default_rng(2)

@@ -20,8 +20,8 @@ from napari_imagefit.layers.inspection.state_counts import remarks_of, state_of
 from napari_imagefit.layers.request import fit_request as requests
 from napari_imagefit.layers.request.choices import Row
 from napari_imagefit.layers.request.fit_request import Outcome, Request, Showing, answer
-from napari_imagefit.layers.tasks.freeze import run_any
-from napari_imagefit.layers.tasks.layer_tasks import make_more, what_can_be_shown
+from napari_imagefit.layers.tasks.result_layers import make_more, what_can_be_shown
+from napari_imagefit.layers.tasks.run_fit import run_any
 from napari_imagefit.layers.tasks.voxel_tasks import (
     add_map,
     check_expression,

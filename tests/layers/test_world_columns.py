@@ -15,7 +15,8 @@ from napari_imagefit.layers.files.export import write_outcome
 from napari_imagefit.layers.geometry.world_columns import world_columns
 from napari_imagefit.layers.request.choices import Choices, Row
 from napari_imagefit.layers.request.fit_request import Outcome
-from napari_imagefit.layers.tasks.freeze import freeze, run_any
+from napari_imagefit.layers.request.freeze import freeze
+from napari_imagefit.layers.tasks.run_fit import run_any
 
 Y, X = np.mgrid[0:60, 0:80].astype(float)
 CENTRE = 0, 25, 45

@@ -10,7 +10,8 @@ from napari.layers import Image
 from napari_imagefit import models
 from napari_imagefit.layers.request.choices import Choices, Row
 from napari_imagefit.layers.request.fit_request import Outcome, Request, Task
-from napari_imagefit.layers.tasks.freeze import freeze, run_any
+from napari_imagefit.layers.request.freeze import freeze
+from napari_imagefit.layers.tasks.run_fit import run_any
 
 DECAY = "exponential_decay"
 T = np.arange(16.0)

@@ -15,7 +15,7 @@ from ..layers.geometry.output_layers import shown_roles
 from ..layers.inspection.state_counts import state_of
 from ..layers.request.choices import Choices
 from ..layers.request.fit_request import Outcome, Request
-from ..layers.tasks.freeze import freeze
+from ..layers.request.freeze import freeze
 from ..layers.tasks.voxel_tasks import run_mean
 from .canvas.draw_once import DrawOnce
 from .canvas.numbered_regions import NumberedRegions

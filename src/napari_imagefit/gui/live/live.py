@@ -19,8 +19,8 @@ from ...layers.geometry.output_layers import follow, put, role_of, shown_roles
 from ...layers.geometry.transforms import held_still
 from ...layers.inspection.state_counts import state_of
 from ...layers.request.fit_request import Outcome, Request
+from ...layers.request.freeze import freeze
 from ...layers.request.live import choices_seen, key_of, regions_seen
-from ...layers.tasks.freeze import freeze
 from ...layers.tasks.live_tasks import completed, fit_seen
 from .curves import Curves, LiveCurves
 from .runner import Runner

@@ -17,9 +17,9 @@ from ...imaging.layer_data.maps import STATUS, image_layers
 from ..geometry.output_layers import Output
 from ..request.fit_request import MeanFit, Outcome, Request, Stop, answer
 from ..request.live import Place, of_voxel
-from .freeze import run_any
-from .layer_tasks import outputs_of, place
 from .region_tasks import region_steps
+from .result_layers import outputs_of, place
+from .run_fit import run_any
 from .voxel_tasks import mean_steps, seeded, voxel_request
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from ...imaging.fitting.run import Run
 from ...imaging.regions.region import Region
 from ...imaging.regions.region_fits import ImageRequest
 from ..request.fit_request import Outcome, Request, Stop, Task
-from .layer_tasks import outputs_of
+from .result_layers import outputs_of
 
 
 def run_regions(request: Request, should_stop: Stop | None = None) -> Task:

@@ -13,7 +13,7 @@ from ...imaging.spot_analysis.signal_dependent_noise import is_unaware
 from ...imaging.spots.spot_fits import SpotRequest
 from ..inspection.spot_table import spot_table
 from ..request.fit_request import Outcome, Request, Stop, Task
-from .layer_tasks import spot_outputs
+from .result_layers import spot_outputs
 
 UNSEEN = (
     "All errors suppose the same noise everywhere: whether it grows with the light, as that of counts does, is not "

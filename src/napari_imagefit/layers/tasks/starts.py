@@ -21,8 +21,8 @@ from ...imaging.regions.region import Region
 from ...imaging.voxels.mean_curve import seed
 from ..request.choices import Choices, Row
 from ..request.fit_request import MeanFit, Request
+from ..request.freeze import freeze
 from ..request.parameters import parameter_settings
-from .freeze import freeze
 
 FloatArray = NDArray[np.float64]
 

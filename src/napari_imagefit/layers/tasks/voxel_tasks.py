@@ -20,7 +20,7 @@ from ...imaging.layer_data.maps import STATUS
 from ...imaging.voxels.voxel_fits import VoxelRequest
 from ..geometry.output_layers import role
 from ..request.fit_request import MeanFit, Outcome, Request, Showing, Stop, Task
-from .layer_tasks import make_outputs, outputs_of, place, ready, wanted_roles
+from .result_layers import make_outputs, outputs_of, place, ready, wanted_roles
 
 if TYPE_CHECKING:
     from collections.abc import Generator

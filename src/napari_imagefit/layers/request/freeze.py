@@ -11,25 +11,19 @@ from numpy.typing import NDArray
 from ...catalogue import models
 from ...engine.core.errors import FitInputError
 from ...engine.models.model import Model
-from ...imaging.chunked.dispatch import iter_fit
-from ...imaging.fitting.chunks import is_dask
-from ...imaging.fitting.run import Run, Settings
+from ...imaging.fitting.run import Settings
 from ...imaging.regions.region import Region, find_regions
 from ..geometry.drawn_regions import RegionError, labels_on_image, shapes_masks
 from ..geometry.file_grid import LEFT
 from ..geometry.transforms import AxisCoordinates, axis_coordinates, grid_shape, layer_transform, unit_factors
-from ..request.choices import Choices
-from ..request.fit_request import Outcome, Request, Stop, Task, answer
-from ..request.left_out import regions_left
-from ..request.noise import noise_settings
-from ..request.parameters import parameter_settings, parameter_units
-from ..request.remembered import remember
-from ..request.spot_inputs import freeze_spots
-from ..request.voxel_inputs import freeze_voxels
-from .layer_tasks import outputs_of
-from .region_tasks import region_request, run_regions
-from .spot_tasks import run_spots
-from .voxel_tasks import run_voxels, voxel_request
+from .choices import Choices
+from .fit_request import Request
+from .left_out import regions_left
+from .noise import noise_settings
+from .parameters import parameter_settings, parameter_units
+from .remembered import remember
+from .spot_inputs import freeze_spots
+from .voxel_inputs import freeze_voxels
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -176,35 +170,3 @@ def layer_units(image: Image, model: Model, axes: Sequence[int]) -> dict[str, st
     if image.ndim < len(axes) or max(axes) >= image.ndim:
         return {}
     return parameter_units(model, [axis.unit for axis in _in_one_unit(axis_coordinates(image, axes))])
-
-
-def run_any(request: Request, should_stop: Stop | None = None) -> Task:
-    """Fit whatever was asked for: regions, spots or voxels, in memory or, where the layer's data are a Dask array, not.
-
-    Raises
-    ------
-    FitEngineError
-        If the program fails.
-    """
-    if request.job == "spots":
-        return answer(request, run_spots(request, should_stop))
-    if is_dask(request.data):
-        return answer(request, _run_lazily(request, should_stop))
-    if request.job == "voxels":
-        return answer(request, run_voxels(request, should_stop))
-    return answer(request, run_regions(request, should_stop))
-
-
-def _run_lazily(request: Request, should_stop: Stop | None) -> Task:
-    result = yield from _lazy_steps(request, should_stop)
-    return Outcome(request, result, outputs_of(request, result))
-
-
-def _lazy_steps(request: Request, should_stop: Stop | None) -> Run:
-    if request.mean != "no":
-        raise FitInputError(
-            f"Layer {request.layer_name!r} is not in memory, where no mean curve is fitted first; choose 'from each "
-            "voxel' for the starts, or load the layer."
-        )
-    asked = voxel_request(request) if request.job == "voxels" else region_request(request)
-    return iter_fit(request.data, asked, should_stop)
