@@ -57,6 +57,7 @@ def sums(rng: np.random.Generator) -> Case:
 
 
 MAKERS = {f.__name__: f for f in (decays, own_formula, spots, lines, sums)}
+SLOW = pytest.mark.slow
 SETTINGS: dict[str, dict[str, Any]] = {
     "least squares": {},
     "known noise": {"weights": "each"},
@@ -158,7 +159,9 @@ def check(problem: Problem, good: float = 0.85) -> tuple[Fits, Fits]:
     return few, many
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize(
+    "setting", [pytest.param(s, marks=SLOW) if s in {"soft_l1", "cauchy", "arctan"} else s for s in SETTINGS]
+)
 def test_every_noise_and_loss(setting: str) -> None:
     check(build("decays", setting))
 
@@ -167,10 +170,9 @@ def test_a_loss_of_many_minima_from_given_starts() -> None:
     check(build("decays", "arctan", init={"amplitude": 60.0, "tau": 1.0, "offset": 6.0}))
 
 
-SLOW = pytest.mark.slow
-
-
-@pytest.mark.parametrize("name", ["own_formula", "spots", "lines", "sums"])
+@pytest.mark.parametrize(
+    "name", ["own_formula", "spots", pytest.param("lines", marks=SLOW), pytest.param("sums", marks=SLOW)]
+)
 @pytest.mark.parametrize(
     "setting", ["least squares", pytest.param("counts", marks=SLOW), pytest.param("huber", marks=SLOW),
                 pytest.param("magnitudes", marks=SLOW), pytest.param("known noise", marks=SLOW)],

@@ -120,8 +120,8 @@ CASES: dict[str, tuple[Callable[[], object], str]] = {
     "gtol": (voxels(gtol=np.nan), "gtol=nan"),
     "ftol text": (voxels(ftol="small"), "ftol"),
     "ftol None": (voxels(ftol=None), "ftol"),
-    "max_iterations": (voxels(max_iterations=0), "max_iterations=0"),
-    "max_iterations fraction": (voxels(max_iterations=2.5), "max_iterations=2.5"),
+    "max_iterations": (voxels(max_iterations=0), "max_iterations must be a positive integer, got 0"),
+    "max_iterations fraction": (voxels(max_iterations=2.5), "max_iterations must be a positive integer, got 2.5"),
     "dtype": (voxels(dtype="float16"), "float16"),
     "device": (voxels(device="abacus"), "abacus"),
 }

@@ -116,7 +116,7 @@ def test_what_was_said_of_the_map_stays() -> None:
     seeded = seed(said, mean, bounds_factor=3)
     assert seeded.init == {"amplitude": 9.0, "tau": 5.0}
     assert seeded.fixed is not None
-    assert seeded.fixed["offset"] is per_voxel
+    np.testing.assert_array_equal(seeded.fixed["offset"], per_voxel)
     assert set(seeded.bounds or {}) == {"tau"}
     tied = seed(Settings(tied={"offset": "0.1*amplitude"}), mean)
     assert set(tied.init or {}) == {"amplitude", "tau"}

@@ -77,7 +77,7 @@ class Options:
             if not isinstance(value, Real) or not 0 <= float(value) < 1:
                 raise FitInputError(f"{name}={value} is not a tolerance; give a number from 0 to below 1, such as 1e-8")
         if not isinstance(self.max_iterations, Integral) or self.max_iterations < 1:
-            raise FitInputError(f"max_iterations must be a positive integer, got {self.max_iterations}")
+            raise FitInputError(f"max_iterations must be a positive integer, got {self.max_iterations}; give 1 or more")
         if self.device is not None and not isinstance(self.device, str):
             raise FitInputError(f"unknown device {self.device!r}; use 'cpu' or 'gpu'")
         if self.dtype not in ("float32", "float64"):
@@ -86,7 +86,7 @@ class Options:
             raise FitInputError(f"noise={self.noise!r} is not known; choose from {', '.join(NOISES)}")
         _check_loss(self.loss)
         if not isinstance(self.f_scale, Real) or not 0 < float(self.f_scale) < math.inf:
-            raise FitInputError(f"f_scale must be a positive number, got {self.f_scale}")
+            raise FitInputError(f"f_scale must be a positive number, got {self.f_scale}; give a residual above 0")
         if self.noise != "gaussian" and self.loss != "linear":
             raise FitInputError(f"loss={self.loss!r} is for Gaussian noise; leave it out, or give sigma instead")
 
