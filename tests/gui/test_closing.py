@@ -257,7 +257,8 @@ def test_every_command_before_during_and_after_a_fit(qtbot: Any, viewer: Any, tm
 
 def close(way: str, seconds: float, what: str) -> tuple[int, str, float]:
     """Return code, what is on stderr, and the seconds from closing to the end, less those that other programs had."""
-    environment = os.environ | {"NAPARI_IMAGEFIT_CACHE": "off"}
+    # where a signal ends it, this says in which function
+    environment = os.environ | {"NAPARI_IMAGEFIT_CACHE": "off", "PYTHONFAULTHANDLER": "1"}
     command = [sys.executable, str(CHILD), way, str(seconds), what]
     waited = 0.0
     with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as wrong:
