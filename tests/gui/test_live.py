@@ -239,7 +239,12 @@ def slow(monkeypatch: pytest.MonkeyPatch, seconds: float) -> list[str]:
             if should_stop():
                 told.append("dropped")
                 return None
-            yield Progress(0, 1)
+            try:
+                yield Progress(0, 1)
+            except GeneratorExit:
+                # asked to stop between two steps, it is not gone on with
+                told.append("dropped")
+                raise
             time.sleep(0.01)
         told.append("done")
         return (yield from real(request, should_stop))
