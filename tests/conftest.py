@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 
 import pytest
@@ -22,6 +24,11 @@ if sys.platform == "linux":
 def pytest_configure(config: pytest.Config) -> None:
     """Tell at the end what the run has cost."""
     config.pluginmanager.register(CostReport(), "cost-report")
+    # Where Python may not write bytecode, each of the processes that tests start would compile all modules of napari
+    # and JAX anew, which takes longer than what it tests: this run has a folder of its own for it.
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
+        folder = os.environ["PYTHONPYCACHEPREFIX"] = tempfile.mkdtemp(prefix="imagefit-bytecode-")
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 @pytest.fixture(autouse=True)
