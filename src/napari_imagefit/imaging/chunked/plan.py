@@ -286,7 +286,7 @@ class VoxelPlan(Plan):
         settings, mask = join(self.settings, cut), cut.get(MASK)
         if mask is not None and not mask.any():
             return no_fits(self, mask.shape, self.source(data, cut), settings)
-        request = VoxelRequest(self.model, self.x, self.axis, mask, self.select, settings)
+        request = VoxelRequest(self.model, self.x, self.axis, mask, self.select, settings=settings)
         return request.steps(data, should_stop)
 
     def source(self, data: NDArray[Any], cut: Cut) -> VoxelSource:

@@ -158,7 +158,7 @@ class ImagePlan(Plan):
         if not regions:
             return no_fits(self, self._grid(frames), self.source(data, cut), settings)
         coords: tuple[Any, ...] = self.coords
-        request = ImageRequest(self.model, None, coords, settings, regions, self.labels)
+        request = ImageRequest(self.model, None, coords, regions, self.labels, settings=settings)
         return request.steps(data, should_stop)
 
     def source(self, data: NDArray[Any], cut: Cut) -> ImageSource:

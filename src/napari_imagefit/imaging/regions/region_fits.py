@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,6 +18,7 @@ from ...engine.models.ties import Ties
 from ...engine.results.fit_result import FitResult, LayerTuple
 from ..fitting.argument_checks import check_surface
 from ..fitting.refusals import Numbers, joined
+from ..fitting.request import Request
 from ..fitting.run import Job, ParameterSettings, Run, Settings, run
 from ..fitting.sigma import marks_of_sigma, refused_by_sigma
 from ..layer_data.maps import image_layers
@@ -118,25 +119,23 @@ class RegionCall:
 
 
 @dataclass(frozen=True, eq=False)
-class ImageRequest:
+class ImageRequest(Request):
     """Arguments of `fit_image` but for the image: those of these names, and all others as settings.
 
     Attributes
     ----------
-    model : Model
-    mask, coords
+    model, mask, coords
         As in `fit_image`.
-    settings : Settings
     regions : list of Region or None
         In the place of a mask; they may overlap, or differ from frame to frame.
     labels : int array or None
         Of the regions: the last axis of the grid of fits. None for one region, whose grid is the frames'.
     """
 
-    model: Model
+    verb: ClassVar[str] = "fit_image"
+
     mask: ArrayLike | None = None
     coords: Sequence[ArrayLike] | None = None
-    settings: Settings = field(default_factory=Settings)
     regions: list[Region] | None = None
     labels: NDArray[np.int64] | None = None
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +19,7 @@ from ...engine.models.model import Model
 from ..fitting.argument_checks import check_surface
 from ..fitting.positions import find_positions
 from ..fitting.refusals import joined, usable
+from ..fitting.request import Request
 from ..fitting.run import ParameterSettings, Run, Settings, run
 from ..fitting.sigma import marks_of_sigma, refused_by_sigma
 from .background import Background, background_of, surface_of, with_background
@@ -31,7 +32,7 @@ from .windows import Windows, find_windows
 
 
 @dataclass(frozen=True, eq=False)
-class SpotRequest:
+class SpotRequest(Request):
     """Arguments of `fit_spots` but for the image: those of these names, and all others as settings.
 
     Points are positions in pixels, with frames first. Each gets a window of `window` pixels, in which one surface is
@@ -40,14 +41,14 @@ class SpotRequest:
     array.
     """
 
-    model: Model
+    verb: ClassVar[str] = "fit_spots"
+
     points: ArrayLike
     window: int | Sequence[int] = 11
     background: Background = "constant"
     groups: int | None = None
     mask: ArrayLike | None = None
     saturation: float | None = None
-    settings: Settings = field(default_factory=Settings)
 
     @unheeded
     def steps(self, image: ArrayLike, should_stop: Callable[[], bool] | None = None) -> Run:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,10 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 from ...engine.core.error_state import unheeded
 from ...engine.core.errors import FitInputError
 from ...engine.core.validation import in_memory, real_array
-from ...engine.models.model import Model
 from ...engine.models.prediction import predict
 from ...engine.results.fit_result import FitResult, LayerTuple
 from ..fitting.argument_checks import check_axis
+from ..fitting.request import Request
 from ..fitting.run import Run, Settings
 from ..fitting.selection import Selection
 from ..layer_data.maps import voxel_layers
@@ -102,7 +102,7 @@ class VoxelSource:
 
 
 @dataclass(frozen=True, eq=False)
-class VoxelRequest:
+class VoxelRequest(Request):
     """Arguments of `fit_voxels` but for the stack: those of these names, and all others as settings.
 
     Along `axis` of the stack lie the samples of a curve, at the coordinates `x`; all other axes are the grid of fits.
@@ -115,12 +115,12 @@ class VoxelRequest:
         If `select` is no `Selection`.
     """
 
-    model: Model
+    verb: ClassVar[str] = "fit_voxels"
+
     x: ArrayLike | None = None
     axis: int = 0
     mask: ArrayLike | None = None
     select: Selection | None = None
-    settings: Settings = field(default_factory=Settings)
 
     def __post_init__(self) -> None:
         if self.select is not None and not isinstance(self.select, Selection):

@@ -60,7 +60,12 @@ def run_voxels(request: Request, should_stop: Stop | None = None, resume: Outcom
 def voxel_request(request: Request, settings: Settings | None = None) -> VoxelRequest:
     """Return what is asked of the engine, with other settings than the request's if they are given."""
     return VoxelRequest(
-        request.model, request.coords[0], request.axis, request.mask, request.select, settings or request.settings
+        request.model,
+        request.coords[0],
+        request.axis,
+        request.mask,
+        request.select,
+        settings=settings or request.settings,
     )
 
 

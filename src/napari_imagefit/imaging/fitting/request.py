@@ -1,0 +1,49 @@
+"""The request of a verb: its arguments but for the data, frozen and checked once."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from ...engine.core.progress import drain
+from ...engine.models.model import Model
+from ...engine.results.fit_result import FitResult
+from .argument_checks import checked_progress, checked_stop
+from .run import Run, Settings
+
+
+@dataclass(frozen=True, eq=False)
+class Request(ABC):
+    """Request of a verb: a `VoxelRequest`, an `ImageRequest` or a `SpotRequest`.
+
+    It holds the arguments of the verb but for the data, checked and frozen. The same request is run on an array (`run`,
+    `steps`), planned for a Dask array (`chunked.dispatch`), written into a recipe and sent to a worker, so that all
+    give the same numbers.
+    """
+
+    verb: ClassVar[str]
+
+    model: Model
+    settings: Settings = field(default_factory=Settings, kw_only=True)
+
+    @abstractmethod
+    def steps(self, data: Any, should_stop: Callable[[], bool] | None = None, /) -> Run:
+        """Fit data in memory; the generator yields `Progress` and returns the `FitResult`."""
+
+    def run(
+        self,
+        data: Any,
+        progress: Callable[[int, int], object] | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> FitResult:
+        """Fit data in memory; the arguments are those of the verb. Of Dask arrays see `chunked.dispatch.fit`.
+
+        Raises
+        ------
+        FitInputError
+            For input that cannot work, before anything is computed.
+        """
+        progress, should_stop = checked_progress(progress), checked_stop(should_stop)
+        return drain(self.steps(data, should_stop), progress)
