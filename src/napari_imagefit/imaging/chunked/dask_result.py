@@ -17,7 +17,10 @@ from ..fitting.records import unpack
 from ..fitting.run import Settings
 from ..fitting.selection import Selection
 from ..regions.region import Region
+from ..regions.region_fits import ImageRequest
+from ..spots.spot_fits import SpotRequest
 from ..voxels.common_residual import CommonResidual
+from ..voxels.voxel_fits import VoxelRequest
 from .dask_spots import LazySpotSource
 from .dask_tasks import DeriveBlock, FittedBlock, PaintedBlock, ResidualBlock, blockwise
 from .plan import FRAMES, MASK, Plan, VoxelPlan
@@ -92,9 +95,14 @@ class LazySource:
         """Settings beside data and model."""
         return self.plan.said
 
+    @property
+    def request(self) -> VoxelRequest | ImageRequest | SpotRequest:
+        """The request, as far as JSON holds it."""
+        return self.plan.request(self.settings)
+
     def recipe(self) -> dict[str, Any]:
-        """Return what was asked for beyond the model, as JSON."""
-        return self.plan.recipe()
+        """Return what was asked for, as JSON."""
+        return self.request.to_json()
 
 
 @dataclass(frozen=True, eq=False)

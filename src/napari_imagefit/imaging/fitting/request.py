@@ -11,7 +11,7 @@ from ...engine.core.progress import drain
 from ...engine.models.model import Model
 from ...engine.results.fit_result import FitResult
 from .argument_checks import checked_progress, checked_stop
-from .run import Run, Settings
+from .run import Run, Settings, plain
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,3 +47,14 @@ class Request(ABC):
         """
         progress, should_stop = checked_progress(progress), checked_stop(should_stop)
         return drain(self.steps(data, should_stop), progress)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the call as JSON, without what stands beside it in a recipe: points, and what is fitted of the data.
+
+        Of a model made of Python code it holds the name, and of σ as an array that it was one.
+        """
+        return {"model": self.model.name, "verb": self.verb, **plain(self._own()), **self.settings.recipe()}
+
+    @abstractmethod
+    def _own(self) -> dict[str, Any]:
+        """Return the arguments that only this verb has, for `to_json`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -292,13 +292,14 @@ def describe(
     filters : sequence of SpotFilter
     """
     source: Any = result.source
-    fit, region, left_out = result.recipe(), region_of(source, region_names), left_out_of(source)
+    request, region, left_out = source.request, region_of(source, region_names), left_out_of(source)
+    if isinstance(request, ImageRequest):
+        request = replace(request, coords=source.coords)
+    fit = request.to_json()
     if left_out is not None:
         del fit["mask"]
     if filters:
         fit["filters"] = [one.recipe() for one in filters]
-    if fit["verb"] == "fit_image" and (coords := _coordinates(source.coords)) is not None:
-        fit["coords"] = coords
     return as_json([before or region, left_out], plain(fit), after)
 
 
@@ -337,15 +338,3 @@ def _as_dask(data: Any) -> Any:
         da: Any = array
         return da.from_array(data, chunks=data.chunks or "auto")
     return data
-
-
-def _coordinates(coords: Sequence[NDArray[np.float64]]) -> list[Any] | None:
-    """Return coordinates as lists along the axes, None where they are pixel indices."""
-    plane = coords[0].shape
-    axes = [c[tuple(slice(None) if a == axis else 0 for a in range(len(plane)))] for axis, c in enumerate(coords)]
-    shapes = [tuple(-1 if a == axis else 1 for a in range(len(plane))) for axis in range(len(plane))]
-    if not all((c == along.reshape(s)).all() for c, along, s in zip(coords, axes, shapes, strict=True)):
-        return [c.tolist() for c in coords]
-    if all(np.array_equal(along, np.arange(along.size)) for along in axes):
-        return None
-    return [along.tolist() for along in axes]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,10 +19,10 @@ from ...engine.results.fit_result import FitResult, LayerTuple
 from ..fitting.argument_checks import check_surface
 from ..fitting.refusals import Numbers, joined
 from ..fitting.request import Request
-from ..fitting.run import Job, ParameterSettings, Run, Settings, run
+from ..fitting.run import Job, ParameterSettings, Run, Settings, plain, run
 from ..fitting.sigma import marks_of_sigma, refused_by_sigma
 from ..layer_data.maps import image_layers
-from .region import Region, find_regions, flat_coordinates, iter_jobs, take
+from .region import Region, coordinates_along, find_regions, flat_coordinates, iter_jobs, take
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +36,12 @@ class ImageSource:
     coords: tuple[NDArray[np.float64], ...]  # one of the plane's shape per axis
     regions: list[Region]
     labels: NDArray[np.int64] | None  # of the last axis of the grid
-    settings: Settings
+    request: ImageRequest  # without its coordinates
+
+    @property
+    def settings(self) -> Settings:
+        """Settings beside data and model."""
+        return self.request.settings
 
     @property
     def frames(self) -> tuple[int, ...]:
@@ -86,8 +91,8 @@ class ImageSource:
         return []
 
     def recipe(self) -> dict[str, Any]:
-        """Return what was asked for beyond the model, as JSON."""
-        return {"verb": "fit_image", **self.settings.recipe()}
+        """Return what was asked for, as JSON, but for the coordinates."""
+        return self.request.to_json()
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,7 +194,7 @@ class ImageRequest(Request):
             for region in regions:
                 check_noise("poisson", flat[region.frames[:, None], region.pixels], weights, shifts)
         settings.check_camera(flat, (flat[region.frames[:, None], region.pixels] for region in regions))
-        source = ImageSource(data, full, regions, labels, settings)
+        source = ImageSource(data, full, regions, labels, replace(self, coords=None))
         marks = marks_of_sigma(settings.sigma, data.shape)
         bad_sigma = None if marks is None else _bad_sigma(regions, flat, marks.reshape(n_frames, -1), grid)
         refused = joined(parameter_settings.refused, bad_sigma)
@@ -199,6 +204,14 @@ class ImageRequest(Request):
             fitting, flat, weights, shifts, full, fitted, parameter_settings, settings.options, together=together
         )
         return RegionCall(jobs, grid, places, model, source, settings, ties, refused)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the call as JSON, see `Request.to_json`; coordinates are left out where they are pixel indices."""
+        coords = None if self.coords is None else coordinates_along(self.coords)
+        return super().to_json() | ({} if coords is None else plain({"coords": coords}))
+
+    def _own(self) -> dict[str, Any]:
+        return {}
 
 
 def _bad_sigma(

@@ -39,16 +39,26 @@ class SpotRequest(Request):
     fitted; with `groups`, spots whose windows overlap are fitted together, that many at most. `mask` and `saturation`
     leave pixels out. `steps` checks all of it against an image and fits; `chunked.spot_plan` does the same for a Dask
     array.
+
+    Raises
+    ------
+    FitInputError
+        If `groups` or `saturation` is no number that can be used.
     """
 
     verb: ClassVar[str] = "fit_spots"
 
-    points: ArrayLike
+    points: ArrayLike = ()  # only where they are not known yet
     window: int | Sequence[int] = 11
     background: Background = "constant"
     groups: int | None = None
     mask: ArrayLike | None = None
     saturation: float | None = None
+
+    def __post_init__(self) -> None:
+        most = check_groups(self.groups)
+        object.__setattr__(self, "groups", most if most > 1 else None)
+        object.__setattr__(self, "saturation", check_saturation(self.saturation))
 
     @unheeded
     def steps(self, image: ArrayLike, should_stop: Callable[[], bool] | None = None) -> Run:
@@ -62,53 +72,54 @@ class SpotRequest(Request):
         model = with_background(self.model, self.background)
         data = real_array(image, "the image")
         check_surface(model, data.ndim, "fit_spots")
-        most = check_groups(self.groups)
-        windows, used = with_mask(find_windows(self.points, data.shape, model.ndim, self.window), self.mask, most)
-        return iter_fit_windows(
-            data,
-            windows,
-            model,
-            mask=used,
-            saturation=check_saturation(self.saturation),
-            settings=self.settings,
-            most=most,
-            should_stop=should_stop,
-        )
+        windows = find_windows(self.points, data.shape, model.ndim, self.window)
+        windows, used = with_mask(windows, self.mask, self.groups or 1)
+        return iter_fit_windows(data, windows, used, replace(self, window=windows.size), should_stop)
+
+    def _own(self) -> dict[str, Any]:
+        said: dict[str, Any] = {"window": self.window}
+        if self.groups is not None:
+            said["groups"] = self.groups
+        if self.mask is not None:
+            # an array is not written down, but that there was one
+            said["mask"] = "array"
+        if self.saturation is not None:
+            said["saturation"] = self.saturation
+        model = with_background(self.model, self.background)
+        if (background := background_of(model)) != "constant":
+            said |= {"model": surface_of(model).name, "background": background}
+        return said
 
 
 @unheeded
 def iter_fit_windows(
     data: NDArray[Any],
     windows: Windows,
-    model: Model,
-    *,
     mask: NDArray[np.bool_] | None,
-    saturation: float | None = None,
-    settings: Settings,
-    most: int = 1,
+    request: SpotRequest,
     should_stop: Callable[[], bool] | None = None,
 ) -> Run:
-    """Fit windows of an image, or of the part of it that `data` and `mask` are."""
+    """Fit windows of an image, or of the part of it that `data` and `mask` are, as a request says."""
+    model, settings = with_background(request.model, request.background), request.settings
     weights, shifts = settings.noise(data.shape)
     fitted, ties = settings.model(model)
     every = np.arange(windows.count)
     parameter_settings = ParameterSettings.of(fitted, (windows.count,), every, settings)
     source = SpotSource(
         settings.level(data),
-        unsaturated(data, saturation, mask),
+        unsaturated(data, request.saturation, mask),
         windows,
         moved_positions(model, settings),
-        settings,
-        asked_of(model, most, saturation, masked=mask is not None or windows.allowed is not None),
+        request,
         given=mask,
     )
     marks = marks_of_sigma(settings.sigma, data.shape)
     refused = joined(parameter_settings.refused, None if marks is None else _bad_sigma(source, marks))
     good = usable(every, refused)
-    if most > 1:
+    if request.groups is not None:
         check_groupable(model, settings)
         fitted_together = usable_windows(source, len(model.names)) & np.isin(every, good)
-        source = replace(source, groups=find_groups(windows, most, fitted_together))
+        source = replace(source, groups=find_groups(windows, request.groups, fitted_together))
     noise = settings.options.noise
     refuses_negative = noise == "rician" or (noise == "poisson" and shifts is None)
     if refuses_negative and (source.image < 0).any():
@@ -137,19 +148,6 @@ def _bad_sigma(source: SpotSource, marks: NDArray[np.int8]) -> NDArray[np.bool_]
 def _in_image(steps: Run, source: SpotSource, parameter_settings: ParameterSettings) -> Run:
     result = yield from counted_once(steps, source.windows.count)
     return in_image(result, source, parameter_settings)
-
-
-def asked_of(model: Model, most: int = 1, saturation: float | None = None, *, masked: bool = False) -> dict[str, Any]:
-    """Return what a recipe says of a surface on its own background, of spots in groups, and of saturated pixels."""
-    said: dict[str, Any] = {"groups": most} if most > 1 else {}
-    if masked:
-        # an array is not written down, but that there was one
-        said["mask"] = "array"
-    if saturation is not None:
-        said["saturation"] = saturation
-    if (background := background_of(model)) != "constant":
-        said |= {"model": surface_of(model).name, "background": background}
-    return said
 
 
 def check_groupable(model: Model, settings: Settings) -> None:

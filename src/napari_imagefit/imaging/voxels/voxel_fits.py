@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -31,12 +31,29 @@ class VoxelSource:
     in_memory: ClassVar[bool] = True
 
     stack: NDArray[Any]
-    axis: int
-    x: NDArray[np.float64]
-    settings: Settings
-    select: Selection | None = None
+    request: VoxelRequest  # with the coordinates of the samples, and the axis counted from the front
     call: VoxelCall | None = None  # by which voxels can be fitted again
     mask: NDArray[np.bool_] | None = None  # the voxels that were asked for, where not all were
+
+    @property
+    def axis(self) -> int:
+        """The axis along which the curves run."""
+        return self.request.axis
+
+    @property
+    def x(self) -> NDArray[np.float64]:
+        """The coordinates along it."""
+        return np.asarray(self.request.x)
+
+    @property
+    def select(self) -> Selection | None:
+        """Selection of samples."""
+        return self.request.select
+
+    @property
+    def settings(self) -> Settings:
+        """Settings beside data and model."""
+        return self.request.settings
 
     def fitted(self, result: FitResult) -> NDArray[np.float64]:
         """Return the model's values in the data's shape, NaN where there is no answer."""
@@ -96,9 +113,8 @@ class VoxelSource:
             return CommonResidual.of(np.where(used, along - fitted, np.nan))
 
     def recipe(self) -> dict[str, Any]:
-        """Return what was asked for beyond the model, as JSON."""
-        selected = {} if self.select is None else {"select": self.select.recipe()}
-        return {"verb": "fit_voxels", "axis": self.axis, "x": self.x.tolist(), **selected, **self.settings.recipe()}
+        """Return what was asked for, as JSON."""
+        return self.request.to_json()
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,5 +183,8 @@ class VoxelRequest(Request):
                 raise FitInputError("the mask selects no voxel; set at least one")
 
         call = VoxelCall.of(data, axis, coordinate, self.model, places, self.settings, self.select)
-        source = VoxelSource(call.data, axis, coordinate, self.settings, self.select, call, chosen)
-        return source, call
+        return VoxelSource(call.data, replace(self, axis=axis, x=coordinate), call, chosen), call
+
+    def _own(self) -> dict[str, Any]:
+        selected = {} if self.select is None else {"select": self.select.recipe()}
+        return {"axis": self.axis, "x": self.x, **selected}
