@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from ...engine.core.progress import drain
 from ...engine.models.model import Model
 from ...engine.results.fit_result import FitResult
 from .argument_checks import checked_progress, checked_stop
+from .json_fields import model_of, refuse_unknown, settings_of
 from .run import Run, Settings, plain
+
+FIELDS = {"verb", "model", "init", "bounds", "fixed", "tied", "shared", "camera", "options", "sigma"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +27,7 @@ class Request(ABC):
     """
 
     verb: ClassVar[str]
+    own_fields: ClassVar[set[str]]  # of the JSON, beside those that all verbs have
 
     model: Model
     settings: Settings = field(default_factory=Settings, kw_only=True)
@@ -55,6 +59,27 @@ class Request(ABC):
         """
         return {"model": self.model.name, "verb": self.verb, **plain(self._own()), **self.settings.recipe()}
 
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any]) -> Self:
+        """Check a call in JSON, as `to_json` gives it.
+
+        Beyond that ``model`` may be ``{"expression": "a*exp(-t/tau)", "coords": ["t"]}`` with ``bounds`` and ``init``,
+        ``sigma`` a number, and ``coords`` a list of values along each axis of the plane.
+
+        Raises
+        ------
+        FitInputError
+            One sentence about the first thing that is wrong.
+        """
+        refuse_unknown(said, FIELDS | cls.own_fields, "the recipe")
+        settings = settings_of(said)
+        return cls(model_of(said.get("model")), settings=settings, **cls._own_of(said))
+
     @abstractmethod
     def _own(self) -> dict[str, Any]:
         """Return the arguments that only this verb has, for `to_json`."""
+
+    @classmethod
+    @abstractmethod
+    def _own_of(cls, said: Mapping[str, Any]) -> dict[str, Any]:
+        """Return these arguments from JSON, for `from_json`."""

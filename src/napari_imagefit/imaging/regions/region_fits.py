@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from ...engine.core.error_state import unheeded
+from ...engine.core.errors import FitInputError
 from ...engine.core.validation import real_array
 from ...engine.drive.problem import check_noise
 from ...engine.models.model import Model
@@ -17,6 +18,7 @@ from ...engine.models.prediction import predict
 from ...engine.models.ties import Ties
 from ...engine.results.fit_result import FitResult, LayerTuple
 from ..fitting.argument_checks import check_surface
+from ..fitting.json_fields import numbers
 from ..fitting.refusals import Numbers, joined
 from ..fitting.request import Request
 from ..fitting.run import Job, ParameterSettings, Run, Settings, plain, run
@@ -138,6 +140,7 @@ class ImageRequest(Request):
     """
 
     verb: ClassVar[str] = "fit_image"
+    own_fields: ClassVar[set[str]] = {"coords"}
 
     mask: ArrayLike | None = None
     coords: Sequence[ArrayLike] | None = None
@@ -212,6 +215,13 @@ class ImageRequest(Request):
 
     def _own(self) -> dict[str, Any]:
         return {}
+
+    @classmethod
+    def _own_of(cls, said: Mapping[str, Any]) -> dict[str, Any]:
+        coords = said.get("coords")
+        if coords is not None and not isinstance(coords, list):
+            raise FitInputError(f"the recipe's coords are {coords!r}; give a list of values for each axis")
+        return {"coords": None if coords is None else [numbers(c, "coords") for c in coords]}
 
 
 def _bad_sigma(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -17,6 +17,7 @@ from ...engine.drive.problem import check_noise
 from ...engine.functions.expression import term
 from ...engine.models.model import Model
 from ..fitting.argument_checks import check_surface
+from ..fitting.json_fields import number
 from ..fitting.positions import find_positions
 from ..fitting.refusals import joined, usable
 from ..fitting.request import Request
@@ -47,6 +48,8 @@ class SpotRequest(Request):
     """
 
     verb: ClassVar[str] = "fit_spots"
+    # which spots count, by the filters, is for whoever reads the table: the fit is the same
+    own_fields: ClassVar[set[str]] = {"window", "background", "groups", "saturation", "filters"}
 
     points: ArrayLike = ()  # only where they are not known yet
     window: int | Sequence[int] = 11
@@ -89,6 +92,21 @@ class SpotRequest(Request):
         if (background := background_of(model)) != "constant":
             said |= {"model": surface_of(model).name, "background": background}
         return said
+
+    @classmethod
+    def _own_of(cls, said: Mapping[str, Any]) -> dict[str, Any]:
+        window, saturation = said.get("window", 11), said.get("saturation")
+        sizes = window if isinstance(window, list) else [window]
+        if not sizes or any(isinstance(size, bool) or not isinstance(size, int) for size in sizes):
+            raise FitInputError(
+                f"window in the recipe is {window!r}; give an odd number of pixels, or one for each axis"
+            )
+        return {
+            "window": window,
+            "background": said.get("background", "constant"),
+            "groups": said.get("groups"),
+            "saturation": None if saturation is None else number(saturation, "saturation"),
+        }
 
 
 @unheeded

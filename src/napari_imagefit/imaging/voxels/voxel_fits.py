@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -15,6 +15,7 @@ from ...engine.core.validation import in_memory, real_array
 from ...engine.models.prediction import predict
 from ...engine.results.fit_result import FitResult, LayerTuple
 from ..fitting.argument_checks import check_axis
+from ..fitting.json_fields import numbers
 from ..fitting.request import Request
 from ..fitting.run import Run, Settings
 from ..fitting.selection import Selection
@@ -132,6 +133,7 @@ class VoxelRequest(Request):
     """
 
     verb: ClassVar[str] = "fit_voxels"
+    own_fields: ClassVar[set[str]] = {"axis", "x", "select"}
 
     x: ArrayLike | None = None
     axis: int = 0
@@ -188,3 +190,14 @@ class VoxelRequest(Request):
     def _own(self) -> dict[str, Any]:
         selected = {} if self.select is None else {"select": self.select.recipe()}
         return {"axis": self.axis, "x": self.x, **selected}
+
+    @classmethod
+    def _own_of(cls, said: Mapping[str, Any]) -> dict[str, Any]:
+        axis, x, select = said.get("axis", 0), said.get("x"), said.get("select")
+        if not isinstance(axis, int) or isinstance(axis, bool):
+            raise FitInputError(f"the recipe's axis is {axis!r}; give a whole number")
+        return {
+            "axis": axis,
+            "x": None if x is None else numbers(x, "x"),
+            "select": None if select is None else Selection.of_recipe(select),
+        }
