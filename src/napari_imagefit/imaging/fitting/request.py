@@ -12,6 +12,7 @@ from ...engine.models.model import Model
 from ...engine.results.fit_result import FitResult
 from .argument_checks import checked_progress, checked_stop
 from .json_fields import model_of, refuse_unknown, settings_of
+from .python_script import Script, call
 from .run import Run, Settings, plain
 
 FIELDS = {"verb", "model", "init", "bounds", "fixed", "tied", "shared", "camera", "options", "sigma"}
@@ -75,6 +76,35 @@ class Request(ABC):
         settings = settings_of(said)
         return cls(model_of(said.get("model")), settings=settings, **cls._own_of(said))
 
+    def arguments(self, script: Script) -> dict[str, str]:
+        """Return the arguments as Python, of which long arrays become lines of the script.
+
+        Raises
+        ------
+        FitInputError
+            If an array is too long for a script.
+        """
+        return {**self._own_in(script), **script.settings(self.settings, self.model)}
+
+    def to_python(self, script: Script, arguments: Mapping[str, str] | None = None) -> str:
+        """Return the call as Python, for lines in which ``data`` are the data; the model goes by its name.
+
+        Parameters
+        ----------
+        script : Script
+            It takes what has to stand before the call.
+        arguments : dict of str, optional
+            In the place of `arguments`, where these were asked for already.
+
+        Raises
+        ------
+        FitInputError
+            If an array is too long for a script.
+        """
+        named = dict(self.arguments(script) if arguments is None else arguments)
+        points = [named.pop("points")] if "points" in named else []
+        return call(f"nif.{self.verb}", ", ".join(["data", *points, repr(self.model.name)]), named)
+
     @abstractmethod
     def _own(self) -> dict[str, Any]:
         """Return the arguments that only this verb has, for `to_json`."""
@@ -83,3 +113,7 @@ class Request(ABC):
     @abstractmethod
     def _own_of(cls, said: Mapping[str, Any]) -> dict[str, Any]:
         """Return these arguments from JSON, for `from_json`."""
+
+    @abstractmethod
+    def _own_in(self, script: Script) -> dict[str, str]:
+        """Return these arguments as Python, for `arguments`; points and masks included."""

@@ -19,6 +19,8 @@ from ...engine.models.ties import Ties
 from ...engine.results.fit_result import FitResult, LayerTuple
 from ..fitting.argument_checks import check_surface
 from ..fitting.json_fields import numbers
+from ..fitting.positions import AXES
+from ..fitting.python_script import Script
 from ..fitting.refusals import Numbers, joined
 from ..fitting.request import Request
 from ..fitting.run import Job, ParameterSettings, Run, Settings, plain, run
@@ -222,6 +224,39 @@ class ImageRequest(Request):
         if coords is not None and not isinstance(coords, list):
             raise FitInputError(f"the recipe's coords are {coords!r}; give a list of values for each axis")
         return {"coords": None if coords is None else [numbers(c, "coords") for c in coords]}
+
+    def _own_in(self, script: Script) -> dict[str, str]:
+        assert self.regions is None, "as a mask, see `with_mask`"
+        own = {}
+        if self.coords is not None:
+            axes = zip(AXES[-len(self.coords) :], self.coords, strict=True)
+            own["coords"] = f"({', '.join(script.value(name, np.asarray(c)) for name, c in axes)})"
+        if self.mask is not None:
+            own["mask"] = script.mask("mask", np.asarray(self.mask))
+        return own
+
+    def with_mask(self, shape: tuple[int, ...]) -> ImageRequest:
+        """Return the same with a mask of labels in the place of regions, for an image of this shape.
+
+        The mask is of the plane's shape where the regions are the same in all frames; for the whole image there is
+        none.
+
+        Raises
+        ------
+        FitInputError
+            If regions overlap.
+        """
+        if self.regions is None:
+            return self
+        frames, plane = shape[: len(shape) - self.model.ndim], shape[len(shape) - self.model.ndim :]
+        labels = np.zeros((int(np.prod(frames)), int(np.prod(plane))), np.uint16)
+        for region in self.regions:
+            where = (region.frames[:, None], region.pixels)
+            if labels[where].any():
+                raise FitInputError("Regions that overlap do not go into one script; copy one for each of them.")
+            labels[where] = 1 + region.places[0] % (1 if self.labels is None else len(self.labels))
+        mask = labels[0].reshape(plane) if (labels == labels[0]).all() else labels.reshape(shape)
+        return replace(self, mask=None if (labels == 1).all() else mask, regions=None, labels=None)
 
 
 def _bad_sigma(

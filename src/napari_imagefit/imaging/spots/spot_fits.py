@@ -19,6 +19,7 @@ from ...engine.models.model import Model
 from ..fitting.argument_checks import check_surface
 from ..fitting.json_fields import number
 from ..fitting.positions import find_positions
+from ..fitting.python_script import Script
 from ..fitting.refusals import joined, usable
 from ..fitting.request import Request
 from ..fitting.run import ParameterSettings, Run, Settings, run
@@ -107,6 +108,18 @@ class SpotRequest(Request):
             "groups": said.get("groups"),
             "saturation": None if saturation is None else number(saturation, "saturation"),
         }
+
+    def _own_in(self, script: Script) -> dict[str, str]:
+        own = {"points": script.value("points", np.asarray(self.points)), "window": repr(self.window)}
+        if self.background != "constant":
+            own["background"] = repr(self.background)
+        if self.groups is not None:
+            own["groups"] = repr(self.groups)
+        if self.saturation is not None:
+            own["saturation"] = repr(self.saturation)
+        if self.mask is not None:
+            own["mask"] = f"~{script.mask('not_counted', ~np.asarray(self.mask))}"
+        return own
 
 
 @unheeded

@@ -16,6 +16,7 @@ from ...engine.models.prediction import predict
 from ...engine.results.fit_result import FitResult, LayerTuple
 from ..fitting.argument_checks import check_axis
 from ..fitting.json_fields import numbers
+from ..fitting.python_script import Script
 from ..fitting.request import Request
 from ..fitting.run import Run, Settings
 from ..fitting.selection import Selection
@@ -201,3 +202,14 @@ class VoxelRequest(Request):
             "x": None if x is None else numbers(x, "x"),
             "select": None if select is None else Selection.of_recipe(select),
         }
+
+    def _own_in(self, script: Script) -> dict[str, str]:
+        own = {} if self.x is None else {"x": script.value("x", np.asarray(self.x))}
+        if self.axis:
+            own["axis"] = repr(self.axis)
+        if self.mask is not None:
+            own["mask"] = script.mask("mask", np.asarray(self.mask))
+        if self.select is not None:
+            parts = (f"{name}={value!r}" for name, value in vars(self.select).items() if value not in (None, 0, ()))
+            own["select"] = f"nif.Selection({', '.join(parts)})"
+        return own
