@@ -14,13 +14,11 @@ from ...engine.core.status import Status
 from ...engine.results.fit_result import FitResult, LayerTuple
 from ..fitting.chunks import Argument
 from ..fitting.records import unpack
+from ..fitting.request import Request
 from ..fitting.run import Settings
 from ..fitting.selection import Selection
 from ..regions.region import Region
-from ..regions.region_fits import ImageRequest
-from ..spots.spot_fits import SpotRequest
 from ..voxels.common_residual import CommonResidual
-from ..voxels.voxel_fits import VoxelRequest
 from .dask_spots import LazySpotSource
 from .dask_tasks import DeriveBlock, FittedBlock, PaintedBlock, ResidualBlock, blockwise
 from .plan import FRAMES, MASK, Plan, VoxelPlan
@@ -96,7 +94,7 @@ class LazySource:
         return self.plan.said
 
     @property
-    def request(self) -> VoxelRequest | ImageRequest | SpotRequest:
+    def request(self) -> Request:
         """The request, as far as JSON holds it."""
         return self.plan.request(self.settings)
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from ...engine.results.fit_result import FitResult, LayerTuple
 from ..fitting import chunks as lazy_arrays
 from ..fitting.records import record_type
+from ..fitting.request import Request
 from ..fitting.run import Settings
 from ..layer_data.spot_layers import spot_layers
-from ..spots.spot_fits import SpotRequest
 from ..spots.windows import Windows
 from .dask_tasks import ONE_AT_A_TIME, FitBlock, Solved
 from .plan import MASK
@@ -138,7 +138,7 @@ class LazySpotSource:
         return self.plan.said
 
     @property
-    def request(self) -> SpotRequest:
+    def request(self) -> Request:
         """The request, as far as JSON holds it."""
         return self.plan.request(self.settings)
 

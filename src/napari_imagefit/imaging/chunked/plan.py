@@ -17,13 +17,13 @@ from ...engine.core.validation import float_array
 from ...engine.models.model import Model
 from ...engine.results.fit_result import FitResult, Source
 from ..fitting.chunks import Argument, Sliceable, Slices, is_dask, iter_pieces, piece_shape
+from ..fitting.request import Request
 from ..fitting.run import ParameterSettings, Run, Settings, run
 from ..fitting.selection import Selection
 from ..fitting.sigma import as_weights
-from ..regions.region_fits import ImageRequest, ImageSource
+from ..regions.region_fits import ImageSource
 from ..spots.source import SpotSource
-from ..spots.spot_fits import SpotRequest
-from ..voxels.voxel_fits import VoxelRequest, VoxelSource
+from ..voxels.voxel_fits import VoxelRequest, VoxelSource, checked_mask
 from .model_pickling import receive, send
 from .split_settings import Key, join, split, without_dask
 
@@ -195,7 +195,7 @@ class Plan(ABC):
         """Return the shape of the data of a piece, by that of its grid."""
 
     @abstractmethod
-    def request(self, settings: Settings) -> VoxelRequest | ImageRequest | SpotRequest:
+    def request(self, settings: Settings) -> Request:
         """Return the request of a piece, or of the whole, without what is cut."""
 
     def nothing(self, shape: tuple[int, ...]) -> NDArray[Any]:
@@ -257,19 +257,9 @@ class VoxelPlan(Plan):
             x=np.arange(stack.shape[axis], dtype=float) if request.x is None else float_array(request.x, "x"),
             select=select,
         )
-        return plan.with_settings(request.settings, {} if request.mask is None else {MASK: plan._mask(request.mask)})
-
-    def _mask(self, mask: Any) -> Argument:
-        chosen = mask if is_dask(mask) else np.asarray(mask)
-        if chosen.dtype.kind not in "bui":
-            raise FitInputError(f"the mask has type {chosen.dtype}; give a boolean one, True for each voxel to fit")
-        if chosen.shape != self.grid:
-            raise FitInputError(
-                f"the mask has shape {chosen.shape}; give one of the stack's shape without the axis, {self.grid}"
-            )
-        if not is_dask(chosen) and not chosen.any():
-            raise FitInputError("the mask selects no voxel; set at least one")
-        return Argument.along(chosen, self.grid_axes)
+        mask = None if request.mask is None else checked_mask(request.mask, plan.grid)
+        cut = {} if mask is None else {MASK: Argument.along(mask, plan.grid_axes)}
+        return plan.with_settings(request.settings, cut)
 
     @property
     def grid(self) -> tuple[int, ...]:

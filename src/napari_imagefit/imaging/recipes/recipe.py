@@ -125,7 +125,7 @@ class Recipe:
             One sentence about the first thing that is wrong.
         """
         if not isinstance(said, dict) or "steps" not in said:
-            return cls._of_fit(said)
+            return cls(**_checked(said))
         if said.get("version") not in range(2, VERSION + 1):
             raise FitInputError(
                 f"the recipe's version is {said.get('version')!r}, but this program reads {VERSION}; "
@@ -146,29 +146,7 @@ class Recipe:
                 after.append(AFTER[name].of_recipe(own))
             else:
                 fit = own
-        return cls._of_fit(fit, before, tuple(after), left_out)
-
-    @classmethod
-    def _of_fit(
-        cls,
-        said: Any,
-        before: RegionStep | DetectionStep | None = None,
-        after: tuple[DeriveStep, ...] = (),
-        left_out: LeaveOutStep | None = None,
-    ) -> Self:
-        """Check the step of the fit, as JSON, and put it among the others."""
-        if not isinstance(said, dict):
-            raise FitInputError(
-                "a recipe is a JSON object with 'verb' and 'model'; export one, or see docs/large-data.md"
-            )
-        verb = said.get("verb")
-        if not isinstance(verb, str) or verb not in REQUESTS:
-            raise FitInputError(f"the recipe's verb is {verb!r}; choose one of {', '.join(REQUESTS)}")
-        fit, filters = REQUESTS[verb].from_json(said), said.get("filters", [])
-        if not isinstance(filters, list):
-            raise FitInputError(f"the recipe's filters are {filters!r}; give a list of them")
-        kept = tuple(SpotFilter.of_recipe(one) for one in filters)
-        return cls(fit, before, after, left_out, kept, said=plain(said))
+        return cls(before=before, after=tuple(after), left_out=left_out, **_checked(fit))
 
     @classmethod
     def of_result(cls, result: FitResult) -> Self:
@@ -194,7 +172,7 @@ class Recipe:
             If they make no sense.
         """
         said = {name: value for name, value in (self.said | arguments).items() if value is not None}
-        return self._of_fit(plain(said), self.before, self.after, self.left_out)
+        return replace(self, **_checked(plain(said)))
 
     def save(self, path: str | Path) -> None:
         """Write the recipe into a JSON file.
@@ -302,6 +280,19 @@ class Recipe:
                 "'detect_spots'"
             )
         return given
+
+
+def _checked(said: Any) -> dict[str, Any]:
+    """Check the step of the fit, as JSON; returns what a recipe holds of it."""
+    if not isinstance(said, dict):
+        raise FitInputError("a recipe is a JSON object with 'verb' and 'model'; export one, or see docs/large-data.md")
+    verb = said.get("verb")
+    if not isinstance(verb, str) or verb not in REQUESTS:
+        raise FitInputError(f"the recipe's verb is {verb!r}; choose one of {', '.join(REQUESTS)}")
+    request, filters = REQUESTS[verb].from_json(said), said.get("filters", [])
+    if not isinstance(filters, list):
+        raise FitInputError(f"the recipe's filters are {filters!r}; give a list of them")
+    return {"fit": request, "filters": tuple(map(SpotFilter.of_recipe, filters)), "said": plain(said)}
 
 
 def describe(

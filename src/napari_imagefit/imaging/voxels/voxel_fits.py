@@ -15,6 +15,7 @@ from ...engine.core.validation import in_memory, real_array
 from ...engine.models.prediction import predict
 from ...engine.results.fit_result import FitResult, LayerTuple
 from ..fitting.argument_checks import check_axis
+from ..fitting.chunks import is_dask
 from ..fitting.json_fields import numbers
 from ..fitting.python_script import Script
 from ..fitting.request import Request
@@ -170,21 +171,8 @@ class VoxelRequest(Request):
         if not np.isfinite(coordinate).all():
             raise FitInputError("x holds NaN or infinity; give a finite coordinate for every sample")
 
-        size = int(np.prod(grid))
-        places, chosen = np.arange(size), None
-        if self.mask is not None:
-            chosen = np.asarray(in_memory(self.mask, "the mask"))
-            if chosen.dtype.kind not in "bui":
-                raise FitInputError(f"the mask has type {chosen.dtype}; give a boolean one, True for each voxel to fit")
-            if chosen.shape != grid:
-                raise FitInputError(
-                    f"the mask has shape {chosen.shape}; give one of the stack's shape without the axis, {grid}"
-                )
-            chosen = chosen.astype(bool)
-            places = np.flatnonzero(chosen)
-            if not places.size:
-                raise FitInputError("the mask selects no voxel; set at least one")
-
+        chosen = None if self.mask is None else checked_mask(in_memory(self.mask, "the mask"), grid).astype(bool)
+        places = np.arange(int(np.prod(grid))) if chosen is None else np.flatnonzero(chosen)
         call = VoxelCall.of(data, axis, coordinate, self.model, places, self.settings, self.select)
         return VoxelSource(call.data, replace(self, axis=axis, x=coordinate), call, chosen), call
 
@@ -213,3 +201,23 @@ class VoxelRequest(Request):
             parts = (f"{name}={value!r}" for name, value in vars(self.select).items() if value not in (None, 0, ()))
             own["select"] = f"nif.Selection({', '.join(parts)})"
         return own
+
+
+def checked_mask(mask: Any, grid: tuple[int, ...]) -> Any:
+    """Return a mask of voxels as an array, or a Dask array as it is.
+
+    Raises
+    ------
+    FitInputError
+        If it is of another type or shape, or selects nothing.
+    """
+    chosen = mask if is_dask(mask) else np.asarray(mask)
+    if chosen.dtype.kind not in "bui":
+        raise FitInputError(f"the mask has type {chosen.dtype}; give a boolean one, True for each voxel to fit")
+    if chosen.shape != grid:
+        raise FitInputError(
+            f"the mask has shape {chosen.shape}; give one of the stack's shape without the axis, {grid}"
+        )
+    if not is_dask(chosen) and not chosen.any():
+        raise FitInputError("the mask selects no voxel; set at least one")
+    return chosen
