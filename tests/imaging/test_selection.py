@@ -118,7 +118,7 @@ def test_dask_is_the_same(selected: FitResult) -> None:
 def test_a_recipe_is_the_same(selected: FitResult) -> None:
     said = json.loads(json.dumps(selected.recipe(), allow_nan=False))
     recipe = Recipe.of(said)
-    assert recipe.fit.places["select"] == EVERYTHING
+    assert recipe.fit.select == EVERYTHING
     plan = recipe.plan(STACK)
     steps = plan.steps(STACK, {})
     while True:

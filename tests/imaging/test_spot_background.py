@@ -92,7 +92,7 @@ def test_lazy_and_recipe(sloped: FitResult) -> None:
         assert said["background"] == "sloping"
         recipe = Recipe.of(said)
         assert recipe.model is models["gaussian_2d"]
-        assert recipe.fit.places == {"window": [9, 9], "background": "sloping"}
+        assert (recipe.fit.window, recipe.fit.background) == ([9, 9], "sloping")
     assert "background" not in fit_spots(NOISY, CENTRES.round(), "gaussian_2d", window=9).recipe()
 
 

@@ -241,7 +241,7 @@ def test_a_group_that_comes_to_no_answer_is_fitted_one_by_one() -> None:
 def test_recipe_and_what_makes_no_sense(found: FitResult) -> None:
     said = json.loads(json.dumps(found.recipe()))
     assert said["groups"] == 3
-    assert Recipe.of(said).fit.places["groups"] == 3
+    assert Recipe.of(said).fit.groups == 3
     for wrong in (0, 2.5, True, 99):
         with pytest.raises(FitInputError, match="no number of spots to be fitted together"):
             together(groups=wrong)

@@ -122,9 +122,9 @@ def test_saturation_is_a_mask(lazy: bool) -> None:
     assert (np.asarray(result.flags) & Flag.MASKED_SAMPLES).all()
     np.testing.assert_array_equal(np.asarray(result.residual()), np.asarray(by_mask.residual()))
     recipe = Recipe.of(fit_spots(given, POINTS, "gaussian_2d", saturation=38).recipe())
-    assert recipe.fit.places["saturation"] == 38
+    assert recipe.fit.saturation == 38
     with_mask = Recipe.of_result(result)
-    assert with_mask.fit.places["saturation"] == 38
+    assert with_mask.fit.saturation == 38
     again = with_mask.run(image, points=POINTS)
     for name in ("y", "sigma", "amplitude"):
         np.testing.assert_array_equal(again.params[name], np.asarray(result.params[name]))

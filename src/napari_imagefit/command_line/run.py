@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..engine.core.errors import FitInputError
 from ..imaging.chunked.plan import Plan
 from ..imaging.files.zarr_store import ResultStore
+from ..imaging.fitting.argument_checks import check_surface
 from ..imaging.fitting.chunks import Slices
 from ..imaging.readers.stored_arrays import StoredArray, need, open_stored
 from ..imaging.recipes.recipe import Recipe
@@ -49,7 +50,7 @@ def run_recipe(
         need("distributed", "--scheduler")
     recipe = Recipe.load(recipe_file)
     data = open_stored(input_text)
-    rows = None if points is None else read_points(points, data.ndim, recipe.fit.frame_axes(data.ndim))
+    rows = None if points is None else read_points(points, data.ndim, _frame_axes(recipe, data.ndim))
     plan = recipe.plan(data, rows)
     store = ResultStore.open(output, plan, recipe, data, most_fits)
     if data.remark:
@@ -81,6 +82,14 @@ def run_recipe(
             "remove that folder and start again"
         )
     _tell_counts(store, plan, output, say)
+
+
+def _frame_axes(recipe: Recipe, n_axes: int) -> int:
+    """Return how many of the leading axes of an image with spots are frames."""
+    if recipe.fit.verb != "fit_spots":
+        raise FitInputError(f"the recipe's verb is {recipe.fit.verb}, which takes no points; leave --points out")
+    check_surface(recipe.model, n_axes, "fit_spots")
+    return n_axes - recipe.model.ndim
 
 
 def _stopped(n_finished: int, n_pieces: int) -> str:

@@ -57,7 +57,7 @@ class Source(Protocol):
         """Return what all fits together say that none says by itself, a sentence each."""
 
     def recipe(self) -> dict[str, Any]:
-        """Return what was asked for beyond the model, as JSON."""
+        """Return what was asked for, as JSON."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -364,7 +364,7 @@ class FitResult:
 
     def recipe(self) -> dict[str, Any]:
         """Return what was asked for, as JSON; it holds no code."""
-        return {"model": self.model.name, **self.source.recipe()}
+        return self.source.recipe()
 
 
 def noise_variance(fits: Fits) -> NDArray[np.float64]:

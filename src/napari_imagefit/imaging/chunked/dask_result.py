@@ -14,6 +14,7 @@ from ...engine.core.status import Status
 from ...engine.results.fit_result import FitResult, LayerTuple
 from ..fitting.chunks import Argument
 from ..fitting.records import unpack
+from ..fitting.request import Request
 from ..fitting.run import Settings
 from ..fitting.selection import Selection
 from ..regions.region import Region
@@ -92,9 +93,14 @@ class LazySource:
         """Settings beside data and model."""
         return self.plan.said
 
+    @property
+    def request(self) -> Request:
+        """The request, as far as JSON holds it."""
+        return self.plan.request(self.settings)
+
     def recipe(self) -> dict[str, Any]:
-        """Return what was asked for beyond the model, as JSON."""
-        return self.plan.recipe()
+        """Return what was asked for, as JSON."""
+        return self.request.to_json()
 
 
 @dataclass(frozen=True, eq=False)

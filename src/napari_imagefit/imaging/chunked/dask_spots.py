@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ...engine.results.fit_result import FitResult, LayerTuple
 from ..fitting import chunks as lazy_arrays
 from ..fitting.records import record_type
+from ..fitting.request import Request
 from ..fitting.run import Settings
 from ..layer_data.spot_layers import spot_layers
 from ..spots.windows import Windows
@@ -136,9 +137,14 @@ class LazySpotSource:
         """Settings beside data and model."""
         return self.plan.said
 
+    @property
+    def request(self) -> Request:
+        """The request, as far as JSON holds it."""
+        return self.plan.request(self.settings)
+
     def recipe(self) -> dict[str, Any]:
-        """Return what was asked for beyond the model, as JSON."""
-        return self.plan.recipe()
+        """Return what was asked for, as JSON."""
+        return self.request.to_json()
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,30 +7,17 @@ coarse-to-fine fits in `verbs.voxels`, layers that fill in while a fit runs in `
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from ...engine.core.progress import drain
 from ...engine.results.fit_result import FitResult
-from ..fitting.argument_checks import checked_progress, checked_stop
 from ..fitting.chunks import Sliceable, is_dask
+from ..fitting.request import Request
 from ..fitting.run import Run
 
 if TYPE_CHECKING:
     from .plan import Plan
 
 Stop = Callable[[], bool]
-
-
-class Request(Protocol):
-    """Request of a verb: a `VoxelRequest`, an `ImageRequest` or a `SpotRequest`.
-
-    It holds the arguments of the verb but for the data, checked and frozen. The same request is run on an array
-    (`steps`), planned for a Dask array (`plan_of`), written into a recipe and sent to a worker, so that all give the
-    same numbers.
-    """
-
-    def steps(self, data: Any, should_stop: Stop | None = None, /) -> Run:
-        """Fit data in memory; the generator yields `Progress` and returns the `FitResult`."""
 
 
 def fit(
@@ -47,8 +34,7 @@ def fit(
         For input that cannot work, before anything is computed.
     """
     if not is_dask(data):
-        progress, should_stop = checked_progress(progress), checked_stop(should_stop)
-        return drain(request.steps(data, should_stop), progress)
+        return request.run(data, progress, should_stop)
     # only now: its modules are not needed otherwise
     from .dask_entry import lazy_fit
 
@@ -72,18 +58,13 @@ def plan_of(data: Sliceable, request: Request) -> Plan:
     FitInputError
         As the verb does.
     """
-    from ..regions.region_fits import ImageRequest
-    from ..spots.spot_fits import SpotRequest
-    from ..voxels.voxel_fits import VoxelRequest
     from .plan import VoxelPlan
     from .region_plan import ImagePlan
     from .spot_plan import SpotPlan
 
-    match request:
-        case VoxelRequest():
-            return VoxelPlan.of(data, request)
-        case ImageRequest():
-            return ImagePlan.of(data, request)
-        case SpotRequest():
-            return SpotPlan.of(data, request)
-    raise TypeError(f"a {type(request).__name__} is no request")
+    plans: dict[str, Callable[[Sliceable, Any], Plan]] = {
+        "fit_voxels": VoxelPlan.of,
+        "fit_image": ImagePlan.of,
+        "fit_spots": SpotPlan.of,
+    }
+    return plans[request.verb](data, request)

@@ -17,12 +17,13 @@ from ...engine.core.validation import float_array
 from ...engine.models.model import Model
 from ...engine.results.fit_result import FitResult, Source
 from ..fitting.chunks import Argument, Sliceable, Slices, is_dask, iter_pieces, piece_shape
+from ..fitting.request import Request
 from ..fitting.run import ParameterSettings, Run, Settings, run
 from ..fitting.selection import Selection
 from ..fitting.sigma import as_weights
 from ..regions.region_fits import ImageSource
 from ..spots.source import SpotSource
-from ..voxels.voxel_fits import VoxelRequest, VoxelSource
+from ..voxels.voxel_fits import VoxelRequest, VoxelSource, checked_mask
 from .model_pickling import receive, send
 from .split_settings import Key, join, split, without_dask
 
@@ -194,8 +195,8 @@ class Plan(ABC):
         """Return the shape of the data of a piece, by that of its grid."""
 
     @abstractmethod
-    def recipe(self) -> dict[str, Any]:
-        """Return what was asked for beyond the model, as JSON."""
+    def request(self, settings: Settings) -> Request:
+        """Return the request of a piece, or of the whole, without what is cut."""
 
     def nothing(self, shape: tuple[int, ...]) -> NDArray[Any]:
         """Return data of which only shape and type matter."""
@@ -256,19 +257,9 @@ class VoxelPlan(Plan):
             x=np.arange(stack.shape[axis], dtype=float) if request.x is None else float_array(request.x, "x"),
             select=select,
         )
-        return plan.with_settings(request.settings, {} if request.mask is None else {MASK: plan._mask(request.mask)})
-
-    def _mask(self, mask: Any) -> Argument:
-        chosen = mask if is_dask(mask) else np.asarray(mask)
-        if chosen.dtype.kind not in "bui":
-            raise FitInputError(f"the mask has type {chosen.dtype}; give a boolean one, True for each voxel to fit")
-        if chosen.shape != self.grid:
-            raise FitInputError(
-                f"the mask has shape {chosen.shape}; give one of the stack's shape without the axis, {self.grid}"
-            )
-        if not is_dask(chosen) and not chosen.any():
-            raise FitInputError("the mask selects no voxel; set at least one")
-        return Argument.along(chosen, self.grid_axes)
+        mask = None if request.mask is None else checked_mask(request.mask, plan.grid)
+        cut = {} if mask is None else {MASK: Argument.along(mask, plan.grid_axes)}
+        return plan.with_settings(request.settings, cut)
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -286,26 +277,24 @@ class VoxelPlan(Plan):
         settings, mask = join(self.settings, cut), cut.get(MASK)
         if mask is not None and not mask.any():
             return no_fits(self, mask.shape, self.source(data, cut), settings)
-        request = VoxelRequest(self.model, self.x, self.axis, mask, self.select, settings)
-        return request.steps(data, should_stop)
+        return replace(self.request(settings), mask=mask).steps(data, should_stop)
+
+    def request(self, settings: Settings) -> VoxelRequest:
+        """Return the request of a piece, or of the whole, without a mask."""
+        return VoxelRequest(self.model, self.x, self.axis, select=self.select, settings=settings)
 
     def source(self, data: NDArray[Any], cut: Cut) -> VoxelSource:
         """Return how the fits of a piece lie in its data."""
         settings = join(self.settings, cut)
-        return VoxelSource(settings.level(data), self.axis, self.x, settings, self.select)
+        return VoxelSource(settings.level(data), self.request(settings))
 
     def index_columns(self) -> dict[str, NDArray[Any]]:
         """Return columns that identify the fits: ``n_fits`` values per axis of the grid."""
-        return VoxelSource(self.nothing(self.shape), self.axis, self.x, self.settings).index_columns()
+        return VoxelSource(self.nothing(self.shape), self.request(self.settings)).index_columns()
 
     def data_shape(self, grid: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape of the data that has this grid of fits."""
         return (*grid[: self.axis], self.x.size, *grid[self.axis :])
-
-    def recipe(self) -> dict[str, Any]:
-        """Return what was asked for beyond the model, as JSON."""
-        selected = {} if self.select is None else {"select": self.select.recipe()}
-        return {"verb": "fit_voxels", "axis": self.axis, "x": self.x.tolist(), **selected, **self.said.recipe()}
 
 
 def dark(dtype: np.dtype[Any], shape: tuple[int, ...], settings: Settings) -> NDArray[Any]:

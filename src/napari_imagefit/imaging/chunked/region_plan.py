@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ...engine.core.errors import FitInputError
 from ...engine.models.model import Model
 from ..fitting.chunks import Argument, Sliceable, Slices, is_dask, iter_pieces
-from ..fitting.run import Run
+from ..fitting.run import Run, Settings
 from ..regions.region import Region, find_regions, flat_coordinates
 from ..regions.region_fits import ImageRequest, ImageSource
 from .plan import FRAMES, MASK, Cut, Plan, check_lengths, dark, no_fits
@@ -157,28 +157,27 @@ class ImagePlan(Plan):
         settings, regions = join(self.settings, cut), self._regions(frames, cut)
         if not regions:
             return no_fits(self, self._grid(frames), self.source(data, cut), settings)
-        coords: tuple[Any, ...] = self.coords
-        request = ImageRequest(self.model, None, coords, settings, regions, self.labels)
+        request = replace(self.request(settings), coords=self.coords, regions=regions, labels=self.labels)
         return request.steps(data, should_stop)
+
+    def request(self, settings: Settings) -> ImageRequest:
+        """Return the request of a piece, or of the whole, without regions and coordinates."""
+        return ImageRequest(self.model, settings=settings)
 
     def source(self, data: NDArray[Any], cut: Cut) -> ImageSource:
         """Return how the fits of a piece lie in its data."""
         settings = join(self.settings, cut)
         regions = self._regions(data.shape[: len(self.frames)], cut)
-        return ImageSource(settings.level(data), self.coords, regions, self.labels, settings)
+        return ImageSource(settings.level(data), self.coords, regions, self.labels, self.request(settings))
 
     def index_columns(self) -> dict[str, NDArray[Any]]:
         """Return columns that identify the fits: ``n_fits`` values per axis of the grid."""
         nothing = self.nothing(self.shape)
-        return ImageSource(nothing, self.coords, [], self.labels, self.settings).index_columns()
+        return ImageSource(nothing, self.coords, [], self.labels, self.request(self.settings)).index_columns()
 
     def data_shape(self, grid: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape of the data that has this grid of fits."""
         return (*grid[: len(self.frames)], *self.shape[len(self.frames) :])
-
-    def recipe(self) -> dict[str, Any]:
-        """Return what was asked for beyond the model, as JSON."""
-        return {"verb": "fit_image", **self.said.recipe()}
 
 
 def _apart(image: Sliceable, model: Model) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -17,10 +17,9 @@ from ..fitting.chunks import Argument, Sliceable, Slices, is_dask, piece_shape
 from ..fitting.run import ParameterSettings, Run, Settings
 from ..fitting.sigma import as_weights
 from ..spots.background import with_background
-from ..spots.grouping import check_groups
-from ..spots.masks import as_mask, check_saturation, unsaturated, with_mask
+from ..spots.masks import as_mask, unsaturated, with_mask
 from ..spots.source import SpotSource
-from ..spots.spot_fits import SpotRequest, asked_of, iter_fit_windows, moved_positions
+from ..spots.spot_fits import SpotRequest, iter_fit_windows, moved_positions
 from ..spots.windows import Windows, find_windows, nearest_pixels, split_pixels
 from .plan import MASK, Cut, Plan, check_lengths
 from .split_settings import Key, join
@@ -67,7 +66,7 @@ class SpotPlan(Plan):
         """
         model, settings = with_background(request.model, request.background), _loaded(request.settings)
         mask: Any = request.mask
-        if check_groups(request.groups) > 1:
+        if request.groups is not None:
             raise FitInputError(
                 "spots that are fitted together may lie in several chunks, which are fitted one by one; leave groups "
                 "out, or load the array into memory (array.compute()) where it fits"
@@ -84,7 +83,7 @@ class SpotPlan(Plan):
             grid_axes=(len(shape),),
             whole=(),
             windows=replace(windows, crowded=windows.have_neighbours()),
-            saturation=check_saturation(request.saturation),
+            saturation=request.saturation,
         )
         if mask is not None and not is_dask(mask):
             windows, of_image = with_mask(windows, mask)
@@ -176,15 +175,14 @@ class SpotPlan(Plan):
 
     def steps(self, data: NDArray[Any], cut: Cut, should_stop: Callable[[], bool] | None = None) -> Run:
         """Fit a piece; yields `Progress` and returns a `FitResult`."""
-        return iter_fit_windows(
-            data,
-            self._windows(cut),
-            self.model,
-            mask=_among(cut, data.shape),
-            saturation=self.saturation,
-            settings=join(self.settings, self._of_pixels(cut, data.shape)),
-            should_stop=should_stop,
-        )
+        request = self.request(join(self.settings, self._of_pixels(cut, data.shape)))
+        return iter_fit_windows(data, self._windows(cut), _among(cut, data.shape), request, should_stop)
+
+    def request(self, settings: Settings) -> SpotRequest:
+        """Return the request of a piece, or of the whole, without points."""
+        mask = self.arguments[MASK].values if MASK in self.arguments else self.windows.allowed
+        size, saturation = self.windows.size, self.saturation
+        return SpotRequest(self.model, window=size, mask=mask, saturation=saturation, settings=settings)
 
     def _of_pixels(self, cut: Cut, shape: tuple[int, ...]) -> Cut:
         """Return σ and read noise for each pixel where they vary in the image."""
@@ -197,14 +195,14 @@ class SpotPlan(Plan):
         return replace(
             self.source_of(self._windows(cut)),
             image=settings.level(data),
-            settings=settings,
+            request=self.request(settings),
             mask=unsaturated(data, self.saturation, _among(cut, data.shape)),
         )
 
     def source_of(self, windows: Windows) -> SpotSource:
         """Return the source of the fits of some windows, without an image and a mask."""
         positions = moved_positions(self.model, self.settings)
-        return SpotSource(self.nothing(self.shape), None, windows, positions, self.settings)
+        return SpotSource(self.nothing(self.shape), None, windows, positions, self.request(self.settings))
 
     def _windows(self, cut: Cut) -> Windows:
         """Return the windows of a piece, in pixel indices of the whole image."""
@@ -221,17 +219,6 @@ class SpotPlan(Plan):
     def data_shape(self, grid: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape of the windows of a list of spots."""
         return (*grid, *self.windows.size)
-
-    def recipe(self) -> dict[str, Any]:
-        """Return what was asked for beyond the model, as JSON."""
-        window = list(self.windows.size)
-        masked = MASK in self.arguments or self.windows.allowed is not None
-        return {
-            "verb": "fit_spots",
-            "window": window,
-            **asked_of(self.model, saturation=self.saturation, masked=masked),
-            **self.said.recipe(),
-        }
 
 
 def _among(cut: Cut, shape: tuple[int, ...]) -> NDArray[np.bool_] | None:

@@ -56,7 +56,7 @@ def region_starts(
     here = np.array([0])
     with np.errstate(all="ignore"):
         region = Region(1, pixels, here, here)
-        request = ImageRequest(model, None, coords, settings or Settings(), [region], np.array([1]))
+        request = ImageRequest(model, None, coords, [region], np.array([1]), settings=settings or Settings())
         call = request.prepare(image)
         problems = [job.problem for job in call.jobs]
         if not problems:

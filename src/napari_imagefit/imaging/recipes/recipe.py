@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,7 +17,7 @@ from ...engine.models.model import Model
 from ...engine.results.fit_result import FitResult
 from ..chunked.dispatch import fit, iter_fit, plan_of
 from ..chunked.plan import Plan
-from ..fitting.argument_checks import checked_progress, checked_stop
+from ..fitting.argument_checks import check_surface, checked_progress, checked_stop
 from ..fitting.chunks import Sliceable, is_dask
 from ..fitting.derived_maps import DerivedMap
 from ..fitting.run import plain
@@ -28,10 +28,13 @@ from ..regions.region_fits import ImageRequest
 from ..spots.filters import SpotFilter
 from ..spots.spot_fits import SpotRequest
 from ..voxels.voxel_fits import VoxelRequest
-from .fit_step import FitStep
 from .leave_out_step import LeaveOutStep
 from .region_step import RegionStep
 from .steps import AFTER, BEFORE, LEAVE_OUT, VERSION, DeriveStep, DetectionStep, as_json, in_order
+
+REQUESTS: dict[str, type[VoxelRequest | ImageRequest | SpotRequest]] = {
+    kind.verb: kind for kind in (VoxelRequest, ImageRequest, SpotRequest)
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,14 +47,18 @@ class Recipe:
 
     Attributes
     ----------
-    fit : FitStep
-        The call of the verb.
+    fit : VoxelRequest, ImageRequest or SpotRequest
+        The call of the verb, without what the data or another step say: points, and what is fitted of the data.
     before : RegionStep, DetectionStep or None
         What says where is fitted.
     after : tuple of DeriveStep
         Maps that follow from the parameters.
     left_out : LeaveOutStep or None
         Pixels that count in no window of a spot.
+    filters : tuple of SpotFilter
+        Which spots count, for readers of the table: the fit is the same.
+    said : dict
+        The call of the verb as JSON, as it was given.
 
     See Also
     --------
@@ -73,10 +80,12 @@ class Recipe:
     array([0.5, 2. ])
     """
 
-    fit: FitStep
+    fit: VoxelRequest | ImageRequest | SpotRequest
     before: RegionStep | DetectionStep | None = None
     after: tuple[DeriveStep, ...] = ()
     left_out: LeaveOutStep | None = None
+    filters: tuple[SpotFilter, ...] = ()
+    said: dict[str, Any] = field(kw_only=True)
 
     def __post_init__(self) -> None:
         verb = self.fit.verb
@@ -116,7 +125,7 @@ class Recipe:
             One sentence about the first thing that is wrong.
         """
         if not isinstance(said, dict) or "steps" not in said:
-            return cls(FitStep.of(said))
+            return cls(**_checked(said))
         if said.get("version") not in range(2, VERSION + 1):
             raise FitInputError(
                 f"the recipe's version is {said.get('version')!r}, but this program reads {VERSION}; "
@@ -126,7 +135,7 @@ class Recipe:
         if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
             raise FitInputError(f"steps of the recipe must be a list of objects, got {steps!r}")
         names = in_order([step.get("step") for step in steps])
-        before, left_out, fit, after = None, None, None, []
+        before, left_out, fit, after = None, None, {}, []
         for name, step in zip(names, steps, strict=True):
             own = {key: value for key, value in step.items() if key != "step"}
             if name in BEFORE:
@@ -136,9 +145,8 @@ class Recipe:
             elif name in AFTER:
                 after.append(AFTER[name].of_recipe(own))
             else:
-                fit = FitStep.of(own)
-        assert fit is not None
-        return cls(fit, before, tuple(after), left_out)
+                fit = own
+        return cls(before=before, after=tuple(after), left_out=left_out, **_checked(fit))
 
     @classmethod
     def of_result(cls, result: FitResult) -> Self:
@@ -153,7 +161,7 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as JSON objects."""
-        return as_json([self.before, self.left_out], self.fit.recipe(), self.after)
+        return as_json([self.before, self.left_out], self.said, self.after)
 
     def replace(self, **arguments: Any) -> Self:
         """Return the recipe with other arguments of its fit, such as ``bounds={"tau": (0, 100)}``; None removes one.
@@ -163,8 +171,8 @@ class Recipe:
         FitInputError
             If they make no sense.
         """
-        said = {name: value for name, value in (self.fit.recipe() | arguments).items() if value is not None}
-        return type(self)(FitStep.of(plain(said)), self.before, self.after, self.left_out)
+        said = {name: value for name, value in (self.said | arguments).items() if value is not None}
+        return replace(self, **_checked(plain(said)))
 
     def save(self, path: str | Path) -> None:
         """Write the recipe into a JSON file.
@@ -181,11 +189,6 @@ class Recipe:
     def model(self) -> Model:
         """The model that is fitted."""
         return self.fit.model
-
-    @property
-    def filters(self) -> tuple[SpotFilter, ...]:
-        """Filters of spots, for readers of the table."""
-        return self.fit.filters
 
     def run(
         self,
@@ -245,9 +248,19 @@ class Recipe:
         FitInputError
             If the recipe does not go with the data.
         """
+        shape, points = tuple(data.shape), self._points(data, points)
         region = self.before if isinstance(self.before, RegionStep) else None
-        shape = tuple(data.shape)
-        return self.fit.request(shape, points=self._points(data, points), region=region, left_out=self.left_out)
+        fit = self.fit
+        if isinstance(fit, SpotRequest):
+            check_surface(fit.model, len(shape), fit.verb)
+            return replace(fit, points=points, mask=None if self.left_out is None else self.left_out.mask(shape))
+        if region is None:
+            return fit
+        if isinstance(fit, VoxelRequest):
+            return replace(fit, mask=region.mask(_grid(shape, fit.axis)))
+        first = len(shape) - fit.model.ndim
+        regions, _, labels = region.find(shape[:first], shape[first:])
+        return replace(fit, regions=regions, labels=labels)
 
     def _points(self, data: Any, given: ArrayLike | None) -> Any:
         """Return the points of spots: those given, or those that the detection finds."""
@@ -267,6 +280,19 @@ class Recipe:
                 "'detect_spots'"
             )
         return given
+
+
+def _checked(said: Any) -> dict[str, Any]:
+    """Check the step of the fit, as JSON; returns what a recipe holds of it."""
+    if not isinstance(said, dict):
+        raise FitInputError("a recipe is a JSON object with 'verb' and 'model'; export one, or see docs/large-data.md")
+    verb = said.get("verb")
+    if not isinstance(verb, str) or verb not in REQUESTS:
+        raise FitInputError(f"the recipe's verb is {verb!r}; choose one of {', '.join(REQUESTS)}")
+    request, filters = REQUESTS[verb].from_json(said), said.get("filters", [])
+    if not isinstance(filters, list):
+        raise FitInputError(f"the recipe's filters are {filters!r}; give a list of them")
+    return {"fit": request, "filters": tuple(map(SpotFilter.of_recipe, filters)), "said": plain(said)}
 
 
 def describe(
@@ -292,13 +318,14 @@ def describe(
     filters : sequence of SpotFilter
     """
     source: Any = result.source
-    fit, region, left_out = result.recipe(), region_of(source, region_names), left_out_of(source)
+    request, region, left_out = source.request, region_of(source, region_names), left_out_of(source)
+    if isinstance(request, ImageRequest):
+        request = replace(request, coords=source.coords)
+    fit = request.to_json()
     if left_out is not None:
         del fit["mask"]
     if filters:
         fit["filters"] = [one.recipe() for one in filters]
-    if fit["verb"] == "fit_image" and (coords := _coordinates(source.coords)) is not None:
-        fit["coords"] = coords
     return as_json([before or region, left_out], plain(fit), after)
 
 
@@ -316,6 +343,13 @@ def left_out_of(source: Any) -> LeaveOutStep | None:
     if source.job != "spots" or source.given is None:
         return None
     return LeaveOutStep.of_mask(source.given, len(source.windows.size))
+
+
+def _grid(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
+    """Return the grid of voxels of a stack of this shape."""
+    if not -len(shape) <= axis < len(shape):
+        raise FitInputError(f"the recipe's axis is {axis}, but the stack has {len(shape)} axes; edit the recipe")
+    return tuple(n for a, n in enumerate(shape) if a != axis % len(shape))
 
 
 def _regions(
@@ -337,15 +371,3 @@ def _as_dask(data: Any) -> Any:
         da: Any = array
         return da.from_array(data, chunks=data.chunks or "auto")
     return data
-
-
-def _coordinates(coords: Sequence[NDArray[np.float64]]) -> list[Any] | None:
-    """Return coordinates as lists along the axes, None where they are pixel indices."""
-    plane = coords[0].shape
-    axes = [c[tuple(slice(None) if a == axis else 0 for a in range(len(plane)))] for axis, c in enumerate(coords)]
-    shapes = [tuple(-1 if a == axis else 1 for a in range(len(plane))) for axis in range(len(plane))]
-    if not all((c == along.reshape(s)).all() for c, along, s in zip(coords, axes, shapes, strict=True)):
-        return [c.tolist() for c in coords]
-    if all(np.array_equal(along, np.arange(along.size)) for along in axes):
-        return None
-    return [along.tolist() for along in axes]

@@ -156,6 +156,19 @@ def flat_coordinates(coords: Sequence[ArrayLike] | None, plane: tuple[int, ...])
     return tuple(full)
 
 
+def coordinates_along(coords: Sequence[ArrayLike]) -> list[NDArray[np.float64]] | None:
+    """Return coordinates along the axes, or of the plane's shape where they differ; None where they are pixel indices.
+
+    They may be given either way, see `flat_coordinates`.
+    """
+    plane = tuple(np.shape(c)[0 if np.ndim(c) == 1 else axis] for axis, c in enumerate(coords))
+    full = flat_coordinates(coords, plane)
+    axes = [c[tuple(slice(None) if a == axis else 0 for a in range(len(plane)))] for axis, c in enumerate(full)]
+    if any((c != again).any() for c, again in zip(full, flat_coordinates(axes, plane), strict=True)):
+        return list(full)
+    return None if all(np.array_equal(along, np.arange(along.size)) for along in axes) else axes
+
+
 def take(coords: tuple[NDArray[np.float64], ...], pixels: Pixels) -> tuple[NDArray[np.float64], ...]:
     """Coordinates ``(n_pixels,)`` of flat places in the plane."""
     places = np.unravel_index(pixels, coords[0].shape)

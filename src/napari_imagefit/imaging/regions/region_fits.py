@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from ...engine.core.error_state import unheeded
+from ...engine.core.errors import FitInputError
 from ...engine.core.validation import real_array
 from ...engine.drive.problem import check_noise
 from ...engine.models.model import Model
@@ -17,11 +18,15 @@ from ...engine.models.prediction import predict
 from ...engine.models.ties import Ties
 from ...engine.results.fit_result import FitResult, LayerTuple
 from ..fitting.argument_checks import check_surface
+from ..fitting.json_fields import numbers
+from ..fitting.positions import AXES
+from ..fitting.python_script import Script
 from ..fitting.refusals import Numbers, joined
-from ..fitting.run import Job, ParameterSettings, Run, Settings, run
+from ..fitting.request import Request
+from ..fitting.run import Job, ParameterSettings, Run, Settings, plain, run
 from ..fitting.sigma import marks_of_sigma, refused_by_sigma
 from ..layer_data.maps import image_layers
-from .region import Region, find_regions, flat_coordinates, iter_jobs, take
+from .region import Region, coordinates_along, find_regions, flat_coordinates, iter_jobs, take
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +40,12 @@ class ImageSource:
     coords: tuple[NDArray[np.float64], ...]  # one of the plane's shape per axis
     regions: list[Region]
     labels: NDArray[np.int64] | None  # of the last axis of the grid
-    settings: Settings
+    request: ImageRequest  # without its coordinates
+
+    @property
+    def settings(self) -> Settings:
+        """Settings beside data and model."""
+        return self.request.settings
 
     @property
     def frames(self) -> tuple[int, ...]:
@@ -85,8 +95,8 @@ class ImageSource:
         return []
 
     def recipe(self) -> dict[str, Any]:
-        """Return what was asked for beyond the model, as JSON."""
-        return {"verb": "fit_image", **self.settings.recipe()}
+        """Return what was asked for, as JSON, but for the coordinates."""
+        return self.request.to_json()
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,25 +128,24 @@ class RegionCall:
 
 
 @dataclass(frozen=True, eq=False)
-class ImageRequest:
+class ImageRequest(Request):
     """Arguments of `fit_image` but for the image: those of these names, and all others as settings.
 
     Attributes
     ----------
-    model : Model
-    mask, coords
+    model, mask, coords
         As in `fit_image`.
-    settings : Settings
     regions : list of Region or None
         In the place of a mask; they may overlap, or differ from frame to frame.
     labels : int array or None
         Of the regions: the last axis of the grid of fits. None for one region, whose grid is the frames'.
     """
 
-    model: Model
+    verb: ClassVar[str] = "fit_image"
+    own_fields: ClassVar[set[str]] = {"coords"}
+
     mask: ArrayLike | None = None
     coords: Sequence[ArrayLike] | None = None
-    settings: Settings = field(default_factory=Settings)
     regions: list[Region] | None = None
     labels: NDArray[np.int64] | None = None
 
@@ -190,7 +199,7 @@ class ImageRequest:
             for region in regions:
                 check_noise("poisson", flat[region.frames[:, None], region.pixels], weights, shifts)
         settings.check_camera(flat, (flat[region.frames[:, None], region.pixels] for region in regions))
-        source = ImageSource(data, full, regions, labels, settings)
+        source = ImageSource(data, full, regions, labels, replace(self, coords=None))
         marks = marks_of_sigma(settings.sigma, data.shape)
         bad_sigma = None if marks is None else _bad_sigma(regions, flat, marks.reshape(n_frames, -1), grid)
         refused = joined(parameter_settings.refused, bad_sigma)
@@ -200,6 +209,54 @@ class ImageRequest:
             fitting, flat, weights, shifts, full, fitted, parameter_settings, settings.options, together=together
         )
         return RegionCall(jobs, grid, places, model, source, settings, ties, refused)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the call as JSON, see `Request.to_json`; coordinates are left out where they are pixel indices."""
+        coords = None if self.coords is None else coordinates_along(self.coords)
+        return super().to_json() | ({} if coords is None else plain({"coords": coords}))
+
+    def _own(self) -> dict[str, Any]:
+        return {}
+
+    @classmethod
+    def _own_of(cls, said: Mapping[str, Any]) -> dict[str, Any]:
+        coords = said.get("coords")
+        if coords is not None and not isinstance(coords, list):
+            raise FitInputError(f"the recipe's coords are {coords!r}; give a list of values for each axis")
+        return {"coords": None if coords is None else [numbers(c, "coords") for c in coords]}
+
+    def _own_in(self, script: Script) -> dict[str, str]:
+        assert self.regions is None, "as a mask, see `with_mask`"
+        own = {}
+        if self.coords is not None:
+            axes = zip(AXES[-len(self.coords) :], self.coords, strict=True)
+            own["coords"] = f"({', '.join(script.value(name, np.asarray(c)) for name, c in axes)})"
+        if self.mask is not None:
+            own["mask"] = script.mask("mask", np.asarray(self.mask))
+        return own
+
+    def with_mask(self, shape: tuple[int, ...]) -> ImageRequest:
+        """Return the same with a mask of labels in the place of regions, for an image of this shape.
+
+        The mask is of the plane's shape where the regions are the same in all frames; for the whole image there is
+        none.
+
+        Raises
+        ------
+        FitInputError
+            If regions overlap.
+        """
+        if self.regions is None:
+            return self
+        frames, plane = shape[: len(shape) - self.model.ndim], shape[len(shape) - self.model.ndim :]
+        labels = np.zeros((int(np.prod(frames)), int(np.prod(plane))), np.uint16)
+        for region in self.regions:
+            where = (region.frames[:, None], region.pixels)
+            if labels[where].any():
+                raise FitInputError("Regions that overlap do not go into one script; copy one for each of them.")
+            labels[where] = 1 + region.places[0] % (1 if self.labels is None else len(self.labels))
+        mask = labels[0].reshape(plane) if (labels == labels[0]).all() else labels.reshape(shape)
+        return replace(self, mask=None if (labels == 1).all() else mask, regions=None, labels=None)
 
 
 def _bad_sigma(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from .group_model import common_names
 from .grouping import Groups
 from .noise_line import NoiseLine
 from .windows import Windows
+
+if TYPE_CHECKING:
+    from .spot_fits import SpotRequest
 
 Floats = NDArray[np.float64]
 
@@ -36,8 +39,8 @@ class SpotSource:
     positions : tuple of str
         The parameters to which each window's middle is added, in the order of the axes: coordinates then count from
         there, and all fits share them. Empty where coordinates are pixel indices of the image.
-    asked : dict
-        What was said of the model beside its name, for the recipe; see `.spot_fits.asked_of`.
+    request : SpotRequest
+        With the size of the windows along each axis.
     groups : Groups or None
         Which spots were fitted together.
     noise : NoiseLine or None
@@ -52,11 +55,15 @@ class SpotSource:
     mask: NDArray[np.bool_] | None
     windows: Windows
     positions: tuple[str, ...]
-    settings: Settings
-    asked: dict[str, Any] = field(default_factory=dict)
+    request: SpotRequest
     groups: Groups | None = None
     noise: NoiseLine | None = None
     given: NDArray[np.bool_] | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """Settings beside data and model."""
+        return self.request.settings
 
     def coords(self, rows: NDArray[np.intp]) -> tuple[Floats, ...]:
         """Coordinates of some windows, ``(m,)`` or ``(m, n_rows)`` along each axis."""
@@ -146,5 +153,5 @@ class SpotSource:
         return []
 
     def recipe(self) -> dict[str, Any]:
-        """Return what was asked for beyond the model, as JSON."""
-        return {"verb": "fit_spots", "window": list(self.windows.size), **self.asked, **self.settings.recipe()}
+        """Return what was asked for, as JSON."""
+        return self.request.to_json()

@@ -136,6 +136,6 @@ def fit_image(
         device=device,
         dtype=dtype,
     )
-    request = ImageRequest(models.find(model), mask, coords, settings)
+    request = ImageRequest(models.find(model), mask, coords, settings=settings)
     refuse_colours(image, request.model.ndim)
     return fit(image, request, progress, should_stop)

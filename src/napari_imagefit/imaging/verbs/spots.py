@@ -139,6 +139,6 @@ def fit_spots(
         device=device,
         dtype=dtype,
     )
-    request = SpotRequest(models.find(model), points, window, background, groups, mask, saturation, settings)
+    request = SpotRequest(models.find(model), points, window, background, groups, mask, saturation, settings=settings)
     refuse_colours(image, request.model.ndim)
     return fit(image, request, progress, should_stop)

@@ -130,7 +130,7 @@ def fit_voxels(
         device=device,
         dtype=dtype,
     )
-    request = VoxelRequest(models.find(model), x, axis, mask, select, settings)
+    request = VoxelRequest(models.find(model), x, axis, mask, select, settings=settings)
     if coarse_to_fine and not is_dask(stack):
         steps = iter_fit_voxels_progressively(stack, request, checked_stop(should_stop))
         return drain(steps, checked_progress(progress))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,10 +12,13 @@ from numpy.typing import ArrayLike, NDArray
 from ...engine.core.error_state import unheeded
 from ...engine.core.errors import FitInputError
 from ...engine.core.validation import in_memory, real_array
-from ...engine.models.model import Model
 from ...engine.models.prediction import predict
 from ...engine.results.fit_result import FitResult, LayerTuple
 from ..fitting.argument_checks import check_axis
+from ..fitting.chunks import is_dask
+from ..fitting.json_fields import numbers
+from ..fitting.python_script import Script
+from ..fitting.request import Request
 from ..fitting.run import Run, Settings
 from ..fitting.selection import Selection
 from ..layer_data.maps import voxel_layers
@@ -31,12 +34,29 @@ class VoxelSource:
     in_memory: ClassVar[bool] = True
 
     stack: NDArray[Any]
-    axis: int
-    x: NDArray[np.float64]
-    settings: Settings
-    select: Selection | None = None
+    request: VoxelRequest  # with the coordinates of the samples, and the axis counted from the front
     call: VoxelCall | None = None  # by which voxels can be fitted again
     mask: NDArray[np.bool_] | None = None  # the voxels that were asked for, where not all were
+
+    @property
+    def axis(self) -> int:
+        """The axis along which the curves run."""
+        return self.request.axis
+
+    @property
+    def x(self) -> NDArray[np.float64]:
+        """The coordinates along it."""
+        return np.asarray(self.request.x)
+
+    @property
+    def select(self) -> Selection | None:
+        """Selection of samples."""
+        return self.request.select
+
+    @property
+    def settings(self) -> Settings:
+        """Settings beside data and model."""
+        return self.request.settings
 
     def fitted(self, result: FitResult) -> NDArray[np.float64]:
         """Return the model's values in the data's shape, NaN where there is no answer."""
@@ -96,13 +116,12 @@ class VoxelSource:
             return CommonResidual.of(np.where(used, along - fitted, np.nan))
 
     def recipe(self) -> dict[str, Any]:
-        """Return what was asked for beyond the model, as JSON."""
-        selected = {} if self.select is None else {"select": self.select.recipe()}
-        return {"verb": "fit_voxels", "axis": self.axis, "x": self.x.tolist(), **selected, **self.settings.recipe()}
+        """Return what was asked for, as JSON."""
+        return self.request.to_json()
 
 
 @dataclass(frozen=True, eq=False)
-class VoxelRequest:
+class VoxelRequest(Request):
     """Arguments of `fit_voxels` but for the stack: those of these names, and all others as settings.
 
     Along `axis` of the stack lie the samples of a curve, at the coordinates `x`; all other axes are the grid of fits.
@@ -115,12 +134,13 @@ class VoxelRequest:
         If `select` is no `Selection`.
     """
 
-    model: Model
+    verb: ClassVar[str] = "fit_voxels"
+    own_fields: ClassVar[set[str]] = {"axis", "x", "select"}
+
     x: ArrayLike | None = None
     axis: int = 0
     mask: ArrayLike | None = None
     select: Selection | None = None
-    settings: Settings = field(default_factory=Settings)
 
     def __post_init__(self) -> None:
         if self.select is not None and not isinstance(self.select, Selection):
@@ -151,21 +171,53 @@ class VoxelRequest:
         if not np.isfinite(coordinate).all():
             raise FitInputError("x holds NaN or infinity; give a finite coordinate for every sample")
 
-        size = int(np.prod(grid))
-        places, chosen = np.arange(size), None
-        if self.mask is not None:
-            chosen = np.asarray(in_memory(self.mask, "the mask"))
-            if chosen.dtype.kind not in "bui":
-                raise FitInputError(f"the mask has type {chosen.dtype}; give a boolean one, True for each voxel to fit")
-            if chosen.shape != grid:
-                raise FitInputError(
-                    f"the mask has shape {chosen.shape}; give one of the stack's shape without the axis, {grid}"
-                )
-            chosen = chosen.astype(bool)
-            places = np.flatnonzero(chosen)
-            if not places.size:
-                raise FitInputError("the mask selects no voxel; set at least one")
-
+        chosen = None if self.mask is None else checked_mask(in_memory(self.mask, "the mask"), grid).astype(bool)
+        places = np.arange(int(np.prod(grid))) if chosen is None else np.flatnonzero(chosen)
         call = VoxelCall.of(data, axis, coordinate, self.model, places, self.settings, self.select)
-        source = VoxelSource(call.data, axis, coordinate, self.settings, self.select, call, chosen)
-        return source, call
+        return VoxelSource(call.data, replace(self, axis=axis, x=coordinate), call, chosen), call
+
+    def _own(self) -> dict[str, Any]:
+        selected = {} if self.select is None else {"select": self.select.recipe()}
+        return {"axis": self.axis, "x": self.x, **selected}
+
+    @classmethod
+    def _own_of(cls, said: Mapping[str, Any]) -> dict[str, Any]:
+        axis, x, select = said.get("axis", 0), said.get("x"), said.get("select")
+        if not isinstance(axis, int) or isinstance(axis, bool):
+            raise FitInputError(f"the recipe's axis is {axis!r}; give a whole number")
+        return {
+            "axis": axis,
+            "x": None if x is None else numbers(x, "x"),
+            "select": None if select is None else Selection.of_recipe(select),
+        }
+
+    def _own_in(self, script: Script) -> dict[str, str]:
+        own = {} if self.x is None else {"x": script.value("x", np.asarray(self.x))}
+        if self.axis:
+            own["axis"] = repr(self.axis)
+        if self.mask is not None:
+            own["mask"] = script.mask("mask", np.asarray(self.mask))
+        if self.select is not None:
+            parts = (f"{name}={value!r}" for name, value in vars(self.select).items() if value not in (None, 0, ()))
+            own["select"] = f"nif.Selection({', '.join(parts)})"
+        return own
+
+
+def checked_mask(mask: Any, grid: tuple[int, ...]) -> Any:
+    """Return a mask of voxels as an array, or a Dask array as it is.
+
+    Raises
+    ------
+    FitInputError
+        If it is of another type or shape, or selects nothing.
+    """
+    chosen = mask if is_dask(mask) else np.asarray(mask)
+    if chosen.dtype.kind not in "bui":
+        raise FitInputError(f"the mask has type {chosen.dtype}; give a boolean one, True for each voxel to fit")
+    if chosen.shape != grid:
+        raise FitInputError(
+            f"the mask has shape {chosen.shape}; give one of the stack's shape without the axis, {grid}"
+        )
+    if not is_dask(chosen) and not chosen.any():
+        raise FitInputError("the mask selects no voxel; set at least one")
+    return chosen

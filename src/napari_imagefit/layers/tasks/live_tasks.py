@@ -17,10 +17,11 @@ from ...imaging.layer_data.maps import STATUS, image_layers
 from ..geometry.output_layers import Output
 from ..request.fit_request import MeanFit, Outcome, Request, Stop, answer
 from ..request.live import Place, of_voxel
+from ..request.verb_requests import voxel_request
 from .region_tasks import region_steps
 from .result_layers import outputs_of, place
 from .run_fit import run_any
-from .voxel_tasks import mean_steps, seeded, voxel_request
+from .voxel_tasks import mean_steps, seeded
 
 if TYPE_CHECKING:
     from ...engine.core.progress import Progress

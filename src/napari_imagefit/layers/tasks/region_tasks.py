@@ -7,8 +7,8 @@ import numpy as np
 from ...engine.core.errors import FitInputError
 from ...imaging.fitting.run import Run
 from ...imaging.regions.region import Region
-from ...imaging.regions.region_fits import ImageRequest
 from ..request.fit_request import Outcome, Request, Stop, Task
+from ..request.verb_requests import region_request
 from .result_layers import outputs_of
 
 
@@ -36,14 +36,6 @@ def region_steps(request: Request, should_stop: Stop | None) -> Run:
                 "choose another region or layer."
             )
     return region_request(request).steps(data, should_stop)
-
-
-def region_request(request: Request) -> ImageRequest:
-    """Return what is asked of the engine."""
-    labels = np.arange(1, len(request.region_names) + 1)
-    return ImageRequest(
-        request.model, coords=request.coords, settings=request.settings, regions=request.regions, labels=labels
-    )
 
 
 def _name(request: Request, region: Region) -> str:

@@ -7,10 +7,11 @@ from ...imaging.chunked.dispatch import iter_fit
 from ...imaging.fitting.chunks import is_dask
 from ...imaging.fitting.run import Run
 from ..request.fit_request import Outcome, Request, Stop, Task, answer
-from .region_tasks import region_request, run_regions
+from ..request.verb_requests import region_request, voxel_request
+from .region_tasks import run_regions
 from .result_layers import outputs_of
 from .spot_tasks import run_spots
-from .voxel_tasks import run_voxels, voxel_request
+from .voxel_tasks import run_voxels
 
 
 def run_any(request: Request, should_stop: Stop | None = None) -> Task:

@@ -10,9 +10,9 @@ from ...imaging.fitting.chunks import is_dask
 from ...imaging.spot_analysis.noise_check import find_noise_growth
 from ...imaging.spot_analysis.shared_width_bias import find_shared_width
 from ...imaging.spot_analysis.signal_dependent_noise import is_unaware
-from ...imaging.spots.spot_fits import SpotRequest
 from ..inspection.spot_table import spot_table
 from ..request.fit_request import Outcome, Request, Stop, Task
+from ..request.verb_requests import spot_request
 from .result_layers import spot_outputs
 
 UNSEEN = (
@@ -23,10 +23,8 @@ UNSEEN = (
 
 def run_spots(request: Request, should_stop: Stop | None = None) -> Task:
     """Fit spots; a generator for a worker thread, see `answer`."""
-    data, points = request.data, request.points
-    assert points is not None
-    asked = SpotRequest(request.model, points, request.window, settings=request.settings, **request.spot_arguments)
-    result = yield from iter_fit(data if is_dask(data) else np.asarray(data), asked, should_stop)
+    data = request.data if is_dask(request.data) else np.asarray(request.data)
+    result = yield from iter_fit(data, spot_request(request), should_stop)
     table = spot_table(result, request, request.filters)
     return Outcome(request, result, spot_outputs(request, result, table), note=_note(result), facts=table)
 

@@ -17,9 +17,9 @@ from ...engine.results.fit_result import FitResult
 from ...imaging.fitting.exclude import without
 from ...imaging.fitting.run import Run, Settings
 from ...imaging.layer_data.maps import STATUS
-from ...imaging.voxels.voxel_fits import VoxelRequest
 from ..geometry.output_layers import role
 from ..request.fit_request import MeanFit, Outcome, Request, Showing, Stop, Task
+from ..request.verb_requests import voxel_request
 from .result_layers import make_outputs, outputs_of, place, ready, wanted_roles
 
 if TYPE_CHECKING:
@@ -55,13 +55,6 @@ def run_voxels(request: Request, should_stop: Stop | None = None, resume: Outcom
     history = () if resume is None else (*resume.history, ("resume",))
     outputs = outputs_of(replace(request, shown=shown), result)
     return Outcome(request, result, outputs, mean=mean, history=history)
-
-
-def voxel_request(request: Request, settings: Settings | None = None) -> VoxelRequest:
-    """Return what is asked of the engine, with other settings than the request's if they are given."""
-    return VoxelRequest(
-        request.model, request.coords[0], request.axis, request.mask, request.select, settings or request.settings
-    )
 
 
 def run_mean(request: Request, should_stop: Stop | None = None) -> Task:
