@@ -19,7 +19,8 @@ from ..imaging.files.zarr_store import ResultStore
 from ..imaging.fitting.chunks import Slices
 from ..imaging.fitting.records import unpack
 from ..imaging.fitting.run import Settings
-from ..imaging.readers.stored_arrays import StoredArray, need
+from ..imaging.readers.optional_packages import need
+from ..imaging.readers.stored_arrays import StoredArray
 from .progress import show_progress
 
 # Pieces for each thread of the workers that are under way: one is fitted, the next is read.

@@ -13,7 +13,8 @@ from ..engine.core.errors import FitInputError
 from ..imaging.chunked.plan import Plan
 from ..imaging.files.zarr_store import ResultStore
 from ..imaging.fitting.chunks import Slices
-from ..imaging.readers.stored_arrays import StoredArray, need, open_stored
+from ..imaging.readers.optional_packages import need
+from ..imaging.readers.stored_arrays import StoredArray, open_stored
 from ..imaging.recipes.recipe import Recipe
 from ..imaging.spots.points_file import read_points
 from .interrupt import Interrupt

@@ -26,7 +26,8 @@ from ..recipes.steps import DeriveStep
 from .export_images import write_nifti, write_ome_tiff, write_zarr
 from .export_maps import Map, iter_maps, placement_of
 from .formats import FORMATS, Format
-from .placement import FileGrid, Placement, grid_of_affine
+from .nifti_grid import NiftiGrid, grid_of_affine
+from .placement import Placement
 from .zarr_store import KEY
 
 
@@ -37,7 +38,7 @@ def write(
     format: Format | None = None,
     transform: Mapping[str, Any] | None = None,
     units: Mapping[str, str] | None = None,
-    affine: ArrayLike | FileGrid | None = None,
+    affine: ArrayLike | NiftiGrid | None = None,
     derived: Sequence[DerivedMap] = (),
     recipe: Mapping[str, Any] | None = None,
     region_names: Sequence[str] = (),
@@ -63,9 +64,9 @@ def write(
         goes into NIfTI only.
     units : dict, optional
         The unit of each parameter by name.
-    affine : array, ``(4, 4)``, or FileGrid, optional
+    affine : array, ``(4, 4)``, or NiftiGrid, optional
         For NIfTI: from indices of the grid, in the order of its axes, to millimetres. It is kept, and so is that order;
-        a `FileGrid` says another. Without it the axes are reversed, so that the last one of the grid is x.
+        a `NiftiGrid` says another. Without it the axes are reversed, so that the last one of the grid is x.
     derived : sequence of DerivedMap
         Expressions to write too; see `derive`.
     recipe : dict, optional
@@ -148,13 +149,13 @@ def _images(
     result: FitResult,
     transform: Mapping[str, Any] | None,
     units: Mapping[str, str],
-    affine: ArrayLike | FileGrid | None,
+    affine: ArrayLike | NiftiGrid | None,
     derived: Sequence[DerivedMap],
     recipe: Mapping[str, Any],
 ) -> list[Job]:
     placement = placement_of(result, transform)
     if kind == "nifti":
-        grid = affine if isinstance(affine, FileGrid) else _grid(placement, affine)
+        grid = affine if isinstance(affine, NiftiGrid) else _grid(placement, affine)
         rest = grid.rest(len(result.shape))
         frames = placement.axis(rest[0]) if rest else None
     else:
@@ -175,8 +176,8 @@ def _images(
     return [(target, lambda to: write_zarr(to, maps, axes, result.model.name, attributes))]
 
 
-def _grid(placement: Placement, affine: ArrayLike | None) -> FileGrid:
-    return placement.file_grid() if affine is None else grid_of_affine(affine, len(placement.units))
+def _grid(placement: Placement, affine: ArrayLike | None) -> NiftiGrid:
+    return placement.nifti_grid() if affine is None else grid_of_affine(affine, len(placement.units))
 
 
 def _about(result: FitResult, maps: Sequence[Map], recipe: Mapping[str, Any]) -> dict[str, Any]:

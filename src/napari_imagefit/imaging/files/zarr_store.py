@@ -21,8 +21,8 @@ from ..chunked.plan import Plan, VoxelPlan
 from ..chunked.spot_plan import SpotPlan
 from ..fitting.chunks import Slices
 from ..fitting.records import all_maps
-from ..readers.stored_arrays import StoredArray, need
-from ..readers.stored_place import place_of
+from ..readers.optional_packages import need
+from ..readers.stored_arrays import StoredArray
 from ..readers.zarr_chunks import chunk_files
 from ..recipes.recipe import Recipe
 from ..recipes.steps import DeriveStep
@@ -317,7 +317,7 @@ def _at(array: Any, where: Slices) -> Any:
 
 def _place(plan: Plan, data: StoredArray) -> dict[str, list[Any]]:
     """Return the placement of the maps of voxels, by axis of the grid, if the input gives it."""
-    return place_of(data, plan.grid_axes) if isinstance(plan, VoxelPlan) else {}
+    return data.placement(plan.grid_axes) if isinstance(plan, VoxelPlan) else {}
 
 
 def _kinds(plan: Plan) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:

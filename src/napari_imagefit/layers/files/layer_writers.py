@@ -13,7 +13,7 @@ from ...imaging.files.export_images import write_ome_tiff
 from ...imaging.files.export_maps import Map
 from ...imaging.files.placement import AXES, Placement
 from ...imaging.fitting.writing import write_files
-from ...imaging.readers.stored_arrays import need
+from ...imaging.readers.optional_packages import need
 from ..geometry.output_layers import KEY
 
 if TYPE_CHECKING:

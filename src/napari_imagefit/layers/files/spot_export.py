@@ -11,7 +11,7 @@ from ...imaging.files.export import recipe_job
 from ...imaging.files.formats import SpotFormat
 from ...imaging.files.localisations import localisations_job
 from ...imaging.fitting.writing import write_files
-from ...imaging.readers.stored_arrays import need
+from ...imaging.readers.optional_packages import need
 from ..inspection.spot_table import facts_of
 from ..request.fit_request import Outcome
 from .recipes import recipe_of

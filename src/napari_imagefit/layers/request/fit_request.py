@@ -69,7 +69,7 @@ class Request:
     chosen : Choices
         The settings that this was asked by, see `remember`.
     metadata : dict
-        What the reader of its file left in the layer, see `file_grid`.
+        What the reader of its file left in the layer, see `nifti_grid`.
     units : dict
         The unit of every parameter, by name.
     shown : frozenset of str

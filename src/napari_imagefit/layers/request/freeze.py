@@ -14,7 +14,7 @@ from ...engine.models.model import Model
 from ...imaging.fitting.run import Settings
 from ...imaging.regions.region import Region, find_regions
 from ..geometry.drawn_regions import RegionError, labels_on_image, shapes_masks
-from ..geometry.file_grid import LEFT
+from ..geometry.nifti_orientation import LEFT
 from ..geometry.transforms import AxisCoordinates, axis_coordinates, grid_shape, layer_transform, unit_factors
 from .choices import Choices
 from .fit_request import Request

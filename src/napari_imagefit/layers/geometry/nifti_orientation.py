@@ -1,4 +1,4 @@
-"""Orientation of a layer's axes in the NIfTI file that it came from.
+"""Orientation of a layer's axes in the NIfTI file that it came from, read by another plugin.
 
 Readers transpose the file's axes, put time first or last, turn axes around and say so by a negative scale, or turn the
 picture around by one without touching the data. What they leave in the layer's metadata, the affine and the header,
@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...engine.core.errors import FitInputError
-from ...imaging.files.placement import FileGrid, check_affine, compose, factor_to
+from ...imaging.files.nifti_grid import NiftiGrid, check_affine
+from ...imaging.files.placement import compose, factor_to
 
 Floats = NDArray[np.float64]
 # What a reader leaves of a file in a layer's metadata.
@@ -90,9 +91,9 @@ class _Layer:
         return bool(across < 1e-6 * abs(self.matrix[axis, axis]))
 
 
-def file_grid(
+def nifti_grid(
     metadata: Mapping[str, Any], transform: Mapping[str, Any], shape: Sequence[int], fitted: int, name: str
-) -> FileGrid | None:
+) -> NiftiGrid | None:
     """Return the order of the file's axes for maps of a layer; None if nothing is known of a file.
 
     Parameters
@@ -279,7 +280,7 @@ def _order(way: _Way, known: Sequence[_Known], layer: _Layer) -> tuple[_Known, l
     return (known[0], turns) if turns else None
 
 
-def _grid(way: _Way, known: Sequence[_Known], layer: _Layer) -> FileGrid:
+def _grid(way: _Way, known: Sequence[_Known], layer: _Layer) -> NiftiGrid:
     order = _order(way, known, layer)
     assert order is not None
     target, turns = order
@@ -292,4 +293,4 @@ def _grid(way: _Way, known: Sequence[_Known], layer: _Layer) -> FileGrid:
         if axes[-1] is None and backwards:
             # the one sample lies where the first one did
             affine[:3, 3] += affine[:3, row] * (shape[column] - 1)
-    return FileGrid(affine, tuple(axes), tuple(backwards for _, backwards in turns))
+    return NiftiGrid(affine, tuple(axes), tuple(backwards for _, backwards in turns))
