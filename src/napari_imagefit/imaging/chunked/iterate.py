@@ -20,7 +20,7 @@ from ..fitting.records import fill
 from ..fitting.run import Run
 from ..voxels.common_residual import CommonResidual
 from ..voxels.voxel_fits import VoxelSource
-from .dask_result import LazyStack, lazy_source
+from .dask_entry import lazy_source
 from .plan import MASK, Plan
 
 Stop = Callable[[], bool]
@@ -52,8 +52,8 @@ def iter_fit_lazily(data: Any, plan: Plan, should_stop: Stop | None = None) -> R
         common += _common(plan, where, found, total)
         del steps, found  # and the data, before the next ones come
         done += n
-    if common and isinstance(source, LazyStack):
-        result = replace(result, source=replace(source, common=CommonResidual.joined(common)))
+    if common:
+        result = replace(result, source=source.with_common(CommonResidual.joined(common)))
     return replace(result, seconds=time.perf_counter() - begun, device=device_name(plan.settings.options))
 
 

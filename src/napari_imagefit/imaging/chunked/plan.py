@@ -134,6 +134,11 @@ class Plan(ABC):
         plan.check_shapes()
         return replace(plan, settings=replace(same, requested=plan.n_requested()))
 
+    @property
+    def points(self) -> NDArray[np.float64] | None:
+        """The points around which windows lie, as they were given; None where there are none."""
+        return None
+
     def n_requested(self) -> int:
         """Return the number of fits in all; as many as there may be where a mask is not in memory."""
         if any(is_dask(self.arguments[key].values) for key in (MASK, FRAMES) if key in self.arguments):

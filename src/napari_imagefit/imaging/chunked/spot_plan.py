@@ -170,6 +170,11 @@ class SpotPlan(Plan):
         """Return how many fits there are in a piece."""
         return len(where[-1])
 
+    @property
+    def points(self) -> NDArray[np.float64]:
+        """The points around which windows lie, as they were given."""
+        return self.windows.points
+
     def n_requested(self) -> int:
         """Return the number of spots in all."""
         return int(np.prod(self.grid))

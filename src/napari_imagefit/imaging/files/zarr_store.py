@@ -18,7 +18,6 @@ from ...engine.core.errors import FitEngineError, FitInputError
 from ...engine.core.status import Flag, Status
 from ...engine.results.fit_result import FitResult
 from ..chunked.plan import Plan, VoxelPlan
-from ..chunked.spot_plan import SpotPlan
 from ..fitting.chunks import Slices
 from ..fitting.records import all_maps
 from ..readers.optional_packages import need
@@ -85,7 +84,7 @@ class ResultStore:
             "recipe": recipe.to_dict(),
             "input": {"path": data.path, "inside": data.inside, "shape": list(data.shape), "dtype": str(data.dtype)},
             "stamp": data.stamp,
-            "points": hashlib.sha256(plan.windows.points.tobytes()).hexdigest() if isinstance(plan, SpotPlan) else "",
+            "points": "" if plan.points is None else hashlib.sha256(plan.points.tobytes()).hexdigest(),
         }
         with _writing(path), zarr.config.set(WRITE_ALL):
             _refuse_inside(path, data)
@@ -274,8 +273,7 @@ def _open_arrays(
                 fill_value=np.nan,
                 attributes={"expression": step.expression, "unit": step.unit},
             )
-    if isinstance(plan, SpotPlan):
-        points = plan.windows.points
+    if (points := plan.points) is not None:
         arrays[POINTS] = _open_array(group, path, POINTS, shape=points.shape, chunks=points.shape, dtype=points.dtype)
         if not np.array_equal(_read(path, arrays, POINTS, (slice(None),)), points):  # they were being written
             arrays[POINTS][:] = points

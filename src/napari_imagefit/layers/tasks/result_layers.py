@@ -83,10 +83,7 @@ def make_outputs(request: Request, result: FitResult, roles: Collection[str]) ->
         return spot_outputs(request, result, spot_table(result, request, request.filters)) if SPOTS in roles else ()
     source: Any = result.source
     if is_dask(request.data):
-        # only now: its modules are not needed otherwise
-        from ...imaging.chunked.layers import lazy_layers
-
-        layers = lazy_layers(result, source, request.units, request.region_names, roles)
+        layers = source.layers(result, request.units, request.region_names, roles)
     elif request.job == "region":
         layers = image_layers(result, source, request.units, request.region_names, roles)
     else:
