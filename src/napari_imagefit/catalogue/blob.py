@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..engine.core.array_module import is_numpy, xp
+from ..engine.core.array_module import ALONE, is_numpy, xp
 from ..engine.core.types import Array
-from .estimate import ALONE, ENOUGH, HALVINGS, Line, add_up, between, extents, ratio
+from .estimate import ENOUGH_SAMPLES, HALVINGS, Line, add_up, between, extents, ratio
 
 BLOCKS = 16
 # An exponential is the power of one of a 256th of its exponent.
@@ -98,7 +98,7 @@ def find_blob(coords: tuple[Array, ...], data: Array, weights: Array) -> Blob:
     squares = xp.broadcast_to(weights * weights, data.shape)
     counts = xp.broadcast_to((weights > 0).astype(data.dtype), data.shape)
     sight = Sight(coords[0], coords[1], data, squares, counts)
-    few = _runs(sight) if m >= ENOUGH else sight
+    few = _runs(sight) if m >= ENOUGH_SAMPLES else sight
     (count,) = add_up(sight.count)
     least = 0.1 * ratio((y_high - y_low) * (x_high - x_low), xp.maximum(count, 1), 1.0)
     frame = Frame(y_low, y_high, x_low, x_high, least)
@@ -113,7 +113,7 @@ def find_blob(coords: tuple[Array, ...], data: Array, weights: Array) -> Blob:
     else:
         start = _from_peak(*_blocks(few, frame))
     matched = _match(few, frame, start)
-    if m >= ENOUGH:
+    if m >= ENOUGH_SAMPLES:
         sight = sight._replace(data=xp.where(sight.count > 0, sight.data - background, 0))
         matched = _match(sight, frame, matched)
     else:
@@ -125,7 +125,7 @@ def find_blob(coords: tuple[Array, ...], data: Array, weights: Array) -> Blob:
 def _runs(sight: Sight) -> Sight:
     """Means over runs of samples that follow each other, which in an image are neighbours."""
     m = sight.data.shape[0]
-    length = m // (ENOUGH // 2)
+    length = m // (ENOUGH_SAMPLES // 2)
     short = -m % length
 
     def runs(a: Array) -> Array:

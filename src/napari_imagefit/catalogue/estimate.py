@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._lazy import LazyModule
-from ..engine.core.array_module import VALUES_AT_ONCE, is_numpy, xp
+from ..engine.core.array_module import ALONE, VALUES_AT_ONCE, is_numpy, xp
 from ..engine.core.types import Array
 
 if TYPE_CHECKING:
@@ -24,9 +24,7 @@ else:
 Found = tuple[Array, ...]
 
 # Samples that are enough to estimate a level or a width of something that fills a good part of the region.
-ENOUGH = 8192
-# Samples from which a fit is the only one of its batch, and in which an image is large enough for blocks.
-ALONE = 1024
+ENOUGH_SAMPLES = 8192
 # Halvings of the range in which a quantile lies.
 HALVINGS = 16
 
@@ -39,7 +37,7 @@ def ratio(numerator: Array, denominator: Array, otherwise: Array | float = 0.0) 
 
 def thinned(*arrays: Array) -> tuple[Array, ...]:
     """Every k-th sample, with k odd so that it does not run down the columns of an image."""
-    step = arrays[0].shape[0] // ENOUGH | 1
+    step = arrays[0].shape[0] // ENOUGH_SAMPLES | 1
     return tuple(a[::step] for a in arrays)
 
 

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from ..engine.core.array_module import xp
-from ..engine.core.types import Array
+from ..engine.core.types import Array, Coords
 from ..engine.functions.parameter import Parameter
 from ..engine.models.handles import Height, Width
 from ..engine.models.model import Model
-from .curves import Coords, guess_exponential
+from .curves import guess_exponential
 from .estimate import Regression, best_of, extent, ratio, regress
 from .magnitudes import unfolded
 from .pairs import Sums, falling_row, find_pair

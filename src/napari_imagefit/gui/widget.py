@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from ..layers.request.choices import NoiseChoice
 
 NO_IMAGE = "Open an image, or a sample from File → Open Sample."
-DEBOUNCE_MS = 400  # without another choice
+CHOICE_DEBOUNCE_MS = 400  # without another choice
 WIDTH = 320  # pixels
 STOPPED = "Cancelled; what had been fitted is kept. 'Resume' fits the rest."
 LAYOUT_DELAY_MS = 150  # in which a section that has just opened takes its place
@@ -103,7 +103,7 @@ class ImageFitWidget(Docked):
         )
         self._settle = QTimer(self)
         self._settle.setSingleShot(True)
-        self._settle.setInterval(DEBOUNCE_MS)
+        self._settle.setInterval(CHOICE_DEBOUNCE_MS)
         self._settle.timeout.connect(self._prepare)
 
         self.data_card = Card(

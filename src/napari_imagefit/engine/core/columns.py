@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # How many are made at a time where all are looked at.
-AT_A_TIME = 8192
+COLUMNS_AT_A_TIME = 8192
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +48,8 @@ class Columns:
 
     def parts(self) -> Iterator[NDArray[Any]]:
         """All columns, some at a time."""
-        for first in range(0, self.shape[1], AT_A_TIME):
-            yield self[:, first : first + AT_A_TIME]
+        for first in range(0, self.shape[1], COLUMNS_AT_A_TIME):
+            yield self[:, first : first + COLUMNS_AT_A_TIME]
 
 
 Table = NDArray[Any] | Columns

@@ -38,11 +38,11 @@ SCATTER = 3.0
 # The median of the distance of two normal numbers of standard deviation 1.
 DISTANCE = 0.9539
 # Surroundings of a place, in parts of the span of the samples.
-AROUND = (1 / 4, 1 / 12)
+SURROUNDINGS = (1 / 4, 1 / 12)
 # Samples from which a start is guessed at a given place.
-FEW = 1024
+SAMPLES_TO_GUESS = 1024
 # The part of a linear parameter's distance from its bound that is left where it is regressed.
-LEFT = 0.01
+LEFT_TO_BOUND = 0.01
 # How often each part of a sum is looked for among the others.
 ROUNDS = 2
 # Starts that differ by less than these parts of their widths, and of the span, are one.
@@ -167,7 +167,7 @@ class _Search:
     def candidates(self, own: Floats) -> Iterator[Floats]:
         """Candidates ``(n_params, B)``, of which numbers may lie outside the bounds."""
         if isinstance(self.model, SumModel):
-            for around in AROUND:
+            for around in SURROUNDINGS:
                 yield self._part_by_part(self.model, around)
             if len(self.coords) == 2 and len(self.positions) < len(self.roles.positions):
                 yield self._side_by_side(self.model, own)
@@ -180,7 +180,7 @@ class _Search:
             cells = cells.outside(axis, self.seen.lower[i], self.seen.upper[i])
         peaks = [cells.highest(values) for values in (cells.mean, -cells.mean, np.abs(cells.own))]
         if self.model.guess_within is None:
-            for around, peak in itertools.product(AROUND, peaks):
+            for around, peak in itertools.product(SURROUNDINGS, peaks):
                 yield self.guess(near=cells.around(peak, around, self.coords))
         for at in (cells.middle(), cells.centre(), *peaks):
             place = cells.seen_from(at)
@@ -206,7 +206,7 @@ class _Search:
             for i, _ in self.positions:
                 given[i] = np.where(np.isnan(given[i]), np.clip(placed[i], seen.lower[i], seen.upper[i]), given[i])
         # a place needs fewer samples than the search for one
-        step = 1 if placed is None else samples.data.shape[0] // FEW | 1
+        step = 1 if placed is None else samples.data.shape[0] // SAMPLES_TO_GUESS | 1
         samples = samples.rows(slice(None, None, step))
         some = filled(samples, self.problem.options.criterion.is_robust)
         return np.array(guess_starts(self.model, samples.coords, *some, (given, seen.lower, seen.upper)))
@@ -326,7 +326,7 @@ class _Search:
         right = product - sums[[1 + k for k in self.linear]] / scale
         # what would vanish keeps a little, from which it can appear
         lower, upper = (
-            np.where(np.isfinite(b), b + LEFT * (params - b), b)[places] * scale
+            np.where(np.isfinite(b), b + LEFT_TO_BOUND * (params - b), b)[places] * scale
             for b in (self.seen.lower, self.seen.upper)
         )
         found = solve_within(gram, right, np.where(held, x, lower), np.where(held, x, upper)) / scale

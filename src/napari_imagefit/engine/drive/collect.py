@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..core.fits import Fits
 from ..core.status import Flag, Status
 from ..core.types import Booleans, Floats, Positions
-from ..functions.parameter import CONSTANTS
+from ..functions.parameter import CONSTANT_NAMES
 from ..solver.covariance import Answer
 from ..solver.residual_flags import find_misfits
 from ..solver.trust_region import RUNNING, UNEVALUATED, State
@@ -145,7 +145,7 @@ def store(
 def constant_of(problem: Problem) -> int | None:
     """Return which of the free parameters is the background, None if none is."""
     names = [problem.model.names[i] for i in problem.free]
-    return next((i for i, name in enumerate(names) if name in CONSTANTS), None)
+    return next((i for i, name in enumerate(names) if name in CONSTANT_NAMES), None)
 
 
 def _without_absent_parts(problem: Problem, undetermined: Booleans) -> tuple[Booleans, Booleans]:
@@ -158,7 +158,7 @@ def _without_absent_parts(problem: Problem, undetermined: Booleans) -> tuple[Boo
     found, lacking = undetermined.copy(), np.zeros(undetermined.shape[1], bool)
     for part in problem.model.optional:
         own = np.isin(names, part)
-        absent = undetermined[own].any(axis=0) & ~undetermined[~own & ~np.isin(names, CONSTANTS)].any(axis=0)
+        absent = undetermined[own].any(axis=0) & ~undetermined[~own & ~np.isin(names, CONSTANT_NAMES)].any(axis=0)
         found[own] |= absent
         lacking |= absent
     return found, lacking

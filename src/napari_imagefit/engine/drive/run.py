@@ -129,7 +129,7 @@ def is_wide(problem: Problem) -> bool:
     """Whether the request is one for the compiled way: it follows from the whole of it, never from a piece."""
     compiled = not (isinstance(problem.model, NumpyModel) or problem.whole or problem.root is not None)
     many = max(problem.requested, problem.n_fits) >= WIDE_FROM
-    return compiled and many and problem.n_samples < ALONE and len(problem.free) <= batched_ldl.MOST
+    return compiled and many and problem.n_samples < ALONE and len(problem.free) <= batched_ldl.MOST_UNKNOWNS
 
 
 def fits_together(problem: Problem) -> int:

@@ -50,7 +50,7 @@ else:
 # How many fits are started at a time on a CPU: few enough for its cache.
 STARTED = 128
 # How many fits of a block are worked on together, at least, where few of them need something.
-AT_A_TIME = 64
+LEAST_TOGETHER = 64
 # Numbers of single precision that the shortest vectors in use hold twice.
 VECTOR = 8
 
@@ -151,7 +151,7 @@ class Programs:
         self.started = min(width, STARTED) if on_cpu else width
         self.chosen = free_sums(len(self.model.names), problem.free)
         self.layout = Layout.of(self.n, problem.is_bounded, problem.norms is not None)
-        self.algebra = JaxAlgebra(self.options.dtype, AT_A_TIME if on_cpu else None)
+        self.algebra = JaxAlgebra(self.options.dtype, LEAST_TOGETHER if on_cpu else None)
         self._obtained: dict[str, Callable[..., Any]] = {}
 
     @cached_property

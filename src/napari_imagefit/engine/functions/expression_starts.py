@@ -28,7 +28,7 @@ COMBINATIONS = 64
 # Powers that differ by less are the same.
 POWER = 0.01
 # Samples that are enough to tell a good start from a bad one.
-ENOUGH = 4096
+START_SAMPLES = 4096
 
 
 class Shape(NamedTuple):
@@ -85,7 +85,7 @@ def _guess_within(function: Function, shape: Shape, starts: Sequence[float]) -> 
     said = np.array(starts)[:, None]
 
     def guess(at: tuple[Array, ...], data: Array, weights: Array, start: Array, lower: Array, upper: Array) -> Array:
-        step = data.shape[0] // ENOUGH | 1
+        step = data.shape[0] // START_SAMPLES | 1
         at, data, weights = tuple(c[::step] for c in at), data[::step], xp.broadcast_to(weights, data.shape)[::step]
         scales = _Scales.of(at, data, weights)
         start = xp.where(xp.isnan(start), said.astype(data.dtype), start)

@@ -17,7 +17,7 @@ from ..core.array_module import xp
 from ..core.errors import FitInputError
 from ..core.types import Array, Guess, GuessWithin
 
-CONSTANTS = ("offset", "intercept")
+CONSTANT_NAMES = ("offset", "intercept")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class Roles(NamedTuple):
 
 def is_constant(parameter: Parameter) -> bool:
     """Whether a parameter is a constant background by convention."""
-    return parameter.name in CONSTANTS and parameter.unit in ("", "data")
+    return parameter.name in CONSTANT_NAMES and parameter.unit in ("", "data")
 
 
 def unsaid(parameters: Sequence[Parameter], data: Array) -> tuple[Array, Array, Array]:

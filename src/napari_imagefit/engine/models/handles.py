@@ -100,7 +100,7 @@ class Height:
 Handle = Ellipse | Centre | Width | Height
 Kind = TypeVar("Kind", bound=Handle)
 # words in the place of names
-WORDS = {"", "first", "last"}
+WORDS_FOR_NAMES = {"", "first", "last"}
 
 
 def handles_of(model: Model) -> tuple[Handle, ...]:
@@ -134,7 +134,7 @@ def ellipses_of(model: Model) -> tuple[Ellipse, ...]:
 
 def _renamed(handle: Kind, names: Mapping[str, str]) -> Kind | None:
     """Return a handle of a part under the names of the sum; None where the sum lacks one of its parameters."""
-    known = {word: word for word in WORDS} | dict(names)
+    known = {word: word for word in WORDS_FOR_NAMES} | dict(names)
     changed: dict[str, Any] = {}
     for field in fields(handle):
         value = getattr(handle, field.name)

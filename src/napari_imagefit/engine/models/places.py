@@ -20,7 +20,7 @@ CELLS = {1: 64, 2: 32, 3: 16}
 # The part of its variance that a Gaussian cut at half its height has there.
 PART = 0.217
 # The part of the largest deviation from the background from which on a cell belongs to what is seen.
-CUT = 0.5
+SEEN_FROM = 0.5
 
 
 class Place(NamedTuple):
@@ -113,7 +113,7 @@ class Cells(NamedTuple):
     def mass(self) -> Floats:
         """Return what stands out of the background, ``(K, B)``."""
         away = np.where(np.isfinite(self.mean), np.abs(self.mean), 0)
-        mass: Floats = np.maximum(away - CUT * away.max(axis=0), 0)
+        mass: Floats = np.maximum(away - SEEN_FROM * away.max(axis=0), 0)
         return mass
 
     def seen_from(self, at: Floats) -> Place:

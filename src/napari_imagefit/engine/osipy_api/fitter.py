@@ -16,6 +16,7 @@ from ..core.errors import FitInputError
 from ..core.fits import Fits
 from ..core.options import Options
 from ..core.progress import drain
+from ..core.types import Floats
 from ..core.validation import float_array, in_memory, real_array
 from ..drive.problem import Problem
 from ..drive.run import iter_fit
@@ -23,7 +24,6 @@ from ..models.bound_model import BoundModel
 from .adapter import inside, nameless, to_model
 from .protocol import Calls, FittableModel, check_protocol
 
-Floats = NDArray[np.float64]
 Limits = Mapping[str, tuple[ArrayLike, ArrayLike]]
 Report = Callable[[int, int], None]
 

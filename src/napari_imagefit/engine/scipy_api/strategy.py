@@ -14,12 +14,12 @@ import numpy as np
 
 from ..._lazy import LazyModule
 from ..core.device import find_device, has_device, in_precision
-from ..core.types import Array, Loss, LossFunction
+from ..core.types import Array, Floats, Loss, LossFunction
 from ..core.validation import with_values
 from ..noise.samples import TILE, bucket
 from ..tracing.trace import Traced, trace
 from .arguments import CurveInput
-from .backends import Plan, Real, check_jacobian, compiled, length_of, on_host, samplewise
+from .backends import Plan, check_jacobian, compiled, length_of, on_host, samplewise
 from .traces import TracesOf
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ else:
     jax, jnp = LazyModule("jax"), LazyModule("jax.numpy")
 
 # Functions of which it is kept whether they can be differentiated.
-KEPT = 128
+KEPT_SMOOTHNESS = 128
 
 
 def padded_length(length: int, flength: int | None) -> int:
@@ -96,7 +96,7 @@ def _as_f_takes_it(f: Callable[..., Any], given: CurveInput) -> CurveInput:
 
 
 def _samplewise(
-    x: Real, rows: int, padded: Real, n: int, traces: TracesOf, traces_of_jac: TracesOf | None
+    x: Floats, rows: int, padded: Floats, n: int, traces: TracesOf, traces_of_jac: TracesOf | None
 ) -> Plan | None:
     """Return a plan if each value, and each row of derivatives, is proved to depend on its own sample alone."""
     found = traces.trace(padded, n)
@@ -123,7 +123,7 @@ def _as_it_is(given: CurveInput, traces: TracesOf, traces_of_jac: TracesOf | Non
     return compiled(found, slopes, given)
 
 
-def _columns(traces: TracesOf, x: Real, n: int) -> tuple[Traced, ...] | None:
+def _columns(traces: TracesOf, x: Floats, n: int) -> tuple[Traced, ...] | None:
     """Return the derivatives, column by column, if they are proved to keep samples apart."""
     whole = traces.trace(x, n)
     # another shape is refused later, where it is clear which one is expected
@@ -133,7 +133,7 @@ def _columns(traces: TracesOf, x: Real, n: int) -> tuple[Traced, ...] | None:
     return columns if len(columns) == n else None
 
 
-def _padded(x: Any, flength: int | None) -> tuple[int, Real | None]:
+def _padded(x: Any, flength: int | None) -> tuple[int, Floats | None]:
     """Return how many samples a function is to see at once, and xdata of so many; None if it has no axis of samples."""
     if not isinstance(x, np.ndarray) or not x.ndim or not x.shape[-1]:
         return 0, None
@@ -198,7 +198,7 @@ def _is_smooth(found: Traced, x: Any, n: int) -> bool:
     key = found.key, n
     if key not in _smooth:
         _smooth[key] = _can_differentiate(found, x, n)
-        if len(_smooth) > KEPT:
+        if len(_smooth) > KEPT_SMOOTHNESS:
             _smooth.popitem(last=False)
     return _smooth[key]
 

@@ -15,16 +15,14 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..core.fits import Fits
 from ..core.progress import Progress, retold
 from ..core.status import Flag, Status
+from ..core.types import Booleans, Floats
 from ..drive.problem import Problem
 from ..drive.run import iter_fit
 
-Floats = NDArray[np.float64]
-Booleans = NDArray[np.bool_]
 # gradient (n_free, N) and Gauss–Newton matrix (n_free, n_free, N) at parameters (n_params, N)
 Expansions = Callable[[Floats], tuple[Floats, Floats]]
 

@@ -158,7 +158,7 @@ def invert(
     scaled = matrix.without(algebra, out).scaled(scale, tuple(where(o, 1.0, 0.0) for o in out))
     scaled = scaled.identity_unless(algebra, scaled.finite(algebra))
     regular, elements = out[0] & False, [zero] * (n * (n + 1) // 2)
-    if n <= batched_ldl.MOST:
+    if n <= batched_ldl.MOST_UNKNOWNS:
         factors = batched_ldl.factorise(algebra, scaled.lower, zero, TINY + zero)
         regular = algebra.every([pivot < 1 / REGULAR for pivot in factors.inverse])
         elements = []

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from ..inspector.inspector import Inspector
     from .dock import Dock, OneChange
 
-FINE = 300  # points of the curve
-FINER = 1 / 400  # of the range in view that a start is a multiple of, about
+START_POINTS = 300  # points of the curve
+RANGE_STEP = 1 / 400  # of the range in view that a start is a multiple of, about
 
 
 class CurveStarts:
@@ -139,7 +139,7 @@ class CurveStarts:
             self._hide()
             return
         values, free, model = self._guessed | given_starts(rows), free_names(rows), asked.request.model
-        x = np.linspace(*asked.ends, FINE)
+        x = np.linspace(*asked.ends, START_POINTS)
         y = predict(model, (x,), np.array([[values[name]] for name in model.names]), Options())[:, 0]
         if self.lines is None:
             self.lines = StartLines(self._page.panel.upper)
@@ -190,13 +190,13 @@ class CurveStarts:
         """Return what a start is a multiple of: what can be told apart on screen."""
         assert self._held is not None
         if isinstance(line, Centre) or (isinstance(line, Width) and not line.inverse):
-            return FINER * (asked.ends[1] - asked.ends[0])
+            return RANGE_STEP * (asked.ends[1] - asked.ends[0])
         if isinstance(line, Width):
-            return FINER * abs(value)
+            return RANGE_STEP * abs(value)
         low, high = self._page.panel.upper.getViewBox().viewRange()[1]
         model, held = asked.request.model, self._held
         return abs(
-            value_at(line, model, held, asked.ends, low + FINER * (high - low))
+            value_at(line, model, held, asked.ends, low + RANGE_STEP * (high - low))
             - value_at(line, model, held, asked.ends, low)
         )
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
     from napari.viewer import Viewer
 
-NEAR = 10  # pixels on screen within which a grip is under the pointer
+GRAB_PIXELS = 10  # pixels on screen within which a grip is under the pointer
 
 
 class Grabbing:
@@ -69,7 +69,7 @@ class Grabbing:
         away = np.hypot(*(self._places - _place(event)).T) * event.camera_zoom
         away = np.where(self._free, away, np.inf)
         nearest = int(away.argmin())
-        return nearest if away[nearest] <= NEAR else None
+        return nearest if away[nearest] <= GRAB_PIXELS else None
 
     def _on_move(self, _viewer: object, event: Any) -> None:
         self._point(self._under(event) is not None)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 APART = 9  # pixels on screen between two dots of an outline
 FEWEST, MOST = 25, 400  # dots
 LAYER_EVENTS = ("data", "paint", "scale", "translate", "rotate", "shear", "affine", "units", "visible")
-FINER = 0.5  # pixels on screen that a start is a multiple of, about
+PIXEL_STEP = 0.5  # pixels on screen that a start is a multiple of, about
 
 
 class RegionStarts:
@@ -251,7 +251,7 @@ class RegionStarts:
         grip, values, limits, free = self._held
         now, before = (place.coordinates(end) for end in ends)
         to = np.array(grip.at) + now - before
-        found, step = dragged(grip, values, (float(to[0]), float(to[1]))), FINER * place.pixel(self._zoom)
+        found, step = dragged(grip, values, (float(to[0]), float(to[1]))), PIXEL_STEP * place.pixel(self._zoom)
         if grip.what == "angle":
             found = {name: limits.turned(name, value) for name, value in found.items()}
             step /= math.dist(grip.at, [values[name] for name in grip.ellipse.centre]) or step

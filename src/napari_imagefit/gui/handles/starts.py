@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from .curve_starts import CurveStarts
     from .dock import Dock, OneChange
 
-TIPS = {
+START_TIPS = {
     "region": "Show where the fit starts, over the image, and drag it: the centre, the widths (squares), the angle "
     "(diamond). It is drawn in one region, the one clicked last or in the middle; all regions start there. "
     "What is fixed or tied is hollow",
     "voxels": "Show where the fit of the curve in the inspector starts, and drag its lines: centre, width, height. "
     "All voxels start there",
 }
-NONE = {
+NO_HANDLES_TIPS = {
     "region": "This model has no centre or width that could be dragged; type its starts into the rows below",
     "voxels": "This model has nothing that could be dragged; type its starts into the rows below",
     "spots": "Each spot starts where its own pixels say; type starts for all into the rows below",
@@ -86,7 +86,7 @@ class StartHandles:
         wanted = {"region": True, "voxels": False}.get(job)
         has = any(isinstance(one, Ellipse) == wanted for one in handles_of(self._widget.model.model))
         self._button.setEnabled(has)
-        self._button.setToolTip(TIPS[job] if has else NONE[job])
+        self._button.setToolTip(START_TIPS[job] if has else NO_HANDLES_TIPS[job])
         for part in (self.region, *self.curves.values()):
             if part is not None:
                 part.refresh()

@@ -17,13 +17,13 @@ from ...engine.core.errors import FitInputError
 from ...imaging.fitting.fit_report import Place
 from ...imaging.inspection.fit_grid import FitGrid
 from ...imaging.inspection.histogram import COUNTS, Histogram, histogram, map_names, map_values, within
-from ...layers.inspection.marks import CHOSEN, COLOUR, find_mark, show_chosen
+from ...layers.inspection.marks import CHOSEN, MARK_COLOUR, find_mark, show_chosen
 from ...layers.request.fit_request import Outcome
 from ...layers.request.naming import spaced
 from ..plots.curve_plot import style_of
 from ..plots.panel import Panel, Strip, adapt_bottom, adapt_left
 from ..plots.plotting import Colours, pg
-from ..plots.styles import STYLES
+from ..plots.styles import PLOT_STYLES
 from ..widgets.forms import NumberEdit
 from .inspect_bar import ONE_LINE_WIDTH_PX
 
@@ -88,7 +88,7 @@ class HistogramPanel(QWidget):
         self.view = HistogramPlot()
         self.plot = self.view.upper
         self.bars = pg.PlotCurveItem([0.0, 1.0], [0.0], stepMode="center", fillLevel=0, pen=None)
-        self.range = pg.LinearRegionItem(brush=(240, 228, 66, 60), pen=pg.mkPen(COLOUR, width=2), swapMode="sort")
+        self.range = pg.LinearRegionItem(brush=(240, 228, 66, 60), pen=pg.mkPen(MARK_COLOUR, width=2), swapMode="sort")
         self.plot.addItem(self.bars)
         self._settle = QTimer(self)
         self._settle.setSingleShot(True)
@@ -169,7 +169,7 @@ class HistogramPanel(QWidget):
             line = self._lines.get(who)
             if line is None:
                 # one below the other, so that they can be read where values are alike
-                height = 0.93 - 0.09 * (1 + list(STYLES).index(who) if who in STYLES else 0)
+                height = 0.93 - 0.09 * (1 + list(PLOT_STYLES).index(who) if who in PLOT_STYLES else 0)
                 line = self._lines[who] = pg.InfiniteLine(angle=90, label=who, labelOpts={"position": height})
                 self.plot.addItem(line, ignoreBounds=True)
                 self._colour_line(who)

@@ -15,7 +15,7 @@ from ...imaging.fitting.fit_report import Place, facts
 from ...imaging.inspection.curves import Curve, counted_now, voxel_curve
 from ...imaging.inspection.spot_cuts import spot_picture
 from ...imaging.inspection.surface_cuts import Cuts, Profile, surface_cuts
-from ...layers.inspection.marks import CHOSEN, MARK
+from ...layers.inspection.marks import CHOSEN, MARK_KEY
 from ...layers.request.fit_request import Request, mean_as_curve
 from ...layers.request.naming import axis_titles, place_title
 from ..canvas.fitted_view import keep_fitted, let_go
@@ -345,7 +345,7 @@ class Inspector(Below):
         )
 
     def _on_removed(self, event: Any) -> None:
-        if event.value.metadata.get(MARK, {}).get("what") == CHOSEN:
+        if event.value.metadata.get(MARK_KEY, {}).get("what") == CHOSEN:
             self.histogram.forget_range()
 
     def _on_theme(self, _event: object = None) -> None:

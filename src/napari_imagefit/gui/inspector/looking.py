@@ -13,11 +13,11 @@ from qtpy.QtCore import QTimer
 
 from ...imaging.fitting.fit_report import Place
 from ...imaging.inspection.fit_grid import FitGrid, SpotGrid
-from ...layers.inspection.marks import MARK, PINS, show_pins
+from ...layers.inspection.marks import MARK_KEY, PINS, show_pins
 from ...layers.inspection.pick import Sight, pick, sample_in
 from ...layers.request.fit_request import Outcome
 from ...layers.tasks.live_tasks import VoxelFit
-from ..plots.styles import CHOSEN, CURSOR, ON_SCREEN, STYLES
+from ..plots.styles import CHOSEN, CURSOR, ON_SCREEN, PLOT_STYLES
 from ..widgets.cursor import CursorFollower
 from ..widgets.keys import Key
 from .pins import Pins
@@ -193,7 +193,7 @@ class Looking:
         if self.outcome is None or self.outcome.result is None or self.grid is None:
             return
         if not self.pins.toggle(place, self.grid, self.outcome.result):
-            self.said.emit(f"{len(STYLES)} fits are pinned, which are all there is room for; clear some.")
+            self.said.emit(f"{len(PLOT_STYLES)} fits are pinned, which are all there is room for; clear some.")
             return
         self._chosen = place if place in self.pinned.values() else None
         self._seen = self._find()
@@ -284,7 +284,7 @@ class Looking:
         layer = event.value
         if self._marking:
             return
-        if layer.metadata.get(MARK, {}).get("what") == PINS:
+        if layer.metadata.get(MARK_KEY, {}).get("what") == PINS:
             self.clear_pins()
         elif self.outcome is not None and str(layer.unique_id) == self.outcome.request.source:
             self.forget()

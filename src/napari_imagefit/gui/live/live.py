@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ...layers.history.entry import Entry
     from ..widget import ImageFitWidget
 
-STOPPED = 150  # ms without a change after which the hand has stopped
+STILL_MS = 150  # ms without a change after which the hand has stopped
 LONG = 1000  # ms after which a fit shows how far it is, and is dropped by the next one
 TOO_LONG = 3000  # ms of one fit after which nothing follows any more
 HOLD_S = 0.04  # for which the window is held for a fit
@@ -82,7 +82,7 @@ class Live:
         self._runner.progressed.connect(self._on_progress)
         self._runner.done.connect(self._on_done)
         self._soon = _timer(widget, 0, self._begin_and_wait)
-        self._stopped = _timer(widget, STOPPED, self._complete)
+        self._stopped = _timer(widget, STILL_MS, self._complete)
         self._long = _timer(widget, LONG, self._on_long)
         self._too_long = _timer(widget, TOO_LONG, self._on_too_long)
         widget.session.failed.connect(self._on_failed)

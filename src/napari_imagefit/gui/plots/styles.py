@@ -18,7 +18,7 @@ class Style:
     sign: str
 
 
-STYLES = {
+PLOT_STYLES = {
     "A": Style("#E69F00", "s", "square", "■"),
     "B": Style("#56B4E9", "t1", "triangle_up", "▲"),
     "C": Style("#2EB886", "d", "diamond", "◆"),

@@ -15,7 +15,7 @@ from ...layers.tasks.spot_beads import BeadPicture, bead_layer
 from ..plots.panel import MIN_CURVE_WIDTH_PX, Panel, Strip, adapt_bottom, adapt_left
 from ..plots.picture import PicturePanel
 from ..plots.plotting import Colours, colours_of, pg
-from ..plots.styles import STYLES
+from ..plots.styles import PLOT_STYLES
 from ..widgets.dock_widget import Below
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class CutPanel(Panel):
     def __init__(self) -> None:
         super().__init__("cut", MIN_CURVE_WIDTH_PX)
         self._points = pg.ScatterPlotItem(size=5)
-        self._line = pg.PlotCurveItem(pen=pg.mkPen(STYLES["A"].colour, width=2))
+        self._line = pg.PlotCurveItem(pen=pg.mkPen(PLOT_STYLES["A"].colour, width=2))
         self._width = pg.LinearRegionItem(movable=False, brush=(240, 228, 66, 40))
         for item in (self._points, self._line, self._width):
             self.upper.addItem(item)

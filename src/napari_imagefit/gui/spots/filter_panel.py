@@ -24,7 +24,7 @@ from qtpy.QtWidgets import (
 from ...engine.core.errors import FitInputError
 from ...imaging.inspection.histogram import Histogram, histogram
 from ...imaging.spots.filters import SpotFilter
-from ...layers.inspection.marks import COLOUR
+from ...layers.inspection.marks import MARK_COLOUR
 from ...layers.request.naming import spaced
 from ..plots.plotting import Colours, colour_plot, new_plot, pg
 from ..widgets.forms import Combo, NumberEdit
@@ -67,7 +67,7 @@ class FilterPanel(QWidget):
         self.graphics.setMinimumWidth(1)
         self.plot = new_plot(self.graphics, 0, 0, left="spots", name="histogram of a column of spots")
         self.bars = pg.PlotCurveItem([0.0, 1.0], [0.0], stepMode="center", fillLevel=0, pen=None)
-        self.range = pg.LinearRegionItem(brush=(240, 228, 66, 60), pen=pg.mkPen(COLOUR, width=2), swapMode="sort")
+        self.range = pg.LinearRegionItem(brush=(240, 228, 66, 60), pen=pg.mkPen(MARK_COLOUR, width=2), swapMode="sort")
         self.range.setVisible(False)
         self.plot.addItem(self.bars)
         self.plot.addItem(self.range, ignoreBounds=True)

@@ -44,7 +44,7 @@ def loaded() -> Future[None]:
 
 
 # What only a fit needs: together it takes longer to import than a window may be held up when the dock opens.
-LATER = (
+LATE_MODULES = (
     "scipy.linalg",
     "scipy.special",
     "scipy.spatial",
@@ -67,7 +67,7 @@ def until_loaded() -> Iterator[Progress]:
 
 def _load() -> None:
     imported("jax.numpy")
-    for name in LATER:
+    for name in LATE_MODULES:
         importlib.import_module(name)
 
 

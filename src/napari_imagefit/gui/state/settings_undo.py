@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ...layers.history.settings_log import SettingsLog
     from ..widget import ImageFitWidget
 
-DEBOUNCE_MS = 300  # without another change
+UNDO_DEBOUNCE_MS = 300  # without another change
 
 
 class SettingsUndo:
@@ -46,7 +46,7 @@ class SettingsUndo:
         self.redo_button = _button("↷", "Do the change again that was undone (Ctrl+Y)", "Redo")
         self._settle = QTimer(widget)
         self._settle.setSingleShot(True)
-        self._settle.setInterval(DEBOUNCE_MS)
+        self._settle.setInterval(UNDO_DEBOUNCE_MS)
         self._settle.timeout.connect(self._on_settled)
         self._keys = _Keys(widget, self)
         self.undo_button.clicked.connect(lambda: self.undo())

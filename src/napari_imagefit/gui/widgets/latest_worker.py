@@ -12,7 +12,7 @@ from qtpy.QtCore import QObject, QTimer
 from ...engine.core.errors import FitEngineError, FitInputError
 from .workers import watch
 
-DEBOUNCE_MS = 60  # from a change to its work, so that a drag begins it once
+WORK_DEBOUNCE_MS = 60  # from a change to its work, so that a drag begins it once
 LAYER_INTERVAL_MS = 12  # between two layers that are put into the viewer, so that the window has its turn
 
 
@@ -37,7 +37,7 @@ class Latest:
         self._worker: Any = None
         self._timer = QTimer(parent)
         self._timer.setSingleShot(True)
-        self._timer.setInterval(DEBOUNCE_MS)
+        self._timer.setInterval(WORK_DEBOUNCE_MS)
         self._timer.timeout.connect(self._begin)
         parent.destroyed.connect(self._on_gone)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ...engine.core.progress import drain
+from ...engine.core.types import Stop
 from ...engine.results.fit_result import FitResult
 from ..fitting.argument_checks import checked_progress, checked_stop
 from ..fitting.chunks import Sliceable, is_dask
@@ -17,8 +18,6 @@ from ..fitting.run import Run
 
 if TYPE_CHECKING:
     from .plan import Plan
-
-Stop = Callable[[], bool]
 
 
 class Request(Protocol):

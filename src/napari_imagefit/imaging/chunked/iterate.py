@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -14,6 +13,7 @@ from ...engine.core.device import device_name
 from ...engine.core.error_state import unheeded
 from ...engine.core.progress import Progress, retold
 from ...engine.core.status import Status
+from ...engine.core.types import Stop
 from ...engine.results.fit_result import FitResult
 from ..fitting.chunks import Slices, is_dask
 from ..fitting.records import fill
@@ -22,8 +22,6 @@ from ..voxels.common_residual import CommonResidual
 from ..voxels.voxel_fits import VoxelSource
 from .dask_entry import lazy_source
 from .plan import MASK, Plan
-
-Stop = Callable[[], bool]
 
 
 @unheeded

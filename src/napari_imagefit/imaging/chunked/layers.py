@@ -9,6 +9,7 @@ import numpy as np
 from ...engine.results.fit_result import FitResult, LayerTuple
 from ..fitting.status_labels import reason_labels
 from ..layer_data.maps import (
+    METADATA_KEY,
     OUTLINES,
     PICTURES,
     STATUS,
@@ -74,5 +75,5 @@ def _lazy_pictures(
     return [
         (values.astype(dtype), options, kind)
         for values, (_, options, kind) in zip((fitted, residual), pictures, strict=True)
-        if options["metadata"]["napari_imagefit"]["role"] in wanted
+        if options["metadata"][METADATA_KEY]["role"] in wanted
     ]

@@ -28,7 +28,7 @@ from .export_maps import Map, iter_maps, placement_of
 from .formats import FORMATS, Format
 from .nifti_grid import NiftiGrid, grid_of_affine
 from .placement import Placement
-from .zarr_store import KEY
+from .zarr_store import ATTRIBUTES_KEY
 
 
 def write(
@@ -172,7 +172,7 @@ def _images(
     if kind == "ome-tiff":
         said = "; ".join([result.model.name, *(f"{one.name} in {one.unit}" for one in maps if one.unit)])
         return [(target, lambda to: write_ome_tiff(to, maps, axes, said))]
-    attributes = {KEY: _about(result, maps, recipe)}
+    attributes = {ATTRIBUTES_KEY: _about(result, maps, recipe)}
     return [(target, lambda to: write_zarr(to, maps, axes, result.model.name, attributes))]
 
 

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...engine.core.errors import FitInputError
+from ...engine.core.types import Floats
 from ...engine.core.validation import float_array
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

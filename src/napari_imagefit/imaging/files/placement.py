@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ...engine.core.errors import FitInputError
+from ...engine.core.types import Floats
 from ..fitting.units import parse_unit, symbol
 from .nifti_grid import NiftiGrid
 
-Floats = NDArray[np.float64]
 # Names of the axes of a grid, the last ones.
-AXES = "tzyx"
+GRID_AXES = "tzyx"
 # Of a step, below which a rotation or a shear is rounding.
 STRAIGHT = 1e-9
 
@@ -62,7 +62,7 @@ class Axis:
     Attributes
     ----------
     name : str
-        One of `AXES`.
+        One of `GRID_AXES`.
     unit : str
         Of pint, short; ``"px"`` for pixels, ``""`` where it is not known.
     """
@@ -108,7 +108,7 @@ class Placement:
     @property
     def names(self) -> str:
         """A letter for each axis."""
-        return AXES[len(AXES) - len(self.units) :]
+        return GRID_AXES[len(GRID_AXES) - len(self.units) :]
 
     @property
     def is_straight(self) -> bool:

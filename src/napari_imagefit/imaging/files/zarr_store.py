@@ -27,11 +27,11 @@ from ..recipes.recipe import Recipe
 from ..recipes.steps import DeriveStep
 from .folder_lock import alone_in
 
-KEY = "napari_imagefit"
+ATTRIBUTES_KEY = "napari_imagefit"
 DONE = "finished_pieces"
 DERIVED, DERIVED_STDERR = "derived", "derived_stderr"  # numbered as the steps of the recipe
-POINTS = "points"  # of spots, as they were given
-VERSION = 3  # of the layout
+POINTS_ARRAY = "points"  # of spots, as they were given
+LAYOUT_VERSION = 3  # of the layout
 # What must be the same for the results of two runs to be one, and what is said of it where it is not.
 IDENTITY = {
     "layout": "{path!r} was written by another version; give another folder, or remove this one",
@@ -80,7 +80,7 @@ class ResultStore:
         """
         zarr = need("zarr", "writing results")
         said = {
-            "layout": VERSION,
+            "layout": LAYOUT_VERSION,
             "recipe": recipe.to_dict(),
             "input": {"path": data.path, "inside": data.inside, "shape": list(data.shape), "dtype": str(data.dtype)},
             "stamp": data.stamp,
@@ -113,7 +113,7 @@ class ResultStore:
             if not all(
                 file.is_file() and file.stat().st_size
                 for name, array in self.arrays.items()
-                if name not in (DONE, POINTS)
+                if name not in (DONE, POINTS_ARRAY)
                 for file in chunk_files(array, self.path / name, self.plan.on_grid(self.pieces[number]))
             )
         )
@@ -201,7 +201,7 @@ def _begin(zarr: Any, path: Path, plan: Plan, said: dict[str, Any]) -> None:
         "flags": {str(int(flag)): flag.message for flag in Flag},
     }
     try:
-        zarr.create_group(str(path), attributes={KEY: about})
+        zarr.create_group(str(path), attributes={ATTRIBUTES_KEY: about})
     except ValueError:  # another run, begun at the same time, was quicker
         return
 
@@ -210,7 +210,7 @@ def _reopen(zarr: Any, path: Path, said: dict[str, Any]) -> tuple[Any, tuple[int
     """Return the group, and the shape of its pieces."""
     try:
         group = zarr.open_group(str(path), mode="r+")
-        there = group.attrs[KEY]
+        there = group.attrs[ATTRIBUTES_KEY]
         known = {key: there.get(key) for key in (*IDENTITY, "piece")}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise FitInputError(
@@ -274,9 +274,11 @@ def _open_arrays(
                 attributes={"expression": step.expression, "unit": step.unit},
             )
     if (points := plan.points) is not None:
-        arrays[POINTS] = _open_array(group, path, POINTS, shape=points.shape, chunks=points.shape, dtype=points.dtype)
-        if not np.array_equal(_read(path, arrays, POINTS, (slice(None),)), points):  # they were being written
-            arrays[POINTS][:] = points
+        arrays[POINTS_ARRAY] = _open_array(
+            group, path, POINTS_ARRAY, shape=points.shape, chunks=points.shape, dtype=points.dtype
+        )
+        if not np.array_equal(_read(path, arrays, POINTS_ARRAY, (slice(None),)), points):  # they were being written
+            arrays[POINTS_ARRAY][:] = points
     arrays[DONE] = _open_array(group, path, DONE, shape=(n_pieces,), chunks=(1,), dtype=np.dtype(bool))
     return arrays
 

@@ -131,13 +131,13 @@ def worth_a_look(found: list[Reason]) -> bool:
 
 
 # What is said of spots and regions alone: no label of a status layer has it.
-AROUND = (
+WITHOUT_LABEL = (
     (Flag.CENTRE_OUTSIDE, "#D55E00"),
     (Flag.NEIGHBOUR_OVERLAP, "#56B4E9"),
     (Flag.CUT_BY_EDGE, "#CC79A7"),
 )
 SIDES = ((-1, "at its lower bound"), (1, "at its upper bound"))
-WORTH_A_LOOK = np.uint16(sum(remark.flag for remark in REMARKS) | sum(flag for flag, _ in AROUND))
+WORTH_A_LOOK = np.uint16(sum(remark.flag for remark in REMARKS) | sum(flag for flag, _ in WITHOUT_LABEL))
 
 
 class Remarked(NamedTuple):
@@ -168,7 +168,7 @@ def remarks(result: FitResult, call: Callable[[str], str] = str) -> Iterator[Rem
             # that samples were cut off may be why a fit has no answer
             of = converged | (remark.flag == Flag.SATURATED)
             yield Remarked(remark.flag.message, remark.colour, remark.label, of & _has(result, remark.flag))
-    for flag, colour in AROUND:
+    for flag, colour in WITHOUT_LABEL:
         yield Remarked(flag.message, colour, 0, converged & _has(result, flag))
 
 

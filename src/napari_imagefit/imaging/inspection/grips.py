@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...engine.core.options import Options
+from ...engine.core.types import Floats
 from ...engine.models.handles import Centre, Ellipse, Height, Width
 from ...engine.models.model import Model
 from ...engine.models.prediction import values_of
 
-Floats = NDArray[np.float64]
 Values = Mapping[str, float]
 Line = Centre | Width | Height
 

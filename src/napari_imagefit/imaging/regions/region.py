@@ -21,7 +21,7 @@ from ...engine.noise.samples import ALONE, TILE
 from ..fitting.run import Job, ParameterSettings
 
 # Pixels × frames that are gathered into one problem; more are gathered when their turn comes.
-GATHERED = 1 << 22
+PIXELS_AT_A_TIME = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -267,7 +267,7 @@ def _axes(
 
 def _portions(regions: list[Region], length: int) -> Iterator[list[Portion]]:
     """Regions, or some of the frames of one region, that make one problem."""
-    most = max(1, GATHERED // length)
+    most = max(1, PIXELS_AT_A_TIME // length)
     if length >= ALONE:
         for region in regions:
             for first in range(0, region.frames.size, most):

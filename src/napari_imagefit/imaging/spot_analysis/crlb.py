@@ -8,14 +8,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...engine.core.errors import FitInputError
+from ...engine.core.types import Floats
 from ...engine.core.validation import float_array
 from ...engine.models.prediction import linearise
 from ...engine.noise.camera import Camera
 from ...engine.results.fit_result import FitResult
 from ..fitting.held_parameters import certain
 from ..spots.windows import Windows
-
-Floats = NDArray[np.float64]
 
 
 def crlb(result: FitResult, noise: str | float | ArrayLike | Camera | None = None) -> dict[str, Floats]:

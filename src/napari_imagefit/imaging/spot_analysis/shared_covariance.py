@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from ...engine.core.types import Floats
+
 # What is a smaller part of a sum is its rounding.
 TELLS = 1e-9
 

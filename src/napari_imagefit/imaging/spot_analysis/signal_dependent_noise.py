@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ...engine.core.types import Floats, Indices
 from ...engine.models.prediction import linearise
 from ...engine.results.fit_result import FitResult
 from ...engine.sums.sandwich import sandwich
@@ -16,9 +17,6 @@ from ..fitting.held_parameters import certain
 from ..spots.noise_line import NoiseLine
 from ..spots.source import SpotSource
 from .shared_covariance import covariance_in_common
-
-Floats = NDArray[np.float64]
-Rows = NDArray[np.intp]
 
 # Spots that are looked at, at most and at least.
 MOST, LEAST = 2000, 20
@@ -47,7 +45,7 @@ class _Linear:
     used: NDArray[np.bool_]  # (m, n)
 
     @classmethod
-    def of(cls, result: FitResult, source: SpotSource, rows: Rows, free: NDArray[np.bool_]) -> _Linear:
+    def of(cls, result: FitResult, source: SpotSource, rows: Indices, free: NDArray[np.bool_]) -> _Linear:
         data = source.windows.gather(source.image, rows)
         used = (source.used(rows) & np.isfinite(data)).T
         params = source.solution(result)
@@ -253,7 +251,7 @@ def with_growing_noise(result: FitResult) -> FitResult:
 class _Part(NamedTuple):
     """Some of the spots, each parameter in a unit of its own; see `_invert`."""
 
-    rows: Rows
+    rows: Indices
     inverse: Floats  # (n, p, p), of the curvature by what a fit has free for itself
     scale: Floats  # (n, p), the units; 1 for what is shared
     curvature: Floats  # (n, p, p)
@@ -293,7 +291,7 @@ def _covariance_of_each(result: FitResult, parts: Iterable[_Part]) -> Floats:
     return covariance
 
 
-def _covariance_together(parts: Iterable[_Part], shared: Sequence[int]) -> tuple[Rows, Floats]:
+def _covariance_together(parts: Iterable[_Part], shared: Sequence[int]) -> tuple[Indices, Floats]:
     columns = zip(*parts, strict=True)
     rows = np.concatenate(next(columns))
     inverse, scale, curvature, scatter = (np.concatenate(values) for values in columns)

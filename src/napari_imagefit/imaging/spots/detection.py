@@ -14,10 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 from ...engine.core.error_state import unheeded
 from ...engine.core.errors import FitInputError
 from ...engine.core.progress import Progress
+from ...engine.core.types import Floats
 from ...engine.core.validation import in_memory, real_array
 from ..fitting.argument_checks import check_said, refuse_colours
 from ..fitting.chunks import is_dask
-from .log_filter import Floats, Response, keep_apart, respond
+from .log_filter import Response, keep_apart, respond
 
 PerAxis = float | tuple[float, ...]
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ...engine.core.types import Floats
 from ...engine.models.prediction import predict
 from ...engine.results.fit_result import FitResult, LayerTuple
 from ..fitting.run import Settings
@@ -17,8 +18,6 @@ from .group_model import common_names
 from .grouping import Groups
 from .noise_line import NoiseLine
 from .windows import Windows
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

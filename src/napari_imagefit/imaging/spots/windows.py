@@ -18,7 +18,7 @@ from ...engine.core.errors import FitInputError
 from ...engine.core.validation import float_array
 
 # How many values are gathered at a time.
-GATHERED = 1 << 23
+VALUES_AT_A_TIME = 1 << 23
 # Pixels that a window may have: more are no window.
 LARGEST = 1 << 24
 
@@ -117,7 +117,7 @@ class Windows:
 
     def portions(self, some: NDArray[np.intp] | None = None) -> Iterator[tuple[NDArray[np.intp], bool]]:
         """All windows, or some, in portions, whole ones first, each with whether they are cut."""
-        most = max(1, GATHERED // self.n_samples)
+        most = max(1, VALUES_AT_A_TIME // self.n_samples)
         every = np.arange(self.count) if some is None else np.sort(some)
         cut = self.is_cut[every]
         for rows, is_cut in ((every[~cut], False), (every[cut], True)):

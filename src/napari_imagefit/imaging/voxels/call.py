@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...engine.core.errors import FitInputError
+from ...engine.core.types import Floats, Indices
 from ...engine.drive.problem import Problem
 from ...engine.models.model import Model
 from ...engine.models.ties import Ties
@@ -20,9 +21,6 @@ from ..fitting.selection import Selection
 from ..fitting.sigma import marks_of_sigma, refused_by_sigma
 from .exchanged_parts import FAST, FRACTION, SLOW, has_parts, iter_in_order
 from .second_start import iter_second_start, needs_second_start
-
-Floats = NDArray[np.float64]
-Indices = NDArray[np.intp]
 
 
 @dataclass(frozen=True, eq=False)

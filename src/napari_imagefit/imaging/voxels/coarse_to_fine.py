@@ -9,7 +9,7 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ...engine.core.device import device_name
 from ...engine.core.error_state import unheeded
@@ -17,16 +17,13 @@ from ...engine.core.errors import FitInputError
 from ...engine.core.fits import Fits
 from ...engine.core.progress import Progress
 from ...engine.core.status import Flag, Status
+from ...engine.core.types import Booleans, Floats, Indices
 from ...engine.results.fit_result import FitResult
 from ..fitting.run import Run
 from .best_attempt import copy, failed, is_better, put, suspect
 from .call import VoxelCall, solution_rows
 from .neighbours import SPATIAL, is_good
 from .voxel_fits import VoxelRequest, VoxelSource
-
-Booleans = NDArray[np.bool_]
-Floats = NDArray[np.float64]
-Indices = NDArray[np.intp]
 
 # Voxels of the coarsest grid, at least, and its largest step.
 FEWEST, LARGEST_STEP = 256, 8
@@ -35,8 +32,8 @@ BATCH_VALUES, SECONDS = 1 << 20, 0.5
 # Seconds between partial results, and the share of the time that making them may take.
 BETWEEN, SHARE = 0.5, 0.1
 # What tells that a fit may be wrong, unless it says so of more than this share of all fits.
-REMARKS = (Flag.POORLY_DETERMINED, Flag.STRUCTURED_RESIDUAL, Flag.LARGE_CHI2, Flag.AT_LOWER, Flag.AT_UPPER)
-COMMON = 0.2
+DOUBTS = (Flag.POORLY_DETERMINED, Flag.STRUCTURED_RESIDUAL, Flag.LARGE_CHI2, Flag.AT_LOWER, Flag.AT_UPPER)
+COMMON_SHARE = 0.2
 # Of each grid so many voxels are fitted both ways; the guess is the better start where it wins this share of them.
 CONTROLS, TOO_MANY = 256, 0.01
 
@@ -327,8 +324,8 @@ def _doubtful(result: FitResult, places: Indices) -> Booleans:
     """Return which fits failed, or have a remark that few of them have, ``(n_places,)``."""
     flags = result.flags.ravel()[places]
     doubtful = failed(result).ravel()[places] & (result.status.ravel()[places] != Status.STOPPED)
-    for flag in REMARKS:
+    for flag in DOUBTS:
         flagged = (flags & np.uint16(flag)) != 0
-        if np.count_nonzero(flagged) <= COMMON * places.size:
+        if np.count_nonzero(flagged) <= COMMON_SHARE * places.size:
             doubtful |= flagged
     return np.asarray(doubtful)

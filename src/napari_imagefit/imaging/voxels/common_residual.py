@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # Samples from which on one curve can tell most of the time.
-TELLING = 32
+TELLING_SAMPLES = 32
 # Curves that are looked at: no fewer, and about no more.
 LEAST, MOST = 30, 4096
 # Standard errors that the mean residual of a sample is off 0, and the part of all squares that the means explain.
@@ -72,7 +72,7 @@ class CommonResidual(NamedTuple):
         >>> CommonResidual.of(noise + pattern).sentence()[:52]
         'the residuals of all curves have a pattern in common'
         """
-        if self.curves < LEAST or self.samples >= TELLING * self.curves:
+        if self.curves < LEAST or self.samples >= TELLING_SAMPLES * self.curves:
             return ""
         tiny = np.finfo(float).tiny
         off = np.abs(self.total) / np.sqrt(np.maximum(self.squares, tiny))

@@ -13,7 +13,16 @@ from ...engine.core.status import Status
 from ...engine.results.fit_result import FitResult, LayerTuple
 from ..fitting.model_comparison import FIRST, SECOND, UNDECIDED
 from ..layer_data.contrast import even_limits
-from ..layer_data.maps import STATUS, Title, map_layer, recipe_of, status_labels, status_layer, voxel_titles
+from ..layer_data.maps import (
+    METADATA_KEY,
+    STATUS,
+    Title,
+    map_layer,
+    recipe_of,
+    status_labels,
+    status_layer,
+    voxel_titles,
+)
 from ..layer_data.sources import Units
 from .coarse_to_fine import LARGEST_STEP
 from .neighbours import SPATIAL
@@ -93,7 +102,7 @@ def comparison_layers(first: FitResult, second: FitResult, comparison: Compariso
     recipes = {"recipe": recipe_of(first), "against": recipe_of(second)}
 
     def named(title: str, role: str) -> dict[str, Any]:
-        return {"name": title, "metadata": {"napari_imagefit": {"role": role, "title": title, **recipes}}}
+        return {"name": title, "metadata": {METADATA_KEY: {"role": role, "title": title, **recipes}}}
 
     layers: list[LayerTuple] = []
     for values, name in ((comparison.delta_bic, "ΔBIC"), (comparison.delta_aicc, "ΔAICc")):

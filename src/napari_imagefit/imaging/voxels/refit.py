@@ -15,7 +15,7 @@ from ...engine.core.error_state import unheeded
 from ...engine.core.errors import FitInputError
 from ...engine.core.progress import Progress, drain, retold
 from ...engine.core.status import Status
-from ...engine.core.types import Bounds
+from ...engine.core.types import Booleans, Bounds, Floats, Indices
 from ...engine.results.fit_result import FitResult
 from ..fitting.run import Run, Settings
 from ..fitting.status_labels import GLOBAL, NEIGHBOURS, WIDER
@@ -25,16 +25,12 @@ from .global_starts import best_for, collect
 from .neighbours import any_around, is_good, neighbour_starts
 from .voxel_fits import VoxelSource
 
-Booleans = NDArray[np.bool_]
-Floats = NDArray[np.float64]
-Indices = NDArray[np.intp]
-
 # A second chance is not spoilt by a limit that may be why the first try failed.
 FEWEST_ITERATIONS = 100
 # How often voxels that have just been solved help those next to them, and how many global starts are tried.
 PASSES = 50
 STARTS = 4
-LATER = STARTS + 4  # rounds after the passes, at most
+LAST_ROUNDS = STARTS + 4  # rounds after the passes, at most
 # A voxel that looks wrong, but has an answer to which so many tries lead back, is left with it.
 CONFIRMED = 3
 
@@ -230,7 +226,7 @@ class _Refit:
         yield from self._passes()
 
         def later(number: int, starts: Callable[[Indices], Floats], wanted: Callable[[], Booleans]) -> _Round:
-            return _Round(GLOBAL, 0.5 + 0.5 * number / LATER, self.free, starts, wanted)
+            return _Round(GLOBAL, 0.5 + 0.5 * number / LAST_ROUNDS, self.free, starts, wanted)
 
         if told:
             yield replace(later(0, self._guess, self._unsolved), call=self.call)
@@ -245,7 +241,7 @@ class _Refit:
         if wider:
             settings = replace(self.free.settings, bounds={**(self.free.settings.bounds or {}), **wider})
             call = self.free.with_settings(settings)
-            yield _Round(WIDER, 1 - 1 / LATER, call, self._from_where_it_was, partial(self._confined, wider))
+            yield _Round(WIDER, 1 - 1 / LAST_ROUNDS, call, self._from_where_it_was, partial(self._confined, wider))
 
     def _passes(self) -> Iterator[_Round]:
         """Fit from neighbours, as long as voxels that have just been solved are neighbours to others."""

@@ -13,14 +13,12 @@ from ...catalogue.within_bounds import LINEAR, starts_within
 from ...engine.core.fits import SAME_COST, Fits
 from ...engine.core.progress import Progress, retold
 from ...engine.core.status import Status
-from ...engine.core.types import Bounds
+from ...engine.core.types import Bounds, Indices
 from ...engine.drive.loading import samples_of
 from ...engine.drive.problem import Problem
 from ...engine.models.model import Model
 from ...engine.models.prediction import values_of
 from ...engine.noise.noise_and_loss import terms
-
-Indices = NDArray[np.intp]
 
 # A height that begins within this part of the data of its bound has been moved there.
 MOVED = 0.01

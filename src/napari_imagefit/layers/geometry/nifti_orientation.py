@@ -14,17 +14,16 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...engine.core.errors import FitInputError
+from ...engine.core.types import Floats
 from ...imaging.files.nifti_grid import NiftiGrid, check_affine
 from ...imaging.files.placement import compose, factor_to
 
-Floats = NDArray[np.float64]
 # What a reader leaves of a file in a layer's metadata.
-LEFT = ("affine", "header", "coordinate_system", "direction")
+READER_METADATA = ("affine", "header", "coordinate_system", "direction")
 # Of a voxel, by which two places may differ and be the same: single precision, and a person's rounding.
-NEAR = 0.05
+SAME_POSITION = 0.05
 # From NIfTI's world, in which x runs to the right and y to the front, to that and to DICOM's.
 WORLDS = ((1.0, 1.0, 1.0), (-1.0, -1.0, 1.0))
 
@@ -99,7 +98,7 @@ def nifti_grid(
     Parameters
     ----------
     metadata : dict
-        What the reader left, see `LEFT`.
+        What the reader left, see `READER_METADATA`.
     transform : dict
         The layer's, as `compose` takes it, with its ``units``.
     shape : tuple of int
@@ -172,7 +171,7 @@ def _iter_stated(metadata: Mapping[str, Any], known: Sequence[_Known], layer: _L
             ends = layer.offset[list(triple)] + np.outer([0, 1], shown * last)
             lie = own[0][:3, 3] + np.outer([0, 1], steps * np.sign(np.diag(own[0])[:3]) * last)
             off = np.abs(np.sort(ends, axis=0) - np.sort(lie, axis=0)).max(axis=0)
-        if (off < NEAR * steps).all():
+        if (off < SAME_POSITION * steps).all():
             yield _Way(triple, own[0])
 
 
@@ -266,7 +265,7 @@ def _permutation(one: _Known, affine: Floats, shape: Sequence[int]) -> list[tupl
     starts = np.array([shape[column] - 1 if backwards else 0 for column, backwards in found])
     corners = np.array(list(product(*((0, n - 1) for n in shape))), dtype=float)
     off = corners @ (relative[:3, :3] - turns).T + relative[:3, 3] - starts
-    return found if np.abs(off).max() < NEAR else []
+    return found if np.abs(off).max() < SAME_POSITION else []
 
 
 def _order(way: _Way, known: Sequence[_Known], layer: _Layer) -> tuple[_Known, list[tuple[int, bool]]] | None:

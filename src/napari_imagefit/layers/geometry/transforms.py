@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
 FloatArray = npt.NDArray[np.float64]
-PARTS = ("scale", "translate", "rotate", "shear", "affine")
+TRANSFORM_PARTS = ("scale", "translate", "rotate", "shear", "affine")
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +77,7 @@ def _parts(layer: Layer) -> dict[str, Any]:
     held = _held.get()
     if held is not None and layer in held:
         return held[layer]
-    parts = {name: getattr(layer, name) for name in PARTS}
+    parts = {name: getattr(layer, name) for name in TRANSFORM_PARTS}
     if held is not None:
         held[layer] = parts
     return parts

@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ...engine.core.types import Floats
 from ...imaging.files.placement import Placement
-
-Floats = NDArray[np.float64]
-AXES = "zyx"
+from ...imaging.fitting.positions import SPATIAL_AXES
 
 
 def world_columns(places: ArrayLike, transform: Mapping[str, Any]) -> dict[str, Floats]:
@@ -41,7 +40,7 @@ def world_columns(places: ArrayLike, transform: Mapping[str, Any]) -> dict[str, 
         return {}
     world = index @ placement.matrix.T + placement.offset
     turned = [axis for axis in range(index.shape[1]) if placement.is_mixed(axis)]
-    names = AXES[-min(len(AXES), index.shape[1]) :]
+    names = SPATIAL_AXES[-min(len(SPATIAL_AXES), index.shape[1]) :]
     found = {}
     for axis in turned:
         back = index.shape[1] - axis

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..preferences import history_bytes
 
-SHARE = 0.1  # of the machine's memory
+MEMORY_SHARE = 0.1  # of the machine's memory
 OURS = "napari_imagefit."
 
 
@@ -24,7 +24,7 @@ def budget() -> int:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):  # Windows does not tell
         return most
-    return min(most, int(SHARE * memory))
+    return min(most, int(MEMORY_SHARE * memory))
 
 
 def arrays_in(thing: Any) -> dict[int, int]:

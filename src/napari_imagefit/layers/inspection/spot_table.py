@@ -29,12 +29,12 @@ DIM = 0.35  # opacity of a spot that was filtered out
 SYMBOLS = {"counts": "disc", "filtered": "x", "failed": "cross"}
 SIZES = (0.35, 1.3)  # of the window: the smallest and the largest ring where a column makes the size
 DARKEST = 0.25  # where viridis begins to be seen on a dark image
-EXTREMES = (2, 98)  # per cent of the values at the ends of the colours
+COLOUR_PERCENTILES = (2, 98)  # per cent of the values at the ends of the colours
 LAST = (
     *("attempt", "converged", "status_code", "flags", "cost", "chi2", "aicc", "bic"),
     *("n_used", "n_left_out", "n_iterations"),
 )
-WORDS = ("reason", "status", "remarks")
+WORD_COLUMNS = ("reason", "status", "remarks")
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def _rank(column: Hashable) -> int:
     name = str(column)
     if name in LAST or name.startswith("point_"):
         return 3
-    if name in WORDS:
+    if name in WORD_COLUMNS:
         return 1
     return 2 if "_stderr" in name else 0
 
@@ -177,7 +177,7 @@ def _shares(values: NDArray[np.float64]) -> NDArray[np.float64]:
     finite = values[np.isfinite(values)]
     if not finite.size:
         return np.full(values.shape, np.nan)
-    low, high = np.percentile(finite, EXTREMES)
+    low, high = np.percentile(finite, COLOUR_PERCENTILES)
     if not high > low:
         return np.where(np.isfinite(values), 0.5, np.nan)
     return np.where(np.isfinite(values), np.clip((values - low) / (high - low), 0, 1), np.nan)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ...engine.core.errors import FitEngineError, FitInputError
 from ...engine.core.options import Options
 from ...engine.core.progress import Progress
+from ...engine.core.types import Stop as Stop
 from ...engine.models.model import Model
 from ...engine.results.fit_result import FitResult, LayerTuple
 from ...imaging.fitting.run import Settings
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
     from ...imaging.voxels.mean_curve import MeanCurve
 
-Stop = Callable[[], bool]
 MANY_VALUES = 1 << 20  # samples from which on a map is shown while it is fitted
 
 

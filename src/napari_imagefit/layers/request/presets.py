@@ -18,7 +18,7 @@ from ...engine.models.model import Model
 from .choices import Row
 
 FILE = "napari-imagefit-parameters.json"
-VERSION = 1
+PRESETS_VERSION = 1
 LAST, NAMED = "last", "presets"
 FLAGS = ("fixed", "shared")
 BOUNDS = ("lower", "upper")
@@ -78,7 +78,7 @@ class Presets:
         kept = _dict(models.get(model))
         change(kept)
         models[model] = kept
-        self._write({"version": VERSION, "models": models})
+        self._write({"version": PRESETS_VERSION, "models": models})
 
     def _read(self) -> dict[str, Any]:
         if self._path is None:
@@ -92,7 +92,7 @@ class Presets:
             return self._kept
         except (ValueError, RecursionError):
             content = None
-        if isinstance(content, dict) and content.get("version") == VERSION:
+        if isinstance(content, dict) and content.get("version") == PRESETS_VERSION:
             return content
         self._put_aside()
         return {}
@@ -169,7 +169,15 @@ def _row(name: str, one: dict[str, Any]) -> Row:
     lower, upper = (one[end] if _is_number(one.get(end)) else None for end in BOUNDS)
     fixed, shared = (one.get(flag) is True for flag in FLAGS)
     tied = one.get("tied")
-    return Row(name, start, lower, upper, fixed, tied if isinstance(tied, str) and len(tied) <= LONGEST else "", shared)
+    return Row(
+        name,
+        start,
+        lower,
+        upper,
+        fixed,
+        tied if isinstance(tied, str) and len(tied) <= LONGEST else "",
+        shared,
+    )
 
 
 def _is_number(value: Any) -> bool:
