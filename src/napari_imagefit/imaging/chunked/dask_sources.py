@@ -52,7 +52,7 @@ class LazySource(ABC):
 
     @property
     def common(self) -> Any:
-        """What residuals have in common: of each chunk in a Dask array, or of all; None where it is not looked for."""
+        """Common part of the residuals: of each chunk in a Dask array, or of all; None where it is not looked for."""
         return None
 
     def common_of(self, records: Any) -> Any:
