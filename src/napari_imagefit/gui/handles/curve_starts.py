@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from psygnal import Signal
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject
 
 from ...catalogue.titles import symbol_of
 from ...engine.core.options import Options
@@ -18,6 +18,7 @@ from ...layers.tasks.starts import CurveAsked, free_names, given_starts, limits_
 from ..plots.start_lines import LineShown, StartLines
 from ..plots.styles import MEAN
 from ..widgets.latest_worker import Latest
+from ..widgets.timers import single_shot
 from .dock import DRAW_DELAY_MS
 
 if TYPE_CHECKING:
@@ -48,10 +49,7 @@ class CurveStarts:
         self._held: dict[str, float] | None = None  # the starts when a drag began
         self.lines: StartLines | None = None
         self._owner = QObject(widget.parameters)
-        self._soon = QTimer(self._owner)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(DRAW_DELAY_MS)
-        self._soon.timeout.connect(self._look)
+        self._soon = single_shot(self._owner, DRAW_DELAY_MS, self._look)
         self._work = Latest(CurveAsked.answer, self._owner)
         self._work.done.connect(self._on_answer)
         self._work.refused.connect(self._on_refused)

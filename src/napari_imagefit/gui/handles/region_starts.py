@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject
 
 from ...engine.core.errors import FitInputError
 from ...engine.models.handles import Ellipse, ellipses_of
@@ -18,6 +18,7 @@ from ...layers.geometry.transforms import to_data
 from ...layers.inspection.pick import Sight
 from ...layers.tasks.starts import RegionAsked, SeenRegions, free_names, given_starts, limits_of
 from ..widgets.latest_worker import Latest
+from ..widgets.timers import single_shot
 from .dock import DRAW_DELAY_MS
 from .drawing import StartDrawing
 from .grabbing import Grabbing
@@ -62,10 +63,7 @@ class RegionStarts:
         self.drawing = StartDrawing(viewer)
         self.grabbing = Grabbing(viewer)
         self._owner = QObject(widget.parameters)
-        self._soon = QTimer(self._owner)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(DRAW_DELAY_MS)
-        self._soon.timeout.connect(self._look)
+        self._soon = single_shot(self._owner, DRAW_DELAY_MS, self._look)
         self._work = Latest(RegionAsked.answer, self._owner)
         self._work.done.connect(self._on_answer)
         self._work.refused.connect(self._on_refused)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QTimer
-
 from ...engine.models.handles import Ellipse, handles_of
+from ..widgets.timers import single_shot
 from .region_starts import RegionStarts
 
 if TYPE_CHECKING:
@@ -46,10 +45,7 @@ class StartHandles:
         self.region: RegionStarts | None = None
         self.curves: dict[Inspector, CurveStarts] = {}
         self._button = widget.parameters.starts_button
-        self._opened = QTimer(widget.parameters)
-        self._opened.setSingleShot(True)
-        self._opened.setInterval(OPENED)
-        self._opened.timeout.connect(self._find_inspectors)
+        self._opened = single_shot(widget.parameters, OPENED, self._find_inspectors)
         self._button.toggled.connect(self._on_toggled)
         for signal in (
             widget.model.model_chosen,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from psygnal import Signal
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
@@ -25,6 +25,7 @@ from ..plots.panel import Panel, Strip, adapt_bottom, adapt_left
 from ..plots.plotting import Colours, pg
 from ..plots.styles import PLOT_STYLES
 from ..widgets.forms import NumberEdit
+from ..widgets.timers import single_shot
 from .inspect_bar import ONE_LINE_WIDTH_PX
 
 if TYPE_CHECKING:
@@ -90,9 +91,7 @@ class HistogramPanel(QWidget):
         self.bars = pg.PlotCurveItem([0.0, 1.0], [0.0], stepMode="center", fillLevel=0, pen=None)
         self.range = pg.LinearRegionItem(brush=(240, 228, 66, 60), pen=pg.mkPen(MARK_COLOUR, width=2), swapMode="sort")
         self.plot.addItem(self.bars)
-        self._settle = QTimer(self)
-        self._settle.setSingleShot(True)
-        self._settle.setInterval(HIGHLIGHT_DELAY_MS)
+        self._settle = single_shot(self, HIGHLIGHT_DELAY_MS, self._choose)
         self.maps.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.maps.setMinimumWidth(60)
 
@@ -123,7 +122,6 @@ class HistogramPanel(QWidget):
         self.log.toggled.connect(self._draw)
         self.select.toggled.connect(self._on_select)
         self.range.sigRegionChanged.connect(self._settle.start)
-        self._settle.timeout.connect(self._choose)
         for edit in (self.low, self.high):
             edit.editingFinished.connect(self._on_typed)
         self.set_colours(colours)

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
-from qtpy.QtCore import QTimer
 
 from ...imaging.fitting.fit_report import Place
 from ...imaging.inspection.fit_grid import FitGrid, SpotGrid
@@ -20,6 +19,7 @@ from ...layers.tasks.live_tasks import VoxelFit
 from ..plots.styles import CHOSEN, CURSOR, ON_SCREEN, PLOT_STYLES
 from ..widgets.cursor import CursorFollower
 from ..widgets.keys import Key
+from ..widgets.timers import single_shot
 from .pins import Pins
 from .ranges import Ranges
 
@@ -60,10 +60,7 @@ class Looking:
         self.pins = Pins()
         self.voxel: VoxelFit | None = None  # fitted by itself, where the pointer is
         self._always = False
-        self._stepped = QTimer()
-        self._stepped.setSingleShot(True)
-        self._stepped.setInterval(STEP_DELAY_MS)
-        self._stepped.timeout.connect(self._on_stepped)
+        self._stepped = single_shot(None, STEP_DELAY_MS, self._on_stepped)
         self.follower = CursorFollower(viewer, self._stepped)
         self.follower.enabled = lambda: self._always or self.grid is not None
         self.follower.moved.connect(self._on_moved)

@@ -10,7 +10,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
-from qtpy.QtCore import QTimer
 
 from ...engine.core.errors import FitInputError
 from ...engine.core.programs import compiled_programs, is_compiling
@@ -22,6 +21,7 @@ from ...layers.request.fit_request import Outcome, Request
 from ...layers.request.freeze import freeze
 from ...layers.request.live import choices_seen, key_of, regions_seen
 from ...layers.tasks.live_tasks import completed, fit_seen
+from ..widgets.timers import single_shot
 from .curves import Curves, LiveCurves
 from .runner import Runner
 from .triggers import Triggers
@@ -81,10 +81,10 @@ class Live:
         self._runner = Runner(widget)
         self._runner.progressed.connect(self._on_progress)
         self._runner.done.connect(self._on_done)
-        self._soon = _timer(widget, 0, self._begin_and_wait)
-        self._stopped = _timer(widget, STILL_MS, self._complete)
-        self._long = _timer(widget, LONG, self._on_long)
-        self._too_long = _timer(widget, TOO_LONG, self._on_too_long)
+        self._soon = single_shot(widget, 0, self._begin_and_wait)
+        self._stopped = single_shot(widget, STILL_MS, self._complete)
+        self._long = single_shot(widget, LONG, self._on_long)
+        self._too_long = single_shot(widget, TOO_LONG, self._on_too_long)
         widget.session.failed.connect(self._on_failed)
 
     @property
@@ -371,11 +371,3 @@ class Live:
 def _completing(outcome: Outcome) -> Any:
     yield from ()
     return completed(outcome)
-
-
-def _timer(parent: Any, wait: int, then: Any) -> QTimer:
-    made = QTimer(parent)
-    made.setSingleShot(True)
-    made.setInterval(wait)
-    made.timeout.connect(then)
-    return made

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from psygnal import Signal
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
     QHBoxLayout,
@@ -28,6 +28,7 @@ from ...layers.inspection.marks import MARK_COLOUR
 from ...layers.request.naming import spaced
 from ..plots.plotting import Colours, colour_plot, new_plot, pg
 from ..widgets.forms import Combo, NumberEdit
+from ..widgets.timers import single_shot
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,9 +85,7 @@ class FilterPanel(QWidget):
         self.items.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.remove = QPushButton("Remove")
         self.remove.setToolTip("Remove the filter that is chosen in the list (Delete)")
-        self._settle = QTimer(self)
-        self._settle.setSingleShot(True)
-        self._settle.setInterval(FILTER_DELAY_MS)
+        self._settle = single_shot(self, FILTER_DELAY_MS, self._take_range)
 
         row, ends, listed = QHBoxLayout(), QHBoxLayout(), QHBoxLayout()
         row.addWidget(self.column, 1)
@@ -106,7 +105,6 @@ class FilterPanel(QWidget):
         self.column.currentTextChanged.connect(self._on_column)
         self.on.toggled.connect(self._on_toggled)
         self.range.sigRegionChanged.connect(self._on_dragged)
-        self._settle.timeout.connect(self._take_range)
         for edit in (self.low, self.high):
             edit.editingFinished.connect(self._on_typed)
         self.items.currentRowChanged.connect(self._on_item)

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal, SignalInstance
-from qtpy.QtCore import QEvent, QObject, Qt, QTimer
+from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtGui import QKeyEvent, QKeySequence
 from qtpy.QtWidgets import QApplication, QLineEdit, QToolButton, QWidget
 
 from ...engine.core.errors import FitInputError
 from ...layers.request.choices import Choices
 from ...layers.request.remembered import remember
+from ..widgets.timers import single_shot
 from .collect_choices import apply_choices
 
 if TYPE_CHECKING:
@@ -44,10 +45,7 @@ class SettingsUndo:
         self._held = False
         self.undo_button = _button("↶", "Undo the last change of a setting (Ctrl+Z)", "Undo")
         self.redo_button = _button("↷", "Do the change again that was undone (Ctrl+Y)", "Redo")
-        self._settle = QTimer(widget)
-        self._settle.setSingleShot(True)
-        self._settle.setInterval(UNDO_DEBOUNCE_MS)
-        self._settle.timeout.connect(self._on_settled)
+        self._settle = single_shot(widget, UNDO_DEBOUNCE_MS, self._on_settled)
         self._keys = _Keys(widget, self)
         self.undo_button.clicked.connect(lambda: self.undo())
         self.redo_button.clicked.connect(lambda: self.redo())

@@ -7,9 +7,10 @@ from typing import Any
 
 from napari.qt.threading import create_worker
 from psygnal import Signal
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject
 
 from ...engine.core.errors import FitEngineError, FitInputError
+from .timers import single_shot
 from .workers import watch
 
 WORK_DEBOUNCE_MS = 60  # from a change to its work, so that a drag begins it once
@@ -35,10 +36,7 @@ class Latest:
         self._asked: Any = None
         self._generation = 0
         self._worker: Any = None
-        self._timer = QTimer(parent)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(WORK_DEBOUNCE_MS)
-        self._timer.timeout.connect(self._begin)
+        self._timer = single_shot(parent, WORK_DEBOUNCE_MS, self._begin)
         parent.destroyed.connect(self._on_gone)
 
     @property
