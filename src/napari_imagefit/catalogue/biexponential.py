@@ -26,7 +26,7 @@ Found = tuple[Array, ...]
 SLOWEST_RATE = 0.2
 OCTAVES = 9  # of rates in the row
 # By how much the time constant of a spike is below the distance of the first two samples, and how much shorter it is
-# tried to be: there a fit gets on slowly, for hardly a sample tells.
+# tried to be: there a fit gets on slowly, for hardly a sample depends on it.
 SPIKE = 5
 SHORTER = (1, 0.7, 0.5, 0.35)
 # Factors between the time constants of closer looks, each about a root of the one before.

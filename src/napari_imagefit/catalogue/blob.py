@@ -76,7 +76,7 @@ class Match(NamedTuple):
 
     @classmethod
     def of(cls, y: Array, x: Array, yy: Array, xx: Array, yx: Array, settled: Array) -> Match:
-        """Return the match with this centre and second moments; `settled` tells which fits need no further step."""
+        """Return the match with this centre and second moments; `settled` marks the fits that need no further step."""
         area = yy * xx - yx * yx
         return cls(y, x, yy, xx, yx, ratio(xx, area), ratio(-yx, area), ratio(yy, area), settled)
 
@@ -108,7 +108,7 @@ def find_blob(coords: tuple[Array, ...], data: Array, weights: Array) -> Blob:
     few = few._replace(data=xp.where(few.count > 0, few.data - background, 0))
     if m <= ALONE or fits > 1:
         start = _from_peak(few, frame, low - background, high - background)
-        # of few counts the brightest sample is but one of many: then all of what is there tells more
+        # of few counts the brightest sample is but one of many: then all samples together carry more information
         start = _better(few, start, _from_peak(few, frame, low - background, high - background, cut=0))
     else:
         start = _from_peak(*_blocks(few, frame))
@@ -168,7 +168,7 @@ def _blocks(sight: Sight, frame: Frame) -> tuple[Sight, Frame, Array, Array]:
 
 
 def _first(sight: Sight) -> tuple[Array, Array]:
-    """Return the place of the first sample, from which moments are measured: it is no padding."""
+    """Return the position of the first sample, from which moments are measured: it is no padding."""
     return sight.y[0], sight.x[0]
 
 
@@ -209,7 +209,7 @@ def _better(sight: Sight, one: Match, other: Match) -> Match:
 
 
 def _regressed(sight: Sight, at: Match) -> Line:
-    """Amplitude and offset of a blob at that place."""
+    """Amplitude and offset of a blob at this position."""
     g = _template(sight, at)
     part = sight.squares * g
     terms = sight.squares, sight.squares * sight.data, part, part * g, part * sight.data

@@ -119,7 +119,7 @@ def _damped_sine(coords: Coords, amplitude: Array, frequency: Array, phase: Arra
 
 # Values of sines up to which they are computed one by one.
 MOST_WAVES = 2**18
-# Places in which a sample may fall, in parts of the distance of samples that are evenly spaced.
+# Grid points per sample of an evenly spaced curve, to which samples are moved.
 PLACES_PER_SAMPLE = 4
 
 
@@ -128,7 +128,7 @@ def _best_wave(turns: Array, fall: Array, regression: Regression, steps: int) ->
 
     Each ``(B,)``, in NumPy.
 
-    By Fourier transforms of the samples, each moved to the nearest of evenly spaced places, to which evenly spaced ones
+    By Fourier transforms of the samples, each moved to the nearest of evenly spaced points, to which evenly spaced ones
     need not be moved.
     """
     length = PLACES_PER_SAMPLE * 2 * (steps - 2)

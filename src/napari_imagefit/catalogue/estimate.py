@@ -102,7 +102,7 @@ def between(data: Array, used: Array, fraction: float, low: Array, high: Array, 
 
 
 def sums_at(places: Array, values: Array, length: int) -> Array:
-    """Return sums ``(length, B)`` of the values ``(m, B)`` that have the same place, ``(m, 1)`` or ``(m, B)``."""
+    """Return sums ``(length, B)`` of the values ``(m, B)`` that have the same index, ``(m, 1)`` or ``(m, B)``."""
     fits = values.shape[1]
     flat = places * fits + np.arange(fits, dtype=places.dtype)
     if is_numpy(places, values):
@@ -231,7 +231,7 @@ def best_of(
 
 
 def first_largest(gain: Array) -> Array:
-    """Return the place of the largest number along the first axis of a NumPy array, the first of equal ones."""
+    """Return the index of the largest number along the first axis of a NumPy array, the first of equal ones."""
     return np.argmax(np.where(np.isnan(gain), -np.inf, gain), axis=0)
 
 

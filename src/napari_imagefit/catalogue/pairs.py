@@ -50,12 +50,12 @@ def falling_row(t: Array, slowest: Array, octaves: int, parts: int) -> Array:
 
 
 def find_pair(row: Array, data: Array, weights: Array, gain: Callable[[Sums, Array], Array]) -> tuple[Array, Array]:
-    """Return the places in a row ``(k, m, B)`` of the two that gain most together, the larger first; each ``(B,)``.
+    """Return the indices in a row ``(k, m, B)`` of the two that gain most together, the larger first; each ``(B,)``.
 
     Parameters
     ----------
     gain : callable
-        From the sums of two, and the larger of their places, to what they gain.
+        From the sums of two, and the larger of their indices, to their gain.
     """
     w = weights * weights
     pairs = np.array([(j, i) for i, j in combinations(range(row.shape[0]), 2)])

@@ -47,7 +47,7 @@ def _some(t: Floats, data: Floats, weights: Floats, lower: Floats, upper: Floats
     i, j = np.array(list(combinations(range(len(SPAN_PARTS)), 2))).T
 
     def summed(factors: Floats, values: Floats) -> Floats:
-        # a product of matrices would be quicker, but the last bits of a column tell how many there are
+        # a product of matrices would be quicker, but the last bits of a column would depend on how many there are
         return np.asarray(np.einsum("mk,mB->kB", factors, values))
 
     of_row, of_pairs, of_squares = summed(row, w), summed(row[:, i] * row[:, j], w), summed(row * row, w)

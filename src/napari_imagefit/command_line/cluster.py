@@ -46,7 +46,7 @@ def fit_on_cluster(
         If the scheduler is lost.
     """
     distributed = need("distributed", "--scheduler")
-    # for its information Dask tells in a page of a connection that closes
+    # Dask reports a closed connection in a page of text
     logging.getLogger("distributed").setLevel(logging.WARNING)
     try:
         # a client that cannot even be connected waits for its own end, and complains
@@ -62,8 +62,8 @@ def fit_on_cluster(
             say("the cluster has no workers yet; waiting for them")
         try:
             _drive(distributed, client, plan, data, store, todo, max(2, AHEAD * threads))
-        except (OSError, CancelledError) as error:  # what is wrong with files has been said by then
-            # the client tries to connect again, and tells in a page that its end prevents it
+        except (OSError, CancelledError) as error:  # errors in files have been reported by then
+            # the client tries to connect again, and reports in a page of text that its end prevents it
             logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
             raise FitEngineError(
                 f"the Dask scheduler at {address!r} is lost ({error or type(error).__name__}); the same command goes "

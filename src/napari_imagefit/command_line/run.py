@@ -42,7 +42,7 @@ def run_recipe(
     FitEngineError
         If the results cannot be written.
     KeyboardInterrupt
-        Where the user stopped it; what was said tells how to go on.
+        If the user stopped it; the message before it tells how to go on.
     """
     interrupt = interrupt or Interrupt()
     need("zarr", "napari-imagefit run")

@@ -32,7 +32,7 @@ def run_demo(screenshot: Path | None = None) -> str:
         If the picture cannot be written.
     """
     viewer = napari.Viewer(title="napari-imagefit")
-    # nobody's screen limits a picture
+    # a picture is not limited by a screen
     viewer.window.resize(*(1400, 900) if screenshot is None else WINDOW_SIZE)
     widget = open_sample(viewer, "clouds")
     if screenshot is None:

@@ -110,7 +110,7 @@ def columns_shown(
 ) -> list[ValueColumn]:
     """Return what is shown of the fit that is looked at, and beside it of each pinned one, by its letter."""
     columns = [values_shown(result, request, place)]
-    if result.shape:  # a mean curve is of no place
+    if result.shape:  # a mean curve has no position
         others = {letter: at for letter, at in pinned.items() if at != place}
         columns += [column_of(result, at, letter) for letter, at in others.items()]
     return columns

@@ -1,4 +1,4 @@
-"""Tables whose columns are made when they are asked for: windows of an image, say."""
+"""Tables whose columns are computed on access: windows of an image, for example."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COLUMNS_AT_A_TIME = 8192
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """A table ``(m, N)`` of which only ``table[:, positions]`` can be asked for, from several threads at once.
+    """A table ``(m, N)`` that supports only ``table[:, positions]``, from several threads at once.
 
     Attributes
     ----------

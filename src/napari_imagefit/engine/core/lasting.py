@@ -2,7 +2,7 @@
 
 What is compiled of a model is never kept: it is quick, and what a user's function computes cannot be told from outside.
 JAX's own cache is a setting of the whole process, which is the user's. A file that cannot be read, or that was made by
-another version, for another processor or by someone else, is not used, and nothing is said: it works without.
+another version, for another processor or by someone else, is ignored silently: it works without.
 
 ``NAPARI_IMAGEFIT_CACHE`` names the folder; ``off`` does without.
 """

@@ -102,7 +102,7 @@ def request(
         Equal only for what computes the same.
     shapes : sequence of pytrees of arrays or `jax.ShapeDtypeStruct`
     lasts : bool
-        Whether it is kept for other processes: the key then tells all by its ``repr``.
+        Whether it is kept for other processes: the ``repr`` of the key then identifies it.
     """
     check_process()
     with _lock:

@@ -65,7 +65,7 @@ class Flag(IntFlag):
 
     Notes
     -----
-    A flag changes no result. `docs/flags.md` tells when each is set, and how often it is set by chance.
+    A flag changes no result. `docs/flags.md` lists when each is set, and how often by chance.
 
     Examples
     --------

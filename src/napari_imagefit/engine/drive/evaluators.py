@@ -339,7 +339,7 @@ class RowEvaluator:
     def _look(self, params: Floats, some: NDArray[np.intp] | None) -> tuple[Floats, Floats, Floats | None]:
         """Return the values ``(m, B)``, their derivatives ``(n_free, m, B)``, and a loss that is written in NumPy."""
         if self._seen is not None and _same(self._seen[0], params) and _same(self._seen[1], some):
-            # functions need not be called twice at one place
+            # functions need not be called twice at one point
             return self._seen[2:]
         free = self.problem.free
         lower, upper = (bound if some is None else bound[:, some] for bound in (self.lower, self.upper))

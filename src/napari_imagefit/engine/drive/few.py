@@ -298,7 +298,7 @@ def _doubled(tree: Tree) -> Tree:
 def fit_in_threads(problem: Problem, parts: Sequence[slice], fits: Fits, should_stop: Stop) -> Steps:
     """Fit parts of a problem, as many at once as there are cores; none of them larger than one tile."""
     here = Progress(0, problem.n_fits)
-    # while that is compiled, whoever waits is told
+    # report that it is compiling meanwhile
     if not (yield from wait_for(Run(problem, parts[0]).prepare(), here, should_stop)):
         return
     yield here

@@ -52,7 +52,7 @@ BLOCK_VALUES, FEWEST, MOST = 1 << 20, 512, 8192
 GPU_VALUES, MOST_ON_GPU = 1 << 22, 1 << 16
 # A block is left when fewer than this part of its fits still run.
 FEW_RUNNING = 8
-# What XLA says of an allocation that fails.
+# The beginning of XLA's message on a failed allocation.
 OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"
 
 

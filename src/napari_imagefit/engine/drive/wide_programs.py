@@ -66,7 +66,7 @@ def rows_of(problem: Problem) -> int:
 
 def plane_of(problem: Problem) -> tuple[int, int] | None:
     """Return the window ``(h, w)`` that a model sees as an open grid, if it gains from that."""
-    # in single precision, whose exponentials are quick, tables take as long; on a GPU nobody has measured it
+    # in single precision, whose exponentials are quick, tables take as long; not measured on a GPU
     wanted = problem.model.open_grids and problem.options.dtype == "float64" and not problem.padded
     # logarithms of pixels are quick in long loops only, and a row of a window is short
     wanted = wanted and problem.options.criterion == Criterion()
@@ -118,7 +118,7 @@ def pack(tree: Tree) -> NDArray[Any]:
 
 
 class Program(NamedTuple):
-    """A program that is wanted, with all that `programs.request` asks for."""
+    """Arguments of `programs.request` for one program."""
 
     key: tuple[Any, ...]
     function: Callable[..., Any]

@@ -32,7 +32,7 @@ def powers_of(tree: ast.expr, names: Sequence[str], coords: Sequence[str]) -> ND
 class _Dimensions:
     """Dimensions of parts of a formula as rows: how often each holds those of parameters, coordinates and data.
 
-    `rows` are the equations that the formula asks for: what must have no dimension.
+    `rows` are the equations of the formula: expressions that must have no dimension.
     """
 
     def __init__(self, names: Sequence[str], coords: Sequence[str]) -> None:

@@ -1,7 +1,7 @@
 """Derivatives of functions that JAX cannot trace: finite differences with relative steps, a batch of fits at once.
 
 The step is a fraction of the parameter, in the precision of the values: an absolute step of 1e-7 vanishes in float32,
-and in a parameter of order 1e9. Where a fraction of the parameter tells nothing, as at 0, the step is found by trial.
+and in a parameter of order 1e9. Where a fraction of the parameter is no useful step, as at 0, it is found by trial.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def differences(
     evaluate : callable
         From parameters ``(n_params, B)``, of the type of `params`, to values ``(m, B)``; columns are independent.
     params, values : arrays
-        Where to differentiate, and ``evaluate(params)``. The type of `values` tells their precision.
+        Where to differentiate, and ``evaluate(params)``. The dtype of `values` gives their precision.
     free : tuple of int
         The parameters to differentiate by.
     lower, upper : arrays, ``(n_free, B)``
@@ -166,7 +166,7 @@ class _Line:
             if not np.any(active):
                 break
             up = active & (change < shortest)
-            # no change at all, or none but rounding: the derivative so far says nothing
+            # no change at all, or none but rounding: the derivative so far is unknown
             faint = change <= self.resolution
             afresh = up & ((change == 0) | np.where(faint, step < root, drowned))
             trial = np.where(up, step * FACTOR, step / FACTOR)
@@ -176,7 +176,7 @@ class _Line:
             longest = np.where(afresh, max(1e-3, 10 * root), longest)
             growth = trial / step
             agree, drowned = self.compare(slopes, change, new, new_change, growth)
-            # a step into another world, across a pole at 0 for instance, tells less than none
+            # a step into another world, across a pole at 0 for instance, is worse than none
             tells = np.where(afresh, new_change <= longest, long & (alike | ~up))
             # what rounding has drowned shows with a longer step along which the function does not bend
             straight = (new_change > self.resolution) & (new_change <= 2 * growth * self.resolution)

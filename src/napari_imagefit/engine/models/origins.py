@@ -18,7 +18,7 @@ from ..core.types import Floats
 from .model import Model, roles_of
 from .prediction import is_far, values_of
 
-# Places at which it is tried what a model does: each parameter's value there.
+# Parameter values at which a model is tried.
 TRIED = (0.71, 1.37)
 # The part of their range that rounding may change coordinates by: of a peak over a tenth of it with a noise of 1 %
 # that moves the centre by a third of its error; five times as much, and half of the fits are singular.

@@ -24,7 +24,7 @@ SEEN_FROM = 0.5
 
 
 class Place(NamedTuple):
-    """A place, and how far from it what is seen there lies; each ``(B,)``, positions ``(ndim, B)``."""
+    """A position, and the spread of what is seen around it; each ``(B,)``, positions ``(ndim, B)``."""
 
     at: Floats
     radius: Floats  # mean distance
@@ -95,7 +95,7 @@ class Cells(NamedTuple):
         ndim = len(away)
         gram = np.stack([np.stack([_average(a * b, mass) for b in away]) for a in away])
         trace = sum(gram[i, i] for i in range(ndim))
-        # along a line nothing tells how far off the middle of a circle is
+        # samples along a line do not determine how far off the middle of a circle is
         gram += 1e-3 * np.where(trace > 0, trace, 1) * np.eye(ndim)[:, :, None]
         right = np.stack([_average(a * (square - _average(square, mass)), mass) for a in away])
         return np.asarray(middle + 0.5 * solve(gram, right))
@@ -117,7 +117,7 @@ class Cells(NamedTuple):
         return mass
 
     def seen_from(self, at: Floats) -> Place:
-        """Return a place, with the moments of the distances from it."""
+        """Return a position, with the moments of the distances from it."""
         away = [c - here for c, here in zip(self.coords, at, strict=True)]
         square = sum((a * a for a in away), start=np.zeros(self.mean.shape))
         distance, mass = np.sqrt(square), self.mass()
@@ -129,7 +129,7 @@ class Cells(NamedTuple):
         return Place(at, np.maximum(radius, least), np.maximum(width, least), np.maximum(size, least))
 
     def around(self, at: Floats, part: float, coords: tuple[Floats, ...]) -> Booleans:
-        """Return the samples ``(m, B)`` within a part of the span from a place."""
+        """Return the samples ``(m, B)`` within a part of the span from a position."""
         near = np.ones((1, 1), bool)
         for c, here, span in zip(coords, at, self.span, strict=True):
             near = near & (np.abs(c - here) <= part * span)

@@ -58,7 +58,7 @@ def to_model(model: FittableModel, calls: Calls, starts: Floats) -> Model:
         If the object returns arrays of wrong shapes.
     """
     usable = starts[:, np.isfinite(starts).all(axis=0)][:, :1]
-    # two columns: of one, rows cannot be told from columns
+    # two columns: with one, rows and columns look alike
     probes = np.repeat(usable if usable.size else np.ones((len(starts), 1)), 2, axis=1)
     values = calls.predict(probes)
     calls.jacobian(probes, values)

@@ -17,9 +17,10 @@ from .arguments import CurveInput
 from .backends import Plan
 from .improvement import costs_more_than_constant
 from .noise import Noise, of_one
+from .settings import ROUNDING
 
-# How well derivatives are known, relative: by automatic differentiation, and by differences.
-ROUNDING, DIFFERENCES = float(np.finfo(float).eps), 1e-11
+# Relative error of derivatives by differences; those of automatic differentiation have `ROUNDING`.
+DIFFERENCES = 1e-11
 
 MESSAGES = {
     0: "The maximum number of function evaluations is exceeded.",
@@ -28,7 +29,7 @@ MESSAGES = {
     3: "`xtol` termination condition is satisfied.",
     4: "Both `ftol` and `xtol` termination conditions are satisfied.",
 }
-# What SciPy does not ask.
+# Options that SciPy's curve_fit does not have.
 WORTHLESS = "The fit ended above a constant that f contains, which is no minimum; give another p0."
 
 
@@ -76,14 +77,14 @@ def answer(
 def _covariance(
     fits: Fits, given: CurveInput, plan: Plan, noise: Noise, absolute_sigma: bool, options: Options
 ) -> Floats | None:
-    """NaN for parameters at a bound, 0 for those that are held; None where the data do not determine the others."""
+    """NaN for parameters at a bound, 0 for those that are fixed; None where the data do not determine the others."""
     freedom = int(fits.n_used[0] - fits.n_free[0])
     if freedom <= 0 and not absolute_sigma:
         return None
     held, popt = given.lower == given.upper, fits.solution[:, 0]
     pcov: Floats | None = fits.covariance[0]
     if fits.status[0] == Status.SINGULAR:
-        # JᵀJ has lost what J may still tell
+        # JᵀJ has lost digits that J may still have
         pcov = _by_svd(noise, plan, popt, ~held)
     apart = (fits.at_bound[:, 0] != 0) | held
     if pcov is None or (np.isnan(pcov) & ~(apart[:, None] | apart[None])).any():

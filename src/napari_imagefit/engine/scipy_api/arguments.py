@@ -227,7 +227,7 @@ def read_sigma(sigma: Floats | None, y: Floats, used: NDArray[np.bool_] | None =
     elif sigma.shape not in {(y.size,), (y.size, y.size)}:
         raise FitInputError("`sigma` has incorrect shape.")
     if used is not None and sigma.ndim > 0:
-        # what is said of samples that are masked does not matter
+        # the sigma of masked samples does not matter
         sigma = np.where(used if sigma.ndim == 1 else used[:, None] & used, sigma, 1.0)
     if sigma.ndim < 2:
         if np.isnan(sigma).any() or (sigma == 0).any():

@@ -23,7 +23,7 @@ def descend(problem: Problem) -> Fits:
     if problem.norms is None and fits.ended[0] == Status.STEP and fits.flags[0] & Flag.POORLY_DETERMINED:
         fits = _by_size(problem, fits)
     if fits.status[0] == Status.SINGULAR and max(problem.options.ftol, problem.options.xtol) > FINE_TOLERANCE:
-        # next to a saddle, or on the floor of a valley, a step that gains little does not tell of a minimum
+        # next to a saddle, or on the floor of a valley, a step that gains little is no sign of a minimum
         fits = _go_on(problem, fits)
     return fits
 

@@ -14,22 +14,22 @@ import numpy as np
 from ..core.fits import Fits
 from ..core.options import Options
 from ..core.types import Floats
-from ..drive.level import LEAST_SQUARES_OF_ROUNDING as LEVEL_ROUNDING
+from ..drive.level import LEVEL_ROUNDING
 from ..noise.noise_and_loss import terms
 from ..noise.samples import Samples
 from .arguments import CurveInput
 from .backends import Plan
 from .noise import Noise
 
-# What is not told from a constant, and from a cost; and from a derivative of 1, which may come from differences.
-LEAST_SQUARES_OF_ROUNDING, ROUGHLY = 1e-8, 1e-3
+# Tolerances for being a constant, and equal to a cost; and to a derivative of 1, which may come from differences.
+EQUAL_WITHIN, ROUGHLY = 1e-8, 1e-3
 
 
 def costs_more_than_constant(
     fits: Fits, given: CurveInput, plan: Plan, y: Floats, noise: Noise, options: Options
 ) -> bool:
     """Return whether some constant costs less than where the fit has ended."""
-    popt, reached = fits.solution[:, 0], float(fits.cost[0]) * (1 - LEAST_SQUARES_OF_ROUNDING)
+    popt, reached = fits.solution[:, 0], float(fits.cost[0]) * (1 - EQUAL_WITHIN)
     plain = noise.root is None and not options.criterion.is_robust
     if callable(options.loss) or not np.isfinite(popt).all() or (plain and reached <= 0.5 * fits.spread[0]):
         return False
@@ -65,5 +65,5 @@ def _constants(given: CurveInput, plan: Plan, popt: Floats, mean: float) -> Iter
             values = plan.values(flat)
         except Exception:  # noqa: BLE001 - the function need not know these parameters
             continue
-        if np.ptp(values) <= LEAST_SQUARES_OF_ROUNDING * max(abs(mean), np.abs(values).max()):
+        if np.ptp(values) <= EQUAL_WITHIN * max(abs(mean), np.abs(values).max()):
             yield values

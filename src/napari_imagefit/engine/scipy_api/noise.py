@@ -93,7 +93,7 @@ def _unit(y: Floats, sigma: Floats) -> float:
 
 
 def copies_of(given: CurveInput) -> int:
-    """Return how often samples are repeated to be as many as free parameters, which no other method asks for."""
+    """Return how often samples are repeated to be as many as free parameters, which no other method requires."""
     used = np.ones(given.ydata.shape, bool) if given.used is None else given.used
     if given.sigma is not None and given.sigma.ndim < 2:
         used = used & np.isfinite(given.sigma)

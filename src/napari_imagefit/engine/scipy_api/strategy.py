@@ -81,7 +81,7 @@ def plan_for(
 def _as_f_takes_it(f: Callable[..., Any], given: CurveInput) -> CurveInput:
     """Replace a table's column as xdata by its numbers, if `f` takes these alone.
 
-    A function of NumPy takes a column as it is, and perhaps asks it for more than its numbers; one of JAX refuses it.
+    A function of NumPy takes a column as it is, and may use more of it than its numbers; one of JAX refuses it.
     """
     x = given.xdata
     if isinstance(x, (np.ndarray, np.generic)) or not hasattr(x, "__array__"):
@@ -89,7 +89,7 @@ def _as_f_takes_it(f: Callable[..., Any], given: CurveInput) -> CurveInput:
     with in_precision("float64") if "jax" in sys.modules else contextlib.nullcontext(), np.errstate(all="ignore"):
         try:
             f(x, *given.p0)
-        except Exception:  # noqa: BLE001 - whatever it is, it may take numbers, or else says so itself
+        except Exception:  # noqa: BLE001 - whatever it is, the function may take numbers, or raises an error itself
             with contextlib.suppress(TypeError, ValueError):
                 return replace(given, xdata=np.asarray(x, float))
     return given

@@ -75,7 +75,7 @@ def find_misfits(
             structured &= sums.chi2 > 1e-6 * freedom
         yield Flag.STRUCTURED_RESIDUAL, structured & some
         if criterion == Criterion():
-            # structure is no noise, and makes residuals large at some places as well
+            # structure is no noise, and makes residuals large at some samples as well
             yield Flag.UNEVEN_NOISE, _uneven(sums, used, free) & ~structured
 
 

@@ -62,7 +62,7 @@ class Legend:
             overlay.visible = False
 
     def update(self, _event: object = None) -> None:
-        """Say what is to be seen now."""
+        """Show the legend of what is visible now."""
         shown = [layer for layer in reversed(self._viewer.layers) if layer.visible and is_output(layer)]
         self._show_map(next((layer for layer in shown if layer._type_string == "image"), None))
         self._show_words(next((layer for layer in shown if entries(layer)), None))

@@ -96,7 +96,7 @@ class CurveStarts:
             self.refresh()
 
     def _look(self) -> None:
-        """Find the curve that is looked at, and ask where its fit would start."""
+        """Find the curve that is looked at, and request the start of its fit."""
         self._asked = self._find()
         if self._asked is None:
             self._work.forget()
@@ -126,7 +126,7 @@ class CurveStarts:
             self._draw()
 
     def _on_refused(self, _why: str) -> None:
-        """Draw nothing: *Fit* says what is wrong."""
+        """Draw nothing: *Fit* shows the error."""
         self._guessed = {}
         self._draw()
 

@@ -22,16 +22,16 @@ GRAB_PIXELS = 10  # pixels on screen within which a grip is under the pointer
 
 
 class Grabbing:
-    """Tells which of some places in the scene is dragged, and where to; the camera stays, and nothing is drawn.
+    """Drag of one of some points in the scene; the camera stays, and nothing is drawn.
 
-    Places are ``(x, y)`` in the scene.
+    Points are ``(x, y)`` in the scene.
 
     Parameters
     ----------
     viewer : Viewer
     """
 
-    begun = Signal(int)  # which place
+    begun = Signal(int)  # which point
     moved = Signal(object)  # where the pointer is, and where it was when it took hold
     ended = Signal()
     clicked = Signal(object)  # where: on nothing that can be grabbed
@@ -63,7 +63,7 @@ class Grabbing:
                 callbacks.remove(own)
 
     def _under(self, event: Any) -> int | None:
-        """Return the free place that is nearest to the pointer, if it is near."""
+        """Return the free point that is nearest to the pointer, if it is near."""
         if not len(self._places):
             return None
         away = np.hypot(*(self._places - _place(event)).T) * event.camera_zoom

@@ -143,7 +143,7 @@ class RegionStarts:
             self._again()
 
     def _look(self) -> None:
-        """Find the region on screen, and ask where its fit would start."""
+        """Find the region on screen, and request the start of its fit."""
         asked = None
         # what cannot be fitted has no starts
         with contextlib.suppress(FitInputError):
@@ -192,7 +192,7 @@ class RegionStarts:
             self._draw()
 
     def _on_refused(self, _why: str) -> None:
-        """Draw nothing: *Fit* says what is wrong."""
+        """Draw nothing: *Fit* shows the error."""
         self._guessed = {}
         self._draw()
 

@@ -106,7 +106,7 @@ class Inspector(Below):
 
     @property
     def place(self) -> Place | None:
-        """The fit that is looked at, by its place on the grid."""
+        """The fit that is looked at, by its position on the grid."""
         return None if self.looking is None else self.looking.place
 
     def watch(self, looking: Looking) -> None:
@@ -216,7 +216,7 @@ class Inspector(Below):
         return "mean" if self.bar.profile.currentData() == "mean" else "cut"
 
     def _draw(self, places: dict[str, Place]) -> None:
-        """Draw the plots of these fits; without any, say what there is to do."""
+        """Draw the plots of these fits; without any, show what there is to do."""
         assert self.looking is not None
         outcome, grid, mean = self.looking.outcome, self.looking.grid, self.looking.mean
         colours = colours_of(self._viewer)
@@ -272,7 +272,7 @@ class Inspector(Below):
         self.bar.offer_plots(exclude=bands is not None)
 
     def _on_recounted(self) -> None:
-        """Other samples count in the next fit: what is shown says so at once."""
+        """Other samples count in the next fit: the plot shows it at once."""
         self._due |= not self.isVisible()
         if self._curves and not self._due:
             shown, bands = self._counted()

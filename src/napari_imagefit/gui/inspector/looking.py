@@ -71,7 +71,7 @@ class Looking:
 
     @property
     def place(self) -> Place | None:
-        """The fit that is looked at, by its place on the grid."""
+        """The fit that is looked at, by its position on the grid."""
         return None if self._seen is None else self._seen[1]
 
     @property
@@ -98,7 +98,7 @@ class Looking:
         self.recounted.emit()
 
     def hold(self) -> None:
-        """Say that somebody looks at it."""
+        """Register a user of it."""
         self._users += 1
 
     def release(self) -> None:
@@ -182,7 +182,7 @@ class Looking:
         self._look()
 
     def has(self, place: Place) -> bool:
-        """Whether there is a fit of that place."""
+        """Whether there is a fit at that position."""
         return self.grid is not None and self.grid.holds(place)
 
     def pin(self, place: Place) -> None:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 STILL_MS = 150  # ms without a change after which the hand has stopped
 LONG = 1000  # ms after which a fit shows how far it is, and is dropped by the next one
 TOO_LONG = 3000  # ms of one fit after which nothing follows any more
-HOLD_S = 0.04  # for which the window is held for a fit
+HOLD_S = 0.04  # for which the window waits for a fit
 MOST_PASSED = 31  # fits that are not waited for after some that took longer
 PAUSED = "Live has paused, because one fit took longer than 3 s; choose it again for a smaller region."
 GOES_ON = "This fit goes on; Cancel stops it."
@@ -44,8 +44,8 @@ GOES_ON = "This fit goes on; Cancel stops it."
 class Live:
     """Refits whenever something changes; while the hand moves only data of visible layers, plots and numbers follow.
 
-    The latest change wins: what is asked while a fit is under way waits, and replaces what waited. Once the hand has
-    stopped, the last fit is shown as one of a click is, and is one entry of the history.
+    The latest change wins: a request that comes while a fit is under way waits, and replaces what waited. Once the hand
+    has stopped, the last fit is shown as one of a click is, and is one entry of the history.
 
     Parameters
     ----------
@@ -227,7 +227,7 @@ class Live:
         return frozenset(role for role in roles if role is not None)
 
     def _refuse(self, why: str) -> None:
-        """Say why there is no fit of what is chosen, and show no numbers of another one as if they were its."""
+        """Show why there is no fit of what is chosen, and remove the numbers of another one."""
         self._outcome = None
         self._stopped.stop()
         self._widget.values.show_fits(None)
@@ -274,7 +274,7 @@ class Live:
                     put(layers, output)
         self._outcome = outcome
         self._widget.values.set_fits(outcome)
-        # whoever looks at it asks for its numbers
+        # its numbers are computed when they are shown
         if not self._widget.inspection.show_where_open(outcome):
             self._widget.values.refresh()
         self.seconds = time.perf_counter() - touched

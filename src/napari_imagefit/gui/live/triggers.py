@@ -20,7 +20,7 @@ TRIGGER_EVENTS = ("data", "set_data", "paint", "labels_update", "scale", "transl
 
 
 class Triggers:
-    """Tells that something has changed, while it listens.
+    """Signal of changes, while it listens.
 
     Parameters
     ----------
@@ -97,5 +97,5 @@ class Triggers:
             self.touched.emit(is_painted)
 
     def _is_ours(self, event: Any) -> bool:
-        """Whether nobody but we can have done it."""
+        """Whether only our own code can have done it."""
         return self.ignoring or (self.puts and event.type == "set_data")

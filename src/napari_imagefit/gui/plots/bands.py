@@ -246,7 +246,7 @@ class Band(pg.LinearRegionItem):  # type: ignore[misc]
             line.sigClicked.connect(lambda _line, event: self.mouseClickEvent(event))
 
     def put(self, one: Range, shown: Range) -> None:
-        """Show another range; nobody is told."""
+        """Show another range, without a signal."""
         self.range, self._shown, self.putting = one, shown, True
         self.setRegion(shown)
         self.putting = False
@@ -259,7 +259,7 @@ class Band(pg.LinearRegionItem):  # type: ignore[misc]
         self.range, self._shown = (min(ends), max(ends)), (float(drawn[0]), float(drawn[1]))
 
     def hoverEvent(self, event: Any) -> None:
-        """Tell that clicks are welcome, too."""
+        """Show that clicks are possible, too."""
         super().hoverEvent(event)
         if not event.isExit():
             for button in (LEFT, RIGHT):

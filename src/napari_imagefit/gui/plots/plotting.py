@@ -68,7 +68,7 @@ class SparseAxis(pg.AxisItem):  # type: ignore[misc]
         for share in (1, LONE_NUMBER_ROOM):
             factor, power = _round_step((high - low) * share * self._room / max(size, self._room))
             step = factor * power
-            # one number alone tells no distance
+            # one number alone shows no distance
             if math.floor(high / step) > math.ceil(low / step):
                 break
         return [(step, 0), (step / (4 if factor == 2 else 5), 0)]

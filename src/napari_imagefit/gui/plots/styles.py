@@ -1,4 +1,4 @@
-"""Styles that tell fits apart on screen; without the plots, which take long to import."""
+"""Styles that distinguish fits on screen; without the plots, which take long to import."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ CURSOR, CHOSEN, MEAN, ON_SCREEN = "cursor", "chosen", "mean", "on screen"
 
 @dataclass(frozen=True)
 class Style:
-    """Style that tells one fit from others: letter and symbol as well as colour (Okabe and Ito's)."""
+    """Style that distinguishes one fit from others: letter and symbol as well as colour (Okabe and Ito's)."""
 
     colour: str
     symbol: str  # pyqtgraph's name of it

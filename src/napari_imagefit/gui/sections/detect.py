@@ -147,7 +147,7 @@ class DetectSection(QWidget):
 
 
 def detect_fold(section: DetectSection) -> Fold:
-    """Return the section under a title that says what is set in it."""
+    """Return the section under a title that sums up its settings."""
     fold = Fold("Detection", section, "What counts as a spot; what would be found is drawn while this is open")
     section.changed.connect(lambda: fold.set_summary(section.summary()))
     fold.set_summary(section.summary())

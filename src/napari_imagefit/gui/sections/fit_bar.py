@@ -38,7 +38,7 @@ OFFERED: dict[Job, tuple[Frames, ...]] = {
     "spots": ("all", "current"),
     "voxels": ("all",),
 }
-# Signs beside the colours: nobody has to tell them apart by colour.
+# Signs beside the colours, so that colour is not needed to distinguish them.
 LIVE = 44  # pixels
 CHIPS = {
     "converged": ("✓", "converged"),

@@ -201,7 +201,7 @@ class OptionsSection(QWidget):
 
 
 def options_fold(section: OptionsSection) -> Fold:
-    """Return the section under a title that says what is set in it."""
+    """Return the section under a title that sums up its settings."""
     fold = Fold("Options", section, "Noise, outliers, iterations, tolerance, precision and device")
     section.changed.connect(lambda: fold.set_summary(section.summary()))
     fold.set_summary(section.summary())

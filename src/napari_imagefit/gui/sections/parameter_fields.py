@@ -113,7 +113,7 @@ class ParameterFields(QWidget):
             box.blockSignals(blocked)
 
     def show_problem(self, problem: Problem | None) -> None:
-        """Mark the fields at fault, and say below them what is wrong."""
+        """Mark the fields at fault, and show the error below them."""
         tint = problem_tint(self)
         for field, line in self.lines.items():
             wrong = problem is not None and field in problem.fields

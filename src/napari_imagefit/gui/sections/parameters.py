@@ -159,7 +159,7 @@ class ParameterList(QWidget):
             self._tell_edited()
 
     def show_values(self, columns: Sequence[ValueColumn]) -> None:
-        """Show what fits found, a dash where there is no answer, nothing where there was no fit.
+        """Show what fits found, a dash where there is no result, nothing where there was no fit.
 
         Parameters
         ----------

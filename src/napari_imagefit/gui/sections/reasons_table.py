@@ -45,7 +45,7 @@ class ReasonsTable(QTableWidget):
         self.activated.connect(lambda index: self._choose(index.row()))
 
     def show_statements(self, statements: Sequence[Statement]) -> None:
-        """Show what is said of another result."""
+        """Show the statements about another result."""
         self._said = list(statements)
         self.setRowCount(len(statements))
         for row, said in enumerate(statements):

@@ -41,7 +41,7 @@ class Problem(NamedTuple):
 
 @dataclass
 class Typed:
-    """The fields of one parameter; empty where nothing is asked for."""
+    """The fields of one parameter; empty where nothing is set."""
 
     start: str = ""
     lower: str = ""
@@ -117,7 +117,7 @@ class Typed:
         """
         row = self.row(name, layers)
         if isinstance(row.start, (int, float, type(None))) or row.shared:
-            parameter_settings(model, [row])  # of a layer only the data tell
+            parameter_settings(model, [row])  # the values of a layer are known only with the data
 
     def badges(self, parameter: Parameter) -> list[Badge]:
         """Return what is set, in few signs."""

@@ -133,7 +133,7 @@ class BeadView(Below):
         self._strip.set_order([*planes[:1], *cuts, *planes[1:]])
 
     def say(self, text: str) -> None:
-        """Say why there is no picture."""
+        """Show why there is no picture."""
         self._picture = None
         self._say(f"⚠ {text}")
 
@@ -144,7 +144,7 @@ class BeadView(Below):
             self._say(NO_BEAD_YET)
 
     def outdate(self) -> None:
-        """Say that what is shown is of an earlier fit."""
+        """Mark what is shown as of an earlier fit."""
         if self._picture is not None and not self.note.text().startswith("Of an earlier fit"):
             self._say(f"Of an earlier fit: {self.note.text()}")
 
@@ -155,7 +155,7 @@ class BeadView(Below):
             self._viewer.events.theme.disconnect(self._on_theme)
 
     def _say(self, text: str) -> None:
-        """Say it above the picture, or in its place where there is none."""
+        """Show it above the picture, or instead of it where there is none."""
         for label in (self.note, self.hint):
             label.setText(text)
             label.setToolTip(text)

@@ -326,7 +326,7 @@ class SpotsDock(Docked):
 
 
 def summary_of(what: NDArray[Any]) -> str:
-    """Say how many spots count, and what became of the others."""
+    """Show how many spots count, and what became of the others."""
     counts = {kind: int(np.count_nonzero(what == kind)) for kind in ("counts", "filtered", "failed")}
     words = [f"{spaced(len(what))} spots", f"{spaced(counts['counts'])} count"]
     words += [f"× {spaced(counts['filtered'])} filtered out"] if counts["filtered"] else []

@@ -155,7 +155,7 @@ class FilterPanel(QWidget):
         super().keyPressEvent(event)
 
     def stop(self) -> None:
-        """Nothing more is told."""
+        """Emit nothing more."""
         self._settle.stop()
 
     def _values(self) -> NDArray[np.float64]:

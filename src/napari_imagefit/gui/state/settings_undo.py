@@ -144,7 +144,7 @@ class SettingsUndo:
 
 
 def settings_signals(widget: ImageFitWidget) -> tuple[SignalInstance, ...]:
-    """Return the signals that tell that a setting was changed."""
+    """Return the signals of changed settings."""
     return (
         widget.data.layer_chosen,
         widget.data.job_chosen,

@@ -23,7 +23,7 @@ CLICK_RADIUS_PX = 4  # within which a press and its release are a click
 
 
 class CursorFollower:
-    """Tells of moves and clicks over the canvas, whatever layer is active.
+    """Signals of moves and clicks over the canvas, whatever layer is active.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class CursorFollower:
         viewer.dims.events.ndisplay.connect(self._on_turned)
 
     def forget(self) -> None:
-        """Say nothing of where the pointer was until it moves again."""
+        """Forget where the pointer was until it moves again."""
         self._timer.stop()
         self._latest = None
 

@@ -1,4 +1,4 @@
-"""A message of any length in a place of bounded size."""
+"""A message of any length in a field of bounded size."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class MessageText(QPlainTextEdit):
         self.setVisible(False)
 
     def text(self) -> str:
-        """Return what it says."""
+        """Return its text."""
         return self.toPlainText()
 
     def say(self, text: str, colour: str = "") -> None:

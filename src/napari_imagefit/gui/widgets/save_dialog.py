@@ -1,4 +1,4 @@
-"""Asking for the name of a file: its ending decides the format, and a name that is refused is told in the dialog."""
+"""Asking for the name of a file: its ending decides the format, and the dialog shows why a name is refused."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def named(path: Path, choices: Sequence[Choice[Kind]], chosen: Choice[Kind]) -> 
 
 
 def check_writable(path: Path) -> None:
-    """Refuse a place that nothing can be written to.
+    """Refuse a path that nothing can be written to.
 
     Raises
     ------

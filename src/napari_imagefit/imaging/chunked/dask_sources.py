@@ -78,7 +78,7 @@ class LazySource(ABC):
         return self.plan.said
 
     def recipe(self) -> dict[str, Any]:
-        """Return what was asked for beyond the model, as JSON."""
+        """Return the settings beside the model, as JSON."""
         return self.plan.recipe()
 
 
@@ -99,7 +99,7 @@ class LazyGrid(LazySource):
         )
 
     def fitted(self, result: FitResult) -> Any:
-        """Return the model's values in the data's shape, lazily; NaN where there is no answer."""
+        """Return the model's values in the data's shape, lazily; NaN where there is no result."""
         return self._of_data(FittedBlock, self._on_grid(result), np.float64)
 
     def residual(self, result: FitResult) -> Any:

@@ -1,4 +1,4 @@
-"""Spots in Dask arrays: a task for each chunk that holds points, and their answers in the order of the points."""
+"""Spots in Dask arrays: a task for each chunk that holds points, and their results in the order of the points."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class LazySpotSource(LazySource):
         return self._by_chunk(FitBlock, record_type(len(self.plan.model.names)))
 
     def fitted(self, result: FitResult) -> Any:
-        """Return the model's values in each window, ``(N, *size)``, lazily; NaN where there is no answer."""
+        """Return the model's values in each window, ``(N, *size)``, lazily; NaN where there is no result."""
         plan, answers = self.plan, list(result.answers.values())
         size, step = self.windows.size, rows_at_once(8 * self.windows.n_samples)
         parts = []

@@ -60,7 +60,7 @@ def _of_all(done: int, total: int, own: Progress) -> Progress:
 
 
 def _common(plan: Plan, where: Slices, piece: FitResult, count: int) -> list[CommonResidual]:
-    """Return what the residuals of a piece of a map have in common, if that tells anything."""
+    """Return what the residuals of a piece of a map have in common, if anything."""
     if not isinstance(piece.source, VoxelSource):
         return []
     here = [np.arange(*part.indices(n)) for part, n in zip(plan.on_grid(where), plan.grid, strict=True)]

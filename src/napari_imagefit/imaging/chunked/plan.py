@@ -1,4 +1,4 @@
-"""A fit that is done piece by piece: everything that was said, and how one piece is fitted by the ordinary way."""
+"""A fit that is done piece by piece: all its settings, and how one piece is fitted by the ordinary way."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Plan(ABC):
     whole : tuple of int
         The axes that are never cut.
     said : Settings
-        All that was said, as it was said.
+        All settings, as given.
     knows_noise : bool
         Whether standard errors are absolute.
     settings : Settings
@@ -107,7 +107,7 @@ class Plan(ABC):
         return {key: argument.cut(where) for key, argument in self.arguments.items()}
 
     def places(self, where: Slices) -> dict[Key, NDArray[Any]]:
-        """Return the same for those that say where there is a fit."""
+        """Return the same for the arguments that select fits."""
         return {key: self.arguments[key].cut(where) for key in (MASK, FRAMES) if key in self.arguments}
 
     def bare(self) -> Self:
@@ -200,14 +200,14 @@ class Plan(ABC):
 
     @abstractmethod
     def recipe(self) -> dict[str, Any]:
-        """Return what was asked for beyond the model, as JSON."""
+        """Return the settings beside the model, as JSON."""
 
     def nothing(self, shape: tuple[int, ...]) -> NDArray[Any]:
         """Return data of which only shape and type matter."""
         return np.broadcast_to(np.zeros((), self.dtype), shape)
 
     def blank(self, grid: tuple[int, ...], source: Source, status: Status) -> FitResult:
-        """No answers, all for the same reason."""
+        """Return a result without fits, all of one status."""
         return FitResult.on_grid(
             Fits.blank(len(self.model.names), int(np.prod(grid)), status),
             grid,
@@ -308,7 +308,7 @@ class VoxelPlan(Plan):
         return (*grid[: self.axis], self.x.size, *grid[self.axis :])
 
     def recipe(self) -> dict[str, Any]:
-        """Return what was asked for beyond the model, as JSON."""
+        """Return the settings beside the model, as JSON."""
         selected = {} if self.select is None else {"select": self.select.recipe()}
         return {"verb": "fit_voxels", "axis": self.axis, "x": self.x.tolist(), **selected, **self.said.recipe()}
 

@@ -49,7 +49,7 @@ class SpotPlan(Plan):
         Of all points.
     varied : frozenset
         Which arguments hold more than one value: such a one is of the pixels' own where it has one value in a piece,
-        too, for the last bit of an answer may tell whether it is.
+        too, for the last bit of a result may depend on it.
     """
 
     windows: Windows
@@ -228,7 +228,7 @@ class SpotPlan(Plan):
         return (*grid, *self.windows.size)
 
     def recipe(self) -> dict[str, Any]:
-        """Return what was asked for beyond the model, as JSON."""
+        """Return the settings beside the model, as JSON."""
         window = list(self.windows.size)
         masked = MASK in self.arguments or self.windows.allowed is not None
         return {

@@ -48,7 +48,7 @@ def write(
     """Write a result, and its recipe as JSON beside it.
 
     Images hold the maps of parameters, ``<name>_stderr``, expressions, ``reduced_chi2``, ``r2``, ``n_used``, ``status``
-    and ``attempt``, as float32 with NaN where there is no answer; tables hold a row per fit, as
+    and ``attempt``, as float32 with NaN where there is no result; tables hold a row per fit, as
     `napari_imagefit.imaging.fitting.fit_report.fit_table` gives it.
 
     Parameters
@@ -57,7 +57,7 @@ def write(
     path : path
         A file, or a folder in which files are named after the model. NIfTI files get the name of their map added.
     format : {"ome-tiff", "nifti", "zarr", "csv", "parquet"}, optional
-        What the end of `path` says if not given.
+        From the end of `path` if not given.
     transform : dict, optional
         ``scale``, ``translate`` and ``units`` of the axes of the grid (or of the stack, whose fitted axis is left out),
         and ``rotate``, ``shear`` and ``affine``, as napari's layers have them; what is not along the axes of the world
@@ -66,7 +66,7 @@ def write(
         The unit of each parameter by name.
     affine : array, ``(4, 4)``, or NiftiGrid, optional
         For NIfTI: from indices of the grid, in the order of its axes, to millimetres. It is kept, and so is that order;
-        a `NiftiGrid` says another. Without it the axes are reversed, so that the last one of the grid is x.
+        a `NiftiGrid` has another. Without it the axes are reversed, so that the last one of the grid is x.
     derived : sequence of DerivedMap
         Expressions to write too; see `derive`.
     recipe : dict, optional
@@ -86,7 +86,7 @@ def write(
     Raises
     ------
     FitInputError
-        For a format that is not known or cannot hold the result, a file that exists, a place that cannot be written to,
+        For a format that is not known or cannot hold the result, a file that exists, a path that cannot be written to,
         a package that is missing, and a result that is not computed yet.
 
     Examples

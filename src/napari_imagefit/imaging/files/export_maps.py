@@ -24,7 +24,7 @@ class Map:
     name : str
         As a column of `FitResult.to_dataframe`: ``"tau"``, ``"tau_stderr"``, ``"reduced_chi2"``.
     values : array, ``(*grid,)``
-        float32 with NaN where there is no answer, or an integer type.
+        float32 with NaN where there is no result, or an integer type.
     unit : str
     """
 

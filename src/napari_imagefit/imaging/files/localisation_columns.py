@@ -68,7 +68,7 @@ class Rows:
         return columns[named[0]] if named else np.zeros(self.result.shape, np.int64)
 
     def need(self, style: str, *names: str) -> None:
-        """Refuse a model that lacks what a style asks for."""
+        """Refuse a model that lacks a column of a style."""
         for name in names:
             if name not in self.derived:
                 raise FitInputError(

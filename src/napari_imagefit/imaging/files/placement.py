@@ -1,4 +1,4 @@
-"""Placement of a grid in the world. Everything that writes a placement, or compares two, asks here."""
+"""Placement of a grid in the world. Used by everything that writes a placement, or compares two."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ class Placement:
         return Axis(self.names[number], float(step), float(shift), self.units[number])
 
     def nifti_grid(self) -> NiftiGrid:
-        """Return NIfTI's grid where no file says otherwise: the grid's last axis x first, in mm if that is known."""
+        """Return NIfTI's grid where no file gives another: the grid's last axis x first, in mm if that is known."""
         count = len(self.units)
         space = list(range(count))[-3:]
         backwards = space[::-1]

@@ -32,7 +32,7 @@ DONE = "finished_pieces"
 DERIVED, DERIVED_STDERR = "derived", "derived_stderr"  # numbered as the steps of the recipe
 POINTS_ARRAY = "points"  # of spots, as they were given
 LAYOUT_VERSION = 3  # of the layout
-# What must be the same for the results of two runs to be one, and what is said of it where it is not.
+# What must be the same for the results of two runs to be one, and the message where it is not.
 IDENTITY = {
     "layout": "{path!r} was written by another version; give another folder, or remove this one",
     "recipe": "{path!r} holds results of another recipe; give another folder, or remove this one",
@@ -163,7 +163,7 @@ class ResultStore:
 
 @contextmanager
 def _writing(path: Path) -> Iterator[None]:
-    """Say in a sentence why nothing can be written."""
+    """Raise an error with the reason why nothing can be written."""
     try:
         yield
     except OSError as error:
@@ -191,7 +191,7 @@ def _is_free(path: Path) -> bool:
 
 
 def _begin(zarr: Any, path: Path, plan: Plan, said: dict[str, Any]) -> None:
-    """Write one file that tells whose folder this is; all that follows can be gone on with."""
+    """Write one file that identifies the folder; whatever follows can be resumed."""
     model = plan.model
     about = said | {
         "program": version("napari-imagefit"),
@@ -311,7 +311,7 @@ def _damaged(path: Path, name: str) -> FitInputError:
 
 
 def _at(array: Any, where: Slices) -> Any:
-    """Return what takes the place of a piece, be it slices or numbers of rows."""
+    """Return the indexer for a piece, be it slices or numbers of rows."""
     return array.oindex if any(isinstance(part, np.ndarray) for part in where) else array
 
 

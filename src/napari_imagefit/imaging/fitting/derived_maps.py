@@ -35,7 +35,7 @@ class DerivedMap:
     Attributes
     ----------
     values, stderr : arrays, ``(*grid,)``
-        NaN where there is no answer, or the expression has no finite value there.
+        NaN where there is no result, or the expression has no finite value there.
     unit : str
         ``"1/ms"``; empty where it is a pure number or does not follow from the parameters' units.
     expression : str

@@ -1,4 +1,4 @@
-"""One curve of a stack beside its fit: all that a plot of it needs, computed from the result when it is asked."""
+"""One curve of a stack beside its fit: all that a plot of it needs, computed from the result on request."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class Curve:
     sigma : array, ``(n,)``, or None
         Their standard deviations, where they are known.
     residual : array, ``(n,)``
-        Data − model; NaN where a sample was left out or there is no answer.
+        Data − model; NaN where a sample was left out or there is no result.
     fine_x, fine, error : array, ``(CURVE_POINTS,)``
-        The model on a fine grid, and its standard error. NaN where there is no answer; the error also where the
+        The model on a fine grid, and its standard error. NaN where there is no result; the error also where the
         covariance is not known.
     centre : float or None
         Of a cut: the coordinate of the fitted centre.
@@ -128,7 +128,7 @@ def line_through(
 ) -> tuple[Floats, Floats, Floats]:
     """Return the model at the samples' coordinates, on the fine grid, and its error there.
 
-    NaN where there is no answer.
+    NaN where there is no result.
     """
     samples, fine = coords
     n, m = samples[0].size, fine[0].size

@@ -34,7 +34,7 @@ def region_starts(
     ----------
     image : array, ``(Y, X)``
     pixels : int array
-        Flat places in the plane.
+        Flat positions in the plane.
     coords, settings
         As `fit_image` has them.
 

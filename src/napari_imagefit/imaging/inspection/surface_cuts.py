@@ -38,7 +38,7 @@ class Cuts:
     at_centre : bool
         Whether the fitted centre is inside of the region; without one cuts go through the region's middle.
     patch : array, ``(h, w)``
-        Data − fitted over the region, smoothed; NaN outside of it and where there is no answer.
+        Data − fitted over the region, smoothed; NaN outside of it and where there is no result.
     limit : float
         The colours' limit to either side: three robust standard deviations of the patch.
     extent : tuple of float

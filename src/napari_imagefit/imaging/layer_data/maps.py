@@ -1,7 +1,7 @@
 """Layers of a result: napari ``LayerData`` tuples made of plain arrays and keyword arguments.
 
 Every tuple carries its role in ``metadata["napari_imagefit"]["role"]``, by which a later fit finds the layer to update.
-What a window does not show is not made: `roles` says which layers are wanted.
+What a window does not show is not made: `roles` lists the layers that are wanted.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ def picture_layers(
 
 
 def map_layers(result: FitResult, titles: Mapping[str, Title], wanted: Collection[str]) -> list[LayerTuple]:
-    """Return a layer of each wanted parameter, its error, and what tells how good the fits are; the main one on top."""
+    """Return a layer of each wanted parameter, its error, and the goodness of the fits; the main one on top."""
     maps: list[LayerTuple] = [_attempt_layer(result)] if ATTEMPT in wanted else []
     main = f"param:{main_parameter(result)}"
     for role in reversed(list(titles)):

@@ -23,7 +23,7 @@ FITTED_SPOTS = Title("fitted spots")  # not to be taken for the points that were
 def spot_layers(result: FitResult, source: WindowSource) -> list[LayerTuple]:
     """Return a ring for each spot where its fit found it; the row of its fit is its features.
 
-    Where there is no answer, or the centre has left its window, the ring lies at the point that was given.
+    Where there is no result, or the centre has left its window, the ring lies at the point that was given.
     """
     table = fit_table(result)
     good = result.converged

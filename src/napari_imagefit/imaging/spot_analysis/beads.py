@@ -162,7 +162,7 @@ def orthogonal_cuts(
     Returns
     -------
     tuple of BeadCut
-        In the order of the axes; empty where the fit has no answer, or one outside of its window.
+        In the order of the axes; empty where the fit has no result, or one outside of its window.
 
     Raises
     ------

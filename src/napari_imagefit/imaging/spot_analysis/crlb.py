@@ -36,12 +36,12 @@ def crlb(result: FitResult, noise: str | float | ArrayLike | Camera | None = Non
     Returns
     -------
     dict of str to array, ``(N,)``
-        By parameter name; NaN where a parameter was held, or the fit has no answer.
+        By parameter name; NaN where a parameter was fixed, or the fit has no result.
 
     Raises
     ------
     FitInputError
-        If the result is not one of spots fitted each by itself with nothing tied, or does not say its noise.
+        If the result is not one of spots fitted each by itself with nothing tied, or has no known noise.
 
     References
     ----------

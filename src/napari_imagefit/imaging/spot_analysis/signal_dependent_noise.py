@@ -40,7 +40,7 @@ class _Linear:
 
     fitted: Floats  # (m, n), the light of others included
     residual: Floats  # (m, n), 0 in pixels that were not used
-    slopes: Floats  # (p, m, n), 0 of what is held and in pixels that were not used
+    slopes: Floats  # (p, m, n), 0 for fixed parameters and in pixels that were not used
     inverse: Floats  # (n, p, p), of the curvature, NaN where that is singular
     used: NDArray[np.bool_]  # (m, n)
 
@@ -91,7 +91,7 @@ def _invert(curvature: Floats, free: NDArray[np.bool_]) -> tuple[Floats, Floats]
 
     The units ``(n, p)``.
 
-    NaN where one is singular. Of what is held the curvature is taken to be 1, and nothing beside it.
+    NaN where one is singular. Of fixed parameters the curvature is taken to be 1, and nothing beside it.
     """
     none = np.eye(free.shape[1])
     scale = np.sqrt(np.where(free, np.einsum("npp->np", curvature), 1.0))
@@ -193,7 +193,7 @@ def find_noise_line(result: FitResult) -> NoiseLine | None:
 
 
 def with_growing_noise(result: FitResult) -> FitResult:
-    """Return the same result with the errors that it has if the noise grows with the light as its residuals say.
+    """Return the same result with the errors that it has if the noise grows with the light as its residuals show.
 
     Least squares without σ take the noise to be the same in every pixel. Of counts it is not, and errors that are
     scaled by √(reduced χ²) are too small. Here the covariance is ``(JᵀJ)⁻¹ Jᵀ V J (JᵀJ)⁻¹`` with V the variance of each

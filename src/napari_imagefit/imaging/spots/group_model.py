@@ -1,4 +1,4 @@
-"""Several surfaces on one background: the model of a group of spots, and each spot's share of its answer."""
+"""Several surfaces on one background: the model of a group of spots, and each spot's share of its result."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def joint_model(single: Model, count: int) -> JointModel:
         return total
 
     def guess(coords: tuple[Array, ...], data: Array, weights: Array) -> Array:
-        # all at one place; of a group every parameter has a start of its own, and this is not asked
+        # all at one place; of a group every parameter has a start of its own, and this is not called
         found = guess_starts(single, coords, data, weights)
         rows = [*own * count, *common]
         return xp.stack([found[single.index(name)] for name in rows])
@@ -103,16 +103,16 @@ def joint_model(single: Model, count: int) -> JointModel:
 
 
 def share(joint: JointModel, fits: Fits, spot: int) -> Fits:
-    """One spot's part of the answers for groups: its own parameters, their block of the covariance, its bounds.
+    """One spot's part of the results for groups: its own parameters, their block of the covariance, its bounds.
 
-    What tells of a fit as a whole (status, χ², how many samples and free parameters) is the group's.
+    What belongs to a fit as a whole (status, χ², how many samples and free parameters) is the group's.
     """
     single = joint.single
     rows = [joint.place(name, spot) for name in single.names]
     params, solution, start = (_values(joint, values, spot) for values in (fits.params, fits.solution, fits.start))
     covariance = fits.covariance
     if spot and isinstance(single, SlopedModel):
-        # what is held has no variance and no covariance, which is 0 where the background is carried on
+        # fixed parameters have no variance and no covariance, which is 0 where the background is carried on
         turn = _turn(joint, fits.solution, spot)
         own = np.isfinite(np.diagonal(covariance, axis1=1, axis2=2))
         filled = np.where(np.isfinite(covariance), covariance, 0.0)

@@ -33,7 +33,7 @@ class GroupJob(Job):
     n_again : int array, ``(n_groups,)``
         Pixels that were left out because a group has them already.
     failed : list of int array
-        Takes the spots of groups that did not come to an answer.
+        Takes the spots of groups without a result.
     """
 
     joint: JointModel
@@ -75,7 +75,7 @@ def iter_group_jobs(
     groups: Groups,
     usable: Indices,
 ) -> Iterator[Job]:
-    """Problems for spots alone, for groups, and last for the spots of groups that came to no answer, one by one.
+    """Problems for spots alone, for groups, and last for the spots of groups without a result, one by one.
 
     Of those alone only the `usable` ones; the others are not fitted.
     """
@@ -148,7 +148,7 @@ def _job(
         options=source.settings.options,
         **_parameter_settings(source, joint, parameter_settings, members, starts, centres - centres[:, :1]),
     )
-    # where a spot starts from a guess, nothing was asked for
+    # where a spot starts from a guess, no branch was requested
     given = [name in parameter_settings.init for name in (*joint.own * count, *joint.common)]
     problem = replace(problem, asked=np.where(np.array(given)[:, None], problem.start, np.nan))
     counted = sum((seen & there).sum(axis=0) for seen, there in zip(again, inside, strict=True))

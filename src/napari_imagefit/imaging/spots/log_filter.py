@@ -1,4 +1,4 @@
-"""The filter that answers to spots, the noise of its answer, and its maxima."""
+"""The filter that responds to spots, the noise of its response, and its maxima."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ else:  # a window that opens does not wait for them
 
 # From a median absolute deviation to the standard deviation of a normal distribution; from a mean one.
 MEDIAN_TO_SIGMA, MEAN_TO_SIGMA = 1.482602218505602, 1.2533141373155001
-# Of the largest answer: what rounding leaves.
+# Rounding, as a fraction of the largest response.
 ROUNDING = 1e-12
-# The share of equal neighbours from which on so many pixels are alike that they say nothing of the noise.
+# The share of equal neighbours from which on so many pixels are alike that they give no estimate of the noise.
 EQUAL_NEIGHBOURS = 0.25
 # Standard deviations from the others at which an area of one value holds no data.
 ODD_AREA_SIGMAS = 3.0
@@ -57,7 +57,7 @@ class Response:
 
 
 def respond(data: NDArray[Any], scale: Sequence[float], bright: bool, mask: NDArray[np.bool_] | None) -> Response:
-    """Filter a frame and find the maxima of the answer."""
+    """Filter a frame and find the maxima of the response."""
     usable = np.isfinite(data)
     usable &= ~_empty(data, usable, scale)
     searched = usable if mask is None else usable & mask
@@ -166,7 +166,7 @@ def _empty(data: NDArray[Any], usable: NDArray[np.bool_], scale: Sequence[float]
 
 
 def _noise(level: Floats, answer: Floats, searched: NDArray[np.bool_], scale: Sequence[float], *, whole: bool) -> float:
-    """Return the noise of the answer.
+    """Return the noise of the response.
 
     Where most pixels are like their neighbours, as a background without counts or one that is clipped, it is no less
     than what the filter makes of the noise of those that vary: how far they are from their neighbours, of which spots,
@@ -212,7 +212,7 @@ def _of_clipped(level: Floats, searched: NDArray[np.bool_]) -> float:
 
 
 def _are_alike(level: Floats, searched: NDArray[np.bool_]) -> bool:
-    """Whether so many neighbours are equal that the median of the answer may be that of pixels which tell nothing."""
+    """Whether so many neighbours are equal that the median of the response may be that of pixels without noise."""
     both = searched[..., 1:] & searched[..., :-1]
     equal = (level[..., 1:] == level[..., :-1]) & both
     return int(np.count_nonzero(equal)) >= EQUAL_NEIGHBOURS * max(int(np.count_nonzero(both)), 1)

@@ -30,13 +30,13 @@ class SpotSource:
     mask : boolean array of the image's shape, or None
         Which pixels to use.
     given : boolean array of the image's shape, or None
-        The same as it was asked for, saturated pixels included.
+        The same as it was given, saturated pixels included.
     windows : Windows
     positions : tuple of str
         The parameters to which each window's middle is added, in the order of the axes: coordinates then count from
         there, and all fits share them. Empty where coordinates are pixel indices of the image.
     asked : dict
-        What was said of the model beside its name, for the recipe; see `.spot_fits.asked_of`.
+        Arguments of the model beside its name, for the recipe; see `.spot_fits.asked_of`.
     groups : Groups or None
         Which spots were fitted together.
     noise : NoiseLine or None
@@ -74,7 +74,7 @@ class SpotSource:
         return self.windows.centres[:, self.positions.index(name)] if name in self.positions else 0
 
     def fitted(self, result: FitResult) -> Floats:
-        """Return the model's values in each window, ``(N, *size)``, NaN where there is no answer."""
+        """Return the model's values in each window, ``(N, *size)``, NaN where there is no result."""
         values = np.empty((self.windows.count, self.windows.n_samples))
         params = self.solution(result)
         for rows, _ in self.windows.portions():
@@ -140,10 +140,10 @@ class SpotSource:
         return spot_layers(result, self)
 
     def remarks(self, result: FitResult) -> list[str]:
-        """Return nothing: these fits say nothing together that none says by itself."""
+        """Return nothing: there are no remarks on these fits as a whole."""
         del result
         return []
 
     def recipe(self) -> dict[str, Any]:
-        """Return what was asked for beyond the model, as JSON."""
+        """Return the settings beside the model, as JSON."""
         return {"verb": "fit_spots", "window": list(self.windows.size), **self.asked, **self.settings.recipe()}

@@ -32,7 +32,7 @@ def copy(result: FitResult) -> FitResult:
 
 
 def put(whole: FitResult, places: Indices, piece: FitResult, rows: Booleans | None = None) -> None:
-    """Copy the fits of a piece ``(n,)``, or some of its rows, to their flat places in the whole."""
+    """Copy the fits of a piece ``(n,)``, or some of its rows, to their flat positions in the whole."""
     chosen: Any = slice(None) if rows is None else rows
     for (_, target), (_, own) in zip(stored_maps(whole), stored_maps(piece), strict=True):
         # maps of a copied result are contiguous, so that this is a view
@@ -46,7 +46,7 @@ def is_better(new: FitResult, old: FitResult, places: Indices) -> Booleans:
 
 
 def failed(result: FitResult) -> Booleans:
-    """Fits that ended without an answer though there were samples for one, ``(*grid,)``."""
+    """Fits that ended without a result though there were samples for one, ``(*grid,)``."""
     hopeless = np.isin(result.status, (Status.NOT_FITTED, Status.TOO_FEW_SAMPLES))
     return np.asarray((result.status <= 0) & ~hopeless)
 

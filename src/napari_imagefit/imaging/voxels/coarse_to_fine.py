@@ -31,7 +31,7 @@ FEWEST, LARGEST_STEP = 256, 8
 BATCH_VALUES, SECONDS = 1 << 20, 0.5
 # Seconds between partial results, and the share of the time that making them may take.
 BETWEEN, SHARE = 0.5, 0.1
-# What tells that a fit may be wrong, unless it says so of more than this share of all fits.
+# Flags by which a fit may be wrong, unless more than this share of all fits has them.
 DOUBTS = (Flag.POORLY_DETERMINED, Flag.STRUCTURED_RESIDUAL, Flag.LARGE_CHI2, Flag.AT_LOWER, Flag.AT_UPPER)
 COMMON_SHARE = 0.2
 # Of each grid so many voxels are fitted both ways; the guess is the better start where it wins this share of them.
@@ -48,8 +48,8 @@ def iter_fit_voxels_progressively(
     """`fit_voxels` as a generator, from a sparse grid of voxels to all of them.
 
     Every eighth, fourth or second voxel along each axis is fitted first, from the model's guess. The others start from
-    the good ones of these, interpolated linearly, unless `init` says where. A voxel whose fit then fails, or has a
-    remark that few have, or a χ² above its neighbours', is fitted from the model's guess as well, and the better answer
+    the good ones of these, interpolated linearly, unless `init` gives them. A voxel whose fit then fails, or has a
+    remark that few have, or a χ² above its neighbours', is fitted from the model's guess as well, and the better result
     counts. Some are in any case: where the guess proves better, all are. So the minima are those that `fit_voxels`
     finds, but for data that leave two of almost the same cost.
 
@@ -190,7 +190,7 @@ class _Progressive:
             self.interpolated[...] = False
 
     def _retry(self, places: Indices) -> Generator[Progress, None, int]:
-        """Fit voxels from the model's own guess too, and keep the better answers; returns how many there were."""
+        """Fit voxels from the model's own guess too, and keep the better results; returns how many there were."""
         if not places.size:
             return 0
         found = yield from self._run(self.call.steps(places, self.source, None, self.should_stop), None)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-# Samples from which on one curve can tell most of the time.
+# Samples from which on one curve shows a pattern by itself most of the time.
 TELLING_SAMPLES = 32
 # Curves that are looked at: no fewer, and about no more.
 LEAST, MOST = 30, 4096
@@ -52,7 +52,7 @@ class CommonResidual(NamedTuple):
         return cls(*(sum(values) for values in zip(*(tuple(part) for part in parts), strict=True)))
 
     def sentence(self) -> str:
-        """Say whether there is a pattern.
+        """Return whether there is a pattern.
 
         Residuals of independent noise around the right model have none, whatever its distribution: their sum over the
         curves is a few times the root of the sum of their squares at most.
@@ -92,7 +92,7 @@ def record_type(n: int) -> np.dtype[Any]:
 
 
 def looked_at(places: NDArray[np.intp], count: int) -> NDArray[np.bool_]:
-    """Return which curves are looked at of `count`, by their flat places on the grid: some 4096, spread over it.
+    """Return which curves are looked at of `count`, by their flat positions on the grid: some 4096, spread over it.
 
     What is chosen does not depend on the pieces that a map is fitted in.
     """

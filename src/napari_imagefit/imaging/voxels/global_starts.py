@@ -1,4 +1,4 @@
-"""Starts from all over the map: the middles of clusters of good answers, and points spread over their range."""
+"""Starts from all over the map: the middles of clusters of good results, and points spread over their range."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .call import VoxelCall, solution_rows
 
 CLUSTERS = 8
 SPREAD = 24
-# Good answers that are looked at, and how few of them say nothing about the range.
+# Good results that are looked at, and the number below which they give no range.
 MOST, FEWEST = 4000, 20
 # Curves that are compared with all starts at a time.
 CURVES_AT_A_TIME = 1 << 15
@@ -46,7 +46,7 @@ def guesses(call: VoxelCall, places: Indices) -> Floats:
 
 
 def cluster(known: Floats, model: Model, rng: np.random.Generator) -> Floats:
-    """Members ``(n_params, k)`` next to the middles of clusters of answers."""
+    """Members ``(n_params, k)`` next to the middles of clusters of results."""
     count = known.shape[1]
     if count <= CLUSTERS:
         return known

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 WINNER = "comparison:winner"
 BOTH = 3  # the label of voxels that either model explains as well, beside `FIRST` and `SECOND`
-# Okabe and Ito's, told apart by the colour blind too
+# Okabe and Ito's, distinguishable for the colour blind too
 WINNER_COLOURS = {None: "transparent", 0: "transparent", FIRST: "#E69F00", SECOND: "#0072B2", BOTH: "#999999"}
 
 
@@ -41,7 +41,7 @@ def unfinished_layers(result: FitResult, units: Units | None = None, roles: Coll
     """Return maps of the parameters of a fit that is under way: what a person looks at meanwhile.
 
     Voxels whose turn has not come show the value of the coarse grid's voxel before them, and the names of the layers
-    say that this is how it stands so far. Of `roles` those are made that parameters have, and the status.
+    show that this is how it stands so far. Of `roles` those are made that parameters have, and the status.
     """
     titles = voxel_titles(result, units or {})
     layers = [status_layer(result, status_labels(result.status))] if STATUS in roles else []

@@ -12,7 +12,7 @@ from ...engine.core.types import Booleans, Floats, Indices
 from ...engine.results.fit_result import FitResult
 from .call import solution_rows
 
-# Axes of a grid that are those of space: the last ones. Leading ones are frames, which tell nothing of each other.
+# Axes of a grid that are those of space: the last ones. Leading ones are frames, which are independent of each other.
 SPATIAL = 3
 # Numbers that are gathered at a time.
 NUMBERS_AT_A_TIME = 1 << 22
@@ -27,7 +27,7 @@ def is_good(result: FitResult) -> Booleans:
 
 
 def around(places: Indices, grid: tuple[int, ...], radius: int) -> Iterator[tuple[slice, Indices, Booleans]]:
-    """Return the flat places of all neighbours within a cube, some voxels at a time.
+    """Return the flat positions of all neighbours within a cube, some voxels at a time.
 
     Yields
     ------
@@ -35,7 +35,7 @@ def around(places: Indices, grid: tuple[int, ...], radius: int) -> Iterator[tupl
         Of `places`.
     neighbours : int array, ``(n, k)``
     inside : boolean array, ``(n, k)``
-        Where there is such a neighbour; elsewhere its place is another's.
+        Where there is such a neighbour; elsewhere its position is another's.
     """
     grid = grid or (1,)
     leading = len(grid) - min(len(grid), SPATIAL)

@@ -31,7 +31,7 @@ FEWEST_ITERATIONS = 100
 PASSES = 50
 STARTS = 4
 LAST_ROUNDS = STARTS + 4  # rounds after the passes, at most
-# A voxel that looks wrong, but has an answer to which so many tries lead back, is left with it.
+# A voxel that looks wrong, but has a result to which so many tries lead back, is left with it.
 CONFIRMED = 3
 
 
@@ -67,10 +67,10 @@ def refit(
     progress: Callable[[int, int], object] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> FitResult:
-    """Fit voxels again that failed, and keep the better answer of each.
+    """Refit voxels that failed, and keep the better result of each.
 
     They are fitted from the weighted median of their good neighbours; what that does not solve from the model's own
-    guess and from starts that suit them among the clusters of good answers all over the map; what that does not solve,
+    guess and from starts that suit them among the clusters of good results all over the map; what that does not solve,
     or leaves at a bound, within wider bounds. A bound that was given stays, and so does one at 0, which is the sign of
     a parameter; others of the model move out by the width of their range.
 
@@ -89,8 +89,8 @@ def refit(
     Returns
     -------
     FitResult
-        A new one, in which ``attempt`` says how each voxel got its answer: 0 in the first try, 1 from its neighbours,
-        2 from global starts, 3 within wider bounds. A voxel that is no better than before is as it was.
+        A new one, in which ``attempt`` gives the attempt that led to each result: 0 the first one, 1 from its
+        neighbours, 2 from global starts, 3 within wider bounds. A voxel that is no better than before is as it was.
 
     Raises
     ------
@@ -180,10 +180,10 @@ class _Refit:
         self.grows = places is None
         self.targets = places_to_refit(result) if places is None else places
         self.free = call.with_settings(replace(call.settings, init=None))
-        # who asks for a voxel that has an answer wants more than one other look at it
+        # a caller that names a voxel with a result wants more than one other look at it
         self.asked = self.targets & result.converged & ~suspect(result, self.targets)
         self.good = is_good(result) & ~self.targets
-        self.in_vain = np.zeros(result.shape, np.int8)  # tries of a voxel with an answer that have found no better one
+        self.in_vain = np.zeros(result.shape, np.int8)  # tries of a voxel with a result that have found no better one
 
     def steps(self, should_stop: Callable[[], bool], told: bool) -> Run:
         begun = time.perf_counter()

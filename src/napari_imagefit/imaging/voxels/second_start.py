@@ -1,4 +1,4 @@
-"""Another start for curves that a guess without bounds has led astray, and the better answer of the two."""
+"""Another start for curves that a guess without bounds has led astray, and the better result of the two."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def iter_second_start(
 ) -> Generator[Progress, None, Fits]:
     """Fit those again that ended at a bound, began next to one or failed, where another start is better than that end.
 
-    It yields that all are done once, and returns the better answers.
+    It yields that all are done once, and returns the better results.
     """
     doubtful = np.flatnonzero(_doubtful(problem, fits))
     width = max(1, VALUES // problem.n_samples)

@@ -1,4 +1,4 @@
-"""Files of an outcome: with the place of its layer, and the affine of the file that this came from."""
+"""Files of an outcome: with the placement of its layer, and the affine of the file that this came from."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def formats_for(outcome: Outcome) -> tuple[Format, ...]:
 
 
 def check_format(outcome: Outcome, kind: Format, layer: Layer | None) -> None:
-    """Look whether a format can hold the outcome, before a name is asked for.
+    """Look whether a format can hold the outcome, before the dialog for a name.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""napari's own File → Save for layers of fits: spots as a table, maps as OME-TIFF with their place and units."""
+"""napari's own File → Save for layers of fits: spots as a table, maps as OME-TIFF with their placement and units."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def write_spots_layer(path: str, data: Any, meta: Mapping[str, Any]) -> list[str
 
 
 def write_maps(path: str, layers: Sequence[LayerTuple]) -> list[str]:
-    """Write image layers of one shape and place as the channels of an OME-TIFF, with sizes and units.
+    """Write image layers of one shape and placement as the channels of an OME-TIFF, with sizes and units.
 
     Raises
     ------

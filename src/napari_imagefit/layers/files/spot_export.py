@@ -18,12 +18,12 @@ from .recipes import recipe_of
 
 
 def check_spots(outcome: Outcome, kind: SpotFormat) -> None:
-    """Look whether a style can hold the spots of an outcome, before a name is asked for.
+    """Look whether a style can hold the spots of an outcome, before the dialog for a name.
 
     Raises
     ------
     FitInputError
-        If the layer does not have what it asks for, or the table would be empty.
+        If the layer lacks a column of it, or the table would be empty.
     """
     request = outcome.request
     if kind.style == "thunderstorm" and request.pixel_unit == "px":
@@ -52,7 +52,7 @@ def write_spots(outcome: Outcome, path: str, kind: SpotFormat) -> list[Path]:
     Raises
     ------
     FitInputError
-        If it cannot be written, or the style asks for what layer or model do not have.
+        If it cannot be written, or layer or model lack a column of the style.
     """
     request, result = outcome.request, outcome.result
     assert result is not None

@@ -22,7 +22,7 @@ from ...imaging.files.placement import compose, factor_to
 
 # What a reader leaves of a file in a layer's metadata.
 READER_METADATA = ("affine", "header", "coordinate_system", "direction")
-# Of a voxel, by which two places may differ and be the same: single precision, and a person's rounding.
+# Fraction of a voxel by which two positions may differ and be the same: single precision, and a person's rounding.
 SAME_POSITION = 0.05
 # From NIfTI's world, in which x runs to the right and y to the front, to that and to DICOM's.
 WORLDS = ((1.0, 1.0, 1.0), (-1.0, -1.0, 1.0))
@@ -78,7 +78,7 @@ class _Layer:
         return [triple for way in ways for triple in (way, way[::-1])]
 
     def factors(self, axes: Sequence[int]) -> list[float]:
-        """Return the factors by which the world becomes mm: where its units say so, or its numbers are mm."""
+        """Return the factors by which the world becomes mm: by its units, or 1 if its numbers are mm."""
         said = {factor_to(self.units[axis], "mm") for axis in axes}
         factor = said.pop() if len(said) == 1 else None
         return [1.0] if factor in (None, 1.0) else [1.0, float(factor or 1.0)]
@@ -111,7 +111,7 @@ def nifti_grid(
     Raises
     ------
     FitInputError
-        If affine and transform do not say which way round the axes run.
+        If affine and transform do not determine which way round the axes run.
     """
     known = list(_iter_known(metadata))
     if not known:
@@ -136,7 +136,7 @@ def nifti_grid(
 
 
 def _iter_known(metadata: Mapping[str, Any]) -> Iterator[_Known]:
-    """Return the header's affine first: what it says is of the file."""
+    """Return the header's affine first: it belongs to the file."""
     header: Any = metadata.get("header")
     found: Any = getattr(header, "get_best_affine", lambda: ())()
     if np.shape(found) == (4, 4):
@@ -151,7 +151,7 @@ def _iter_known(metadata: Mapping[str, Any]) -> Iterator[_Known]:
 def _iter_stated(metadata: Mapping[str, Any], known: Sequence[_Known], layer: _Layer) -> Iterator[_Way]:
     """Yield orientations that the reader states; a negative scale turns the picture around and not the data.
 
-    It says so by naming the directions, or by an affine that is another than the file's or has time in it.
+    It does so by naming the directions, or by an affine that is another than the file's or has time in it.
     """
     own = [one.affine for one in known if one.of_data]
     others = [one.affine for one in known if not one.of_data]

@@ -144,7 +144,7 @@ def shown_roles(layers: LayerList, group: str) -> frozenset[str]:
 def put(layers: LayerList, new: Output) -> Layer:
     """Show an output: update the layer of its group and role if there is one, otherwise add it.
 
-    What is selected stays selected, and an updated layer keeps its place and what the user set of its looks.
+    What is selected stays selected, and an updated layer keeps its place in the list and the looks that the user set.
     """
     data, options, kind = new.data
     made = options["metadata"][METADATA_KEY]

@@ -73,7 +73,7 @@ def data_to_world(layer: Layer) -> tuple[FloatArray, FloatArray]:
 
 
 def _parts(layer: Layer) -> dict[str, Any]:
-    """Return the parts of a layer's transform; napari takes some time to tell them."""
+    """Return the parts of a layer's transform; napari takes some time to compute them."""
     held = _held.get()
     if held is not None and layer in held:
         return held[layer]
@@ -88,7 +88,7 @@ _held: ContextVar[dict[Layer, dict[str, Any]] | None] = ContextVar("held", defau
 
 @contextmanager
 def held_still() -> Iterator[None]:
-    """Ask every layer but once where it lies: none is moved meanwhile."""
+    """Compute the transform of each layer once: none is moved meanwhile."""
     token = _held.set({})
     try:
         yield

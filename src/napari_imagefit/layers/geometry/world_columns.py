@@ -14,7 +14,7 @@ from ...imaging.fitting.positions import SPATIAL_AXES
 
 
 def world_columns(places: ArrayLike, transform: Mapping[str, Any]) -> dict[str, Floats]:
-    """Return the place of each fit along the axes of the viewer, such as ``world_y [µm]``.
+    """Return the position of each fit along the axes of the viewer, such as ``world_y [µm]``.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def world_columns(places: ArrayLike, transform: Mapping[str, Any]) -> dict[str, 
     Returns
     -------
     dict
-        Empty where the layer's axes are the world's: positions say it already.
+        Empty where the layer's axes are the world's: the positions are the same.
 
     Examples
     --------

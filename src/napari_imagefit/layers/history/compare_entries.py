@@ -26,11 +26,11 @@ RESIDUAL = "Δresidual"
 MOST_TOLD = 6  # fits whose ΔAICc stand in a sentence
 DECIDES = 2.0  # a difference of AICc from which on one of the two is better
 COMPARISON_COLOUR = "#CC79A7"
-CARRIERS = {"region": "outlines", "spots": "spots"}  # by job, the layer whose places the differences of fits get
+CARRIERS = {"region": "outlines", "spots": "spots"}  # by job, the layer whose positions the differences of fits get
 
 
 def compare_entries(entry: Entry, other: Entry) -> tuple[list[LayerTuple], str]:
-    """Return layers of how an entry differs from another, for `Entry.take_layer`, and in a sentence what they tell.
+    """Return layers of how an entry differs from another, for `Entry.take_layer`, and a sentence about them.
 
     Of voxels they are maps; of regions a picture of the residuals' difference, and features of a layer at their places,
     as of spots. Takes as long as computing such pictures does: for a worker thread.

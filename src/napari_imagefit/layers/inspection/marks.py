@@ -26,7 +26,7 @@ SIGN = 9  # pixels on screen of a pin's sign
 
 @dataclass(frozen=True)
 class Pin:
-    """A fit that is held: told from others by letter, symbol and colour.
+    """A pinned fit, with a letter, symbol and colour of its own.
 
     Attributes
     ----------

@@ -59,7 +59,7 @@ def spot_table(result: FitResult, request: Request, filters: Sequence[SpotFilter
     Returns
     -------
     DataFrame
-        ``status`` and ``remarks`` are words; ``reason`` says why a spot does not count, and is empty where it does.
+        ``status`` and ``remarks`` are words; ``reason`` is why a spot does not count, and empty where it does.
     """
     table = fit_table(result, request.units)
     for name, column in _derived(result, request).items():
@@ -184,6 +184,6 @@ def _shares(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def with_filters(recipe: Mapping[str, Any], filters: Sequence[SpotFilter]) -> dict[str, Any]:
-    """Return a recipe that says which spots count."""
+    """Return a recipe with the filters of spots."""
     plain = {name: value for name, value in recipe.items() if name != "filters"}
     return {**plain, "filters": [one.recipe() for one in filters]} if filters else plain

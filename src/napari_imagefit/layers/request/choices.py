@@ -111,7 +111,7 @@ class SpotChoice:
     saturation : float or None
         Pixels at or above it do not count.
     filters : tuple of SpotFilter
-        Which spots count, in the order in which they are asked.
+        Which spots count, in the order in which they are applied.
     """
 
     points: Points | None = None

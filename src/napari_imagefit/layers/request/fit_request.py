@@ -1,4 +1,4 @@
-"""A fit that has been asked for: plain arrays, so that a worker thread need not look at a layer."""
+"""A requested fit: plain arrays, so that a worker thread need not look at a layer."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Request:
     source : str
         The unique id of the layer.
     settings : Settings
-        What is said of parameters and noise, and how it is computed.
+        Settings of parameters, noise and computing.
     regions, region_names, grid
         For surfaces: the regions, a name for each place along the grid's last axis, and the grid of fits.
     axis, mask, select
@@ -129,7 +129,7 @@ class Request:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """Outcome of a request: the result and its layers, or one sentence that says why there is none.
+    """Outcome of a request: the result and its layers, or one sentence with the reason why there is none.
 
     Attributes
     ----------

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 REFIT, LEAVE_OUT = 1, 2
 PAINT_NAMES = {REFIT: "refit", LEAVE_OUT: "leave out"}
-# Okabe and Ito's: told apart by the colour blind too, and from the reasons of failure
+# Okabe and Ito's: distinguishable for the colour blind too, and from the reasons of failure
 PAINT_COLOURS = {None: "transparent", 0: "transparent", REFIT: "#F0E442", LEAVE_OUT: "#0072B2"}
 
 

@@ -58,7 +58,7 @@ class Presets:
         return _rows(model, _dict(self._of(model.name).get(NAMED)).get(name))
 
     def save(self, model: Model, name: str, rows: Iterable[Row]) -> None:
-        """Save settings under a name, in place of what was saved under it."""
+        """Save settings under a name, replacing what was saved under it."""
         stored = _stored(rows)
         self._change(model.name, lambda kept: kept.update({NAMED: _dict(kept.get(NAMED)) | {name: stored}}))
 
@@ -124,7 +124,7 @@ class Presets:
             self._warn(f"The settings of parameters cannot be kept for the next session: {error}.")
 
     def _warn(self, sentence: str) -> None:
-        """Say it once, by napari's own notifications."""
+        """Show it once, by napari's own notifications."""
         if self._warned:
             return
         self._warned = True

@@ -78,7 +78,7 @@ def search_of(
 
 
 class FrameFinder:
-    """Finds the spots of one frame, and filters it anew only if another frame or scale is asked for."""
+    """Spots of one frame, which is filtered anew only if another frame or scale is requested."""
 
     def __init__(self) -> None:
         self._key: object = None
@@ -182,7 +182,7 @@ def diameter(search: Search) -> float:
 
 
 def count_words(spots: Spots, search: Search) -> str:
-    """Say how many were found in the frame, or volume, on screen."""
+    """Return how many were found in the frame, or volume, on screen."""
     what = "volume" if search.ndim == 3 else "frame"
     where = f" in this {what}" if search.frame or search.ndim == 3 else ""
     if not spots.count:
@@ -192,7 +192,7 @@ def count_words(spots: Spots, search: Search) -> str:
 
 
 def all_words(spots: Spots, search: Search) -> str:
-    """Say how many were found in all frames."""
+    """Return how many were found in all frames."""
     n_frames = int(np.prod(np.shape(search.data)[: len(np.shape(search.data)) - search.ndim]))
     where = f" in {spaced(n_frames)} frames" if n_frames > 1 else ""
     if not spots.count:

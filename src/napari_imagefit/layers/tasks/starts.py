@@ -1,4 +1,4 @@
-"""Starts of fits of what is on screen: asked in the window, answered in a worker."""
+"""Starts of fits of what is on screen: requested in the window, computed in a worker."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class SeenRegions:
         return next((region for region in reversed(self.regions) if flat in np.asarray(region.pixels)), None)
 
     def nearest(self, index: Floats) -> Region | None:
-        """Return the region whose middle is nearest to a place in the plane."""
+        """Return the region whose middle is nearest to a point in the plane."""
 
         def away(region: Region) -> float:
             places = np.unravel_index(np.asarray(region.pixels), self.plane)
@@ -114,7 +114,7 @@ class SeenRegions:
 
 @dataclass(frozen=True, eq=False)
 class RegionAsked:
-    """The starts of one region are asked for, with these rows of the parameter list."""
+    """Request for the starts of one region, with these rows of the parameter list."""
 
     seen: SeenRegions
     region: Region
@@ -140,7 +140,7 @@ class RegionAsked:
 
 @dataclass(frozen=True, eq=False)
 class CurveAsked:
-    """The starts of one curve are asked for, with these rows of the parameter list.
+    """Request for the starts of one curve, with these rows of the parameter list.
 
     Attributes
     ----------
