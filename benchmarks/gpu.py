@@ -137,7 +137,10 @@ def _with_looks(plan: Plan, folder: Path, dtype: Any) -> list[str]:
                 for _ in range(every):
                     block, rows = work.advance(programs, samples, block, rows)
                     steps += 1
-                if np.count_nonzero(np.asarray(block.state.status)[:count] >= wide.RUNNING) <= count // wide.FEW:
+                if (
+                    np.count_nonzero(np.asarray(block.state.status)[:count] >= wide.RUNNING)
+                    <= count // wide.FEW_RUNNING
+                ):
                     return time.perf_counter() - begun, steps
 
     cells = [f"{count} × {ECHOES.size}"]

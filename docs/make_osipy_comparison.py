@@ -19,7 +19,7 @@ from osipy.common.fitting.least_squares import LevenbergMarquardtFitter
 
 import napari_imagefit as nif
 from napari_imagefit.imaging.fitting.status_labels import reason_labels, reasons
-from napari_imagefit.imaging.simulation.phantom import BLOCKS, LEVELS, troubled_phantom
+from napari_imagefit.imaging.simulation.phantom import BLOCK_LABELS, LEVELS, troubled_phantom
 
 PAGE = Path(__file__).parent / "osipy.md"
 NAMES = ("amplitude", "tau", "offset")
@@ -121,7 +121,7 @@ def page() -> str:
     result = nif.fit_voxels(data, phantom.model, x=times, bounds=BOUNDS, sigma=phantom.sigma)
     ours = Answers(dict(result.params), result.converged, cost_of(data, times, result.params))
     regions = {f"noise σ = {level:g}": phantom.labels == label for label, level in LEVELS.items()}
-    regions |= {f"block: {name}": phantom.labels == label for name, label in BLOCKS.items()}
+    regions |= {f"block: {name}": phantom.labels == label for name, label in BLOCK_LABELS.items()}
 
     both = ours.valid & theirs.valid
     with np.errstate(invalid="ignore"):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import napari
 
-from napari_imagefit.gui.demo import PICTURE, fit_and_wait, open_sample, picture
+from napari_imagefit.gui.demo import WINDOW_SIZE, fit_and_wait, open_sample, picture
 
 IMAGES = Path(__file__).parent / "images"
 
@@ -18,7 +18,7 @@ def main() -> None:
     """Save the picture of the clouds; the walk-throughs draw the others."""
     IMAGES.mkdir(exist_ok=True)
     viewer = napari.Viewer(title="napari-imagefit")
-    viewer.window.resize(*PICTURE)
+    viewer.window.resize(*WINDOW_SIZE)
     widget = open_sample(viewer, "clouds")
     fit_and_wait(widget)
     viewer.dims.set_current_step(0, 8)

@@ -1,4 +1,4 @@
-"""Pages that are written from registries are up to date: docs/flags.md and docs/formats.md."""
+"""Pages that are written from registries are up to date: docs/flags.md, docs/formats.md, statuses in docs/method.md."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def script() -> ModuleType:
     return made_by("make_flags")
 
 
-@pytest.mark.parametrize("name", ["make_flags", "make_formats"])
+@pytest.mark.parametrize("name", ["make_flags", "make_formats", "make_statuses"])
 def test_page_is_up_to_date(name: str) -> None:
     script = made_by(name)
     assert script.PAGE.read_text(encoding="utf-8") == script.page(), f"run python docs/{name}.py"

@@ -129,6 +129,15 @@ def imports_of(file: Path) -> set[str]:
     return {DISTRIBUTIONS.get(name, name) for name in found - set(sys.stdlib_module_names) - ALONG}
 
 
+def test_each_import_has_its_sentence() -> None:
+    """A package that the code imports is a row of docs/dependencies.md, or stands in the row of what brings it."""
+    explained = (ROOT / "docs" / "dependencies.md").read_text()
+    rows = [line for line in explained.splitlines() if line.startswith("| ")]
+    package = ROOT / "src" / "napari_imagefit"
+    imported = set().union(*(imports_of(file) for file in package.rglob("*.py"))) - {"napari_imagefit"} | ALONG
+    assert imported - {name for name in imported for row in rows if name in row} == set()
+
+
 def test_what_is_imported_is_required() -> None:
     """By us; for what the window imports it is enough that napari requires it."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

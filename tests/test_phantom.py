@@ -15,7 +15,7 @@ from scipy import stats
 
 import napari_imagefit as nif
 from napari_imagefit.imaging.fitting.status_labels import REASONS, REMARKS, reason_labels, reasons
-from napari_imagefit.imaging.simulation.phantom import BLOCKS, CEILING, LEVELS, troubled_phantom
+from napari_imagefit.imaging.simulation.phantom import BLOCK_LABELS, CEILING, LEVELS, troubled_phantom
 from napari_imagefit.imaging.simulation.simulate import Simulated
 
 NAMES = nif.models["exponential_decay"].names
@@ -49,7 +49,7 @@ def check_names(result: nif.FitResult, phantom: Simulated) -> None:
     assert phantom.labels is not None
     labels = reason_labels(result)
     for block, wanted in TROUBLE.items():
-        named = np.isin(labels[phantom.labels == BLOCKS[block]], list(wanted))
+        named = np.isin(labels[phantom.labels == BLOCK_LABELS[block]], list(wanted))
         assert named.all(), (block, named.mean())
     good = np.isin(phantom.labels, list(LEVELS))
     # two kinds of remarks, each raised by chance in at most 1 of 1 000
@@ -87,7 +87,7 @@ def test_a_large_phantom(known: bool) -> None:
 def test_saturated_echoes_can_be_left_out() -> None:
     phantom = troubled_phantom((128, 128))
     result = fit(phantom, sigma=phantom.sigma, select=nif.Selection(saturation=CEILING))
-    block = phantom.labels == BLOCKS["saturated"]
+    block = phantom.labels == BLOCK_LABELS["saturated"]
     assert (result.n_left_out[block] >= 2).all()
     assert (result.flags[block] & nif.Flag.MASKED_SAMPLES).all()
     # as chance has it

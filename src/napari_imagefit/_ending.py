@@ -29,7 +29,7 @@ from weakref import WeakSet
 
 GRACE = 0.5  # s in which a compiler may come to its end
 POLL = 0.02  # s
-AGAIN = 0.2  # s after which a thread that goes on is told again
+AGAIN = 0.2  # s after which a thread that goes on is interrupted again
 
 _ending = threading.Event()
 _left = threading.Event()  # threads alone, as the process ends
@@ -214,7 +214,7 @@ def _wait_for(everything: list[Background]) -> None:
 
 
 def _be_silent() -> None:
-    """Say nothing of what is broken off where nobody can handle it, such as in a callback of a weak reference."""
+    """Suppress reports of interruptions that cannot be handled, such as in a callback of a weak reference."""
     # what an import that is broken off has open is closed with the process
     warnings.simplefilter("ignore", ResourceWarning)
     unraisable, uncaught = sys.unraisablehook, threading.excepthook

@@ -46,16 +46,16 @@ def _import(name: str) -> None:
 
 
 def is_imported(module: ModuleType) -> bool:
-    """Whether what a `LazyModule` stands for is there, so that nobody waits for it."""
+    """Whether the module of a `LazyModule` is imported already."""
     found = sys.modules.get(module.__name__)
     return found is not None and not getattr(found.__spec__, "_initializing", False)
 
 
 class LazyModule(ModuleType):
-    """Stands for a module until one of its attributes is asked for."""
+    """A module that is imported when one of its attributes is first used."""
 
     def __getattr__(self, attribute: str) -> object:
         if attribute.startswith("__"):
-            # inspect and doctest ask every module for dunders; that must not load anything
+            # inspect and doctest look up dunders of every module, which must not load anything
             raise AttributeError(attribute)
         return getattr(imported(self.__name__), attribute)

@@ -9,7 +9,7 @@ import pytest
 from napari_imagefit import Model, models
 from napari_imagefit.catalogue.titles import (
     OWN,
-    ROOM,
+    TITLE_LENGTH,
     TITLES,
     family_of,
     rich_symbol,
@@ -26,7 +26,7 @@ def test_each_model_of_the_catalogue_has_its_names() -> None:
     assert len({title.short for title in TITLES.values()}) == len(TITLES)
     for name, model in models.items():
         assert "_" not in title_of(model), name
-        assert len(short_title(model)) <= ROOM, name
+        assert len(short_title(model)) <= TITLE_LENGTH, name
         assert short_title(model) == TITLES[name].short
         assert family_of(model) != OWN
 

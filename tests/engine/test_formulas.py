@@ -319,7 +319,7 @@ def test_begin(n: int, dtype: Any) -> None:
 def test_more_unknowns_than_are_written_out() -> None:
     """By eigenvalues, in NumPy: a batch, and each by itself."""
     n = 12
-    assert n > batched_ldl.MOST
+    assert n > batched_ldl.MOST_UNKNOWNS
     case, _ = make(n)
     matrix, gradient = case.state.here.matrix.lower, case.state.here.gradient
     p, alpha = trust_region_step(NumpyAlgebra(), matrix, gradient, case.state.radius, case.state.alpha)

@@ -20,7 +20,7 @@ from napari_imagefit.engine.drive.wide_programs import Program
 
 T = np.linspace(5, 160, 32)
 # what is left of a block once few of its fits still run
-PART = 1 / wide.FEW
+PART = 1 / wide.FEW_RUNNING
 
 
 def stack(count: int, seed: int = 0) -> np.ndarray:

@@ -16,7 +16,7 @@ from qtpy.QtWidgets import QApplication, QMenu
 
 from napari_imagefit.gui.plots.curve_plot import CurvePage, Shown
 from napari_imagefit.gui.plots.plotting import Colours, pg
-from napari_imagefit.gui.state.settings_undo import DEBOUNCE_MS
+from napari_imagefit.gui.state.settings_undo import UNDO_DEBOUNCE_MS
 from napari_imagefit.gui.widget import ImageFitWidget
 from napari_imagefit.imaging.inspection.curves import Curve
 from napari_imagefit.layers.request.coordinates import parse_ranges
@@ -255,7 +255,7 @@ def test_text_bands_and_fits_follow_each_other(qtbot: Any, fitted: tuple[Any, Im
         QTest.qWait(20)  # pyqtgraph passes a hundred moves a second on, no more
     assert widget.samples.exclude.text() != before, "while it is dragged"
     assert len(heard) >= 3
-    QTest.qWait(2 * DEBOUNCE_MS)
+    QTest.qWait(2 * UNDO_DEBOUNCE_MS)
     assert log.now.select.exclude == ((30, 50), (-np.inf, 8), (90, 91.5)), "it is not let go of yet"
     QTest.mouseRelease(hand._viewport, LEFT, pos=last)
     QTest.qWait(20)

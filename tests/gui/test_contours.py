@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_imagefit.gui.canvas.contours import COARSE, LINE, RIM, Contours
+from napari_imagefit.gui.canvas.contours import COARSE_VOXEL, LINE, RIM, Contours
 from napari_imagefit.gui.widget import ImageFitWidget
-from napari_imagefit.layers.geometry.output_layers import KEY
+from napari_imagefit.layers.geometry.output_layers import METADATA_KEY
 
 from .pointer import pixel_of, until
 
@@ -29,7 +29,7 @@ def fitted(shown: tuple[Any, ImageFitWidget]) -> tuple[Any, ImageFitWidget, Any]
     widget.data._buttons["voxels"].click()
     widget.fit_bar.fit.click()
     until(lambda: not widget.session.running and not widget.follow_ups.shown.busy, "the fit has ended")
-    status = next(layer for layer in viewer.layers if layer.metadata.get(KEY, {}).get("role") == "status")
+    status = next(layer for layer in viewer.layers if layer.metadata.get(METADATA_KEY, {}).get("role") == "status")
     assert status.visible
     viewer.reset_view()
     return viewer, widget, status
@@ -73,7 +73,7 @@ def test_lines_are_as_thin_and_as_near_at_another_zoom(fitted: tuple[Any, ImageF
         found = greys(viewer, (6, 3.5), 10)
         assert 21 * (LINE - 1) <= found <= 21 * (LINE + 1)
     # voxels so small that one of them is a thin line are left to napari
-    viewer.scene.camera.zoom = 0.9 * COARSE
+    viewer.scene.camera.zoom = 0.9 * COARSE_VOXEL
     assert not len(contours.lines_of(status))
 
 

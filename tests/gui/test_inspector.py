@@ -13,8 +13,8 @@ from qtpy.QtTest import QTest
 from napari_imagefit.gui.inspector.inspector import Inspector
 from napari_imagefit.gui.inspector.inspector_dock import Inspection
 from napari_imagefit.gui.plots.styles import CHOSEN as CHOSEN_FIT
-from napari_imagefit.gui.plots.styles import CURSOR, STYLES
-from napari_imagefit.gui.widgets.cursor import SHARE
+from napari_imagefit.gui.plots.styles import CURSOR, PLOT_STYLES
+from napari_imagefit.gui.widgets.cursor import POINTER_SHARE
 from napari_imagefit.layers.inspection.marks import PINS, find_mark
 from napari_imagefit.layers.request.fit_request import Outcome
 
@@ -56,7 +56,7 @@ def test_real_clicks_at_zooms_rotations_and_orders_of_axes(inspected: tuple[Any,
                 click(viewer, world)
                 (letter,) = [pin.letter for pin in inspector.looking.pins.items if pin.place == place]
                 assert_shows(inspector, outcome, letter, place)
-                if len(inspector.looking.pins.items) == len(STYLES):
+                if len(inspector.looking.pins.items) == len(PLOT_STYLES):
                     inspector.clear_pins()
 
 
@@ -105,7 +105,7 @@ def test_pins_are_compared_and_stay_where_they_are(inspected: tuple[Any, Inspect
         assert_shows(inspector, outcome, who, place)
     pins = find_mark(viewer.layers, PINS)
     np.testing.assert_array_equal(pins.data, [[2, 3], [6, 8]])
-    assert [str(s) for s in pins.symbol] == [STYLES["A"].napari_symbol, STYLES["B"].napari_symbol]
+    assert [str(s) for s in pins.symbol] == [PLOT_STYLES["A"].napari_symbol, PLOT_STYLES["B"].napari_symbol]
     assert viewer.layers.selection.active is image
 
     image.data = lines(seed=5) + 40
@@ -189,7 +189,7 @@ def test_only_the_latest_of_many_moves_counts(inspected: tuple[Any, Inspector, O
         assert_shows(inspector, outcome, CURSOR, (4, 8))
         assert all(position == latest for _, position, latest in told), "what came meanwhile is not queued"
         # a timer may be early by a twentieth, and counts whole milliseconds
-        rest = 0.95 * takes * (1 - SHARE) / SHARE - 0.001
+        rest = 0.95 * takes * (1 - POINTER_SHARE) / POINTER_SHARE - 0.001
         pauses = np.diff([begun for begun, *_ in told]) - takes
         assert (pauses >= rest).all(), "the window has time for other things"
 

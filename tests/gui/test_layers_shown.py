@@ -9,10 +9,10 @@ from napari.layers import Shapes
 from qtpy.QtCore import Qt
 
 from napari_imagefit import fit_image
-from napari_imagefit.gui.canvas.legend import BESIDE, LINES, elided
+from napari_imagefit.gui.canvas.legend import BESIDE, CONTOUR_LINES, elided
 from napari_imagefit.gui.canvas.legend import entries as legend_of
 from napari_imagefit.gui.widget import ImageFitWidget
-from napari_imagefit.layers.geometry.output_layers import KEY, is_output, role_of
+from napari_imagefit.layers.geometry.output_layers import METADATA_KEY, is_output, role_of
 
 LEFT = Qt.MouseButton.LeftButton
 PATIENCE = 60_000
@@ -58,7 +58,7 @@ def names(viewer: Any) -> list[str]:
 def words(viewer: Any) -> list[str]:
     """What is written on the canvas: the title of the map, then the contours' words."""
     overlays = viewer.canvas.overlays
-    found = [overlays[f"{KEY}:title"], *(overlays[f"{KEY}:{n}"] for n in range(LINES))]
+    found = [overlays[f"{METADATA_KEY}:title"], *(overlays[f"{METADATA_KEY}:{n}"] for n in range(CONTOUR_LINES))]
     return [overlay.text.strip() for overlay in found if overlay.visible]
 
 

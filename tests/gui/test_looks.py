@@ -18,7 +18,7 @@ from napari_imagefit.gui.canvas.legend import LONGEST, SHORTEST, elided, letters
 from napari_imagefit.gui.inspector.inspect_bar import ONE_LINE_WIDTH_PX, InspectBar
 from napari_imagefit.gui.plots.curve_plot import MEAN, style_of
 from napari_imagefit.gui.plots.plotting import SparseAxis, colours_of
-from napari_imagefit.gui.plots.styles import CURSOR, STYLES
+from napari_imagefit.gui.plots.styles import CURSOR, PLOT_STYLES
 from napari_imagefit.gui.sections.parameter_tree import VALUES, ParameterTree
 from napari_imagefit.gui.spots.dock import SpotsDock
 from napari_imagefit.gui.widgets.help import LINK
@@ -28,7 +28,7 @@ from napari_imagefit.gui.widgets.tints import problem_tint
 from napari_imagefit.imaging.fitting.status_labels import ATTEMPTS, REASONS, REMARKS
 from napari_imagefit.imaging.spots.filters import SpotFilter
 from napari_imagefit.imaging.voxels.maps import WINNER_COLOURS
-from napari_imagefit.layers.geometry.output_layers import KEY
+from napari_imagefit.layers.geometry.output_layers import METADATA_KEY
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])
@@ -50,7 +50,7 @@ def test_all_coloured_text_can_be_read(qtbot: Any, theme: str) -> None:
     found["message"] = contrast(QColor(warning_colour(viewer)), background)
     found["link"] = contrast(readable(LINK, text, background), background)
     found["axes"] = contrast(colours.text, colours.background)
-    for who in (*STYLES, MEAN, CURSOR):
+    for who in (*PLOT_STYLES, MEAN, CURSOR):
         found[who] = contrast(QColor(style_of(who, colours).colour), colours.background)
     assert {what: value for what, value in found.items() if value < READABLE} == {}
 
@@ -67,8 +67,10 @@ def test_words_on_the_canvas_can_be_read_on_every_colour() -> None:
 def test_words_on_the_canvas_leave_it_room(opened: tuple[Any, Any]) -> None:
     viewer, _widget = opened
     long = "1/tau + amplitude/(offset + 12345) + 1/tau"
-    layer = viewer.add_image(np.zeros((4, 5)), metadata={KEY: {"role": "derived:x", "title": long, "group": "g"}})
-    overlay = viewer.canvas.overlays[f"{KEY}:title"]
+    layer = viewer.add_image(
+        np.zeros((4, 5)), metadata={METADATA_KEY: {"role": "derived:x", "title": long, "group": "g"}}
+    )
+    overlay = viewer.canvas.overlays[f"{METADATA_KEY}:title"]
     viewer.canvas.size = (500, 434)
     assert overlay.text == elided(long, 434 // 3) == "1/tau + amplitude…"
     viewer.canvas.size = (500, 900)

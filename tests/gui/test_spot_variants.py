@@ -11,7 +11,7 @@ from qtpy.QtCore import QPoint
 
 from napari_imagefit import fit_spots
 from napari_imagefit.gui.widget import ImageFitWidget
-from napari_imagefit.layers.geometry.output_layers import KEY
+from napari_imagefit.layers.geometry.output_layers import METADATA_KEY
 
 from .spot_help import LEFT, choose, click_detect, click_fit, frames, write
 
@@ -120,7 +120,7 @@ def test_one_width_for_all_spots(qtbot: Any, make_napari_viewer: Callable[..., A
     fitted = viewer.layers["beads · Gaussian · fitted spots"]
     np.testing.assert_array_equal(fitted.features["sigma [px]"], script.params["sigma"])
     assert np.nanmax(script.params["sigma"]) == np.nanmin(script.params["sigma"])
-    assert fitted.metadata[KEY]["recipe"]["shared"] == ["sigma"]
+    assert fitted.metadata[METADATA_KEY]["recipe"]["shared"] == ["sigma"]
 
     qtbot.mouseClick(sigma.fix, LEFT)
     write(qtbot, sigma.lines["start"], "1.3")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from napari_imagefit import models
-from napari_imagefit.imaging.layer_data.drawn_fits import COLOURS
+from napari_imagefit.imaging.layer_data.drawn_fits import SIZE_COLOURS
 from napari_imagefit.imaging.layer_data.outlines import find_ellipses
 
 
@@ -14,7 +14,7 @@ def test_every_surface_with_a_width_has_an_outline_and_a_colour() -> None:
         if model.ndim == 2 and "x" in model.names:
             ellipses = find_ellipses(dict.fromkeys(model.names, 2.0))
             assert ellipses, model.name
-            assert all(ellipse.kind in COLOURS for ellipse in ellipses)
+            assert all(ellipse.kind in SIZE_COLOURS for ellipse in ellipses)
 
 
 def test_a_rotated_gaussian_is_drawn_at_its_angle() -> None:

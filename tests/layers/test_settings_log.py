@@ -8,7 +8,7 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image
 
-from napari_imagefit.layers.history.settings_log import MOST, SettingsLog
+from napari_imagefit.layers.history.settings_log import MOST_SETTINGS, SettingsLog
 from napari_imagefit.layers.request.choices import NoiseChoice, Row, SpotChoice
 from napari_imagefit.layers.request.remembered import LayerName, recall, remember
 
@@ -64,9 +64,9 @@ def test_undo_goes_back_and_forth(image: Image) -> None:
 
 def test_the_log_has_an_end(image: Image) -> None:
     log = SettingsLog()
-    for i in range(MOST + 10):
+    for i in range(MOST_SETTINGS + 10):
         log.record(remember(choices(image, noise=NoiseChoice("sigma", float(i)))))
     steps = 0
     while log.undo() is not None:
         steps += 1
-    assert steps == MOST - 1
+    assert steps == MOST_SETTINGS - 1

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from ..engine.core.array_module import xp
-from ..engine.core.types import Array
+from ..engine.core.types import Array, Coords
 from ..engine.functions.parameter import Parameter
 from ..engine.models.handles import Height, Width
 from ..engine.models.model import Model
-from .curves import Coords
 from .estimate import Regression, add_each, best_of, ratio
 from .pairs import Sums, falling_row, find_pair
 from .separable import centred, regress_in_turn, regress_pair, span_of
@@ -27,11 +26,11 @@ Found = tuple[Array, ...]
 SLOWEST_RATE = 0.2
 OCTAVES = 9  # of rates in the row
 # By how much the time constant of a spike is below the distance of the first two samples, and how much shorter it is
-# tried to be: there a fit gets on slowly, for hardly a sample tells.
+# tried to be: there a fit gets on slowly, for hardly a sample depends on it.
 SPIKE = 5
 SHORTER = (1, 0.7, 0.5, 0.35)
 # Factors between the time constants of closer looks, each about a root of the one before.
-CLOSER = (1.19, 1.09, 1.04)
+CLOSER_FACTORS = (1.19, 1.09, 1.04)
 
 
 def _explained(sums: Sums, _: Array) -> Array:
@@ -104,7 +103,7 @@ def _guess_biexponential(coords: Coords, data: Array, weights: Array, level: Arr
         return pair.gain, (pair.first, tau_1, pair.second, tau_2, offset)
 
     def closer(gain: Array, found: Found) -> tuple[Array, Found]:
-        for step in CLOSER:
+        for step in CLOSER_FACTORS:
             near = [(step**i, step**j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
             gain, found = best_of(near, lambda c, at=found: attempt(c[0] * at[1], c[1] * at[3]), data, 5)  # type: ignore[misc]
         return gain, found

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..engine.core.array_module import is_numpy, xp
+from ..engine.core.array_module import ALONE, is_numpy, xp
 from ..engine.core.types import Array
-from .estimate import ALONE, ENOUGH, HALVINGS, Line, add_up, between, extents, ratio
+from .estimate import ENOUGH_SAMPLES, HALVINGS, Line, add_up, between, extents, ratio
 
 BLOCKS = 16
 # An exponential is the power of one of a 256th of its exponent.
@@ -76,7 +76,7 @@ class Match(NamedTuple):
 
     @classmethod
     def of(cls, y: Array, x: Array, yy: Array, xx: Array, yx: Array, settled: Array) -> Match:
-        """Return the match with this centre and second moments; `settled` tells which fits need no further step."""
+        """Return the match with this centre and second moments; `settled` marks the fits that need no further step."""
         area = yy * xx - yx * yx
         return cls(y, x, yy, xx, yx, ratio(xx, area), ratio(-yx, area), ratio(yy, area), settled)
 
@@ -98,7 +98,7 @@ def find_blob(coords: tuple[Array, ...], data: Array, weights: Array) -> Blob:
     squares = xp.broadcast_to(weights * weights, data.shape)
     counts = xp.broadcast_to((weights > 0).astype(data.dtype), data.shape)
     sight = Sight(coords[0], coords[1], data, squares, counts)
-    few = _runs(sight) if m >= ENOUGH else sight
+    few = _runs(sight) if m >= ENOUGH_SAMPLES else sight
     (count,) = add_up(sight.count)
     least = 0.1 * ratio((y_high - y_low) * (x_high - x_low), xp.maximum(count, 1), 1.0)
     frame = Frame(y_low, y_high, x_low, x_high, least)
@@ -108,12 +108,12 @@ def find_blob(coords: tuple[Array, ...], data: Array, weights: Array) -> Blob:
     few = few._replace(data=xp.where(few.count > 0, few.data - background, 0))
     if m <= ALONE or fits > 1:
         start = _from_peak(few, frame, low - background, high - background)
-        # of few counts the brightest sample is but one of many: then all of what is there tells more
+        # of few counts the brightest sample is but one of many: then all samples together carry more information
         start = _better(few, start, _from_peak(few, frame, low - background, high - background, cut=0))
     else:
         start = _from_peak(*_blocks(few, frame))
     matched = _match(few, frame, start)
-    if m >= ENOUGH:
+    if m >= ENOUGH_SAMPLES:
         sight = sight._replace(data=xp.where(sight.count > 0, sight.data - background, 0))
         matched = _match(sight, frame, matched)
     else:
@@ -125,7 +125,7 @@ def find_blob(coords: tuple[Array, ...], data: Array, weights: Array) -> Blob:
 def _runs(sight: Sight) -> Sight:
     """Means over runs of samples that follow each other, which in an image are neighbours."""
     m = sight.data.shape[0]
-    length = m // (ENOUGH // 2)
+    length = m // (ENOUGH_SAMPLES // 2)
     short = -m % length
 
     def runs(a: Array) -> Array:
@@ -168,7 +168,7 @@ def _blocks(sight: Sight, frame: Frame) -> tuple[Sight, Frame, Array, Array]:
 
 
 def _first(sight: Sight) -> tuple[Array, Array]:
-    """Return the place of the first sample, from which moments are measured: it is no padding."""
+    """Return the position of the first sample, from which moments are measured: it is no padding."""
     return sight.y[0], sight.x[0]
 
 
@@ -209,7 +209,7 @@ def _better(sight: Sight, one: Match, other: Match) -> Match:
 
 
 def _regressed(sight: Sight, at: Match) -> Line:
-    """Amplitude and offset of a blob at that place."""
+    """Amplitude and offset of a blob at this position."""
     g = _template(sight, at)
     part = sight.squares * g
     terms = sight.squares, sight.squares * sight.data, part, part * g, part * sight.data

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from ..engine.core.array_module import xp
-from ..engine.core.types import Array
+from ..engine.core.types import Array, Coords
 from ..engine.functions.parameter import Parameter
 from ..engine.models.model import Model
 from .blob import find_blob
 from .estimate import Regression, add_each, best_of, extent, ratio, thinned
-from .surfaces import OFFSET, SIGMA_X, SIGMA_Y, Coords, X, Y
+from .surfaces import OFFSET, SIGMA_X, SIGMA_Y, X, Y
 
 CASTIN = "Y. Castin, R. Dum, Phys. Rev. Lett. 77, 5315 (1996)"
 KETTERLE = "W. Ketterle, D. S. Durfee, D. M. Stamper-Kurn, Making, probing and understanding BECs (1999), section 4"
@@ -17,7 +17,7 @@ RADIUS_Y = Parameter("radius_y", "coord0", lower=0, description="Thomas–Fermi 
 RADIUS_X = Parameter("radius_x", "coord1", lower=0, description="Thomas–Fermi radius along x")
 
 # Radius of a Thomas–Fermi column density over σ of the Gaussian that matches it best.
-RADIUS_PER_SIGMA = 2.2
+CLOUD_RADIUS_PER_SIGMA = 2.2
 # The same for a paraboloid.
 PARABOLA_PER_SIGMA = 2.07
 
@@ -40,7 +40,7 @@ def _thomas_fermi(
 
 def _guess_thomas_fermi(coords: Coords, data: Array, weights: Array) -> Array:
     blob = find_blob(coords, data, weights)
-    radii = (RADIUS_PER_SIGMA * xp.sqrt(blob.yy), RADIUS_PER_SIGMA * xp.sqrt(blob.xx))
+    radii = (CLOUD_RADIUS_PER_SIGMA * xp.sqrt(blob.yy), CLOUD_RADIUS_PER_SIGMA * xp.sqrt(blob.xx))
     return xp.stack([blob.amplitude, blob.y, blob.x, *radii, blob.offset])
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..engine.core.array_module import is_numpy, xp
-from ..engine.core.types import Array
+from ..engine.core.types import Array, Coords
 from ..engine.functions.parameter import Parameter
 from ..engine.models.handles import Height, Width
 from ..engine.models.model import Model
@@ -17,10 +17,8 @@ from .estimate import Level, Regression, add_up, best_of, first_largest, ratio, 
 from .pairs import Sums
 from .separable import regress_pair, span_of
 
-Coords = tuple[Array, ...]
-
 # Time constants of an exponential that are tried, in parts of the span: the longest, and halves of it.
-LONGEST = 3.0
+LONGEST_TIME_CONSTANT = 3.0
 HALVES = 7
 
 
@@ -52,7 +50,7 @@ def guess_exponential(coords: Coords, data: Array, weights: Array) -> Array:
             step = xp.clip(ratio(0.5 * (gains[k + 1] - gains[k - 1]), bend), -0.5, 0.5)
         place = xp.where(gain > highest, k + step, place)
         highest = xp.maximum(gain, highest)
-    part = LONGEST * 2.0**-place
+    part = LONGEST_TIME_CONSTANT * 2.0**-place
     line = level.regress(xp.exp(-since / part))
     amplitude, tau, offset = line.amplitude, part * span, line.offset
     # as far from the first sample as the precision reaches
@@ -63,7 +61,7 @@ def guess_exponential(coords: Coords, data: Array, weights: Array) -> Array:
 def _falls(since: Array, level: Level) -> tuple[Sequence[Array], Sequence[Array]]:
     """Return sums of weights², and of weights²·data, times each of the row of exponentials."""
     # half the time constant gives the square of the exponential
-    row = [xp.exp(-since / LONGEST)]
+    row = [xp.exp(-since / LONGEST_TIME_CONSTANT)]
     for _ in range(HALVES):
         row.append(row[-1] * row[-1])
     product = level.squares * level.data
@@ -121,8 +119,8 @@ def _damped_sine(coords: Coords, amplitude: Array, frequency: Array, phase: Arra
 
 # Values of sines up to which they are computed one by one.
 MOST_WAVES = 2**18
-# Places in which a sample may fall, in parts of the distance of samples that are evenly spaced.
-FINER = 4
+# Grid points per sample of an evenly spaced curve, to which samples are moved.
+PLACES_PER_SAMPLE = 4
 
 
 def _best_wave(turns: Array, fall: Array, regression: Regression, steps: int) -> Array:
@@ -130,10 +128,10 @@ def _best_wave(turns: Array, fall: Array, regression: Regression, steps: int) ->
 
     Each ``(B,)``, in NumPy.
 
-    By Fourier transforms of the samples, each moved to the nearest of evenly spaced places, to which evenly spaced ones
+    By Fourier transforms of the samples, each moved to the nearest of evenly spaced points, to which evenly spaced ones
     need not be moved.
     """
-    length = FINER * 2 * (steps - 2)
+    length = PLACES_PER_SAMPLE * 2 * (steps - 2)
     places = np.round(turns * length).astype(np.int64)
     numbers = np.arange(1, steps + 1)
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._lazy import LazyModule
-from ..engine.core.array_module import VALUES_AT_ONCE, is_numpy, xp
+from ..engine.core.array_module import ALONE, VALUES_AT_ONCE, is_numpy, xp
 from ..engine.core.types import Array
 
 if TYPE_CHECKING:
@@ -24,9 +24,7 @@ else:
 Found = tuple[Array, ...]
 
 # Samples that are enough to estimate a level or a width of something that fills a good part of the region.
-ENOUGH = 8192
-# Samples from which a fit is the only one of its batch, and in which an image is large enough for blocks.
-ALONE = 1024
+ENOUGH_SAMPLES = 8192
 # Halvings of the range in which a quantile lies.
 HALVINGS = 16
 
@@ -39,7 +37,7 @@ def ratio(numerator: Array, denominator: Array, otherwise: Array | float = 0.0) 
 
 def thinned(*arrays: Array) -> tuple[Array, ...]:
     """Every k-th sample, with k odd so that it does not run down the columns of an image."""
-    step = arrays[0].shape[0] // ENOUGH | 1
+    step = arrays[0].shape[0] // ENOUGH_SAMPLES | 1
     return tuple(a[::step] for a in arrays)
 
 
@@ -104,7 +102,7 @@ def between(data: Array, used: Array, fraction: float, low: Array, high: Array, 
 
 
 def sums_at(places: Array, values: Array, length: int) -> Array:
-    """Return sums ``(length, B)`` of the values ``(m, B)`` that have the same place, ``(m, 1)`` or ``(m, B)``."""
+    """Return sums ``(length, B)`` of the values ``(m, B)`` that have the same index, ``(m, 1)`` or ``(m, B)``."""
     fits = values.shape[1]
     flat = places * fits + np.arange(fits, dtype=places.dtype)
     if is_numpy(places, values):
@@ -233,7 +231,7 @@ def best_of(
 
 
 def first_largest(gain: Array) -> Array:
-    """Return the place of the largest number along the first axis of a NumPy array, the first of equal ones."""
+    """Return the index of the largest number along the first axis of a NumPy array, the first of equal ones."""
     return np.argmax(np.where(np.isnan(gain), -np.inf, gain), axis=0)
 
 

@@ -17,7 +17,7 @@ from ..engine.core.types import Array
 from .estimate import best_of, first_largest, ratio
 
 # An exponential of a negative coordinate is limited to that of this.
-MOST = 20.0
+MOST_EXPONENT = 20.0
 
 
 class Sums(NamedTuple):
@@ -43,19 +43,19 @@ def falling_row(t: Array, slowest: Array, octaves: int, parts: int) -> Array:
 
     Twice the rate gives the square of the exponential, so that only `parts` of them are computed.
     """
-    row = [xp.exp(-xp.clip(t * (slowest * 2.0 ** (k / parts)), -MOST, None)) for k in range(parts)]
+    row = [xp.exp(-xp.clip(t * (slowest * 2.0 ** (k / parts)), -MOST_EXPONENT, None)) for k in range(parts)]
     for k in range(octaves * parts + 1 - parts):
-        row.append(xp.minimum(row[k] * row[k], math.exp(MOST)))
+        row.append(xp.minimum(row[k] * row[k], math.exp(MOST_EXPONENT)))
     return xp.stack(row)
 
 
 def find_pair(row: Array, data: Array, weights: Array, gain: Callable[[Sums, Array], Array]) -> tuple[Array, Array]:
-    """Return the places in a row ``(k, m, B)`` of the two that gain most together, the larger first; each ``(B,)``.
+    """Return the indices in a row ``(k, m, B)`` of the two that gain most together, the larger first; each ``(B,)``.
 
     Parameters
     ----------
     gain : callable
-        From the sums of two, and the larger of their places, to what they gain.
+        From the sums of two, and the larger of their indices, to their gain.
     """
     w = weights * weights
     pairs = np.array([(j, i) for i, j in combinations(range(row.shape[0]), 2)])

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 
 from ..engine.core.array_module import xp
-from ..engine.core.types import Array
+from ..engine.core.types import Array, Coords
 from ..engine.functions.parameter import Parameter
 from ..engine.models.model import Model
-from .curves import Coords
 from .estimate import Regression, best_of
 from .separable import find_peak
 from .special import voigt_function

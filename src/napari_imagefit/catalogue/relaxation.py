@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from ..engine.core.array_module import xp
-from ..engine.core.types import Array
+from ..engine.core.types import Array, Coords
 from ..engine.functions.parameter import Parameter
 from ..engine.models.handles import Height, Width
 from ..engine.models.model import Model
-from .curves import Coords, guess_exponential
+from .curves import guess_exponential
 from .estimate import Regression, best_of, extent, ratio, regress
 from .magnitudes import unfolded
 from .pairs import Sums, falling_row, find_pair
@@ -163,8 +163,8 @@ def _guess_ivim(coords: Coords, data: Array, weights: Array) -> Array:
     """Return the best pair of a row of coefficients, with the fraction that regression gives, kept sensible.
 
     Closer looks around it follow. The row begins where the signal hardly falls, and ends where it has gone before the
-    second sample. Two that together are next to one exponential hide a better pair between the steps of the row, of
-    which high b-values tell the slower one: that is looked for as well.
+    second sample. Two that together are next to one exponential hide a better pair between the steps of the row,
+    of which high b-values determine the slower one: it is looked for as well.
     """
     b = coords[0]
     reach, squares = reach_of(b, weights), weights * weights
@@ -179,7 +179,7 @@ def _guess_ivim(coords: Coords, data: Array, weights: Array) -> Array:
         s0, gain = regress_alone(f * fast + (1 - f) * slow, squares, product)
         return gain, (s0, f, d_star, d)
 
-    # of more than a thousand falls within the reach none is told from the others
+    # of more than a thousand falls within the reach none can be told from the others
     fastest = xp.log2(xp.clip(3 * reach / gap, 50, 1000) / SLOWEST)
 
     def explained(sums: Sums, place: Array) -> Array:

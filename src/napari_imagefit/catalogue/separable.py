@@ -101,7 +101,7 @@ def falling(t: Array, rate: Array) -> Array:
 
 
 class Peak(NamedTuple):
-    """Place, width and the linear parameters of a peak."""
+    """Position, width and the linear parameters of a peak."""
 
     amplitude: Array
     center: Array

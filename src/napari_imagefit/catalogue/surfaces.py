@@ -5,25 +5,23 @@ from __future__ import annotations
 import math
 
 from ..engine.core.array_module import xp
-from ..engine.core.types import Array
+from ..engine.core.types import Array, Coords
 from ..engine.functions.parameter import Parameter
 from ..engine.models.model import Model
 from ..engine.models.turns import Turn
 from .blob import find_blob
 from .estimate import Regression, regress
+from .peaks import AMPLITUDE as AMPLITUDE
+from .peaks import OFFSET as OFFSET
 from .separable import regress_pair
 from .special import J1_ZERO, jinc
 
-Coords = tuple[Array, ...]
-
 SIEGMAN = "A. E. Siegman, How to (maybe) measure laser beam quality, DPSS Lasers, OSA (1998)"
 
-AMPLITUDE = Parameter("amplitude", "data", description="height above the offset; negative for a dip")
 Y = Parameter("y", "coord0", description="centre along the first axis")
 X = Parameter("x", "coord1", description="centre along the second axis")
 SIGMA_Y = Parameter("sigma_y", "coord0", lower=0, description="standard deviation along y")
 SIGMA_X = Parameter("sigma_x", "coord1", lower=0, description="standard deviation along x")
-OFFSET = Parameter("offset", "data", description="constant background")
 
 
 def _falling(v: Array, u: Array) -> Array:
@@ -169,11 +167,11 @@ def _airy(coords: Coords, amplitude: Array, y: Array, x: Array, radius: Array, o
 
 def _guess_airy(coords: Coords, data: Array, weights: Array) -> Array:
     amplitude, y, x, sigma, offset = _guess_round(coords, data, weights)
-    return xp.stack([amplitude, y, x, RADIUS_PER_SIGMA * sigma, offset])
+    return xp.stack([amplitude, y, x, DARK_RING_PER_SIGMA * sigma, offset])
 
 
 # Radius of the first dark ring over σ of the Gaussian that matches the disc best.
-RADIUS_PER_SIGMA = 2.96
+DARK_RING_PER_SIGMA = 2.96
 
 airy_2d = Model(
     "airy_2d",

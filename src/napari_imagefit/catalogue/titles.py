@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ..engine.models.model import Model
 
 OWN = "Own models"
-ROOM = 14  # characters of a short title, which stands in the names of layers
+TITLE_LENGTH = 14  # characters of a short title, which stands in the names of layers
 
 
 class Title(NamedTuple):
@@ -19,7 +19,7 @@ class Title(NamedTuple):
     ----------
     full : str
     short : str
-        At most `ROOM` characters.
+        At most `TITLE_LENGTH` characters.
     family : str
         The heading under which a menu lists it.
     """
@@ -35,7 +35,7 @@ FLAT = "Background"
 SPOTS_3D = "Spots in volumes"
 DECAYS = "Decays"
 RELAXATION = "Recovery and diffusion"
-LINES = "Spectral lines"
+SPECTRAL_LINES = "Spectral lines"
 OTHER = "Other curves"
 
 TITLES = {
@@ -57,15 +57,15 @@ TITLES = {
     "saturation_recovery": Title("Saturation recovery (T₁)", "Saturat. rec.", RELAXATION),
     "exponential_recovery": Title("Exponential recovery (FRAP)", "Exp. recovery", RELAXATION),
     "ivim": Title("Diffusion and perfusion (IVIM)", "IVIM", RELAXATION),
-    "gaussian_1d": Title("Gaussian line", "Gauss line", LINES),
-    "lorentzian_1d": Title("Lorentzian line", "Lorentz line", LINES),
-    "voigt_1d": Title("Voigt line", "Voigt", LINES),
+    "gaussian_1d": Title("Gaussian line", "Gauss line", SPECTRAL_LINES),
+    "lorentzian_1d": Title("Lorentzian line", "Lorentz line", SPECTRAL_LINES),
+    "voigt_1d": Title("Voigt line", "Voigt", SPECTRAL_LINES),
     "damped_sine": Title("Damped oscillation", "Damped osc.", OTHER),
     "linear": Title("Straight line", "Line", OTHER),
 }
 
 # Words stay words, which need no learning; what everybody writes as a letter is one, and so is what has an index.
-LETTERS = {
+PARAMETER_LETTERS = {
     "sigma": "σ",
     "tau": "τ",
     "gamma": "γ",
@@ -77,7 +77,7 @@ LETTERS = {
     "d": "D",
     "d_star": "D*",
 }
-INDEXED = LETTERS | {"amplitude": "A"}
+INDEXED = PARAMETER_LETTERS | {"amplitude": "A"}
 WORD = re.compile(r"[^\W\d]\w*")
 
 
@@ -103,7 +103,7 @@ def short_title(model: Model) -> str:
     'Gauss ellip.'
     """
     text = " + ".join(TITLES[part].short if part in TITLES else part for part in model.name.split(" + "))
-    return text if len(text) <= ROOM else f"{text[: ROOM - 1].rstrip()}…"
+    return text if len(text) <= TITLE_LENGTH else f"{text[: TITLE_LENGTH - 1].rstrip()}…"
 
 
 def family_of(model: Model) -> str:
@@ -126,8 +126,8 @@ def symbol_of(name: str) -> str:
     >>> [symbol_of(name) for name in ("sigma_y", "tau", "amplitude", "amplitude_1", "d_star")]
     ['σ_y', 'τ', 'amplitude', 'A_1', 'D*']
     """
-    if name in LETTERS:
-        return LETTERS[name]
+    if name in PARAMETER_LETTERS:
+        return PARAMETER_LETTERS[name]
     head, line, index = name.partition("_")
     return INDEXED.get(head, head) + line + index if index else name
 

@@ -7,11 +7,11 @@ from typing import NamedTuple
 import numpy as np
 
 from ..engine.core.array_module import xp
-from ..engine.core.types import Array
+from ..engine.core.types import Array, Coords
 from ..engine.functions.parameter import Parameter
 from ..engine.models.model import Model
 from .estimate import Regression, add_each, add_up, extent, quantile, ratio, sums_at
-from .surfaces import AMPLITUDE, OFFSET, Coords
+from .surfaces import AMPLITUDE, OFFSET
 
 ZHANG = "B. Zhang, J. Zerubia, J.-C. Olivo-Marin, Appl. Opt. 46, 1819 (2007)"
 
@@ -26,7 +26,7 @@ SIGMAS = tuple(
 
 BLOCKS = 8
 # A Gaussian cut at half its height has this part of its variance there.
-CUT = 0.189
+CORE_VARIANCE = 0.189
 
 
 class Ball(NamedTuple):
@@ -73,7 +73,7 @@ def _on_blocks(coords: Coords, data: Array, weights: Array, low: Array, high: Ar
     (mass,) = add_each(core)
     center = xp.stack([ratio(first, mass, 0.5) for first in add_each(*(core * place for place in at))])
     square = add_each(*(core * (place - middle) ** 2 for place, middle in zip(at, center, strict=True)))
-    variance = xp.stack([ratio(second, mass) for second in square]) / CUT + (0.5 / BLOCKS) ** 2
+    variance = xp.stack([ratio(second, mass) for second in square]) / CORE_VARIANCE + (0.5 / BLOCKS) ** 2
     size = high - low
     # across a single sample the width is as good as along the longest axis
     size = xp.where(size > 0, size, xp.where(xp.max(size, axis=0) > 0, xp.max(size, axis=0), 1))

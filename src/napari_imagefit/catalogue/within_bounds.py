@@ -11,15 +11,14 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from ..engine.core.types import Floats
 from ..engine.models.model import Model
 from .biexponential import biexponential_decay
 
-Floats = NDArray[np.float64]
-
 # Time constants that are tried, in parts of the span, and the rounds in which heights are regressed.
-PARTS = np.geomspace(0.02, 3.0, 10)
+SPAN_PARTS = np.geomspace(0.02, 3.0, 10)
 ROUNDS = 30
-AT_A_TIME = 4096
+FITS_AT_A_TIME = 4096
 
 # Parameters of a model that are linear in the data, and whose bounds a guess should know.
 LINEAR: dict[Model, tuple[str, ...]] = {biexponential_decay: ("amplitude_1", "amplitude_2", "offset")}
@@ -35,20 +34,20 @@ def starts_within(t: Floats, data: Floats, weights: Floats, lower: Floats, upper
         two = (np.repeat(a, 2, axis=1) for a in (data, weights, lower, upper))
         return starts_within(t, *two)[:, :1]
     found = np.empty((5, data.shape[1]))
-    for first in range(0, data.shape[1], AT_A_TIME):
-        part = slice(first, first + AT_A_TIME)
+    for first in range(0, data.shape[1], FITS_AT_A_TIME):
+        part = slice(first, first + FITS_AT_A_TIME)
         found[:, part] = _some(t, data[:, part], weights[:, part], lower[:, part], upper[:, part])
     return found
 
 
 def _some(t: Floats, data: Floats, weights: Floats, lower: Floats, upper: Floats) -> Floats:
     w = weights * weights
-    taus = PARTS * max(float(np.ptp(t)), np.finfo(float).tiny)
+    taus = SPAN_PARTS * max(float(np.ptp(t)), np.finfo(float).tiny)
     row = np.exp(-t[:, None] / taus)
-    i, j = np.array(list(combinations(range(len(PARTS)), 2))).T
+    i, j = np.array(list(combinations(range(len(SPAN_PARTS)), 2))).T
 
     def summed(factors: Floats, values: Floats) -> Floats:
-        # a product of matrices would be quicker, but the last bits of a column tell how many there are
+        # a product of matrices would be quicker, but the last bits of a column would depend on how many there are
         return np.asarray(np.einsum("mk,mB->kB", factors, values))
 
     of_row, of_pairs, of_squares = summed(row, w), summed(row[:, i] * row[:, j], w), summed(row * row, w)

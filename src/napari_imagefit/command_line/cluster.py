@@ -19,7 +19,8 @@ from ..imaging.files.zarr_store import ResultStore
 from ..imaging.fitting.chunks import Slices
 from ..imaging.fitting.records import unpack
 from ..imaging.fitting.run import Settings
-from ..imaging.readers.stored_arrays import StoredArray, need
+from ..imaging.readers.optional_packages import need
+from ..imaging.readers.stored_arrays import StoredArray
 from .progress import show_progress
 
 # Pieces for each thread of the workers that are under way: one is fitted, the next is read.
@@ -45,7 +46,7 @@ def fit_on_cluster(
         If the scheduler is lost.
     """
     distributed = need("distributed", "--scheduler")
-    # for its information Dask tells in a page of a connection that closes
+    # Dask reports a closed connection in a page of text
     logging.getLogger("distributed").setLevel(logging.WARNING)
     try:
         # a client that cannot even be connected waits for its own end, and complains
@@ -61,8 +62,8 @@ def fit_on_cluster(
             say("the cluster has no workers yet; waiting for them")
         try:
             _drive(distributed, client, plan, data, store, todo, max(2, AHEAD * threads))
-        except (OSError, CancelledError) as error:  # what is wrong with files has been said by then
-            # the client tries to connect again, and tells in a page that its end prevents it
+        except (OSError, CancelledError) as error:  # errors in files have been reported by then
+            # the client tries to connect again, and reports in a page of text that its end prevents it
             logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
             raise FitEngineError(
                 f"the Dask scheduler at {address!r} is lost ({error or type(error).__name__}); the same command goes "

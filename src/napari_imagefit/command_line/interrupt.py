@@ -63,7 +63,7 @@ class Interrupt:
 
 
 def leave_quietly() -> None:
-    """End the process without a word on Ctrl-C from here on: Python comes to its end, and all has been said."""
+    """End the process without a word on Ctrl-C from here on: Python is exiting, and everything has been reported."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, lambda _number, _frame: os._exit(130))
 

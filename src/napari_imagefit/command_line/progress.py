@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def show_progress(total: int) -> Iterator[Callable[[int, str], None]]:
-    """Return a function that is told how many fits are done, and what is going on beside."""
+    """Return a function that takes the number of fits done and shows it."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

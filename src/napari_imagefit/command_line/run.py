@@ -14,7 +14,8 @@ from ..imaging.chunked.plan import Plan
 from ..imaging.files.zarr_store import ResultStore
 from ..imaging.fitting.argument_checks import check_surface
 from ..imaging.fitting.chunks import Slices
-from ..imaging.readers.stored_arrays import StoredArray, need, open_stored
+from ..imaging.readers.optional_packages import need
+from ..imaging.readers.stored_arrays import StoredArray, open_stored
 from ..imaging.recipes.recipe import Recipe
 from ..imaging.spots.points_file import read_points
 from .interrupt import Interrupt
@@ -42,7 +43,7 @@ def run_recipe(
     FitEngineError
         If the results cannot be written.
     KeyboardInterrupt
-        Where the user stopped it; what was said tells how to go on.
+        If the user stopped it; the message before it tells how to go on.
     """
     interrupt = interrupt or Interrupt()
     need("zarr", "napari-imagefit run")

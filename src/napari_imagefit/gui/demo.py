@@ -14,7 +14,7 @@ from .widget import ImageFitWidget
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
-PICTURE = 1600, 960  # pixels of the window
+WINDOW_SIZE = 1600, 960  # pixels of the window
 FIRST_FIT_LIMIT_S = 300  # that a first fit on a slow machine may take, compiling included
 
 
@@ -32,8 +32,8 @@ def run_demo(screenshot: Path | None = None) -> str:
         If the picture cannot be written.
     """
     viewer = napari.Viewer(title="napari-imagefit")
-    # nobody's screen limits a picture
-    viewer.window.resize(*(1400, 900) if screenshot is None else PICTURE)
+    # a picture is not limited by a screen
+    viewer.window.resize(*(1400, 900) if screenshot is None else WINDOW_SIZE)
     widget = open_sample(viewer, "clouds")
     if screenshot is None:
         widget.fit_bar.fit.click()

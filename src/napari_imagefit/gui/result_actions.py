@@ -17,11 +17,12 @@ from ..catalogue import models
 from ..engine.core.errors import FitInputError
 from ..imaging.fitting.status_labels import CONVERGED_LABEL
 from ..imaging.inspection.fit_grid import FitGrid
+from ..imaging.layer_data.maps import FITTED, RESIDUAL
 from ..layers.geometry.output_layers import role_of, shown_roles
 from ..layers.inspection.reasons import go_to
 from ..layers.inspection.state_counts import Statement, places_of
 from ..layers.request.fit_request import Outcome, Stop, Task
-from ..layers.request.paint import LEAVE_OUT, NAMES, REFIT, find_paint, paint_layer, painted
+from ..layers.request.paint import LEAVE_OUT, PAINT_NAMES, REFIT, find_paint, paint_layer, painted
 from ..layers.tasks.voxel_tasks import add_map, check_expression, compare_with, refit, refit_painted, run_voxels
 from .canvas.shown_layers import ShownLayers
 from .sections.results import ResultsSection
@@ -31,8 +32,6 @@ from .widgets.latest_worker import Latest
 if TYPE_CHECKING:
     from napari.layers import Layer
     from napari.viewer import Viewer
-
-PICTURES = ("fitted", "residual")  # roles of layers that lie where the data do
 
 
 class FollowUps:
@@ -145,7 +144,7 @@ class FollowUps:
         self._section.set_painting(True)
         self.said.emit(
             f"Paint with label {REFIT} what is to be fitted again, with {LEAVE_OUT} what is to be left out "
-            f"({NAMES[LEAVE_OUT]}); then click 'Refit painted'.",
+            f"({PAINT_NAMES[LEAVE_OUT]}); then click 'Refit painted'.",
             False,
         )
 
@@ -200,7 +199,7 @@ class FollowUps:
         if self.outcome is None or self.outcome.result is None or not places.size:
             return
         result = self.outcome.result
-        layer = self._fitted_layer() or next((found for found in map(self._layer_as, PICTURES) if found), None)
+        layer = self._fitted_layer() or self._layer_as(FITTED) or self._layer_as(RESIDUAL)
         if layer is None:
             self.said.emit(
                 "The layer that was fitted is not in the viewer any more, so that its fits have no place.", True

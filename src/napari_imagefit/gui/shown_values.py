@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..engine.functions.parameter import Parameter
 from ..engine.results.fit_result import FitResult
 from ..imaging.fitting.fit_report import Place
-from ..imaging.fitting.positions import AXES
+from ..imaging.fitting.positions import SPATIAL_AXES
 from ..layers.request.fit_request import Request
 from ..layers.request.naming import spaced
 from .sections.parameter_tree import ValueColumn
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..layers.tasks.live_tasks import VoxelFit
     from .widget import ImageFitWidget
 
-SIDES = {-1: "lower", 1: "upper"}  # by how a result tells them
+BOUND_NAMES = {-1: "lower", 1: "upper"}  # by how a result tells them
 
 
 class ShownValues:
@@ -110,7 +110,7 @@ def columns_shown(
 ) -> list[ValueColumn]:
     """Return what is shown of the fit that is looked at, and beside it of each pinned one, by its letter."""
     columns = [values_shown(result, request, place)]
-    if result.shape:  # a mean curve is of no place
+    if result.shape:  # a mean curve has no position
         others = {letter: at for letter, at in pinned.items() if at != place}
         columns += [column_of(result, at, letter) for letter, at in others.items()]
     return columns
@@ -139,10 +139,10 @@ def column_of(result: FitResult, place: Place, title: str) -> ValueColumn:
     """Return what one fit found, under a title."""
     names = result.model.names
     values = {name: (float(result.params[name][place]), float(result.stderr[name][place])) for name in names}
-    sides = {name: SIDES.get(int(result.at_bound[name][place])) for name in names}
+    sides = {name: BOUND_NAMES.get(int(result.at_bound[name][place])) for name in names}
     return ValueColumn(title, values, {name: side for name, side in sides.items() if side is not None})
 
 
 def _is_place(parameter: Parameter) -> bool:
     """Whether it says where something is, or how it is turned: the median of many is nobody's."""
-    return parameter.name in AXES or parameter.unit == "rad"
+    return parameter.name in SPATIAL_AXES or parameter.unit == "rad"

@@ -44,6 +44,7 @@ from .widgets.in_gui_words import in_gui_words
 from .widgets.message import MessageText
 from .widgets.scroll_column import Column
 from .widgets.theme import warning_colour
+from .widgets.timers import single_shot
 from .wiring import connect, disconnect
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
     from ..layers.request.choices import NoiseChoice
 
 NO_IMAGE = "Open an image, or a sample from File → Open Sample."
-DEBOUNCE_MS = 400  # without another choice
+CHOICE_DEBOUNCE_MS = 400  # without another choice
 WIDTH = 320  # pixels
 STOPPED = "Cancelled; what had been fitted is kept. 'Resume' fits the rest."
 LAYOUT_DELAY_MS = 150  # in which a section that has just opened takes its place
@@ -101,10 +102,7 @@ class ImageFitWidget(Docked):
         self.by_numbers = NumberedRegions(
             self._viewer, self.region.numbers, lambda: layer_to_draw_in(self, self._viewer)
         )
-        self._settle = QTimer(self)
-        self._settle.setSingleShot(True)
-        self._settle.setInterval(DEBOUNCE_MS)
-        self._settle.timeout.connect(self._prepare)
+        self._settle = single_shot(self, CHOICE_DEBOUNCE_MS, self._prepare)
 
         self.data_card = Card(
             "Data",

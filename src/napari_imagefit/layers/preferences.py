@@ -1,4 +1,4 @@
-"""Settings of napari's Preferences; the manifest says what there is."""
+"""Settings of napari's Preferences; they are listed in the manifest."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def history_bytes() -> int:
 
 
 def default_device() -> str:
-    """Return where is computed unless a fit says otherwise: ``"automatic"``, ``"cpu"`` or ``"gpu"``."""
+    """Return the default device of fits: ``"automatic"``, ``"cpu"`` or ``"gpu"``."""
     return str(_preference("computing", "device", "automatic"))
 
 

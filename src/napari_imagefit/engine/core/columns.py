@@ -1,4 +1,4 @@
-"""Tables whose columns are made when they are asked for: windows of an image, say."""
+"""Tables whose columns are computed on access: windows of an image, for example."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 # How many are made at a time where all are looked at.
-AT_A_TIME = 8192
+COLUMNS_AT_A_TIME = 8192
 
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """A table ``(m, N)`` of which only ``table[:, positions]`` can be asked for, from several threads at once.
+    """A table ``(m, N)`` that supports only ``table[:, positions]``, from several threads at once.
 
     Attributes
     ----------
@@ -48,8 +48,8 @@ class Columns:
 
     def parts(self) -> Iterator[NDArray[Any]]:
         """All columns, some at a time."""
-        for first in range(0, self.shape[1], AT_A_TIME):
-            yield self[:, first : first + AT_A_TIME]
+        for first in range(0, self.shape[1], COLUMNS_AT_A_TIME):
+            yield self[:, first : first + COLUMNS_AT_A_TIME]
 
 
 Table = NDArray[Any] | Columns

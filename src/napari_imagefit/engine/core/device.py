@@ -62,7 +62,7 @@ def in_precision(dtype: DType) -> Iterator[None]:
         stack.enter_context(jax.enable_x64(dtype == "float64"))
         known: Any = jax.config
         for name, value in SETTINGS.items():
-            # to look takes a tenth of what it takes to set; guards are None where nobody has set them
+            # to look takes a tenth of what it takes to set; guards that are not set are None
             if getattr(known, f"jax_{name}", value) not in (None, value):
                 stack.enter_context(getattr(jax, name)(value))
         yield

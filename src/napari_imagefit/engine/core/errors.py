@@ -1,10 +1,10 @@
-"""Errors for a fit that is asked for wrongly, and for a failure of the program itself."""
+"""Errors of the input, and of the program itself."""
 
 from __future__ import annotations
 
 
 class FitInputError(ValueError):
-    """A fit was asked for with input, or in surroundings, that cannot work; the message names value and remedy.
+    """Invalid input or environment of a fit; the message names the value and the remedy.
 
     See Also
     --------

@@ -33,7 +33,7 @@ class Fits:
     covariance: NDArray[np.float64]  # (N, n_params, n_params), not yet scaled by the reduced χ²
     start: NDArray[np.float64]  # (n_params, N)
     status: NDArray[np.int8]  # (N,)
-    ended: NDArray[np.int8]  # (N,): the status before it was asked what the data determine
+    ended: NDArray[np.int8]  # (N,): the status before the covariance was looked at
     flags: NDArray[np.uint16]  # (N,)
     at_bound: NDArray[np.int8]  # (n_params, N): −1 at the lower, 1 at the upper
     cost: NDArray[np.float64]  # (N,)

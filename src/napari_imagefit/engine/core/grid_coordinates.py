@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, eq=False)
 class LatticeCoordinate:
-    """One coordinate of all pixels, row by row, as an array ``(m,)`` that is made when it is asked for.
+    """One coordinate of all pixels, row by row, as an array ``(m,)`` that is computed on access.
 
     Attributes
     ----------

@@ -2,7 +2,7 @@
 
 What is compiled of a model is never kept: it is quick, and what a user's function computes cannot be told from outside.
 JAX's own cache is a setting of the whole process, which is the user's. A file that cannot be read, or that was made by
-another version, for another processor or by someone else, is not used, and nothing is said: it works without.
+another version, for another processor or by someone else, is ignored silently: it works without.
 
 ``NAPARI_IMAGEFIT_CACHE`` names the folder; ``off`` does without.
 """
@@ -24,9 +24,9 @@ from typing import Any
 
 VARIABLE = "NAPARI_IMAGEFIT_CACHE"
 # A folder that a user names may hold files of the user's, too.
-ENDING = ".program"
+PROGRAM_ENDING = ".program"
 # The files that were not used for longest are removed beyond this size of all.
-MOST_BYTES = 100 << 20
+STORE_BYTES = 100 << 20
 DIGEST = hashlib.sha256().digest_size
 
 
@@ -89,7 +89,7 @@ def _path_of(key: Hashable) -> Path | None:
     place = folder()
     if place is None:
         return None
-    return place / (hashlib.sha256(repr((_circumstances(), key)).encode()).hexdigest() + ENDING)
+    return place / (hashlib.sha256(repr((_circumstances(), key)).encode()).hexdigest() + PROGRAM_ENDING)
 
 
 def _write(key: Hashable, program: Any) -> None:
@@ -112,12 +112,12 @@ def _write(key: Hashable, program: Any) -> None:
 
 def _tidy(place: Path) -> None:
     """Remove the programs that were not used for longest, and nothing else."""
-    files = [(path.stat(), path) for path in place.glob(f"*{ENDING}")]
+    files = [(path.stat(), path) for path in place.glob(f"*{PROGRAM_ENDING}")]
     files.sort(key=lambda pair: pair[0].st_mtime, reverse=True)
     total = 0
     for status, path in files:
         total += status.st_size
-        if total > MOST_BYTES:
+        if total > STORE_BYTES:
             path.unlink(missing_ok=True)
 
 

@@ -30,7 +30,7 @@ Program = Callable[..., Any]
 
 # The programs that were not used for longest are dropped beyond this number, and this size of their code.
 MOST_PROGRAMS = 256
-MOST_BYTES = 64 << 20
+PROGRAM_BYTES = 64 << 20
 # Seconds between two looks at whether to stop waiting.
 POLL_S = 0.05
 
@@ -47,7 +47,7 @@ REASSOCIATE: dict[str, Any] = {
 PLAIN: dict[str, Any] = {"xla_cpu_use_fusion_emitters": False}
 # A program runs in the thread that calls it: fits are spread over the cores block by block, and small loops that XLA
 # itself spreads wait for each other.
-ALONE: dict[str, Any] = {
+IN_CALLING_THREAD: dict[str, Any] = {
     "xla_disable_hlo_passes": "cpu-parallel-task-assigner",
     "xla_cpu_enable_concurrency_optimized_scheduler": False,
 }
@@ -58,10 +58,10 @@ AS_WRITTEN: dict[str, Any] = {"xla_disable_hlo_passes": "algsimp,cpu-parallel-ta
 # for what its newer code generator makes faster.
 Arithmetic = Literal["reassociated", "plain", "loops", "as written"]
 OPTIONS: dict[Arithmetic, dict[str, Any]] = {
-    "loops": ALONE,
-    "reassociated": ALONE | PLAIN | REASSOCIATE,
-    "plain": ALONE | PLAIN,
-    "as written": ALONE | PLAIN | AS_WRITTEN,
+    "loops": IN_CALLING_THREAD,
+    "reassociated": IN_CALLING_THREAD | PLAIN | REASSOCIATE,
+    "plain": IN_CALLING_THREAD | PLAIN,
+    "as written": IN_CALLING_THREAD | PLAIN | AS_WRITTEN,
 }
 
 _programs: OrderedDict[Hashable, tuple[Program, int]] = OrderedDict()
@@ -102,7 +102,7 @@ def request(
         Equal only for what computes the same.
     shapes : sequence of pytrees of arrays or `jax.ShapeDtypeStruct`
     lasts : bool
-        Whether it is kept for other processes: the key then tells all by its ``repr``.
+        Whether it is kept for other processes: the ``repr`` of the key then identifies it.
     """
     check_process()
     with _lock:
@@ -206,7 +206,7 @@ def _make(
         _compiled += kept is None
         _programs[key] = program, size
         while len(_programs) > 1 and (
-            len(_programs) > MOST_PROGRAMS or sum(s for _, s in _programs.values()) > MOST_BYTES
+            len(_programs) > MOST_PROGRAMS or sum(s for _, s in _programs.values()) > PROGRAM_BYTES
         ):
             _programs.popitem(last=False)
     return program

@@ -18,7 +18,7 @@ class Progress:
     Attributes
     ----------
     partial : FitResult or None
-        What is known so far, where a run tells it; fits that have not ended have `Status.STOPPED` and no values.
+        The result so far, if the run provides it; fits that have not ended have `Status.STOPPED` and no values.
     """
 
     done: int
@@ -28,7 +28,7 @@ class Progress:
 
 
 def drain(steps: Generator[Progress, None, End], report: Callable[[int, int], object] | None = None) -> End:
-    """Run a generator to its end and return what it returns; `report` is told fits done and fits in all.
+    """Run a generator to its end and return what it returns; `report` is called with the fits done and the fits in all.
 
     Examples
     --------

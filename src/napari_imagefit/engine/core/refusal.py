@@ -16,12 +16,12 @@ SIGMA, FIRST = 1, 2
 
 
 def number_of(kind: Kind, parameter: int) -> int:
-    """Return the number of a setting of a parameter, by its place among those of a model."""
+    """Return the number of a setting of a parameter, by its index among those of a model."""
     return FIRST + len(KINDS) * parameter + KINDS.index(kind)
 
 
 def renumbered(numbers: NDArray[Any], places: Sequence[int]) -> NDArray[np.uint16]:
-    """Numbers of a model whose parameters have these places among those of another one, as that one has them."""
+    """Return numbers of a model as those of another, in which its parameters have these indices."""
     parameter, kind = np.divmod(np.maximum(numbers.astype(np.intp) - FIRST, 0), len(KINDS))
     moved = FIRST + len(KINDS) * np.asarray(places)[parameter] + kind
     return np.where(numbers < FIRST, numbers, moved).astype(np.uint16)

@@ -11,13 +11,13 @@ class Status(IntEnum):
 
     See Also
     --------
-    napari_imagefit.Flag : remarks on fits that have an answer.
+    napari_imagefit.Flag : remarks on fits that have a result.
     napari_imagefit.FitResult.counts : how many fits ended in which way.
 
     Notes
     -----
-    Where a status is 0 or below, parameters and errors of a `FitResult` are NaN; ``solution`` tells where the fit had
-    got.
+    Where a status is below 0, parameters and errors of a `FitResult` are NaN, except that a stopped fit (−5) keeps the
+    values that it had reached; ``solution`` has the last accepted step of the others.
 
     Examples
     --------
@@ -65,7 +65,7 @@ class Flag(IntFlag):
 
     Notes
     -----
-    A flag changes no result. `docs/flags.md` tells when each is set, and how often it is set by chance.
+    A flag changes no result. `docs/flags.md` lists when each is set, and how often by chance.
 
     Examples
     --------

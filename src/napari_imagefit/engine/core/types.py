@@ -17,8 +17,13 @@ GuessWithin = Callable[[tuple[Array, ...], Array, Array, Array, Array, Array], A
 
 Floats = NDArray[np.float64]
 Booleans = NDArray[np.bool_]
+Indices = NDArray[np.intp]
+# Asked between steps: whether to stop.
+Stop = Callable[[], bool]
+# Coordinates of samples, an array for each axis.
+Coords = tuple[Array, ...]
 # The positions of some of the fits of a problem.
-Positions = slice | NDArray[np.intp]
+Positions = slice | Indices
 
 DType = Literal["float32", "float64"]
 Noise = Literal["gaussian", "poisson", "rician"]

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .errors import FitInputError
 
-# What is said of data that jit, grad or vmap of JAX is at work on.
+# The message for data that are tracers of JAX's jit, grad or vmap.
 TRACED = (
     "has no values yet, because JAX is tracing what it belongs to (jit, grad, vmap); call the fit outside of that, or "
     "by jax.pure_callback"
@@ -54,7 +54,7 @@ def in_memory(values: ArrayLike, what: str) -> NDArray[Any]:
     except ValueError:
         raise FitInputError(f"{what} has rows of different lengths; give a regular array") from None
     except (RuntimeError, TypeError) as error:
-        # tensors say so themselves
+        # tensors raise a clear error themselves
         raise FitInputError(f"{what} cannot be read as an array: {error} Give one in the computer's memory") from None
 
 

@@ -2,8 +2,8 @@
 
 A model's guess sees everything that a region holds. Where there are two peaks, a dip beside a peak, or a ring, it may
 see the wrong one, or nothing; bounds and starts of the call, of which it may know nothing, then make a wrong one of a
-right one. So where its guess leaves more than noise it is asked again: for the surroundings of the brightest and the
-darkest place, for one part of a sum after the other, with widths as the distances from these places have them.
+right one. Where its guess leaves more than noise it is called again: for the surroundings of the brightest and the
+darkest position, for one part of a sum after the other, with widths as the distances from these positions.
 Each candidate is moved inside the bounds, an ellipse turned if that suits them better, and its linear parameters are
 regressed there by one Gauss–Newton step of the fit's own sums; what is compared is the fit's own cost.
 """
@@ -37,12 +37,12 @@ GOOD = 0.03
 SCATTER = 3.0
 # The median of the distance of two normal numbers of standard deviation 1.
 DISTANCE = 0.9539
-# Surroundings of a place, in parts of the span of the samples.
-AROUND = (1 / 4, 1 / 12)
-# Samples from which a start is guessed at a given place.
-FEW = 1024
+# Surroundings of a position, in parts of the span of the samples.
+SURROUNDINGS = (1 / 4, 1 / 12)
+# Samples from which a start is guessed at a given position.
+SAMPLES_TO_GUESS = 1024
 # The part of a linear parameter's distance from its bound that is left where it is regressed.
-LEFT = 0.01
+LEFT_TO_BOUND = 0.01
 # How often each part of a sum is looked for among the others.
 ROUNDS = 2
 # Starts that differ by less than these parts of their widths, and of the span, are one.
@@ -79,7 +79,7 @@ class Tried(NamedTuple):
         return Tried(np.where(better, new.cost, self.cost), np.where(better, new.params, self.params))
 
 
-# Cost, gradient and JᵀJ by the free parameters ``(K, b)`` at parameters ``(n_params, b)``, of fits at some places.
+# Cost, gradient and JᵀJ by the free parameters ``(K, b)`` at parameters ``(n_params, b)``, of fits at some positions.
 Sums = Callable[[Floats, NDArray[np.intp]], Floats]
 
 
@@ -167,7 +167,7 @@ class _Search:
     def candidates(self, own: Floats) -> Iterator[Floats]:
         """Candidates ``(n_params, B)``, of which numbers may lie outside the bounds."""
         if isinstance(self.model, SumModel):
-            for around in AROUND:
+            for around in SURROUNDINGS:
                 yield self._part_by_part(self.model, around)
             if len(self.coords) == 2 and len(self.positions) < len(self.roles.positions):
                 yield self._side_by_side(self.model, own)
@@ -180,7 +180,7 @@ class _Search:
             cells = cells.outside(axis, self.seen.lower[i], self.seen.upper[i])
         peaks = [cells.highest(values) for values in (cells.mean, -cells.mean, np.abs(cells.own))]
         if self.model.guess_within is None:
-            for around, peak in itertools.product(AROUND, peaks):
+            for around, peak in itertools.product(SURROUNDINGS, peaks):
                 yield self.guess(near=cells.around(peak, around, self.coords))
         for at in (cells.middle(), cells.centre(), *peaks):
             place = cells.seen_from(at)
@@ -196,7 +196,7 @@ class _Search:
     def guess(
         self, samples: Samples | None = None, *, near: Booleans | None = None, placed: Floats | None = None
     ) -> Floats:
-        """Return the model's own guess from all or some of the samples, or from others, perhaps at a place."""
+        """Return the model's own guess from all or some of the samples, or from others, optionally at a position."""
         seen, samples = self.seen, samples or self.seen.samples
         if near is not None:
             used = np.broadcast_to(near, samples.data.shape).astype(samples.data.dtype)
@@ -205,8 +205,8 @@ class _Search:
         if placed is not None:
             for i, _ in self.positions:
                 given[i] = np.where(np.isnan(given[i]), np.clip(placed[i], seen.lower[i], seen.upper[i]), given[i])
-        # a place needs fewer samples than the search for one
-        step = 1 if placed is None else samples.data.shape[0] // FEW | 1
+        # a known position needs fewer samples than the search for one
+        step = 1 if placed is None else samples.data.shape[0] // SAMPLES_TO_GUESS | 1
         samples = samples.rows(slice(None, None, step))
         some = filled(samples, self.problem.options.criterion.is_robust)
         return np.array(guess_starts(self.model, samples.coords, *some, (given, seen.lower, seen.upper)))
@@ -218,7 +218,7 @@ class _Search:
         return params
 
     def _part_by_part(self, model: SumModel, around: float) -> Floats:
-        """Each part where most is left by the others, backgrounds first; again when all are in their places."""
+        """Each part where most is left by the others, backgrounds first; again once all are found."""
         parts = sorted(model.layout, key=lambda part: bool(roles_of(part.model).positions))
         found = [np.zeros((0, 0))] * len(parts)
         values = [np.zeros((1, 1))] * len(parts)
@@ -247,7 +247,7 @@ class _Search:
         return params
 
     def _of_part(self, part: Part, left: Floats, around: float) -> Floats:
-        """Return the guess of one part from the surroundings of the place that stands out most."""
+        """Return the guess of one part from the surroundings of the position that stands out most."""
         weights = np.broadcast_to(self.weights, left.shape)
         start, lower, upper = part.said((self.seen.given, self.seen.lower, self.seen.upper), left)
         known = start.copy()
@@ -326,7 +326,7 @@ class _Search:
         right = product - sums[[1 + k for k in self.linear]] / scale
         # what would vanish keeps a little, from which it can appear
         lower, upper = (
-            np.where(np.isfinite(b), b + LEFT * (params - b), b)[places] * scale
+            np.where(np.isfinite(b), b + LEFT_TO_BOUND * (params - b), b)[places] * scale
             for b in (self.seen.lower, self.seen.upper)
         )
         found = solve_within(gram, right, np.where(held, x, lower), np.where(held, x, upper)) / scale
@@ -349,7 +349,7 @@ class _Search:
 
 
 def _widths(place: Place, count: int) -> Iterator[Sequence[Floats]]:
-    """Widths and radii as distances from a place have them: one, two in any order, or all alike."""
+    """Widths and radii from the spread of distances from a position: one, two in any order, or all alike."""
     if count:
         yield [place.size] * count
     if count == 2:

@@ -51,7 +51,7 @@ def _enough(count: int) -> int:
 
 
 def _some(count: int) -> NDArray[np.intp]:
-    """One place out of every so many, at no fixed distance: samples may be those of an image, row by row."""
+    """One position out of every so many, at no fixed distance: samples may be those of an image, row by row."""
     step = -(-count // _enough(count))
     first = np.arange(0, count, step)
     inside = np.random.default_rng(0).integers(0, step, first.size)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..core.fits import Fits
 from ..core.status import Flag, Status
 from ..core.types import Booleans, Floats, Positions
-from ..functions.parameter import CONSTANTS
+from ..functions.parameter import CONSTANT_NAMES
 from ..solver.covariance import Answer
 from ..solver.residual_flags import find_misfits
 from ..solver.trust_region import RUNNING, UNEVALUATED, State
@@ -45,7 +45,7 @@ def store(
     residuals: Residuals,
     worthless: NDArray[np.bool_] | None = None,
 ) -> None:
-    """Copy the results of some fits to their place; parameters without one stay NaN.
+    """Copy the results of some fits to their positions; parameters without one stay NaN.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def store(
     # a fit that was stopped before its start was evaluated is nowhere yet
     solved = (status >= 0) | ((status == Status.STOPPED) & (state.status != UNEVALUATED))
     at_lower, at_upper = ends.at_lower & solved, ends.at_upper & solved
-    # with a component gone at a bound (no condensate) its other parameters have no values, but the rest is an answer
+    # with a component gone at a bound (no condensate) its other parameters have no values, but the rest is a result
     nested = (at_lower | at_upper).any(axis=0)
     # data that do not vary determine a level and nothing else, whatever rounding makes of the rest
     rounding = 64 * np.finfo(options.dtype).eps
@@ -145,20 +145,20 @@ def store(
 def constant_of(problem: Problem) -> int | None:
     """Return which of the free parameters is the background, None if none is."""
     names = [problem.model.names[i] for i in problem.free]
-    return next((i for i, name in enumerate(names) if name in CONSTANTS), None)
+    return next((i for i, name in enumerate(names) if name in CONSTANT_NAMES), None)
 
 
 def _without_absent_parts(problem: Problem, undetermined: Booleans) -> tuple[Booleans, Booleans]:
     """Return what is not determined, ``(n_free, B)``, with all of an absent part, and where nothing else is lacking.
 
-    A cloud without a condensate says nothing of its radii, and where these are found to be wide its height cannot be
-    told from the background; but what there is of the thermal cloud is an answer.
+    A cloud without a condensate does not determine its radii, and where these are found to be wide its height cannot be
+    told from the background; but the thermal cloud is determined.
     """
     names = [problem.model.names[i] for i in problem.free]
     found, lacking = undetermined.copy(), np.zeros(undetermined.shape[1], bool)
     for part in problem.model.optional:
         own = np.isin(names, part)
-        absent = undetermined[own].any(axis=0) & ~undetermined[~own & ~np.isin(names, CONSTANTS)].any(axis=0)
+        absent = undetermined[own].any(axis=0) & ~undetermined[~own & ~np.isin(names, CONSTANT_NAMES)].any(axis=0)
         found[own] |= absent
         lacking |= absent
     return found, lacking
@@ -173,9 +173,9 @@ def _doubts(
     used: NDArray[np.int64],
     free: NDArray[np.int64],
 ) -> Iterator[tuple[Flag, Booleans]]:
-    """Return what samples and residuals say against fits: flags, each with where it holds."""
+    """Return the flags that samples and residuals set, each with a mask of the fits that have it."""
     if problem.alone:
-        # nobody is told
+        # progress is not reported
         return
     yield Flag.SATURATED, find_saturated(problem, part)
     expect = expectation(problem, part, solution, ends, residuals.chi2 / np.maximum(used, 1))

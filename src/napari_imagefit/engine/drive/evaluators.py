@@ -34,7 +34,7 @@ else:
 # Fits whose sums are computed by one call of a program, if they are more than one: of few, and of more than so many.
 FITS_PER_CALL, MANY = 16, 512
 # Samples that are worked on together in NumPy: the pages of larger arrays are taken from the system at each operation.
-PIECE = 16384
+SAMPLES_PER_PIECE = 16384
 
 
 class Evaluator(Protocol):
@@ -166,9 +166,9 @@ class BlockEvaluator:
     def residuals(self, params: Floats) -> Residuals:
         """Return sums over residuals: of an image in pieces that stay in the cache, of others in one piece."""
         model, samples = self.problem.model, self.samples
-        if self.count > 1 or len(samples.data) <= PIECE or not model.broadcasts or model.exact:
+        if self.count > 1 or len(samples.data) <= SAMPLES_PER_PIECE or not model.broadcasts or model.exact:
             return self._residuals(samples, params)
-        pieces = [slice(first, first + PIECE) for first in range(0, len(samples.data), PIECE)]
+        pieces = [slice(first, first + SAMPLES_PER_PIECE) for first in range(0, len(samples.data), SAMPLES_PER_PIECE)]
         return _added([self._residuals(samples.rows(piece), params) for piece in pieces])
 
     def _residuals(self, samples: Samples, params: Floats) -> Residuals:
@@ -200,8 +200,8 @@ class TileEvaluator:
         # to look at an array of JAX takes longer than to cut a piece of NumPy's
         columns = jax.tree.map(lambda array: np.asarray(array)[0, :length, None], tile)
         f_scale = None if self.tiles[index].f_scale is None else np.asarray(self.tiles[index].f_scale, np.float64)
-        for first in range(0, length, PIECE):
-            part = slice(first, first + PIECE)
+        for first in range(0, length, SAMPLES_PER_PIECE):
+            part = slice(first, first + SAMPLES_PER_PIECE)
             samples: Samples = jax.tree.map(lambda c, part=part: rounded_to(c[part], self.dtype), columns)
             yield samples._replace(f_scale=f_scale)
 
@@ -217,7 +217,7 @@ class TileEvaluator:
         params = tuple(np.ones((len(self.problem.model.names), 1), self.dtype))
         with computing(self.options):
             found = [self.programs.prepare(self.tiles[0], params)]
-        return found + prepare_values(self.problem.model, PIECE, 1, self.options)
+        return found + prepare_values(self.problem.model, SAMPLES_PER_PIECE, 1, self.options)
 
     def sums(self, params: Floats, some: NDArray[np.intp] | None = None) -> Floats:
         """Return cost, gradient and lower triangle of JᵀJ, ``(K, 1)``, added up over all tiles."""
@@ -339,7 +339,7 @@ class RowEvaluator:
     def _look(self, params: Floats, some: NDArray[np.intp] | None) -> tuple[Floats, Floats, Floats | None]:
         """Return the values ``(m, B)``, their derivatives ``(n_free, m, B)``, and a loss that is written in NumPy."""
         if self._seen is not None and _same(self._seen[0], params) and _same(self._seen[1], some):
-            # functions need not be called twice at one place
+            # functions need not be called twice at one point
             return self._seen[2:]
         free = self.problem.free
         lower, upper = (bound if some is None else bound[:, some] for bound in (self.lower, self.upper))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import replace
 from functools import partial
@@ -19,7 +19,7 @@ from ..core.fits import Fits
 from ..core.programs import wait_for
 from ..core.progress import REPORT_INTERVAL_S, Progress
 from ..core.trees import Tree, tree_map
-from ..core.types import Floats, Positions
+from ..core.types import Floats, Positions, Stop
 from ..linalg.algebra import NumberAlgebra, NumpyAlgebra, as_arrays, as_numbers
 from ..linalg.normal_matrix import Dense
 from ..models.starts import prepare_guess
@@ -43,10 +43,9 @@ DESCEND_FROM = 1 << 19
 # Pixels of a single image from which on binned ones are guessed from first.
 BIN_FROM = 1 << 14
 # The part of what the end explains that a start must lack to have been far from it.
-FAR = 0.01
+FAR_START = 0.01
 
 Steps = Generator[Progress, None, None]
-Stop = Callable[[], bool]
 
 
 def fit_together(problem: Problem, positions: slice, fits: Fits, should_stop: Stop) -> Steps:
@@ -252,7 +251,7 @@ class Run:
         """Whether the start explained less than 99 % of what the end explains."""
         end = float(state.here.cost[0])
         explained = 0.5 * float(self.evaluator.level.spread[0]) - end
-        return not begun - end <= FAR * max(explained, 0)
+        return not begun - end <= FAR_START * max(explained, 0)
 
     def store(self, fits: Fits, start: Floats, state: State, steps_before: int = 0) -> None:
         """Fill in the results."""
@@ -299,7 +298,7 @@ def _doubled(tree: Tree) -> Tree:
 def fit_in_threads(problem: Problem, parts: Sequence[slice], fits: Fits, should_stop: Stop) -> Steps:
     """Fit parts of a problem, as many at once as there are cores; none of them larger than one tile."""
     here = Progress(0, problem.n_fits)
-    # while that is compiled, whoever waits is told
+    # report that it is compiling meanwhile
     if not (yield from wait_for(Run(problem, parts[0]).prepare(), here, should_stop)):
         return
     yield here

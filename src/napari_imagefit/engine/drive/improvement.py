@@ -30,7 +30,7 @@ def costs_more_than_constant(
 
     The mean, with the other linear parameters 0, within the bounds.
 
-    That point is evaluated as any other, where the level says that it may be lower.
+    That point is evaluated as any other, where its level may be lower.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def costs_more_than_constant(
         The costs ``(B,)`` at parameters ``(n_params, B)``.
     """
     eps = problem.options.eps
-    # what the sums cannot tell is no difference
+    # differences below the rounding of the sums do not count
     margin = np.sqrt(eps) * np.asarray(cost) + level.rounding(problem.options.criterion, eps)
     suspect: Booleans = np.isfinite(cost) & (cost - margin > level.constant)
     if problem.alone or not suspect.any():

@@ -14,7 +14,7 @@ from ..noise.samples import Samples
 from ..sums.normal_equations import add_up
 
 # Squares of the data's rounding that a cost may have and still be nothing but rounding.
-ROUNDING = 64
+LEVEL_ROUNDING = 64
 # Values from which on to select the middle one is quicker than to sort all.
 SELECT_FROM = 4096
 
@@ -67,7 +67,7 @@ class Level(NamedTuple):
             scatter = _usual(samples, used, samples.data - xp.expand_dims(middle, axis), axis)
         constant = 0.5 * spread
         if callable(criterion.loss):
-            constant = xp.full_like(spread, xp.inf)  # of a fit by itself, which is not asked
+            constant = xp.full_like(spread, xp.inf)  # of a single fit, which does not need it
         elif criterion != Criterion():
             flat = xp.broadcast_to(xp.expand_dims(mean, axis), data.shape)
             (constant,) = add_up(xp.where(used, terms(criterion, flat, samples).cost, 0), axis=axis)
@@ -88,7 +88,7 @@ class Level(NamedTuple):
 
     def rounding(self, criterion: Criterion, eps: float) -> Array:
         """Return a cost that is nothing but the rounding of the data, ``(B,)``; for counts one that means nothing."""
-        least = ROUNDING * eps**2
+        least = LEVEL_ROUNDING * eps**2
         if criterion.noise == "poisson":
             return xp.maximum(least * self.counts, 1e-12)
         return least * (self.n_used * self.usual if criterion.is_robust else self.norm)
@@ -101,7 +101,7 @@ class Level(NamedTuple):
         elif criterion.is_robust:
             spread, norm = self.n_used * self.scatter, self.n_used * self.usual
         # how far data are from their mean, or from 0 if they do not vary
-        square = xp.where(spread > ROUNDING * eps**2 * norm, spread, norm)
+        square = xp.where(spread > LEVEL_ROUNDING * eps**2 * norm, spread, norm)
         return xp.where(square > 0, xp.sqrt(square), 1)
 
 

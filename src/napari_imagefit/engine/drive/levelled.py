@@ -19,7 +19,7 @@ from ..models.prediction import values_of
 from .level import nanmedian
 from .problem import Problem
 
-# Samples that tell the level of a fit, and how many times it must be as large as the range of these.
+# Samples from which the level of a fit is taken, and the ratio of level to their range from which it is taken off.
 PROBES, LARGE = 9, 4
 
 
@@ -33,9 +33,9 @@ class Levelled:
     constant : int
         The parameter that takes the level up.
     levels : array, ``(n_fits,)``
-        Of data that are made when they are asked for, known once they were.
+        Of data that are computed on access, known after the first access.
     bounds : pair of arrays, ``(1,)`` or ``(n_fits,)``
-        Of that parameter, as they were said.
+        Of that parameter, as given.
     """
 
     problem: Problem

@@ -33,7 +33,7 @@ def columns_of(array: Table, positions: Positions) -> NDArray[Any]:
 
 
 def rounded_to(array: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
-    """Values in double precision, rounded to the one that is asked for; what does not fit becomes infinite."""
+    """Values in double precision, rounded to the requested one; what does not fit becomes infinite."""
     with np.errstate(over="ignore"):
         # sums down columns add up in another order where samples lie behind each other in memory
         return np.asarray(array).astype(dtype, order="C").astype(np.float64, copy=False)

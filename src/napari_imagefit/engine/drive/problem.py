@@ -40,7 +40,7 @@ class Problem:
     start : array, ``(n_params, 1)`` or ``(n_params, n_fits)``
         NaN where the start is to be guessed from the data; the value itself for a fixed parameter.
     lower, upper : arrays, ``(n_params, 1)`` or ``(n_params, n_fits)``
-        A parameter whose bounds coincide is held there.
+        A parameter whose bounds coincide is fixed there.
     padded : bool
         Whether a wide batch pads its samples to the next power of two as well, so that regions of different sizes share
         a program; few fits always do.
@@ -49,7 +49,7 @@ class Problem:
     shift : array or None, ``(n_samples, 1)`` or ``(n_samples, n_fits)``
         For Poisson noise, the counts where the data are 0; the weights are then counts per unit of the data.
     norms : array or None, ``(n_params, 1)``
-        1/size of the parameters where the Jacobian is not to say it.
+        1/size of the parameters where the Jacobian is not used for it.
     root : array or None, ``(n_samples, n_samples)``
         L of the data's covariance LLᵀ, with data that are L⁻¹d; for a single fit.
     whole : bool
@@ -62,11 +62,12 @@ class Problem:
         The shape of the lattice whose pixels the samples of each fit are, row by row; None where they are of none.
     held : frozenset of str
         The parameters that were fixed for all fits. Those whose bounds, one pair for each fit, happen to coincide are
-        not among them: what a program computes depends on what was said, never on the other fits.
+        not among them: a program depends on the arguments, never on the other fits.
     asked : array or None, ``(n_params, 1)`` or ``(n_params, n_fits)``
-        The starts that the caller gave, NaN where there is none: of equal answers the nearest to them is told.
+        The starts that the caller gave, NaN where there is none: the nearest to them of equivalent
+        solutions is returned.
     says : bool
-        Whether the call says anything of the parameters: starts, bounds or values.
+        Whether the call gives starts, bounds or values of parameters.
     search : bool
         Whether starts that are guessed are the best of several candidates; see `candidates`.
     requested : int
@@ -119,7 +120,7 @@ class Problem:
         plane: tuple[int, ...] | None = None,
         search: bool = False,
     ) -> Self:
-        """Check everything that can be wrong, and fill in what was not said.
+        """Check everything that can be wrong, and fill in defaults.
 
         Of `Columns` nothing is looked at but their shape: whoever gives them has checked what they hold.
 
@@ -214,7 +215,7 @@ class Problem:
         return int(self.data.shape[1])
 
     def settle(self, fits: Fits, shared: Collection[int] = ()) -> None:
-        """Replace each of several equal solutions by the one that was asked for; `shared` are the shared parameters."""
+        """Replace each solution by the requested one of its equivalents; `shared` are the shared parameters."""
         names = self.model.names
         # what some have in common cannot be exchanged for what each has for itself
         own = {name: name for i, name in enumerate(names) if i not in shared}
@@ -296,7 +297,7 @@ def _check_magnitudes(data: NDArray[Any], weights: Any) -> None:
 def check_parameters(
     model: Model, init: Values, bounds: Bounds, fixed: Values, n_fits: int = 1, *, counts: bool = False
 ) -> None:
-    """Check what was said of the parameters without any data.
+    """Check the settings of the parameters that need no data.
 
     Raises
     ------

@@ -36,7 +36,7 @@ def iter_fit(problem: Problem, should_stop: Callable[[], bool] | None = None) ->
     Parameters
     ----------
     should_stop : callable, optional
-        Asked between steps. Once true, fits that have not ended get `Status.STOPPED`.
+        Called between steps. Once true, fits that have not ended get `Status.STOPPED`.
 
     Yields
     ------
@@ -88,7 +88,7 @@ def _fit_all(problem: Problem, stop: Callable[[], bool]) -> Generator[Progress, 
 
 
 def _fit_again(problem: Problem, fits: Fits, stop: Callable[[], bool]) -> Generator[Progress, None, None]:
-    """Fit those that came to no answer or to a bound from another of their candidates, and keep the better end."""
+    """Refit those without a result or at a bound from another of their candidates, and keep the better end."""
     lost = np.isin(fits.status, (Status.NON_FINITE_MODEL, Status.SINGULAR, Status.NO_IMPROVEMENT))
     places = np.flatnonzero(lost | (fits.at_bound != 0).any(axis=0))
     if not places.size:
@@ -129,7 +129,7 @@ def is_wide(problem: Problem) -> bool:
     """Whether the request is one for the compiled way: it follows from the whole of it, never from a piece."""
     compiled = not (isinstance(problem.model, NumpyModel) or problem.whole or problem.root is not None)
     many = max(problem.requested, problem.n_fits) >= WIDE_FROM
-    return compiled and many and problem.n_samples < ALONE and len(problem.free) <= batched_ldl.MOST
+    return compiled and many and problem.n_samples < ALONE and len(problem.free) <= batched_ldl.MOST_UNKNOWNS
 
 
 def fits_together(problem: Problem) -> int:

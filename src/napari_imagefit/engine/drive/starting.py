@@ -43,7 +43,7 @@ def find_starts(
         With the samples along the first axis.
     start, lower, upper : arrays, ``(n_params, B)``
     says : bool
-        Whether the call says anything of them: what is compiled without is quicker.
+        Whether the call gives any: a program compiled without is quicker.
     """
     if is_numpy(start) and not np.isnan(start).any():
         return start
@@ -64,7 +64,7 @@ def fitting(
 ) -> Array:
     """Return what is guessed as a start ``(n_params, B)``.
 
-    What is given in its place, the rest where a fit can begin.
+    The given values at their positions, the rest where a fit can begin.
     """
     found = start_in_branch(model.turns, model.names, found, start, lower, upper)
     found = xp.where(xp.isnan(start), moved_inside(found, lower, upper), start)

@@ -51,8 +51,8 @@ BLOCK_VALUES, FEWEST, MOST = 1 << 20, 512, 8192
 # The same on a GPU, which works on all of them at once.
 GPU_VALUES, MOST_ON_GPU = 1 << 22, 1 << 16
 # A block is left when fewer than this part of its fits still run.
-FEW = 8
-# What XLA says of an allocation that fails.
+FEW_RUNNING = 8
+# The beginning of XLA's message on a failed allocation.
 OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"
 
 
@@ -294,7 +294,7 @@ class _Work:
     def _go_on(self, programs: Programs, samples: Samples, block: Block) -> Outcome:
         """Step until few fits still run; the last ones until they have ended."""
         width, count = programs.width, block.positions.size
-        few = 0 if count <= width // 2 else width // FEW
+        few = 0 if count <= width // 2 else width // FEW_RUNNING
         rows = self.rows_of(block)
         with computing(programs.double):
             while True:

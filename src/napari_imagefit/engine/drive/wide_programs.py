@@ -50,7 +50,7 @@ else:
 # How many fits are started at a time on a CPU: few enough for its cache.
 STARTED = 128
 # How many fits of a block are worked on together, at least, where few of them need something.
-AT_A_TIME = 64
+LEAST_TOGETHER = 64
 # Numbers of single precision that the shortest vectors in use hold twice.
 VECTOR = 8
 
@@ -66,7 +66,7 @@ def rows_of(problem: Problem) -> int:
 
 def plane_of(problem: Problem) -> tuple[int, int] | None:
     """Return the window ``(h, w)`` that a model sees as an open grid, if it gains from that."""
-    # in single precision, whose exponentials are quick, tables take as long; on a GPU nobody has measured it
+    # in single precision, whose exponentials are quick, tables take as long; not measured on a GPU
     wanted = problem.model.open_grids and problem.options.dtype == "float64" and not problem.padded
     # logarithms of pixels are quick in long loops only, and a row of a window is short
     wanted = wanted and problem.options.criterion == Criterion()
@@ -118,7 +118,7 @@ def pack(tree: Tree) -> NDArray[Any]:
 
 
 class Program(NamedTuple):
-    """A program that is wanted, with all that `programs.request` asks for."""
+    """Arguments of `programs.request` for one program."""
 
     key: tuple[Any, ...]
     function: Callable[..., Any]
@@ -151,7 +151,7 @@ class Programs:
         self.started = min(width, STARTED) if on_cpu else width
         self.chosen = free_sums(len(self.model.names), problem.free)
         self.layout = Layout.of(self.n, problem.is_bounded, problem.norms is not None)
-        self.algebra = JaxAlgebra(self.options.dtype, AT_A_TIME if on_cpu else None)
+        self.algebra = JaxAlgebra(self.options.dtype, LEAST_TOGETHER if on_cpu else None)
         self._obtained: dict[str, Callable[..., Any]] = {}
 
     @cached_property

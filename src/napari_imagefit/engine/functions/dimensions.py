@@ -12,7 +12,7 @@ from .expression_syntax import folded
 
 Row = NDArray[np.float64]
 # functions of values of one dimension, which have it too
-ALIKE = ("abs", "minimum", "maximum", "min", "max", "hypot")
+SAME_DIMENSION = ("abs", "minimum", "maximum", "min", "max", "hypot")
 
 
 def powers_of(tree: ast.expr, names: Sequence[str], coords: Sequence[str]) -> NDArray[np.float64]:
@@ -32,7 +32,7 @@ def powers_of(tree: ast.expr, names: Sequence[str], coords: Sequence[str]) -> ND
 class _Dimensions:
     """Dimensions of parts of a formula as rows: how often each holds those of parameters, coordinates and data.
 
-    `rows` are the equations that the formula asks for: what must have no dimension.
+    `rows` are the equations of the formula: expressions that must have no dimension.
     """
 
     def __init__(self, names: Sequence[str], coords: Sequence[str]) -> None:
@@ -71,7 +71,7 @@ class _Dimensions:
             return self._equal(*args[1:])
         if name == "sqrt" and len(args) == 1:
             return np.asarray(0.5 * self.of(args[0]))
-        if name in ALIKE:
+        if name in SAME_DIMENSION:
             return self._equal(*args)
         if name == "arctan2":
             self._equal(*args)

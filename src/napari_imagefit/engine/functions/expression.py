@@ -54,7 +54,7 @@ def read_formula(
     bounds: Mapping[str, tuple[float, float]] | None = None,
     init: Mapping[str, float] | None = None,
 ) -> Formula:
-    """Return what a model is made of; `Model.from_expression` makes it, and says what the arguments are.
+    """Return what a model is made of; see `Model.from_expression` for the arguments.
 
     Raises
     ------

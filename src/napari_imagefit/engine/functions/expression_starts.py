@@ -1,7 +1,7 @@
 """Starts for a formula about which nothing is known but the formula itself.
 
-The formula says in which parameters it is linear: they are regressed. It also says, by its dimensions, how the others
-scale with coordinates and data (``tau`` in ``exp(-t/tau)`` like ``t``, ``k`` in ``exp(-k*t)`` like ``1/t``), and which
+The formula shows in which parameters it is linear: they are regressed. Its dimensions show how the others scale with
+coordinates and data (``tau`` in ``exp(-t/tau)`` like ``t``, ``k`` in ``exp(-k*t)`` like ``1/t``), and which
 are positions (``t0`` in ``t - t0``). Of 64 combinations that cover those scales evenly, within the bounds of the call
 and beside what it gives, the best is taken.
 """
@@ -27,8 +27,8 @@ from .parameter import Parameter, Roles, unaware
 COMBINATIONS = 64
 # Powers that differ by less are the same.
 POWER = 0.01
-# Samples that are enough to tell a good start from a bad one.
-ENOUGH = 4096
+# Samples that suffice to distinguish a good start from a bad one.
+START_SAMPLES = 4096
 
 
 class Shape(NamedTuple):
@@ -66,7 +66,8 @@ def generic_guess(
 ) -> tuple[Guess, GuessWithin, Roles]:
     """Return a guess for the formula that `tree` was checked to be; `starts` are NaN where none was given.
 
-    It comes as one that knows what a call says as well, and with the roles that the parameters have in the formula.
+    It comes with one that takes the starts and bounds of a call as well, and with the roles of the parameters in the
+    formula.
     """
     shape = Shape.of(tree, coords, [p.name for p in parameters])
     within = _guess_within(function, shape, starts)
@@ -74,10 +75,10 @@ def generic_guess(
 
 
 def _guess_within(function: Function, shape: Shape, starts: Sequence[float]) -> GuessWithin:
-    """Return the guess that knows what a call says.
+    """Return the guess that takes the starts and bounds of a call.
 
-    Starts and bounds of a call, ``(n_params, B)``, count in it: what has a start is held there, the others are searched
-    within their bounds, and the linear ones regressed beside what is held.
+    Starts and bounds of a call, ``(n_params, B)``, are used: parameters with a start are fixed there, the others are
+    searched within their bounds, and the linear ones regressed beside the fixed ones.
     """
     linear = tuple(i for i in shape.linear if math.isnan(starts[i]))
     searched = [i for i in range(len(starts)) if i not in linear and math.isnan(starts[i])]
@@ -85,7 +86,7 @@ def _guess_within(function: Function, shape: Shape, starts: Sequence[float]) -> 
     said = np.array(starts)[:, None]
 
     def guess(at: tuple[Array, ...], data: Array, weights: Array, start: Array, lower: Array, upper: Array) -> Array:
-        step = data.shape[0] // ENOUGH | 1
+        step = data.shape[0] // START_SAMPLES | 1
         at, data, weights = tuple(c[::step] for c in at), data[::step], xp.broadcast_to(weights, data.shape)[::step]
         scales = _Scales.of(at, data, weights)
         start = xp.where(xp.isnan(start), said.astype(data.dtype), start)
@@ -219,7 +220,7 @@ class _Regression(NamedTuple):
         columns = [b / n for b, n in zip(basis, norms, strict=True)]
         gram = xp.stack([xp.stack([add_up(a * b) for b in columns]) for a in columns])
         right = xp.stack([add_up(a * target) for a in columns])
-        # a little damping: terms that cannot be told apart share what they explain
+        # a little damping: terms that cannot be distinguished share what they explain
         eye = np.eye(len(linear), dtype=target.dtype)[:, :, None]
         gram = gram + 1e3 * xp.finfo(target.dtype).eps * eye
         gram = xp.where(xp.all(xp.isfinite(gram), axis=(0, 1)), gram, eye)

@@ -1,7 +1,7 @@
 """Derivatives of functions that JAX cannot trace: finite differences with relative steps, a batch of fits at once.
 
 The step is a fraction of the parameter, in the precision of the values: an absolute step of 1e-7 vanishes in float32,
-and in a parameter of order 1e9. Where a fraction of the parameter tells nothing, as at 0, the step is found by trial.
+and in a parameter of order 1e9. Where a fraction of the parameter is no useful step, as at 0, it is found by trial.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Real = NDArray[np.float64]
+from ..core.types import Floats
+
 Evaluate = Callable[[NDArray[Any]], NDArray[Any]]
 
 FACTOR = 1e3  # between the steps that are tried
@@ -38,7 +39,7 @@ def differences(
     evaluate : callable
         From parameters ``(n_params, B)``, of the type of `params`, to values ``(m, B)``; columns are independent.
     params, values : arrays
-        Where to differentiate, and ``evaluate(params)``. The type of `values` tells their precision.
+        Where to differentiate, and ``evaluate(params)``. The dtype of `values` gives their precision.
     free : tuple of int
         The parameters to differentiate by.
     lower, upper : arrays, ``(n_free, B)``
@@ -72,8 +73,8 @@ def differences(
 
 
 def _of_one(
-    evaluate: Evaluate, params: NDArray[Any], values: Real, index: int, low: float, high: float, eps: float
-) -> Real | None:
+    evaluate: Evaluate, params: NDArray[Any], values: Floats, index: int, low: float, high: float, eps: float
+) -> Floats | None:
     """Return the same for a single fit where the first step is a good one, as it is most often.
 
     None where it is not.
@@ -95,11 +96,11 @@ def _of_one(
     relative = change / max(largest, change) if max(largest, change) > 0 else 0.0
     if not eps ** (2 / 3) <= relative <= max(1e-2, 10 * root) or a == 0 or b == 0:
         return None
-    slope: Real = (rise_a * (b / a) - rise_b * (a / b)) / (b - a)
+    slope: Floats = (rise_a * (b / a) - rise_b * (a / b)) / (b - a)
     return slope
 
 
-def complex_step(evaluate: Evaluate, params: NDArray[Any], free: tuple[int, ...]) -> Real:
+def complex_step(evaluate: Evaluate, params: NDArray[Any], free: tuple[int, ...]) -> Floats:
     """Return derivatives to rounding, of functions that are analytic in complex parameters.
 
     One call per free parameter.
@@ -140,13 +141,13 @@ class _Line:
 
     evaluate: Evaluate
     params: NDArray[Any]
-    values: Real
+    values: Floats
     index: int
     low: NDArray[Any]
     high: NDArray[Any]
     eps: float
 
-    def derivative(self, scale: Real) -> Real:
+    def derivative(self, scale: Floats) -> Floats:
         """Differentiate with the relative step, and again with others where that was too short or too long."""
         root = self.eps ** (1 / 3)
         shortest = self.eps ** (2 / 3)  # a smaller change of the values leaves fewer than 5 digits (2 in float32)
@@ -165,7 +166,7 @@ class _Line:
             if not np.any(active):
                 break
             up = active & (change < shortest)
-            # no change at all, or none but rounding: the derivative so far says nothing
+            # no change at all, or none but rounding: the derivative so far is unknown
             faint = change <= self.resolution
             afresh = up & ((change == 0) | np.where(faint, step < root, drowned))
             trial = np.where(up, step * FACTOR, step / FACTOR)
@@ -175,7 +176,7 @@ class _Line:
             longest = np.where(afresh, max(1e-3, 10 * root), longest)
             growth = trial / step
             agree, drowned = self.compare(slopes, change, new, new_change, growth)
-            # a step into another world, across a pole at 0 for instance, tells less than none
+            # a step into another world, across a pole at 0 for instance, is worse than none
             tells = np.where(afresh, new_change <= longest, long & (alike | ~up))
             # what rounding has drowned shows with a longer step along which the function does not bend
             straight = (new_change > self.resolution) & (new_change <= 2 * growth * self.resolution)
@@ -196,7 +197,7 @@ class _Line:
         return 8 * self.eps
 
     def compare(
-        self, one: Real, change: Real, other: Real, new_change: Real, growth: Real
+        self, one: Floats, change: Floats, other: Floats, new_change: Floats, growth: Floats
     ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Whether a longer step has the same derivative, and whether it shows that there was but rounding, ``(B,)``.
 
@@ -208,7 +209,7 @@ class _Line:
         noisy = (change <= self.resolution) | (new_change <= 0.1 * growth * change)
         return agree, (growth > 10) & ~agree & noisy
 
-    def alike(self, one: Real, other: Real, step: Real) -> NDArray[np.bool_]:
+    def alike(self, one: Floats, other: Floats, step: Floats) -> NDArray[np.bool_]:
         """Whether two derivatives agree within truncation and the rounding of the shorter step, ``(B,)``.
 
         Two zeros do not: they may stand for two steps across a whole peak.
@@ -218,7 +219,7 @@ class _Line:
         agree: NDArray[np.bool_] = (np.abs(one - other) <= allowed + noise) | ~np.isfinite(self.values)
         return np.asarray(agree.all(axis=0) & (allowed > 0))
 
-    def slopes(self, step: Real, active: NDArray[np.bool_]) -> tuple[Real, Real, Real]:
+    def slopes(self, step: Floats, active: NDArray[np.bool_]) -> tuple[Floats, Floats, Floats]:
         """Return derivatives ``(m, B)``.
 
         Change relative to the largest value, inf if undefined, and the step, ``(B,)``.
@@ -245,7 +246,7 @@ class _Line:
         change = change / np.where(size == 0, 1, size)
         return slopes, np.where(np.isfinite(change), change, np.inf), np.abs(near)
 
-    def offsets(self, step: Real) -> tuple[Real, Real]:
+    def offsets(self, step: Floats) -> tuple[Floats, Floats]:
         """Two offsets inside the bounds: ±h, or h and 2h to the side with more room if that allows a longer h."""
         x = self.params[self.index]
         step = np.maximum(step, 2 * np.spacing(np.abs(x)))
@@ -256,14 +257,14 @@ class _Line:
         both = central >= one_sided
         return np.where(both, central, inwards), np.where(both, -central, 2 * inwards)
 
-    def at(self, offset: Real, active: NDArray[np.bool_]) -> tuple[Real, Real]:
+    def at(self, offset: Floats, active: NDArray[np.bool_]) -> tuple[Floats, Floats]:
         """Evaluate beside the parameters: the offsets as they are in the precision of these, and the values."""
         x = self.params[self.index]
         moved = self.params.copy()
         moved[self.index] = np.where(active, np.clip((x + offset).astype(x.dtype), self.low, self.high), x)
         return moved[self.index].astype(np.float64) - x, np.array(self.evaluate(moved), np.float64)
 
-    def three_points(self, a: Real, at_a: Real, b: Real, at_b: Real) -> Real:
+    def three_points(self, a: Floats, at_a: Floats, b: Floats, at_b: Floats) -> Floats:
         """Return the slope at 0 of the parabola through the values at 0, a and b.
 
         Of the secant if two of them coincide.

@@ -1,7 +1,7 @@
 """Parameters, and what is known of them before a fit: bounds, units, and which part they have in a formula.
 
-Expressions know the parts of their parameters; of other models units and names tell. A model that breaks the custom is
-fitted as any other: what follows from its roles is tried, never trusted.
+Expressions know the parts of their parameters; of other models units and names determine them. A model that breaks the
+custom is fitted as any other: what follows from its roles is tried, never trusted.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..core.array_module import xp
 from ..core.errors import FitInputError
 from ..core.types import Array, Guess, GuessWithin
 
-CONSTANTS = ("offset", "intercept")
+CONSTANT_NAMES = ("offset", "intercept")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Parameter:
 
     Notes
     -----
-    Units and names tell fits what a parameter is where the model does not say: those in the data's unit count as
+    Units and names determine the role of a parameter where the model does not: those in the data's unit count as
     linear, one in a coordinate's unit with a negative lower bound as a position, and ``offset`` or ``intercept`` as the
     constant background, of which a sum of models keeps one.
 
@@ -85,18 +85,18 @@ class Roles(NamedTuple):
 
 def is_constant(parameter: Parameter) -> bool:
     """Whether a parameter is a constant background by convention."""
-    return parameter.name in CONSTANTS and parameter.unit in ("", "data")
+    return parameter.name in CONSTANT_NAMES and parameter.unit in ("", "data")
 
 
 def unsaid(parameters: Sequence[Parameter], data: Array) -> tuple[Array, Array, Array]:
-    """Return what a call says that says nothing: no starts, and the model's own bounds, ``(n_params, B)`` each."""
+    """Return the defaults of a call: no starts, and the model's own bounds, ``(n_params, B)`` each."""
     table = np.array([(np.nan, p.lower, p.upper) for p in parameters]).T
     start, lower, upper = xp.broadcast_to(table[:, :, None].astype(data.dtype), (3, len(parameters), data.shape[1]))
     return start, lower, upper
 
 
 def unaware(within: GuessWithin, parameters: Sequence[Parameter]) -> Guess:
-    """Return a guess that asks another one as if nothing was said."""
+    """Return a guess that calls another one with the defaults of a call."""
 
     def guess(coords: tuple[Array, ...], data: Array, weights: Array) -> Array:
         return within(coords, data, weights, *unsaid(parameters, data))

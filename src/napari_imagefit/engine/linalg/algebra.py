@@ -377,7 +377,7 @@ class Matrix(Protocol):
         """D·M·D + E, with D and E diagonal; nothing is added where there is no row of E."""
 
     def without(self, algebra: Algebra, held: Rows) -> Any:
-        """Set the rows and columns of held unknowns to 0."""
+        """Set the rows and columns of fixed unknowns to 0."""
 
     def select(self, algebra: Algebra, mask: Array, other: Any) -> Any:
         """Return this matrix where `mask`, else the other."""

@@ -55,7 +55,7 @@ class Arrow(NamedTuple):
         )
 
     def without(self, algebra: Algebra, held: Rows) -> Self:
-        """Return the matrix with rows and columns of 0 where parameters are held."""
+        """Return the matrix with rows and columns of 0 where parameters are fixed."""
         own, shared = (part.astype(bool) for part in self.split(held))
         return self._replace(
             local=np.where(own[:, None] | own[None], 0, self.local),
@@ -163,7 +163,7 @@ class Solver(NamedTuple):
             [np.concatenate([own, -crossed], axis=1), np.concatenate([-np.swapaxes(crossed, 0, 1), common], axis=1)]
         )
         vague = np.sqrt(np.sum((self.vectors * null[None]) ** 2, axis=1)) > 1e-4
-        # own parameters that can only be told where a shared one can
+        # own parameters that are determined only where a shared one is
         lost = np.einsum("ikN,kl->ilN", reach, vectors * common_null)
         vague = vague | np.any(np.abs(lost) > 1e-4, axis=1)
         return whole, vague, np.sqrt(np.sum((vectors * common_null) ** 2, axis=1)) > 1e-4

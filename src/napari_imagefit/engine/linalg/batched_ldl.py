@@ -8,7 +8,7 @@ from ..core.types import Array
 from .algebra import Algebra, Rows
 
 # Beyond this many unknowns a compiled program would grow too long: some n³/3 operations.
-MOST = 10
+MOST_UNKNOWNS = 10
 
 # Rows of the lower triangle, the diagonal included.
 Triangle = tuple[Rows, ...]

@@ -63,7 +63,7 @@ class Dense(NamedTuple):
         return self._replace(lower=tuple(rows))
 
     def without(self, algebra: Algebra, held: Rows) -> Self:
-        """Return the matrix with rows and columns of 0 where parameters are held."""
+        """Return the matrix with rows and columns of 0 where parameters are fixed."""
         return self._replace(
             lower=tuple(
                 tuple(algebra.where(held[i] | held[j], 0.0, element) for j, element in enumerate(row))

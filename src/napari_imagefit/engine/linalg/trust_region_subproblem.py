@@ -62,7 +62,7 @@ def trust_region_step(algebra: Algebra, matrix: Triangle, gradient: Rows, radius
 
 def begin_search(algebra: Algebra, matrix: Triangle, gradient: Rows, radius: Array, alpha: Array) -> Search | Found:
     """Bracket the damping: the first part of `trust_region_step`, without a loop."""
-    if len(matrix) > batched_ldl.MOST:
+    if len(matrix) > batched_ldl.MOST_UNKNOWNS:
         return _step_by_eigenvalues(algebra, matrix, gradient, radius, alpha)
     regular, _ = _pivots(algebra, matrix)
     return _begin(algebra, _solver(algebra), regular, algebra.norm(gradient), radius, alpha, matrix, gradient)

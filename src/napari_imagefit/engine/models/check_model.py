@@ -42,7 +42,7 @@ def check_apart(model: Model) -> None:
 
 @functools.lru_cache(256)
 def find_trouble(model: Model) -> str:
-    """Return what is wrong with a model, and the remedy; empty where nothing is, or values do not tell."""
+    """Return what is wrong with a model, and the remedy; empty where nothing is, or values do not show it."""
 
     def function(x: Array, *params: Array) -> Array:
         values = model.function(tuple(x[axis] for axis in range(model.ndim)), *params)

@@ -1,6 +1,6 @@
 """Handles of a model that can be dragged: ellipses around a centre, lines over a curve.
 
-A model tells by `Model.held_by`; of one that does not its parameters' roles tell.
+`Model.held_by` lists them; otherwise they follow from the roles of the parameters.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Centre:
 
 @dataclass(frozen=True)
 class Width:
-    """A vertical line whose distance from another place is a parameter.
+    """A vertical line whose distance from another position is a parameter.
 
     Attributes
     ----------
@@ -99,12 +99,12 @@ class Height:
 
 Handle = Ellipse | Centre | Width | Height
 Kind = TypeVar("Kind", bound=Handle)
-# words in the place of names
-WORDS = {"", "first", "last"}
+# words that stand for names
+WORDS_FOR_NAMES = {"", "first", "last"}
 
 
 def handles_of(model: Model) -> tuple[Handle, ...]:
-    """Return what of a model can be taken hold of; nothing where neither the model nor its parameters tell.
+    """Return the handles of a model; none where neither the model nor its parameters define them.
 
     Examples
     --------
@@ -134,7 +134,7 @@ def ellipses_of(model: Model) -> tuple[Ellipse, ...]:
 
 def _renamed(handle: Kind, names: Mapping[str, str]) -> Kind | None:
     """Return a handle of a part under the names of the sum; None where the sum lacks one of its parameters."""
-    known = {word: word for word in WORDS} | dict(names)
+    known = {word: word for word in WORDS_FOR_NAMES} | dict(names)
     changed: dict[str, Any] = {}
     for field in fields(handle):
         value = getattr(handle, field.name)
@@ -173,7 +173,7 @@ def _ellipses(model: Model, roles: Roles) -> Iterator[Ellipse]:
 
 
 def _axes_of(model: Model, roles: Roles, scale: int) -> tuple[int, ...]:
-    """Return along which axes a surface is wider for a larger width: its unit tells, else it is tried."""
+    """Return along which axes a surface is wider for a larger width: by its unit, otherwise by trial."""
     unit = model.parameters[scale].unit
     if unit.startswith("coord"):
         return (0, 1) if unit == "coord" else (int(unit.removeprefix("coord")),)

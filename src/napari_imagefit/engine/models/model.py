@@ -98,13 +98,13 @@ class Model:
     turns: tuple[Turn, ...] = field(init=False, default=())
     # parts that data may lack, by the parameters of each: without one the others are determined all the same
     optional: tuple[tuple[str, ...], ...] = field(init=False, default=())
-    # whether it bends so sharply that derivatives do not tell what is around an end
+    # whether it bends so sharply that derivatives do not describe the surroundings of an end
     has_edge: bool = field(init=False, default=False)
-    # what is known of its parameters' roles; None: their units and names tell
+    # roles of its parameters; None: from their units and names
     roles: Roles | None = field(init=False, default=None)
-    # what of it a person can take hold of; None: its roles tell, see `handles`
+    # its handles on screen; None: from its roles, see `handles`
     handles: tuple[Handle, ...] | None = field(init=False, default=None)
-    # a guess that knows what the call says of its parameters
+    # a guess that takes the starts and bounds of the call
     guess_within: GuessWithin | None = field(init=False, default=None)
     # models of other people's code that it is made of
     foreign: tuple[Model, ...] = field(init=False, default=())
@@ -147,7 +147,7 @@ class Model:
         return self
 
     def knowing(self, guess: GuessWithin, roles: Roles | None = None) -> Self:
-        """Return the model itself, with a guess that knows what a call says, and perhaps its parameters' roles."""
+        """Return the model itself, with a guess that takes starts and bounds of a call, and roles of its parameters."""
         object.__setattr__(self, "guess_within", guess)
         object.__setattr__(self, "roles", roles)
         return self
@@ -163,7 +163,7 @@ class Model:
         return self
 
     def turning(self, *turns: Turn) -> Self:
-        """Return the model itself, of whose equal answers one is told, whatever branch a fit ends in; see `turns`."""
+        """Return the model itself, with one representative of its equivalent solutions; see `turns`."""
         object.__setattr__(self, "turns", turns)
         return self
 
@@ -214,7 +214,7 @@ class Model:
         """Return the sum of two models: ``gaussian + plane``.
 
         Equal names get the number of their part (``amplitude_1``, ``amplitude_2``). Of several constants ``offset`` the
-        first is kept; the others, which could not be told from it, are left out.
+        first is kept; the others, which could not be distinguished from it, are left out.
 
         Raises
         ------

@@ -1,8 +1,8 @@
 """Sums of models: ``gaussian + plane``.
 
 A sum keeps one constant background. A parameter called ``offset``, or ``intercept`` of a line, is one by convention
-(unless its unit is that of a coordinate), and two of them cannot be told apart: the sum would have a valley instead of
-a minimum. So that of every part after the first that has one is left out, that is, held at 0.
+(unless its unit is that of a coordinate), and two of them cannot be distinguished: the sum would have a valley instead
+of a minimum. So that of every part after the first that has one is left out, that is, fixed at 0.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class SumModel(Model):
 
 @dataclass(frozen=True)
 class Part:
-    """A model of a sum, and for each of its parameters the place in the sum's: None where it is held at 0."""
+    """A model of a sum, and for each of its parameters the index in the sum's: None where it is fixed at 0."""
 
     model: Model
     places: tuple[int | None, ...]
@@ -52,7 +52,7 @@ class Part:
         return {name: names[place] for name, place in own if place is not None}
 
     def said(self, said: Sequence[Array], data: Array) -> tuple[Array, Array, Array]:
-        """Return what is said of this part's parameters, of what is said of the sum's: starts and bounds."""
+        """Return the starts and bounds of this part's parameters, from those of the sum."""
 
         def row(whole: Array, alone: Array, i: int, place: int | None) -> Array:
             return alone[i] if place is None else whole[place]

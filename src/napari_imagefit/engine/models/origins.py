@@ -18,11 +18,11 @@ from ..core.types import Floats
 from .model import Model, roles_of
 from .prediction import is_far, values_of
 
-# Places at which it is tried what a model does: each parameter's value there.
+# Parameter values at which a model is tried.
 TRIED = (0.71, 1.37)
 # The part of their range that rounding may change coordinates by: of a peak over a tenth of it with a noise of 1 %
 # that moves the centre by a third of its error; five times as much, and half of the fits are singular.
-COARSE = 1e-4
+MOST_ROUNDING = 1e-4
 # Coordinates at which it is tried whether a model allows another origin, and how far off it is.
 PLACES, STEP = np.linspace(-1.3, 1.9, 11), 0.8
 
@@ -81,7 +81,7 @@ def _coarse(coordinate: Any) -> tuple[float, float] | None:
     low, high = _ends(coordinate)
     with np.errstate(over="ignore"):
         step = np.spacing(np.maximum(np.abs(low), np.abs(high)).astype(np.float32)).astype(np.float64)
-    wrong = np.flatnonzero(~(0.5 * step <= COARSE * (high - low)) & (high > low))
+    wrong = np.flatnonzero(~(0.5 * step <= MOST_ROUNDING * (high - low)) & (high > low))
     return (float(low[wrong[0]]), float(high[wrong[0]])) if wrong.size else None
 
 

@@ -20,11 +20,11 @@ CELLS = {1: 64, 2: 32, 3: 16}
 # The part of its variance that a Gaussian cut at half its height has there.
 PART = 0.217
 # The part of the largest deviation from the background from which on a cell belongs to what is seen.
-CUT = 0.5
+SEEN_FROM = 0.5
 
 
 class Place(NamedTuple):
-    """A place, and how far from it what is seen there lies; each ``(B,)``, positions ``(ndim, B)``."""
+    """A position, and the spread of what is seen around it; each ``(B,)``, positions ``(ndim, B)``."""
 
     at: Floats
     radius: Floats  # mean distance
@@ -95,7 +95,7 @@ class Cells(NamedTuple):
         ndim = len(away)
         gram = np.stack([np.stack([_average(a * b, mass) for b in away]) for a in away])
         trace = sum(gram[i, i] for i in range(ndim))
-        # along a line nothing tells how far off the middle of a circle is
+        # samples along a line do not determine how far off the middle of a circle is
         gram += 1e-3 * np.where(trace > 0, trace, 1) * np.eye(ndim)[:, :, None]
         right = np.stack([_average(a * (square - _average(square, mass)), mass) for a in away])
         return np.asarray(middle + 0.5 * solve(gram, right))
@@ -113,11 +113,11 @@ class Cells(NamedTuple):
     def mass(self) -> Floats:
         """Return what stands out of the background, ``(K, B)``."""
         away = np.where(np.isfinite(self.mean), np.abs(self.mean), 0)
-        mass: Floats = np.maximum(away - CUT * away.max(axis=0), 0)
+        mass: Floats = np.maximum(away - SEEN_FROM * away.max(axis=0), 0)
         return mass
 
     def seen_from(self, at: Floats) -> Place:
-        """Return a place, with the moments of the distances from it."""
+        """Return a position, with the moments of the distances from it."""
         away = [c - here for c, here in zip(self.coords, at, strict=True)]
         square = sum((a * a for a in away), start=np.zeros(self.mean.shape))
         distance, mass = np.sqrt(square), self.mass()
@@ -129,7 +129,7 @@ class Cells(NamedTuple):
         return Place(at, np.maximum(radius, least), np.maximum(width, least), np.maximum(size, least))
 
     def around(self, at: Floats, part: float, coords: tuple[Floats, ...]) -> Booleans:
-        """Return the samples ``(m, B)`` within a part of the span from a place."""
+        """Return the samples ``(m, B)`` within a part of the span from a position."""
         near = np.ones((1, 1), bool)
         for c, here, span in zip(coords, at, self.span, strict=True):
             near = near & (np.abs(c - here) <= part * span)

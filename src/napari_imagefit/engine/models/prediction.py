@@ -24,11 +24,11 @@ else:
     jax, jnp = LazyModule("jax"), LazyModule("jax.numpy")
 
 # Values that are computed in one piece: they stay in cache.
-PIECE = 65536
+VALUES_PER_PIECE = 65536
 # The least number of samples that a program is compiled for.
 SHORTEST = 16
 # How many times as large as their range the least of coordinates must be to cost single precision digits.
-FAR = 16
+FAR_FROM_ORIGIN = 16
 
 Coords = tuple[NDArray[Any], ...]
 
@@ -61,7 +61,7 @@ def predict(model: Model, coords: Coords, params: Floats, options: Options) -> F
     values = np.empty((m, n_fits))
     with np.errstate(over="ignore"):
         narrow = np.asarray(params, options.dtype)
-    rows, width = m if model.exact else min(m, PIECE), max(1, PIECE // max(m, 1))
+    rows, width = m if model.exact else min(m, VALUES_PER_PIECE), max(1, VALUES_PER_PIECE // max(m, 1))
     pieces = [
         (slice(top, top + rows), slice(left, left + width))
         for left in range(0, n_fits, width)
@@ -82,7 +82,7 @@ def predict(model: Model, coords: Coords, params: Floats, options: Options) -> F
 
 def is_far(low: Array, high: Array) -> Array:
     """Whether coordinates from `low` to `high` lie far from 0, as seen from their range."""
-    return (np.minimum(np.abs(low), np.abs(high)) > FAR * (high - low)) & (low * high > 0) & (high > low)
+    return (np.minimum(np.abs(low), np.abs(high)) > FAR_FROM_ORIGIN * (high - low)) & (low * high > 0) & (high > low)
 
 
 def linearise(model: Model, coords: Coords, params: Floats, options: Options | None = None) -> tuple[Floats, Floats]:
@@ -95,7 +95,7 @@ def linearise(model: Model, coords: Coords, params: Floats, options: Options | N
     m, n_fits = columns[0].shape[0], params.shape[1]
 
     found = np.empty((1 + len(params), m, n_fits))
-    rows, width = m if model.exact else min(m, PIECE), max(1, PIECE // max(m, 1))
+    rows, width = m if model.exact else min(m, VALUES_PER_PIECE), max(1, VALUES_PER_PIECE // max(m, 1))
     for left in range(0, n_fits, width):
         for top in range(0, m, max(rows, 1)):
             down, along = slice(top, top + rows), slice(left, left + width)

@@ -55,8 +55,8 @@ def guess_starts(
 ) -> Array:
     """Return ``model.guess(coords, data, weights)``, of the data's type.
 
-    Data and weights are ``(m, B)``, both 0 where a sample does not count; coordinates ``(m, 1)`` or ``(m, B)``. What is
-    said are starts, NaN where there are none, and bounds, ``(n_params, B)`` each: some models hold them in their guess.
+    Data and weights are ``(m, B)``, both 0 where a sample does not count; coordinates ``(m, 1)`` or ``(m, B)``. `said`
+    has starts, NaN where there are none, and bounds, ``(n_params, B)`` each: some models keep to them in their guess.
 
     Returns
     -------

@@ -104,7 +104,7 @@ class Ties:
     def expand(self, fits: Fits) -> Fits:
         """Fits of `model` as fits of `full`; errors of tied parameters by linear propagation.
 
-        A parameter that is held, or at a bound, adds nothing to the error of one that follows from it. The error of a
+        A parameter that is fixed, or at a bound, adds nothing to the error of one that follows from it. The error of a
         parameter that follows from such ones only is NaN.
         """
         n, count = len(self.full.names), fits.status.size
@@ -114,7 +114,7 @@ class Ties:
                 getattr(whole, name)[...] = values
         for name in ("params", "solution", "start"):
             own = getattr(fits, name)
-            # a number that a parameter is tied to is no answer where there is none
+            # a parameter tied to a number has no result where the fit has none
             getattr(whole, name)[...] = np.where(np.isnan(own).all(axis=0), np.nan, self.values(own))
         whole.at_bound[list(self.kept)] = fits.at_bound
         slopes = self._slopes(fits.solution)

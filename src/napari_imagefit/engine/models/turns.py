@@ -1,4 +1,4 @@
-"""Angles: after which turn a model is the same again, and which of its equal answers is the one that is told."""
+"""Angles: the turns after which a model is the same again, and which of its equivalent solutions is returned."""
 
 from __future__ import annotations
 
@@ -46,17 +46,17 @@ def renamed(turns: Sequence[Turn], names: Mapping[str, str]) -> tuple[Turn, ...]
 
 
 class Branches(NamedTuple):
-    """The two answers that are equal, each ``(B,)``."""
+    """The two equivalent solutions, each ``(B,)``."""
 
     angle: Array  # with the widths as they are
     other: Array  # with the widths exchanged
-    exchange: Array  # whether the other one is asked for
+    exchange: Array  # whether the other one is requested
 
 
 def start_in_branch(
     turns: Sequence[Turn], names: Sequence[str], x: Array, asked: Array, lower: Array, upper: Array
 ) -> Array:
-    """Guessed starts ``(n_params, B)`` in the branch that bounds and given starts ask for; see `branches`."""
+    """Guessed starts ``(n_params, B)`` in the branch given by bounds and starts; see `branches`."""
     for turn in turns:
         found = branches(turn, names, x, asked, lower, upper)
         rows = list(x)
@@ -70,10 +70,10 @@ def start_in_branch(
 
 
 def settle(turns: Sequence[Turn], names: Sequence[str], fits: Fits, asked: Array, lower: Array, upper: Array) -> None:
-    """Move answers to the branch that is told; everything that there is for each parameter goes with it.
+    """Move solutions to the branch that is returned, with everything that there is for each parameter.
 
     It is the one inside the bounds that is nearest to the starts that were given, or, without any, the one whose first
-    width is the larger. What is held stays, and so does what has ended at a bound that the other branch does not have.
+    width is the larger. Fixed parameters stay, and so do those at a bound that the other branch does not have.
 
     Parameters
     ----------
@@ -100,9 +100,9 @@ def settle(turns: Sequence[Turn], names: Sequence[str], fits: Fits, asked: Array
 def branches(
     turn: Turn, names: Sequence[str], x: Array, asked: Array, lower: Array, upper: Array, *, ordered: bool = False
 ) -> Branches:
-    """Return the two branches of points ``(n_params, B)``, and which of them is asked for.
+    """Return the two branches of points ``(n_params, B)``, and which of them is requested.
 
-    First by the bounds, then by being nearest to what was `asked` (angles in radians, widths by the logarithm of their
+    First by the bounds, then by the distance from `asked` (angles in radians, widths by the logarithm of their
     ratio), then, if `ordered`, by having the larger width first.
     """
     at = names.index(turn.angle)
@@ -114,7 +114,7 @@ def branches(
     size = xp.abs(x[along]) + xp.abs(x[across])
 
     def judge(angle: Array, first: Array, second: Array) -> tuple[Array, Array]:
-        """Return how far a solution is outside of the bounds, and how far from what was asked."""
+        """Return how far a solution is outside of the bounds, and how far from the requested one."""
         outside = _outside(angle, lower[at], upper[at])
         away = xp.where(xp.isnan(asked[at]), 0, angle - asked[at]) ** 2
         for i, width in ((along, first), (across, second)):
@@ -131,7 +131,7 @@ def branches(
 
 
 def _turned(angle: Array, period: float, asked: Array, lower: Array, upper: Array) -> Array:
-    """Return an angle ``(B,)`` within half a period of what was asked, or of 0, if the bounds allow it."""
+    """Return an angle ``(B,)`` within half a period of the requested one, or of 0, if the bounds allow it."""
     middle = xp.where(xp.isnan(asked), 0, asked)
     turns = xp.ceil((angle - middle) / period - 0.5)
     # rounding may have led to the other end

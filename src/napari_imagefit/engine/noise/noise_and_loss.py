@@ -62,7 +62,7 @@ def terms(criterion: Criterion, value: Array, samples: Samples, rho: Array | Non
         return Terms(0.5 * residual * residual, residual, slope)
     residual = xp.in_one_loop(residual)
     cost, first, curvature = _loss(criterion, residual, samples, rho)
-    # a loss that is flat or curves down keeps some of its weight: with none, samples far off the model would tell
+    # a loss that is flat or curves down keeps some of its weight: with none, samples far off the model would count
     # nothing of its parameters, and the trust region would let these go anywhere
     root = xp.sqrt(xp.maximum(xp.maximum(curvature, LEAST * first), xp.finfo(value.dtype).tiny))
     root = xp.in_one_loop(root)

@@ -19,10 +19,10 @@ from ..core.array_module import xp
 from ..core.types import Array
 
 # Fisher's information of m is s·P(s)/Q(s) with s = m², within 2·10⁻⁵ of itself (found by least squares on quadratures
-# of the definition), and beyond FAR its series.
+# of the definition), and beyond STRONG its series.
 P = (1.0, 1.837736567807326, 0.43794588581457466, 0.07932019707043042, 0.005454768528415782)
 Q = (1.0, 2.8370846382406523, 2.037299610980468, 0.482604132742104, 0.08202574633328094, 0.005454768528415782)
-FAR = 1e3
+STRONG = 1e3
 # Difference of exp(2·cost), at the likeliest m, from its asymptote 2πx² − π, in units of 1/x².
 ASYMPTOTE_GAP = 4.08
 
@@ -54,22 +54,22 @@ def score(m: Array, x: Array) -> Array:
 def information(m: Array) -> Array:
     """Fisher's information of m, divided by m²: 1 at 0, about 1/m² where the signal is strong."""
     s = m * m
-    near = xp.minimum(s, FAR)
-    far = xp.maximum(s, FAR)
-    return xp.where(s < FAR, _polynomial(P, near) / _polynomial(Q, near), (1 - (0.5 + 0.25 / far) / far) / far)
+    near = xp.minimum(s, STRONG)
+    far = xp.maximum(s, STRONG)
+    return xp.where(s < STRONG, _polynomial(P, near) / _polynomial(Q, near), (1 - (0.5 + 0.25 / far) / far) / far)
 
 
 def moments(m: Array) -> tuple[Array, Array]:
     """Mean and standard deviation of x."""
     s = m * m
-    near = xp.minimum(s, FAR)
+    near = xp.minimum(s, STRONG)
     quarter = 0.25 * near
     i0e, i1e = xp.i0e, xp.i1e
     mean = math.sqrt(0.5 * math.pi) * ((1 + 0.5 * near) * i0e(quarter) + 0.5 * near * i1e(quarter))
-    far = xp.sqrt(xp.maximum(s, FAR))
+    far = xp.sqrt(xp.maximum(s, STRONG))
     # a difference of large numbers that is about 1
-    variance = xp.where(s < FAR, 2 + near - mean**2, 1 - 0.5 / far**2)
-    return xp.where(s < FAR, mean, far + 0.5 / far + 0.125 / far**3), xp.sqrt(variance)
+    variance = xp.where(s < STRONG, 2 + near - mean**2, 1 - 0.5 / far**2)
+    return xp.where(s < STRONG, mean, far + 0.5 / far + 0.125 / far**3), xp.sqrt(variance)
 
 
 def _polynomial(coefficients: tuple[float, ...], s: Array) -> Array:

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.types import Array
+from ..core.types import Array, Floats
 from ..functions.parameter import Parameter
 from ..models.model import Model
 from ..models.numpy_model import NumpyModel
-from .protocol import Calls, FittableModel, Real
+from .protocol import Calls, FittableModel
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -37,14 +37,14 @@ def nameless(model: FittableModel) -> Model:
     return Model(name if isinstance(name, str) else type(model).__name__, _never, parameters, 1, _no_guess)
 
 
-def inside(starts: Real, lower: Real, upper: Real) -> Real:
+def inside(starts: Floats, lower: Floats, upper: Floats) -> Floats:
     """Return starts moved off their bounds."""
     width = upper - lower
     margin = 1e-3 * np.where(np.isfinite(width), width, np.maximum(np.abs(starts), 1e-30))
     return np.clip(starts, lower + margin, upper - margin)
 
 
-def to_model(model: FittableModel, calls: Calls, starts: Real) -> Model:
+def to_model(model: FittableModel, calls: Calls, starts: Floats) -> Model:
     """Return the object as a model that is called in NumPy.
 
     Parameters
@@ -58,7 +58,7 @@ def to_model(model: FittableModel, calls: Calls, starts: Real) -> Model:
         If the object returns arrays of wrong shapes.
     """
     usable = starts[:, np.isfinite(starts).all(axis=0)][:, :1]
-    # two columns: of one, rows cannot be told from columns
+    # two columns: with one, rows and columns look alike
     probes = np.repeat(usable if usable.size else np.ones((len(starts), 1)), 2, axis=1)
     values = calls.predict(probes)
     calls.jacobian(probes, values)

@@ -16,6 +16,7 @@ from ..core.errors import FitInputError
 from ..core.fits import Fits
 from ..core.options import Options
 from ..core.progress import drain
+from ..core.types import Floats
 from ..core.validation import float_array, in_memory, real_array
 from ..drive.problem import Problem
 from ..drive.run import iter_fit
@@ -23,7 +24,6 @@ from ..models.bound_model import BoundModel
 from .adapter import inside, nameless, to_model
 from .protocol import Calls, FittableModel, check_protocol
 
-Floats = NDArray[np.float64]
 Limits = Mapping[str, tuple[ArrayLike, ArrayLike]]
 Report = Callable[[int, int], None]
 
@@ -42,7 +42,7 @@ class ParameterMaps(dict[str, Floats]):
 
 @dataclass(frozen=True)
 class TrustRegionFitter:
-    """Fits one curve per voxel with bounds; takes the place of osipy's ``LevenbergMarquardtFitter``.
+    """Fitter of one curve per voxel with bounds; replaces osipy's ``LevenbergMarquardtFitter``.
 
     Models are a `Model` bound to coordinates, or any object with osipy's ``FittableModel`` protocol. An object's
     analytic Jacobian is used where it offers one, and finite differences with relative steps where not. Its code is
@@ -56,8 +56,8 @@ class TrustRegionFitter:
         Relative change of cost, relative change of the parameters, and cosine between residuals and a column of the
         Jacobian, below which a fit has converged; from 0 to below 1.
     chunk_size : int, optional
-        After how many voxels progress is reported; several times a second if not given. It has no part in the answers,
-        and the memory needed beside data and answers does not depend on it: the engine always takes some thousand
+        After how many voxels progress is reported; several times a second if not given. It does not affect the results,
+        and the memory needed beside data and results does not depend on it: the engine always takes some thousand
         voxels at once.
     r2_threshold : float
         Fits with a lower r² are left out of the maps of `fit_image`; ``-inf`` keeps all.
@@ -136,9 +136,9 @@ class TrustRegionFitter:
         Returns
         -------
         params : array, ``(n_params, n_voxels)``
-            NaN where there is no answer. A fit that came to the limit of iterations keeps where it came to.
+            NaN where there is no result. A fit that came to the limit of iterations keeps where it came to.
         r2 : array, ``(n_voxels,)``
-            1 − Σ(d − fitted)²/Σ(d − d̄)²; NaN where there is no answer, and where the data do not vary.
+            1 − Σ(d − fitted)²/Σ(d − d̄)²; NaN where there is no result, and where the data do not vary.
         converged : boolean array, ``(n_voxels,)``
 
         Raises
@@ -261,7 +261,7 @@ def _names(model: BoundModel | FittableModel) -> tuple[str, ...]:
 def _limits(
     names: tuple[str, ...], bounds: Limits | None, spatial: tuple[int, ...], places: NDArray[np.intp]
 ) -> dict[str, Any]:
-    """Bounds as numbers or one value for each of the `places`."""
+    """Bounds as numbers or one value for each of the `places` (voxels)."""
     if bounds is not None and not isinstance(bounds, Mapping):
         raise FitInputError(f"bounds_override is {bounds!r}; give a dict of (lower, upper) by parameter name")
 
@@ -307,7 +307,7 @@ def _reporter(callback: Callable[..., object], chunk_size: int | None) -> Report
             inspect.signature(callback).bind(*arguments)
         except TypeError:
             return False
-        except ValueError:  # built in, and does not tell
+        except ValueError:  # built in, without a signature
             pass
         return True
 

@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 
 from ..core.device import in_precision
 from ..core.errors import FitInputError
-from ..core.types import Array
+from ..core.types import Array, Floats
 from ..models.model import Model
 
-Real = NDArray[np.float64]
 Limit = tuple[Any, Any]
 T = TypeVar("T")
 
-METHODS = ("parameters", "get_bounds", "get_initial_guess_batch", "predict_array_batch")
+PROTOCOL_METHODS = ("parameters", "get_bounds", "get_initial_guess_batch", "predict_array_batch")
 
 
 class FittableModel(Protocol):
@@ -55,7 +54,7 @@ def check_protocol(model: Any) -> None:
     """
     if isinstance(model, Model):
         raise FitInputError(f"model {model.name!r} has no coordinates yet; give {model.name}.bind(x)")
-    missing = [name for name in METHODS if not hasattr(model, name)]
+    missing = [name for name in PROTOCOL_METHODS if not hasattr(model, name)]
     if missing:
         raise FitInputError(
             f"the model is a {type(model).__name__} without {', '.join(missing)}; "
@@ -70,7 +69,7 @@ class Calls:
     model: FittableModel
     n_observations: int
 
-    def guess(self, observed: NDArray[Any]) -> Real:
+    def guess(self, observed: NDArray[Any]) -> Floats:
         """Return starts ``(n_params, N)`` for data ``(m, N)``; NaN where there is none.
 
         The object sees no NaN: gaps are filled from the samples beside them, and voxels without any are 0. It is given
@@ -121,7 +120,7 @@ def _shaped(found: Any, shape: tuple[int, ...], method: str) -> NDArray[Any]:
     return array
 
 
-def _fill_gaps(block: Real) -> Real:
+def _fill_gaps(block: Floats) -> Floats:
     """Return samples that are not finite, from their neighbours in the same column."""
     finite = np.isfinite(block)
     places = np.arange(len(block))

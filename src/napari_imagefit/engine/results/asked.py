@@ -21,7 +21,7 @@ class Asked(Protocol):
 
     @property
     def fixed(self) -> Values | None:
-        """Values that were held, by parameter name."""
+        """Values that were fixed, by parameter name."""
 
     @property
     def tied(self) -> Mapping[str, str] | None:

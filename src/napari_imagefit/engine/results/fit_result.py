@@ -42,10 +42,10 @@ class Source(Protocol):
         """Settings beside data and model."""
 
     def fitted(self, result: FitResult) -> NDArray[np.float64]:
-        """Return the model's values in the data's shape, NaN where there is no answer."""
+        """Return the model's values in the data's shape, NaN where there is no result."""
 
     def residual(self, result: FitResult) -> NDArray[np.float64]:
-        """Return data − fitted, in the data's shape, NaN where there is no answer."""
+        """Return data − fitted, in the data's shape, NaN where there is no result."""
 
     def index_columns(self) -> dict[str, NDArray[Any]]:
         """Return columns that identify the fits, such as frame and label, each of ``n_fits`` values."""
@@ -54,15 +54,15 @@ class Source(Protocol):
         """Return the result as napari layer data tuples."""
 
     def remarks(self, result: FitResult) -> list[str]:
-        """Return what all fits together say that none says by itself, a sentence each."""
+        """Return remarks that follow from all fits together, a sentence each."""
 
     def recipe(self) -> dict[str, Any]:
-        """Return what was asked for, as JSON."""
+        """Return the request as JSON."""
 
 
 @dataclass(frozen=True, eq=False)
 class FitResult:
-    """The answers of one call, on its grid of fits. NaN wherever there is no answer.
+    """Results of one call, on its grid of fits. NaN wherever there is no result.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ class FitResult:
         a camera), otherwise scaled by √(reduced χ²); those of a robust loss are Huber's. A parameter that was fixed, or
         is at a bound, has no error.
     solution : dict of str to array, ``(*grid,)``
-        Where each fit ended, parameters that the data do not determine included, and also where there is no answer.
+        Where each fit ended, parameters that the data do not determine included, and also where there is no result.
     covariance : array, ``(*grid, n_params, n_params)``
     status : int array, ``(*grid,)``
         `Status` codes.
@@ -93,11 +93,11 @@ class FitResult:
         Free parameters of each fit, and those that all fits have in common, 0 for a fit that took no part in finding
         them. Of the latter each fit counts its share in the degrees of freedom.
     attempt : int array, ``(*grid,)``
-        How each fit got its answer: 0 in the first try, 1 from its neighbours, 2 from global starts, 3 within wider
+        The attempt that led to the result: 0 the first one, 1 from its neighbours, 2 from global starts, 3 within wider
         bounds; see `napari_imagefit.imaging.voxels.refit`.
     refused : int array, ``(*grid,)``
         For `Status.BAD_SETTINGS`, which setting cannot be used: a number for `napari_imagefit.engine.core.refusal`,
-        0 elsewhere; `summary` says it in words.
+        0 elsewhere; `summary` gives it in words.
     model : Model
     seconds : float
     device : str
@@ -115,7 +115,7 @@ class FitResult:
 
     Notes
     -----
-    ``r2``, ``reduced_chi2``, ``aicc`` and ``bic`` follow from these arrays and are computed when they are asked for.
+    ``r2``, ``reduced_chi2``, ``aicc`` and ``bic`` follow from these arrays and are computed on access.
     """
 
     params: Mapping[str, NDArray[np.float64]]
@@ -216,7 +216,7 @@ class FitResult:
 
     @property
     def answers(self) -> dict[str, NDArray[np.float64]]:
-        """The same as `solution`, but NaN where there is no answer; `fitted` is computed from it."""
+        """The same as `solution`, but NaN where there is no result; `fitted` is computed from it."""
         answered = (self.status >= 0) | (self.status == Status.STOPPED)
         return {name: np.where(answered, values, np.nan) for name, values in self.solution.items()}
 
@@ -275,20 +275,20 @@ class FitResult:
 
     @np.errstate(all="ignore")
     def fitted(self) -> NDArray[np.float64]:
-        """Return the model's values in the data's shape, computed now; NaN where there is no answer."""
+        """Return the model's values in the data's shape, computed now; NaN where there is no result."""
         return self.source.fitted(self)
 
     @np.errstate(all="ignore")
     def residual(self) -> NDArray[np.float64]:
         """Return data − fitted in the data's shape, computed now.
 
-        NaN where there is no answer or the data are not finite.
+        NaN where there is no result or the data are not finite.
         """
         return self.source.residual(self)
 
     @np.errstate(all="ignore")
     def to_dataframe(self) -> pd.DataFrame:
-        """One row per fit: its place, every parameter and ``<name>_stderr``, status, flags and goodness."""
+        """One row per fit: its position, every parameter and ``<name>_stderr``, status, flags and goodness."""
         import pandas as pd
 
         columns: dict[str, Any] = dict(self.source.index_columns())
@@ -363,7 +363,7 @@ class FitResult:
         return "\n".join(lines)
 
     def recipe(self) -> dict[str, Any]:
-        """Return what was asked for, as JSON; it holds no code."""
+        """Return the request as JSON; it contains no code."""
         return self.source.recipe()
 
 
@@ -371,11 +371,11 @@ def noise_variance(fits: Fits) -> NDArray[np.float64]:
     """Return the reduced χ² of each fit as a measure of the noise; NaN where nothing is left to measure it with."""
     freedom = fits.n_used - fits.n_free
     if fits.n_shared.any():
-        # one problem with one noise; fits that took no part in it, such as of constant data, tell nothing of it
+        # one problem with one noise; fits that took no part in it, such as of constant data, do not contribute to it
         measure = np.isfinite(fits.chi2) & (fits.n_shared > 0) & (fits.status != Status.SINGULAR)
         chi2, left = fits.chi2[measure].sum(), freedom[measure].sum() - fits.n_shared.max()
         return np.full(len(freedom), chi2 / left if left > 0 and chi2 > 0 else np.nan)
-    # a cost of exactly 0 tells nothing about the noise
+    # a cost of exactly 0 gives no estimate of the noise
     known = (freedom > 0) & (fits.chi2 > 0)
     variance: NDArray[np.float64] = np.divide(fits.chi2, freedom, out=np.full(len(freedom), np.nan), where=known)
     return variance

@@ -12,15 +12,15 @@ from ..core.errors import FitInputError
 from ..core.fits import Fits
 from ..core.options import Options
 from ..core.status import Status
+from ..core.types import Floats
 from .arguments import CurveInput
 from .backends import Plan
 from .improvement import costs_more_than_constant
 from .noise import Noise, of_one
+from .settings import ROUNDING
 
-Real = NDArray[np.float64]
-
-# How well derivatives are known, relative: by automatic differentiation, and by differences.
-ROUNDING, DIFFERENCES = float(np.finfo(float).eps), 1e-11
+# Relative error of derivatives by differences; those of automatic differentiation have `ROUNDING`.
+DIFFERENCES = 1e-11
 
 MESSAGES = {
     0: "The maximum number of function evaluations is exceeded.",
@@ -29,7 +29,7 @@ MESSAGES = {
     3: "`xtol` termination condition is satisfied.",
     4: "Both `ftol` and `xtol` termination conditions are satisfied.",
 }
-# What SciPy does not ask.
+# Options that SciPy's curve_fit does not have.
 WORTHLESS = "The fit ended above a constant that f contains, which is no minimum; give another p0."
 
 
@@ -37,7 +37,7 @@ def answer(
     fits: Fits,
     given: CurveInput,
     plan: Plan,
-    y: Real,
+    y: Floats,
     noise: Noise,
     absolute_sigma: bool,
     options: Options,
@@ -76,15 +76,15 @@ def answer(
 
 def _covariance(
     fits: Fits, given: CurveInput, plan: Plan, noise: Noise, absolute_sigma: bool, options: Options
-) -> Real | None:
-    """NaN for parameters at a bound, 0 for those that are held; None where the data do not determine the others."""
+) -> Floats | None:
+    """NaN for parameters at a bound, 0 for those that are fixed; None where the data do not determine the others."""
     freedom = int(fits.n_used[0] - fits.n_free[0])
     if freedom <= 0 and not absolute_sigma:
         return None
     held, popt = given.lower == given.upper, fits.solution[:, 0]
-    pcov: Real | None = fits.covariance[0]
+    pcov: Floats | None = fits.covariance[0]
     if fits.status[0] == Status.SINGULAR:
-        # JᵀJ has lost what J may still tell
+        # JᵀJ has lost digits that J may still have
         pcov = _by_svd(noise, plan, popt, ~held)
     apart = (fits.at_bound[:, 0] != 0) | held
     if pcov is None or (np.isnan(pcov) & ~(apart[:, None] | apart[None])).any():
@@ -98,12 +98,12 @@ def _covariance(
     return np.where(held[:, None] | held[None], 0.0, pcov)
 
 
-def _columns(noise: Noise, plan: Plan, params: Real, free: NDArray[np.bool_]) -> Real:
+def _columns(noise: Noise, plan: Plan, params: Floats, free: NDArray[np.bool_]) -> Floats:
     """Return the derivatives by the free parameters, ``(m, n)``, as the fit has them."""
     return np.stack([noise.standardise(row) for row in plan.slopes(params)[free]], axis=1)
 
 
-def _is_rounding(noise: Noise, plan: Plan, popt: Real, given: CurveInput, chi2: float) -> bool:
+def _is_rounding(noise: Noise, plan: Plan, popt: Floats, given: CurveInput, chi2: float) -> bool:
     """Whether residuals and derivatives are nothing but rounding: so are errors then.
 
     Of data that do not vary an amplitude is rounding, and so is all that the width of such a peak changes.
@@ -124,7 +124,7 @@ def _is_rounding(noise: Noise, plan: Plan, popt: Real, given: CurveInput, chi2: 
         return not (np.linalg.norm(again - columns, axis=0) <= 0.5 * sizes).all()
 
 
-def _by_svd(noise: Noise, plan: Plan, popt: Real, free: NDArray[np.bool_]) -> Real | None:
+def _by_svd(noise: Noise, plan: Plan, popt: Floats, free: NDArray[np.bool_]) -> Floats | None:
     """(JᵀJ)⁻¹ from derivatives, or None if they are linearly dependent within rounding."""
     columns = _columns(noise, plan, popt, free)
     sizes = np.linalg.norm(columns, axis=0)

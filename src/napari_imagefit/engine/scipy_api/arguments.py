@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..core.errors import FitInputError, FitInputTypeError
+from ..core.types import Floats
 from ..core.validation import with_values
 
-METHODS = (None, "lm", "trf", "dogbox")
-Real = NDArray[np.float64]
+SCIPY_METHODS = (None, "lm", "trf", "dogbox")
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class CurveInput:
     """
 
     xdata: Any
-    ydata: Real
-    p0: Real
-    lower: Real
-    upper: Real
-    sigma: Real | None
+    ydata: Floats
+    p0: Floats
+    lower: Floats
+    upper: Floats
+    sigma: Floats | None
     used: NDArray[np.bool_] | None
 
     @property
@@ -85,7 +85,7 @@ def read(
 
 def _read_start(
     f: Callable[..., Any], p0: ArrayLike | None, bounds: Any, method: str | None
-) -> tuple[Real, Real, Real]:
+) -> tuple[Floats, Floats, Floats]:
     """Return starts and bounds, ``(n,)`` each."""
     given = None if p0 is None else np.atleast_1d(np.asarray(p0, float))
     n = count_parameters(f) if given is None else given.size
@@ -95,7 +95,7 @@ def _read_start(
         start = start.ravel()
     if start.ndim > 1:
         raise FitInputError("`p0` must have at most 1 dimension.")
-    if method not in METHODS:
+    if method not in SCIPY_METHODS:
         raise FitInputError(f"`method` must be 'trf', 'dogbox', 'lm' or None, not {method!r}.")
     if method == "lm" and np.isfinite([lower, upper]).any():
         raise FitInputError("Method 'lm' only works for unconstrained problems. Use 'trf' or 'dogbox' instead.")
@@ -106,7 +106,7 @@ def _read_start(
     return start, lower, upper
 
 
-def _read_ydata(ydata: ArrayLike) -> Real:
+def _read_ydata(ydata: ArrayLike) -> Floats:
     """Return data as numbers; masked ones are NaN."""
     if isinstance(ydata, np.ma.MaskedArray):
         ydata = np.ma.filled(ydata.astype(float), np.nan)
@@ -146,7 +146,7 @@ def count_parameters(f: Callable[..., Any]) -> int:
     return n - 1
 
 
-def read_bounds(bounds: Any, n: int) -> tuple[Real, Real]:
+def read_bounds(bounds: Any, n: int) -> tuple[Floats, Floats]:
     """Lower and upper ``(n,)`` from a pair or an object like SciPy's ``Bounds``."""
     if hasattr(bounds, "lb") and hasattr(bounds, "ub"):
         pair: tuple[Any, ...] = (bounds.lb, bounds.ub)
@@ -170,7 +170,7 @@ def read_bounds(bounds: Any, n: int) -> tuple[Real, Real]:
     return low, high
 
 
-def feasible_start(lower: Real, upper: Real) -> Real:
+def feasible_start(lower: Floats, upper: Floats) -> Floats:
     """Return SciPy's start without a p0: 1, or inside the bounds."""
     low, high = np.isfinite(lower), np.isfinite(upper)
     with np.errstate(invalid="ignore", over="ignore"):
@@ -179,8 +179,8 @@ def feasible_start(lower: Real, upper: Real) -> Real:
 
 
 def apply_nan_policy(
-    xdata: Any, y: Real, sigma: Real | None, used: NDArray[np.bool_] | None, policy: str
-) -> tuple[Any, Real, Real | None, NDArray[np.bool_] | None]:
+    xdata: Any, y: Floats, sigma: Floats | None, used: NDArray[np.bool_] | None, policy: str
+) -> tuple[Any, Floats, Floats | None, NDArray[np.bool_] | None]:
     """Leave out samples with a NaN in x or y, or refuse them."""
     if policy == "propagate":
         raise FitInputError("`nan_policy='propagate'` is not supported by this function.")
@@ -206,7 +206,7 @@ def apply_nan_policy(
     return xdata, y[~missing], sigma, None if used is None else used[~missing]
 
 
-def _numbers_of(xdata: Any, shape: tuple[int, ...]) -> Real | None:
+def _numbers_of(xdata: Any, shape: tuple[int, ...]) -> Floats | None:
     """Return the numbers of xdata, if it is an array, or a table's column with one for each sample; else None."""
     if isinstance(xdata, np.ndarray):
         return xdata
@@ -218,7 +218,7 @@ def _numbers_of(xdata: Any, shape: tuple[int, ...]) -> Real | None:
         return None
 
 
-def read_sigma(sigma: Real | None, y: Real, used: NDArray[np.bool_] | None = None) -> Real | None:
+def read_sigma(sigma: Floats | None, y: Floats, used: NDArray[np.bool_] | None = None) -> Floats | None:
     """Return standard deviations ``()`` or ``(m,)``, or a covariance ``(m, m)``."""
     if sigma is None:
         return None
@@ -227,7 +227,7 @@ def read_sigma(sigma: Real | None, y: Real, used: NDArray[np.bool_] | None = Non
     elif sigma.shape not in {(y.size,), (y.size, y.size)}:
         raise FitInputError("`sigma` has incorrect shape.")
     if used is not None and sigma.ndim > 0:
-        # what is said of samples that are masked does not matter
+        # the sigma of masked samples does not matter
         sigma = np.where(used if sigma.ndim == 1 else used[:, None] & used, sigma, 1.0)
     if sigma.ndim < 2:
         if np.isnan(sigma).any() or (sigma == 0).any():

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..._lazy import LazyModule
 from ..core.errors import FitInputError, FitInputTypeError
 from ..core.options import Options
-from ..core.types import Array
+from ..core.types import Array, Floats
 from ..core.validation import with_values
 from ..functions.parameter import Parameter
 from ..models.model import Model, WholeModel
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 else:
     jax, jnp = LazyModule("jax"), LazyModule("jax.numpy")
 
-Real = NDArray[np.float64]
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -41,11 +39,11 @@ class Plan:
     """
 
     model: Model
-    coords: tuple[Real, ...]  # (m,) each
+    coords: tuple[Floats, ...]  # (m,) each
     length: int  # of the residuals
     whole: bool  # whether all samples are looked at together
-    values: Callable[[Real], Real]  # parameters (n,) → (m,), outside of the fit
-    slopes: Callable[[Real], Real]  # → (n, m)
+    values: Callable[[Floats], Floats]  # parameters (n,) → (m,), outside of the fit
+    slopes: Callable[[Floats], Floats]  # → (n, m)
     exact: bool = True  # whether the slopes are good to rounding
 
 
@@ -54,7 +52,7 @@ def _no_guess(_coords: Any, data: Array, _weights: Any) -> Array:
     return jnp.ones((1, data.shape[1]))
 
 
-def samplewise(found: Traced, slopes: tuple[Traced, ...] | None, x: Real, rows: int, n: int) -> Plan:
+def samplewise(found: Traced, slopes: tuple[Traced, ...] | None, x: Floats, rows: int, n: int) -> Plan:
     """Return the plan of a function that was traced for so many samples, perhaps with derivatives by column."""
     leading = x.shape[:-1]
     flat = tuple(x.reshape(-1, x.shape[-1]))
@@ -85,13 +83,13 @@ def samplewise(found: Traced, slopes: tuple[Traced, ...] | None, x: Real, rows: 
     return _compiled(model.made_of(key, broadcasts=False), flat, x.shape[-1])
 
 
-def _compiled(model: Model, coords: tuple[Real, ...], length: int) -> Plan:
+def _compiled(model: Model, coords: tuple[Floats, ...], length: int) -> Plan:
     columns = tuple(c[:, None] for c in coords)
 
-    def values(popt: Real) -> Real:
+    def values(popt: Floats) -> Floats:
         return values_of(model, columns, popt[:, None], Options())[:, 0]
 
-    def slopes(popt: Real) -> Real:
+    def slopes(popt: Floats) -> Floats:
         return linearise(model, columns, popt[:, None])[1][:, :, 0]
 
     return Plan(model, coords, length, model.exact, values, slopes)
@@ -207,7 +205,7 @@ def on_host(
         rho=rho,
     )
 
-    def derivatives(popt: Real) -> Real:
+    def derivatives(popt: Floats) -> Floats:
         column, bounds = popt[:, None], (given.lower[:, None], given.upper[:, None])
         return model.derivatives(column, values(column), tuple(range(n)), *bounds)[:, :, 0]
 

@@ -218,7 +218,7 @@ def curve_fit(
     popt : array, ``(N,)``
     pcov : array, ``(N, N)``
         Infinite, with a warning, where the data do not determine every parameter. NaN for a parameter at a bound, 0 for
-        one that is held.
+        one that is fixed.
     infodict, mesg, ier
         If `full_output`.
 
@@ -227,13 +227,13 @@ def curve_fit(
     ValueError, TypeError
         For input that cannot work, as SciPy does.
     RuntimeError
-        If there is no answer.
+        If there is no result.
 
     See Also
     --------
     napari_imagefit.CurveFit : for many calls with one function: it is traced and compiled once.
     napari_imagefit.fit_voxels : for many curves at once.
-    scipy.optimize.curve_fit : whose place it takes.
+    scipy.optimize.curve_fit : which it replaces.
 
     Notes
     -----

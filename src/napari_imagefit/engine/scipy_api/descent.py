@@ -14,7 +14,7 @@ from ..drive.problem import Problem
 from ..drive.run import iter_fit
 
 # The tolerance at which a fit goes on that ended where the data do not determine the parameters.
-FINE = 1e-10
+FINE_TOLERANCE = 1e-10
 
 
 def descend(problem: Problem) -> Fits:
@@ -22,8 +22,8 @@ def descend(problem: Problem) -> Fits:
     fits = _run(problem)
     if problem.norms is None and fits.ended[0] == Status.STEP and fits.flags[0] & Flag.POORLY_DETERMINED:
         fits = _by_size(problem, fits)
-    if fits.status[0] == Status.SINGULAR and max(problem.options.ftol, problem.options.xtol) > FINE:
-        # next to a saddle, or on the floor of a valley, a step that gains little does not tell of a minimum
+    if fits.status[0] == Status.SINGULAR and max(problem.options.ftol, problem.options.xtol) > FINE_TOLERANCE:
+        # next to a saddle, or on the floor of a valley, a step that gains little is no sign of a minimum
         fits = _go_on(problem, fits)
     return fits
 
@@ -39,8 +39,8 @@ def _go_on(problem: Problem, before: Fits, **changed: Any) -> Fits:
         return before
     options = replace(
         problem.options,
-        ftol=min(problem.options.ftol, FINE),
-        xtol=min(problem.options.xtol, FINE),
+        ftol=min(problem.options.ftol, FINE_TOLERANCE),
+        xtol=min(problem.options.xtol, FINE_TOLERANCE),
         max_iterations=limit,
     )
     fits = _run(replace(problem, start=before.solution, options=options, **changed))

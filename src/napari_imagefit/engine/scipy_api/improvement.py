@@ -10,33 +10,31 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..core.fits import Fits
 from ..core.options import Options
-from ..drive.level import ROUNDING as LEVEL_ROUNDING
+from ..core.types import Floats
+from ..drive.level import LEVEL_ROUNDING
 from ..noise.noise_and_loss import terms
 from ..noise.samples import Samples
 from .arguments import CurveInput
 from .backends import Plan
 from .noise import Noise
 
-Real = NDArray[np.float64]
-
-# What is not told from a constant, and from a cost; and from a derivative of 1, which may come from differences.
-ROUNDING, ROUGHLY = 1e-8, 1e-3
+# Tolerances for being a constant, and equal to a cost; and to a derivative of 1, which may come from differences.
+EQUAL_WITHIN, ROUGHLY = 1e-8, 1e-3
 
 
 def costs_more_than_constant(
-    fits: Fits, given: CurveInput, plan: Plan, y: Real, noise: Noise, options: Options
+    fits: Fits, given: CurveInput, plan: Plan, y: Floats, noise: Noise, options: Options
 ) -> bool:
     """Return whether some constant costs less than where the fit has ended."""
-    popt, reached = fits.solution[:, 0], float(fits.cost[0]) * (1 - ROUNDING)
+    popt, reached = fits.solution[:, 0], float(fits.cost[0]) * (1 - EQUAL_WITHIN)
     plain = noise.root is None and not options.criterion.is_robust
     if callable(options.loss) or not np.isfinite(popt).all() or (plain and reached <= 0.5 * fits.spread[0]):
         return False
 
-    def cost_of(values: Real) -> float:
+    def cost_of(values: Floats) -> float:
         residual = noise.standardise(values - y)[:, None]
         samples = Samples((), np.zeros_like(residual), f_scale=np.asarray(options.f_scale))
         return float(np.sum(terms(options.criterion, residual, samples).cost))
@@ -50,7 +48,7 @@ def costs_more_than_constant(
         return any(cost_of(values) < reached for values in _constants(given, plan, popt, mean))
 
 
-def _constants(given: CurveInput, plan: Plan, popt: Real, mean: float) -> Iterator[Real]:
+def _constants(given: CurveInput, plan: Plan, popt: Floats, mean: float) -> Iterator[Floats]:
     """Values ``(m,)`` of the function that do not vary, as near to the mean as the bounds allow."""
     slopes = plan.slopes(popt)
     free = np.flatnonzero(given.lower < given.upper)
@@ -67,5 +65,5 @@ def _constants(given: CurveInput, plan: Plan, popt: Real, mean: float) -> Iterat
             values = plan.values(flat)
         except Exception:  # noqa: BLE001 - the function need not know these parameters
             continue
-        if np.ptp(values) <= ROUNDING * max(abs(mean), np.abs(values).max()):
+        if np.ptp(values) <= EQUAL_WITHIN * max(abs(mean), np.abs(values).max()):
             yield values

@@ -9,10 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import FitInputError
+from ..core.types import Floats
 from .arguments import CurveInput
-
-Real = NDArray[np.float64]
-
 
 # Data of such sizes, by powers of two, are fitted as they are: squares are far from where numbers end.
 LARGE = 300
@@ -22,13 +20,13 @@ LARGE = 300
 class Noise:
     """Normalisation of residuals to unit variance, or to that of `unit` where their squares would overflow."""
 
-    weights: Real | None  # (m, 1)
-    root: Real | None  # (m, m)
+    weights: Floats | None  # (m, 1)
+    root: Floats | None  # (m, m)
     used: NDArray[np.bool_]  # (m,)
     unit: float = 1.0  # what a standard deviation is in the fit, a power of two
 
     @classmethod
-    def of(cls, given: CurveInput, y: Real) -> Noise:
+    def of(cls, given: CurveInput, y: Floats) -> Noise:
         """Read what was given as ``sigma``: standard deviations, or a covariance, of which L of LLᵀ is taken.
 
         Raises
@@ -56,29 +54,29 @@ class Noise:
         root[every] /= unit
         return cls(None if used.all() else used.astype(float)[:, None], root, used, unit)
 
-    def whiten(self, values: Real) -> Real:
+    def whiten(self, values: Floats) -> Floats:
         """L⁻¹ times values ``(m,)``; without a covariance they are left as they are."""
         if self.root is None:
             return values
         from scipy.linalg import solve_triangular
 
-        whitened: Real = solve_triangular(self.root, np.where(self.used, values, 0), lower=True)
+        whitened: Floats = solve_triangular(self.root, np.where(self.used, values, 0), lower=True)
         return whitened
 
-    def standardise(self, residual: Real) -> Real:
+    def standardise(self, residual: Floats) -> Floats:
         """Residuals ``(m,)`` as the fit has them, those that are used."""
         residual = self.whiten(residual)
         if self.weights is not None:
             residual = residual * self.weights[:, 0]
         return residual[self.used]
 
-    def rescaled(self, covariance: Real) -> Real:
+    def rescaled(self, covariance: Floats) -> Floats:
         """Return a covariance for residuals in units of their own standard deviation, from one as the fit has it."""
         with np.errstate(over="ignore"):
             return covariance * self.unit * self.unit
 
 
-def _unit(y: Real, sigma: Real) -> float:
+def _unit(y: Floats, sigma: Floats) -> float:
     """Return a power of two by which squares of 1/σ and of data in units of σ are numbers; 1 if they are."""
     known = np.isfinite(sigma)
     if not known.any():
@@ -95,7 +93,7 @@ def _unit(y: Real, sigma: Real) -> float:
 
 
 def copies_of(given: CurveInput) -> int:
-    """Return how often samples are repeated to be as many as free parameters, which no other method asks for."""
+    """Return how often samples are repeated to be as many as free parameters, which no other method requires."""
     used = np.ones(given.ydata.shape, bool) if given.used is None else given.used
     if given.sigma is not None and given.sigma.ndim < 2:
         used = used & np.isfinite(given.sigma)
@@ -105,7 +103,7 @@ def copies_of(given: CurveInput) -> int:
 
 def repeated(f: Any, jac: Any, given: CurveInput, copies: int) -> tuple[Any, Any, CurveInput]:
     """Return the same problem with every sample so many times, each with as much less weight."""
-    sigma: Real
+    sigma: Floats
     if given.sigma is not None and given.sigma.ndim == 2:
         sigma = np.asarray(np.kron(np.eye(copies), copies * given.sigma), float)
     else:
@@ -123,6 +121,6 @@ def repeated(f: Any, jac: Any, given: CurveInput, copies: int) -> tuple[Any, Any
     return values, slopes if callable(jac) else jac, given
 
 
-def of_one(residual: Real, copies: int) -> Real:
+def of_one(residual: Floats, copies: int) -> Floats:
     """Return the residuals of the samples, where each was fitted `copies` times with less weight."""
     return np.asarray(residual[: residual.size // copies] * np.sqrt(copies), float)

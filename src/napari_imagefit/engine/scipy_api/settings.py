@@ -7,15 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ..core.errors import FitInputError, FitInputTypeError
 from ..core.options import Options
-from ..core.types import LOSSES, Loss, LossFunction
+from ..core.types import LOSSES, Floats, Loss, LossFunction
 from ..core.validation import with_values
 from .arguments import CurveInput
 
-Real = NDArray[np.float64]
 ROUNDING = float(np.finfo(float).eps)
 
 
@@ -24,7 +23,7 @@ class Settings:
     """Settings of the fit, beside the data."""
 
     options: Options
-    norms: Real | None  # 1/size of the parameters (n, 1); None: as the Jacobian has it
+    norms: Floats | None  # 1/size of the parameters (n, 1); None: as the Jacobian has it
     any_method: bool  # whether SciPy would not take MINPACK's
 
     def in_unit(self, unit: float) -> Settings:
@@ -90,7 +89,7 @@ def _tolerances(any_method: bool, **given: float | None) -> dict[str, float]:
     return found
 
 
-def _norms(x_scale: ArrayLike | str | None, n: int) -> Real | None:
+def _norms(x_scale: ArrayLike | str | None, n: int) -> Floats | None:
     """1/size of the parameters ``(n, 1)``; None: as the Jacobian has it."""
     if x_scale is None or (isinstance(x_scale, str) and x_scale == "jac"):
         return None

@@ -14,12 +14,12 @@ import numpy as np
 
 from ..._lazy import LazyModule
 from ..core.device import find_device, has_device, in_precision
-from ..core.types import Array, Loss, LossFunction
+from ..core.types import Array, Floats, Loss, LossFunction
 from ..core.validation import with_values
 from ..noise.samples import TILE, bucket
 from ..tracing.trace import Traced, trace
 from .arguments import CurveInput
-from .backends import Plan, Real, check_jacobian, compiled, length_of, on_host, samplewise
+from .backends import Plan, check_jacobian, compiled, length_of, on_host, samplewise
 from .traces import TracesOf
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ else:
     jax, jnp = LazyModule("jax"), LazyModule("jax.numpy")
 
 # Functions of which it is kept whether they can be differentiated.
-KEPT = 128
+KEPT_SMOOTHNESS = 128
 
 
 def padded_length(length: int, flength: int | None) -> int:
@@ -81,7 +81,7 @@ def plan_for(
 def _as_f_takes_it(f: Callable[..., Any], given: CurveInput) -> CurveInput:
     """Replace a table's column as xdata by its numbers, if `f` takes these alone.
 
-    A function of NumPy takes a column as it is, and perhaps asks it for more than its numbers; one of JAX refuses it.
+    A function of NumPy takes a column as it is, and may use more of it than its numbers; one of JAX refuses it.
     """
     x = given.xdata
     if isinstance(x, (np.ndarray, np.generic)) or not hasattr(x, "__array__"):
@@ -89,14 +89,14 @@ def _as_f_takes_it(f: Callable[..., Any], given: CurveInput) -> CurveInput:
     with in_precision("float64") if "jax" in sys.modules else contextlib.nullcontext(), np.errstate(all="ignore"):
         try:
             f(x, *given.p0)
-        except Exception:  # noqa: BLE001 - whatever it is, it may take numbers, or else says so itself
+        except Exception:  # noqa: BLE001 - whatever it is, the function may take numbers, or raises an error itself
             with contextlib.suppress(TypeError, ValueError):
                 return replace(given, xdata=np.asarray(x, float))
     return given
 
 
 def _samplewise(
-    x: Real, rows: int, padded: Real, n: int, traces: TracesOf, traces_of_jac: TracesOf | None
+    x: Floats, rows: int, padded: Floats, n: int, traces: TracesOf, traces_of_jac: TracesOf | None
 ) -> Plan | None:
     """Return a plan if each value, and each row of derivatives, is proved to depend on its own sample alone."""
     found = traces.trace(padded, n)
@@ -123,7 +123,7 @@ def _as_it_is(given: CurveInput, traces: TracesOf, traces_of_jac: TracesOf | Non
     return compiled(found, slopes, given)
 
 
-def _columns(traces: TracesOf, x: Real, n: int) -> tuple[Traced, ...] | None:
+def _columns(traces: TracesOf, x: Floats, n: int) -> tuple[Traced, ...] | None:
     """Return the derivatives, column by column, if they are proved to keep samples apart."""
     whole = traces.trace(x, n)
     # another shape is refused later, where it is clear which one is expected
@@ -133,7 +133,7 @@ def _columns(traces: TracesOf, x: Real, n: int) -> tuple[Traced, ...] | None:
     return columns if len(columns) == n else None
 
 
-def _padded(x: Any, flength: int | None) -> tuple[int, Real | None]:
+def _padded(x: Any, flength: int | None) -> tuple[int, Floats | None]:
     """Return how many samples a function is to see at once, and xdata of so many; None if it has no axis of samples."""
     if not isinstance(x, np.ndarray) or not x.ndim or not x.shape[-1]:
         return 0, None
@@ -198,7 +198,7 @@ def _is_smooth(found: Traced, x: Any, n: int) -> bool:
     key = found.key, n
     if key not in _smooth:
         _smooth[key] = _can_differentiate(found, x, n)
-        if len(_smooth) > KEPT:
+        if len(_smooth) > KEPT_SMOOTHNESS:
             _smooth.popitem(last=False)
     return _smooth[key]
 

@@ -1,6 +1,6 @@
 """Whether the end of fits that share parameters is worth more than constants; see `drive.improvement`.
 
-It is asked of all together, and of each with the shared values held: a height that is shared cannot be 0 for one.
+It is tested for all together, and for each with the shared values fixed: a height that is shared cannot be 0 for one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def cost_more_than_constants(
     """Return the fits ``(N,)`` that ended above a constant; `cost_of` gives costs at parameters ``(n_params, N)``."""
     roles, eps = roles_of(problem.model), problem.options.eps
     ends, ended = fits.solution, (fits.status >= 0) & np.isfinite(fits.solution).all(axis=0)
-    # what the sums cannot tell is no difference
+    # differences below the rounding of the sums do not count
     least = fits.cost * (1 - np.sqrt(eps)) - level.rounding(problem.options.criterion, eps)
     above: Booleans = ended & (least > level.constant)
     if roles.constant is None or not above.any():

@@ -63,7 +63,7 @@ def _iter_fit(
     profiled = None
     if fit.layout.own and found.takes_part.any() and not stop():
         profiled = yield from iter_profile(problem, which, found.params, fit.expansions, stop)
-    # what was stopped on the way is nobody's minimum
+    # a fit that was stopped on the way is at no minimum
     fits = fit.finish(found, None if stop() else profiled)
     problem.settle(fits, which)
     yield Progress(problem.n_fits, problem.n_fits)
@@ -227,7 +227,7 @@ class _Fit:
         return sums.gradient, sums.matrix
 
     def finish(self, found: _Found, profiled: Profiled | None) -> Fits:
-        """Covariances, and everything else that is told of each fit."""
+        """Covariances, and everything else that is returned for each fit."""
         problem, count, state = self.problem, self.problem.n_fits, found.state
         fits = Fits.blank(len(problem.model.names), count, Status.STOPPED)
         fits.n_free[:] = np.count_nonzero(np.broadcast_to(problem.lower < problem.upper, fits.params.shape), axis=0)
@@ -241,16 +241,16 @@ class _Fit:
             active = profiled.active
             sides = np.where(active, profiled.fits.at_bound[own], 0)
             rows = profiled.fits.solution[self.free]
-            # what the joint fit says of its end counts for those that have converged by themselves
+            # the status of the joint fit counts for those that have converged by themselves
             ended = np.where(status > 0, status, profiled.fits.status)
             status = ended if profiled.settled else np.full_like(ended, Status.ITERATION_LIMIT)
             iterations = iterations + profiled.rounds - 1
-            # the largest columns that a joint fit has met may be those of a place far away
+            # the largest columns that a joint fit has met may be those of a point far away
             norms = np.zeros_like(norms)
         elif self.stop():
             status = np.where(found.takes_part, int(Status.STOPPED), status)
         if profiled is not None:
-            # each has been asked at its own end, of which that of the joint fit may have known nothing
+            # each has been tested at its own end, which may differ from that of the joint fit
             optimality = np.zeros(count)
         with np.errstate(all="ignore"):
             answer, cost, residuals = self._answer(found, rows, norms, active, sides)

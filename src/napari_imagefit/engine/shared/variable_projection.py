@@ -15,16 +15,14 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..core.fits import Fits
 from ..core.progress import Progress, retold
 from ..core.status import Flag, Status
+from ..core.types import Booleans, Floats
 from ..drive.problem import Problem
 from ..drive.run import iter_fit
 
-Floats = NDArray[np.float64]
-Booleans = NDArray[np.bool_]
 # gradient (n_free, N) and Gauss–Newton matrix (n_free, n_free, N) at parameters (n_params, N)
 Expansions = Callable[[Floats], tuple[Floats, Floats]]
 
@@ -162,7 +160,7 @@ class _Search:
         problem, index = self.problem, list(self.shared)
         shape = (len(problem.model.names), problem.n_fits)
         start, lower, upper = (np.array(np.broadcast_to(a, shape)) for a in (start, problem.lower, problem.upper))
-        # who is nowhere yet begins where it was told to
+        # those without a step yet begin at their starts
         start = np.where(np.isnan(start), problem.start, start)
         start[index] = lower[index] = upper[index] = values
         held = problem.held | {problem.model.names[i] for i in index}
@@ -220,7 +218,7 @@ def _mended(matrix: Floats, step: Floats, change: Floats, little: float) -> Floa
     """Return the matrix, so that the step would have changed the gradient by as much as it did."""
     bent = matrix @ step
     along, seen = float(step @ bent), float(step @ change)
-    # a step that is next to none tells of rounding
+    # a step that is next to none shows rounding only
     if along <= little or seen <= 0.05 * along:
         return matrix
     return np.asarray(matrix - np.outer(bent, bent) / along + np.outer(change, change) / seen)

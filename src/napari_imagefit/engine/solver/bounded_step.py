@@ -115,7 +115,7 @@ class Quadratic(NamedTuple):
 def cut_step(
     algebra: Algebra, box: Box, x: Rows, step: Rows, scale: Rows, model: Quadratic, radius: Array, theta: Array
 ) -> tuple[Rows, Array]:
-    """Return the best of three steps that stay inside the bounds, in the place of one that does not.
+    """Return the best of three steps that stay inside the bounds, instead of one that does not.
 
     They are the trust-region step cut at the first bound, its reflection there, and the scaled steepest descent. In a
     problem of many fits there is a fourth, cut at each bound by itself: else one fit's bound would stop all others.

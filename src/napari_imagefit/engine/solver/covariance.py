@@ -21,7 +21,7 @@ from ..linalg.normal_matrix import Dense
 from ..sums.residual_sums import Residuals
 from .trust_region import State, Task
 
-# A column of J that has shrunk by this much since its largest no longer says anything: rounding of √m sums.
+# A column of J that has shrunk by this much since its largest carries no information: rounding of √m sums.
 VANISHED = 1e-14
 # A gradient that is less than this part of what it could be pulls nowhere.
 PULL = 1e-6
@@ -59,7 +59,7 @@ def answer(
     A parameter is *at a bound* if the cost still falls towards the bound and the bound is nearer than a hundredth of
     the parameter's own (conditional) standard deviation; it then counts as fixed there. A parameter is *undetermined*
     if the model does not depend on it at the solution, or only in a combination with others that JᵀJ, scaled to a unit
-    diagonal, cannot tell from zero within rounding.
+    diagonal, cannot be distinguished from zero within rounding.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ class Inverse(NamedTuple):
 
     @classmethod
     def of_kinds(cls, n: int, number: Any, holds: Any) -> Inverse:
-        """Return an instance with the types of its rows in their place."""
+        """Return an instance with the types of its rows in place of the rows."""
         rows = (holds,) * n
         return cls((number,) * (n * (n + 1) // 2), (number,) * n, holds, rows, rows, rows, rows)
 
@@ -111,7 +111,7 @@ class Matrices(NamedTuple):
 
 
 def told(found: Inverse) -> Answer:
-    """Return what is said of regular fits, in NumPy."""
+    """Return the results of regular fits, in NumPy."""
     n = len(found.out)
     undetermined = np.stack(found.undetermined)
     covariance = _blanked(Dense.of(found.covariance, n).full(), undetermined | np.stack(found.out))
@@ -158,7 +158,7 @@ def invert(
     scaled = matrix.without(algebra, out).scaled(scale, tuple(where(o, 1.0, 0.0) for o in out))
     scaled = scaled.identity_unless(algebra, scaled.finite(algebra))
     regular, elements = out[0] & False, [zero] * (n * (n + 1) // 2)
-    if n <= batched_ldl.MOST:
+    if n <= batched_ldl.MOST_UNKNOWNS:
         factors = batched_ldl.factorise(algebra, scaled.lower, zero, TINY + zero)
         regular = algebra.every([pivot < 1 / REGULAR for pivot in factors.inverse])
         elements = []

@@ -1,8 +1,8 @@
-"""Whether the cost around an end rises as the standard errors say: of a model with an edge it need not.
+"""Whether the cost around an end rises as the standard errors predict: of a model with an edge it need not.
 
 The edge of a paraboloid that is larger than its window comes to rest where it just cuts off a pixel in a corner. Beyond
-that pixel the cost is flat: height, radii and background cannot be told apart, but the derivatives do not see it. Or it
-comes to rest where noise happens to bend the surface; then one without any edge is hardly worse.
+that pixel the cost is flat: height, radii and background cannot be distinguished, but the derivatives do not see it. Or
+it comes to rest where noise happens to bend the surface; then one without any edge is hardly worse.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ def unless_flat(
 ) -> Answer:
     """Take back what is known of fits whose cost does not rise, to one side, along an axis of their errors.
 
-    Fits that have not converged, are at a bound, or do not determine everything anyway, are not asked.
+    Fits that have not converged, are at a bound, or do not determine everything anyway, are not tested.
 
     Parameters
     ----------
     used : array, ``(B,)``
         How many samples each fit has.
     cost_at : callable
-        The cost ``(B,)`` at other places ``(n_free, B)``.
+        The cost ``(B,)`` at other points ``(n_free, B)``.
     without_edge : callable
         The least cost ``(b,)`` of a surface without an edge for some of the fits ``(b,)``.
     constant : int or None

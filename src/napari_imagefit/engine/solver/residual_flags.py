@@ -34,7 +34,7 @@ SHORT = 64
 # One fit in ten thousand is flagged by chance.
 RARE = 1e-4
 # A reduced χ² from which on it is not far too small.
-SMALL = 0.8
+SMALL_REDUCED_CHI2 = 0.8
 # By how much, at least, all bright samples take part in their squares: one outlier among n has 1/n, noise 2/π.
 SHARED = 0.45
 
@@ -75,7 +75,7 @@ def find_misfits(
             structured &= sums.chi2 > 1e-6 * freedom
         yield Flag.STRUCTURED_RESIDUAL, structured & some
         if criterion == Criterion():
-            # structure is no noise, and makes residuals large at some places as well
+            # structure is no noise, and makes residuals large at some samples as well
             yield Flag.UNEVEN_NOISE, _uneven(sums, used, free) & ~structured
 
 
@@ -86,7 +86,7 @@ def _of_chi2(sums: Residuals, freedom: NDArray[np.int64], criterion: Criterion) 
         # of counts it is more spread out: a gamma distribution of the same mean and variance
         shape = 2 * freedom / np.maximum(sums.chi2_variance, 1e-300)
     large = special.chdtrc(shape * freedom, shape * sums.chi2) < FALSE_ALARMS
-    small = (special.chdtr(shape * freedom, shape * sums.chi2) < RARE) & (sums.chi2 < SMALL * freedom)
+    small = (special.chdtr(shape * freedom, shape * sums.chi2) < RARE) & (sums.chi2 < SMALL_REDUCED_CHI2 * freedom)
     return large, small
 
 

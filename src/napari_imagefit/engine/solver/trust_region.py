@@ -41,7 +41,7 @@ class Expansion(NamedTuple):
         )
 
     def without(self, algebra: Algebra, held: Rows) -> Expansion:
-        """Leave out the unknowns that are held."""
+        """Leave out the unknowns that are fixed."""
         gradient = tuple(algebra.where(h, 0.0, g) for h, g in zip(held, self.gradient, strict=True))
         return Expansion(self.cost, gradient, self.matrix.without(algebra, held))
 
@@ -191,7 +191,7 @@ def judge(
     radius = where(radius > 0, radius, state.radius)
 
     better = fresh | (actual > 0)
-    # where the cost can tell no longer, the gradient still can
+    # the gradient still has digits where the differences of the cost are rounding
     resolution = 10 * algebra.eps * state.here.cost
     same = (predicted <= resolution) & (algebra.abs(actual) <= resolution)
     optimality = _optimality(algebra, task.box, x, there, columns)
@@ -358,7 +358,7 @@ def _settled(
     """SciPy's tests of cost and step after a trial, the step measured in the parameters' own scale as in MINPACK.
 
     Beside the parameters it is compared with what there is to explain: next to a frequency of 1e10 every step is small,
-    though it may change the model as much as anything. A step that is small because the region is tells nothing while
+    though it may change the model as much as anything. A step that is small because the region is proves nothing while
     the region `grows`.
     """
     cost = state.here.cost

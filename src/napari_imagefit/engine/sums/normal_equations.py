@@ -149,7 +149,7 @@ class NormalSums:
         return request(key, function, shapes, self.options, self._arithmetic())
 
     def program(self, samples: Samples, params: tuple[Array, ...]) -> Any:
-        """Return the program, compiled if need be; all samples that it is asked for are of one shape."""
+        """Return the program, compiled if need be; all samples passed to it have one shape."""
         if self._program is None:
             key, function, shapes = self._request(samples, params)
             self._program = find(key) or obtain(key, function, shapes, self.options, self._arithmetic())

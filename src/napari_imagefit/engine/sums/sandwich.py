@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..core.types import Floats
 from ..models.model import Model
-from ..models.prediction import PIECE, linearise
+from ..models.prediction import VALUES_PER_PIECE, linearise
 
 
 class Sandwich(NamedTuple):
@@ -35,7 +35,7 @@ def sandwich(
     used, and `others`, what is there beside the model, are ``(m, N)``; parameters ``(n_params, N)``.
     """
     m, n_fits = data.shape
-    width = max(1, PIECE // m)
+    width = max(1, VALUES_PER_PIECE // m)
     parts = []
     for first in range(0, n_fits, width):
         some = slice(first, first + width)

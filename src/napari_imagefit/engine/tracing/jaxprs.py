@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 else:
     jax, jnp, core = LazyModule("jax"), LazyModule("jax.numpy"), LazyModule("jax.extend.core")
 
-# JAX's own classes changed places and merged between versions
+# JAX's own classes moved and merged between versions
 Jaxpr = Any
 Equation = Any
 

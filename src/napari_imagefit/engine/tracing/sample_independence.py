@@ -49,7 +49,7 @@ def _require(condition: bool) -> None:
 def is_samplewise(one: Jaxpr, two: Jaxpr, lengths: tuple[int, int]) -> bool:
     """Whether a function of ``(xdata, *params)``, traced at two lengths of `xdata`, is proved to keep samples apart.
 
-    Two lengths do not tell whether the function does something else at a third, as ``if x.size > 1000`` does.
+    Two lengths do not prove that the function does the same at a third, as ``if x.size > 1000`` does.
 
     Parameters
     ----------
@@ -230,7 +230,7 @@ def _slice(step: _Step) -> None:
 
 
 def _dynamic_slice(step: _Step) -> None:
-    # a full-length slice starts at 0, wherever it is asked to
+    # a full-length slice starts at 0, whatever its start index
     step.same("slice_sizes")
     axis = step.ins[0]
     _require(axis is not None and all(sizes[axis] == length for sizes, length in step.both("slice_sizes")))

@@ -1,6 +1,6 @@
-"""A user's ``f(xdata, *params)`` as a program of JAX, with a key by which equal programs are told.
+"""A user's ``f(xdata, *params)`` as a program of JAX, with a key by which equal programs are recognised.
 
-Two lambdas written alike are two objects to Python. Their jaxprs tell whether they compute the same, so that what was
+Two lambdas written alike are two objects to Python. Their jaxprs show whether they compute the same, so that what was
 compiled for one serves the other.
 """
 

@@ -13,17 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...imaging.inspection.label_edges import Edges, label_edges
-from ...layers.geometry.output_layers import KEY, PAINT, is_output
+from ...layers.geometry.output_layers import METADATA_KEY, PAINT, is_output
 
 if TYPE_CHECKING:
     from napari.layers import Labels, Layer
     from napari.viewer import Viewer
 
-COARSE = 5.0  # pixels on screen from which on a voxel is too large for napari's contours
+COARSE_VOXEL = 5.0  # pixels on screen from which on a voxel is too large for napari's contours
 LINE, RIM = 2, 4  # pixels on screen of a line, and of the dark one below it that makes it stand out of any map
 DEEPEST = 0.3  # of a voxel, that a line lies inside
 RIM_COLOUR = (0.0, 0.0, 0.0, 0.75)
-MOST = 300_000  # lines; more take too long, and would be a slab again
+MOST_LINES = 300_000  # lines; more take too long, and would be a slab again
 REDRAWN = ("set_data", "contour", "opacity", "colormap", "scale", "affine", "rotate", "shear")
 
 
@@ -83,7 +83,7 @@ class Contours:
             lines.update()
 
     def _follow(self, layer: Any) -> None:
-        if layer._type_string != "labels" or not is_output(layer) or layer.metadata[KEY].get("role") == PAINT:
+        if layer._type_string != "labels" or not is_output(layer) or layer.metadata[METADATA_KEY].get("role") == PAINT:
             return
         visual = self._viewer.window._qt_viewer.canvas.layer_to_visual.get(layer)
         # volumes are napari's to draw
@@ -119,7 +119,7 @@ class _Lines:
         if self._node is None:
             return
         pixels = self._pixels()
-        lines = self._layer.contour > 0 and pixels.min() >= COARSE and self._find()
+        lines = self._layer.contour > 0 and pixels.min() >= COARSE_VOXEL and self._find()
         # what napari draws of it is out of sight beside lines
         self._node.opacity = 0.0 if lines else self._layer.opacity
         if not lines:
@@ -163,7 +163,7 @@ class _Lines:
             which = {label: n for n, label in enumerate(colours)}
             table = np.array([*colours.values()]).reshape(-1, 4)
             self._colours = table[[which[int(label)] for label in self._edges.labels]].reshape(-1, 4)
-        return len(self._edges.labels) <= MOST
+        return len(self._edges.labels) <= MOST_LINES
 
     def _make(self, order: int) -> Any:
         from vispy.scene.visuals import Line

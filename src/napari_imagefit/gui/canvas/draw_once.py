@@ -62,7 +62,7 @@ class DrawOnce:
 
     def _on_data(self, event: Any) -> None:
         if str(getattr(event, "action", "")) == "added":
-            # napari is not done with the shape before it has told everybody
+            # napari finishes the shape only after all callbacks have run
             QTimer.singleShot(0, self._on_drawn)
 
     def _on_drawn(self) -> None:

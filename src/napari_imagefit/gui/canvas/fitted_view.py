@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakSet
 
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject
+
+from ..widgets.timers import single_shot
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -48,8 +49,8 @@ class FittedView(QObject):
         self._fitted: Fitted | None = None
         self._told: Fitted | None = None
         # a picture of another size resizes the canvas, and moves the camera, for a moment only
-        self._later = self._timer(0, self._follow)
-        self._ending = self._timer(PLACED, self._end)
+        self._later = single_shot(self, 0, self._follow)
+        self._ending = single_shot(self, PLACED, self._end)
 
     def begin(self) -> None:
         """Follow the canvas for one more dock."""
@@ -74,13 +75,6 @@ class FittedView(QObject):
     def _end(self) -> None:
         self._viewer.canvas.events.size.disconnect(self._on_size)
         self._fitted = self._told = None
-
-    def _timer(self, interval: int, then: Callable[[], None]) -> QTimer:
-        timer = QTimer(self)
-        timer.setSingleShot(True)
-        timer.setInterval(interval)
-        timer.timeout.connect(then)
-        return timer
 
     def _begin(self) -> None:
         """Fit the view of what is there already, unless somebody has moved it."""

@@ -8,7 +8,7 @@ from napari.components.overlays import TextOverlay
 from qtpy.QtGui import QColor
 
 from ...imaging.layer_data.drawn_fits import MEANINGS
-from ...layers.geometry.output_layers import KEY, is_output
+from ...layers.geometry.output_layers import METADATA_KEY, is_output
 from ...layers.request.naming import spaced
 from ..widgets.theme import contrast
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from napari.layers import Layer
     from napari.viewer import Viewer
 
-LINES = 4  # of contours; more would cover the image
+CONTOUR_LINES = 4  # of contours; more would cover the image
 LETTER = 8  # pixels of a character
 SHORTEST, LONGEST = 12, 40  # characters of a line, whatever room there is
 BESIDE = 170  # pixels of the canvas that contours' words leave to the colour bar
-SMALL = 7  # points
+FONT_POINTS = 7  # points
 BAR = (14, 110)  # pixels of a colour bar, beside an inspector below the canvas
 PAD = 2 * "\N{NO-BREAK SPACE}"  # napari takes words for a little narrower than they are drawn, and so their boxes
-LETTERS = ("black", "white")
+LETTER_COLOURS = ("black", "white")
 # what many words of reasons begin with
 BEGINNINGS = ("converged, but the ", "converged, but ", "converged, with ", "not fitted: ")
 # columns of a layer's features
@@ -43,9 +43,12 @@ class Legend:
         self._viewer = viewer
         self._bar: Layer | None = None  # the one whose colour bar is on
         overlays = viewer.canvas.overlays
-        self._title = overlays.setdefault(f"{KEY}:title", TextOverlay(position="top_right", font_size=SMALL))
+        self._title = overlays.setdefault(
+            f"{METADATA_KEY}:title", TextOverlay(position="top_right", font_size=FONT_POINTS)
+        )
         self._lines = [
-            overlays.setdefault(f"{KEY}:{n}", TextOverlay(position="top_left", font_size=SMALL)) for n in range(LINES)
+            overlays.setdefault(f"{METADATA_KEY}:{n}", TextOverlay(position="top_left", font_size=FONT_POINTS))
+            for n in range(CONTOUR_LINES)
         ]
         viewer.layers.events.connect(self._on_event)
         viewer.canvas.events.size.connect(self.update)
@@ -59,7 +62,7 @@ class Legend:
             overlay.visible = False
 
     def update(self, _event: object = None) -> None:
-        """Say what is to be seen now."""
+        """Show the legend of what is visible now."""
         shown = [layer for layer in reversed(self._viewer.layers) if layer.visible and is_output(layer)]
         self._show_map(next((layer for layer in shown if layer._type_string == "image"), None))
         self._show_words(next((layer for layer in shown if entries(layer)), None))
@@ -75,9 +78,11 @@ class Legend:
                 if is_output(other) and other._type_string == "image":
                     other.colorbar.visible = other is layer
             if layer is not None:
-                layer.colorbar.size, layer.colorbar.font_size = BAR, SMALL
+                layer.colorbar.size, layer.colorbar.font_size = BAR, FONT_POINTS
             self._bar = layer
-        _say(self._title, "" if layer is None else elided(str(layer.metadata[KEY]["title"]), self._width() // 3))
+        _say(
+            self._title, "" if layer is None else elided(str(layer.metadata[METADATA_KEY]["title"]), self._width() // 3)
+        )
 
     def _show_words(self, layer: Layer | None) -> None:
         found = [] if layer is None else entries(layer, self._width() - BESIDE)
@@ -128,7 +133,7 @@ def _outlines(layer: Layer) -> list[tuple[str, Any]]:
 def letters_on(colour: Any) -> str:
     """Return what is read better on a colour, black letters or white ones."""
     ground = QColor.fromRgbF(*map(float, colour[:3]))
-    return max(LETTERS, key=lambda letters: contrast(QColor(letters), ground))
+    return max(LETTER_COLOURS, key=lambda letters: contrast(QColor(letters), ground))
 
 
 def _short(words: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from psygnal import Signal
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject
 
 from ...catalogue.titles import symbol_of
 from ...engine.core.options import Options
@@ -18,14 +18,15 @@ from ...layers.tasks.starts import CurveAsked, free_names, given_starts, limits_
 from ..plots.start_lines import LineShown, StartLines
 from ..plots.styles import MEAN
 from ..widgets.latest_worker import Latest
+from ..widgets.timers import single_shot
 from .dock import DRAW_DELAY_MS
 
 if TYPE_CHECKING:
     from ..inspector.inspector import Inspector
     from .dock import Dock, OneChange
 
-FINE = 300  # points of the curve
-FINER = 1 / 400  # of the range in view that a start is a multiple of, about
+START_POINTS = 300  # points of the curve
+RANGE_STEP = 1 / 400  # of the range in view that a start is a multiple of, about
 
 
 class CurveStarts:
@@ -48,10 +49,7 @@ class CurveStarts:
         self._held: dict[str, float] | None = None  # the starts when a drag began
         self.lines: StartLines | None = None
         self._owner = QObject(widget.parameters)
-        self._soon = QTimer(self._owner)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(DRAW_DELAY_MS)
-        self._soon.timeout.connect(self._look)
+        self._soon = single_shot(self._owner, DRAW_DELAY_MS, self._look)
         self._work = Latest(CurveAsked.answer, self._owner)
         self._work.done.connect(self._on_answer)
         self._work.refused.connect(self._on_refused)
@@ -98,7 +96,7 @@ class CurveStarts:
             self.refresh()
 
     def _look(self) -> None:
-        """Find the curve that is looked at, and ask where its fit would start."""
+        """Find the curve that is looked at, and request the start of its fit."""
         self._asked = self._find()
         if self._asked is None:
             self._work.forget()
@@ -128,7 +126,7 @@ class CurveStarts:
             self._draw()
 
     def _on_refused(self, _why: str) -> None:
-        """Draw nothing: *Fit* says what is wrong."""
+        """Draw nothing: *Fit* shows the error."""
         self._guessed = {}
         self._draw()
 
@@ -139,7 +137,7 @@ class CurveStarts:
             self._hide()
             return
         values, free, model = self._guessed | given_starts(rows), free_names(rows), asked.request.model
-        x = np.linspace(*asked.ends, FINE)
+        x = np.linspace(*asked.ends, START_POINTS)
         y = predict(model, (x,), np.array([[values[name]] for name in model.names]), Options())[:, 0]
         if self.lines is None:
             self.lines = StartLines(self._page.panel.upper)
@@ -190,13 +188,13 @@ class CurveStarts:
         """Return what a start is a multiple of: what can be told apart on screen."""
         assert self._held is not None
         if isinstance(line, Centre) or (isinstance(line, Width) and not line.inverse):
-            return FINER * (asked.ends[1] - asked.ends[0])
+            return RANGE_STEP * (asked.ends[1] - asked.ends[0])
         if isinstance(line, Width):
-            return FINER * abs(value)
+            return RANGE_STEP * abs(value)
         low, high = self._page.panel.upper.getViewBox().viewRange()[1]
         model, held = asked.request.model, self._held
         return abs(
-            value_at(line, model, held, asked.ends, low + FINER * (high - low))
+            value_at(line, model, held, asked.ends, low + RANGE_STEP * (high - low))
             - value_at(line, model, held, asked.ends, low)
         )
 

@@ -12,10 +12,10 @@ from vispy.color import Color
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
-COLOUR = "#FF7FD4"  # of starts: no fitted outline has it
+START_COLOUR = "#FF7FD4"  # of starts: no fitted outline has it
 RIM = "#1A1A1A"
 DOT, GRIP = 5, 11  # pixels on screen
-SIGNS = {"centre": "disc", "along": "square", "across": "square", "angle": "diamond"}
+GRIP_SYMBOLS = {"centre": "disc", "along": "square", "across": "square", "angle": "diamond"}
 ABOVE = 1_000_000  # all layers
 
 Points = NDArray[np.float64]
@@ -51,8 +51,8 @@ class StartDrawing:
         lines, marks = self._nodes
         lines.visible = len(self.dots) > 0
         if len(self.dots):
-            lines.set_data(self.dots, size=DOT, face_color=COLOUR, edge_color=RIM, edge_width=0.5)
-        colour = Color(COLOUR).rgba
+            lines.set_data(self.dots, size=DOT, face_color=START_COLOUR, edge_color=RIM, edge_width=0.5)
+        colour = Color(START_COLOUR).rgba
         faces = np.array([colour if one else (0, 0, 0, 0) for one in free])
         rims = np.array([(1, 1, 1, 1) if one else colour for one in free])
         marks.set_data(
@@ -61,7 +61,7 @@ class StartDrawing:
             face_color=faces,
             edge_color=rims,
             edge_width=2,
-            symbol=[SIGNS[sign] for sign in signs],
+            symbol=[GRIP_SYMBOLS[sign] for sign in signs],
         )
         marks.visible = True
 

@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from napari.layers import Layer
     from napari.viewer import Viewer
 
-NEAR = 10  # pixels on screen within which a grip is under the pointer
+GRAB_PIXELS = 10  # pixels on screen within which a grip is under the pointer
 
 
 class Grabbing:
-    """Tells which of some places in the scene is dragged, and where to; the camera stays, and nothing is drawn.
+    """Drag of one of some points in the scene; the camera stays, and nothing is drawn.
 
-    Places are ``(x, y)`` in the scene.
+    Points are ``(x, y)`` in the scene.
 
     Parameters
     ----------
     viewer : Viewer
     """
 
-    begun = Signal(int)  # which place
+    begun = Signal(int)  # which point
     moved = Signal(object)  # where the pointer is, and where it was when it took hold
     ended = Signal()
     clicked = Signal(object)  # where: on nothing that can be grabbed
@@ -63,13 +63,13 @@ class Grabbing:
                 callbacks.remove(own)
 
     def _under(self, event: Any) -> int | None:
-        """Return the free place that is nearest to the pointer, if it is near."""
+        """Return the free point that is nearest to the pointer, if it is near."""
         if not len(self._places):
             return None
         away = np.hypot(*(self._places - _place(event)).T) * event.camera_zoom
         away = np.where(self._free, away, np.inf)
         nearest = int(away.argmin())
-        return nearest if away[nearest] <= NEAR else None
+        return nearest if away[nearest] <= GRAB_PIXELS else None
 
     def _on_move(self, _viewer: object, event: Any) -> None:
         self._point(self._under(event) is not None)

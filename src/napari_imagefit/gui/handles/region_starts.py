@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject
 
 from ...engine.core.errors import FitInputError
 from ...engine.models.handles import Ellipse, ellipses_of
@@ -18,6 +18,7 @@ from ...layers.geometry.transforms import to_data
 from ...layers.inspection.pick import Sight
 from ...layers.tasks.starts import RegionAsked, SeenRegions, free_names, given_starts, limits_of
 from ..widgets.latest_worker import Latest
+from ..widgets.timers import single_shot
 from .dock import DRAW_DELAY_MS
 from .drawing import StartDrawing
 from .grabbing import Grabbing
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 APART = 9  # pixels on screen between two dots of an outline
 FEWEST, MOST = 25, 400  # dots
 LAYER_EVENTS = ("data", "paint", "scale", "translate", "rotate", "shear", "affine", "units", "visible")
-FINER = 0.5  # pixels on screen that a start is a multiple of, about
+PIXEL_STEP = 0.5  # pixels on screen that a start is a multiple of, about
 
 
 class RegionStarts:
@@ -62,10 +63,7 @@ class RegionStarts:
         self.drawing = StartDrawing(viewer)
         self.grabbing = Grabbing(viewer)
         self._owner = QObject(widget.parameters)
-        self._soon = QTimer(self._owner)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(DRAW_DELAY_MS)
-        self._soon.timeout.connect(self._look)
+        self._soon = single_shot(self._owner, DRAW_DELAY_MS, self._look)
         self._work = Latest(RegionAsked.answer, self._owner)
         self._work.done.connect(self._on_answer)
         self._work.refused.connect(self._on_refused)
@@ -145,7 +143,7 @@ class RegionStarts:
             self._again()
 
     def _look(self) -> None:
-        """Find the region on screen, and ask where its fit would start."""
+        """Find the region on screen, and request the start of its fit."""
         asked = None
         # what cannot be fitted has no starts
         with contextlib.suppress(FitInputError):
@@ -194,7 +192,7 @@ class RegionStarts:
             self._draw()
 
     def _on_refused(self, _why: str) -> None:
-        """Draw nothing: *Fit* says what is wrong."""
+        """Draw nothing: *Fit* shows the error."""
         self._guessed = {}
         self._draw()
 
@@ -251,7 +249,7 @@ class RegionStarts:
         grip, values, limits, free = self._held
         now, before = (place.coordinates(end) for end in ends)
         to = np.array(grip.at) + now - before
-        found, step = dragged(grip, values, (float(to[0]), float(to[1]))), FINER * place.pixel(self._zoom)
+        found, step = dragged(grip, values, (float(to[0]), float(to[1]))), PIXEL_STEP * place.pixel(self._zoom)
         if grip.what == "angle":
             found = {name: limits.turned(name, value) for name, value in found.items()}
             step /= math.dist(grip.at, [values[name] for name in grip.ellipse.centre]) or step

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QTimer
-
 from ...engine.models.handles import Ellipse, handles_of
+from ..widgets.timers import single_shot
 from .region_starts import RegionStarts
 
 if TYPE_CHECKING:
@@ -16,14 +15,14 @@ if TYPE_CHECKING:
     from .curve_starts import CurveStarts
     from .dock import Dock, OneChange
 
-TIPS = {
+START_TIPS = {
     "region": "Show where the fit starts, over the image, and drag it: the centre, the widths (squares), the angle "
     "(diamond). It is drawn in one region, the one clicked last or in the middle; all regions start there. "
     "What is fixed or tied is hollow",
     "voxels": "Show where the fit of the curve in the inspector starts, and drag its lines: centre, width, height. "
     "All voxels start there",
 }
-NONE = {
+NO_HANDLES_TIPS = {
     "region": "This model has no centre or width that could be dragged; type its starts into the rows below",
     "voxels": "This model has nothing that could be dragged; type its starts into the rows below",
     "spots": "Each spot starts where its own pixels say; type starts for all into the rows below",
@@ -46,10 +45,7 @@ class StartHandles:
         self.region: RegionStarts | None = None
         self.curves: dict[Inspector, CurveStarts] = {}
         self._button = widget.parameters.starts_button
-        self._opened = QTimer(widget.parameters)
-        self._opened.setSingleShot(True)
-        self._opened.setInterval(OPENED)
-        self._opened.timeout.connect(self._find_inspectors)
+        self._opened = single_shot(widget.parameters, OPENED, self._find_inspectors)
         self._button.toggled.connect(self._on_toggled)
         for signal in (
             widget.model.model_chosen,
@@ -86,7 +82,7 @@ class StartHandles:
         wanted = {"region": True, "voxels": False}.get(job)
         has = any(isinstance(one, Ellipse) == wanted for one in handles_of(self._widget.model.model))
         self._button.setEnabled(has)
-        self._button.setToolTip(TIPS[job] if has else NONE[job])
+        self._button.setToolTip(START_TIPS[job] if has else NO_HANDLES_TIPS[job])
         for part in (self.region, *self.curves.values()):
             if part is not None:
                 part.refresh()

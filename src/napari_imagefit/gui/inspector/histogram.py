@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from psygnal import Signal
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
@@ -17,14 +17,15 @@ from ...engine.core.errors import FitInputError
 from ...imaging.fitting.fit_report import Place
 from ...imaging.inspection.fit_grid import FitGrid
 from ...imaging.inspection.histogram import COUNTS, Histogram, histogram, map_names, map_values, within
-from ...layers.inspection.marks import CHOSEN, COLOUR, find_mark, show_chosen
+from ...layers.inspection.marks import CHOSEN, MARK_COLOUR, find_mark, show_chosen
 from ...layers.request.fit_request import Outcome
 from ...layers.request.naming import spaced
 from ..plots.curve_plot import style_of
 from ..plots.panel import Panel, Strip, adapt_bottom, adapt_left
 from ..plots.plotting import Colours, pg
-from ..plots.styles import STYLES
+from ..plots.styles import PLOT_STYLES
 from ..widgets.forms import NumberEdit
+from ..widgets.timers import single_shot
 from .inspect_bar import ONE_LINE_WIDTH_PX
 
 if TYPE_CHECKING:
@@ -88,11 +89,9 @@ class HistogramPanel(QWidget):
         self.view = HistogramPlot()
         self.plot = self.view.upper
         self.bars = pg.PlotCurveItem([0.0, 1.0], [0.0], stepMode="center", fillLevel=0, pen=None)
-        self.range = pg.LinearRegionItem(brush=(240, 228, 66, 60), pen=pg.mkPen(COLOUR, width=2), swapMode="sort")
+        self.range = pg.LinearRegionItem(brush=(240, 228, 66, 60), pen=pg.mkPen(MARK_COLOUR, width=2), swapMode="sort")
         self.plot.addItem(self.bars)
-        self._settle = QTimer(self)
-        self._settle.setSingleShot(True)
-        self._settle.setInterval(HIGHLIGHT_DELAY_MS)
+        self._settle = single_shot(self, HIGHLIGHT_DELAY_MS, self._choose)
         self.maps.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.maps.setMinimumWidth(60)
 
@@ -123,7 +122,6 @@ class HistogramPanel(QWidget):
         self.log.toggled.connect(self._draw)
         self.select.toggled.connect(self._on_select)
         self.range.sigRegionChanged.connect(self._settle.start)
-        self._settle.timeout.connect(self._choose)
         for edit in (self.low, self.high):
             edit.editingFinished.connect(self._on_typed)
         self.set_colours(colours)
@@ -169,7 +167,7 @@ class HistogramPanel(QWidget):
             line = self._lines.get(who)
             if line is None:
                 # one below the other, so that they can be read where values are alike
-                height = 0.93 - 0.09 * (1 + list(STYLES).index(who) if who in STYLES else 0)
+                height = 0.93 - 0.09 * (1 + list(PLOT_STYLES).index(who) if who in PLOT_STYLES else 0)
                 line = self._lines[who] = pg.InfiniteLine(angle=90, label=who, labelOpts={"position": height})
                 self.plot.addItem(line, ignoreBounds=True)
                 self._colour_line(who)

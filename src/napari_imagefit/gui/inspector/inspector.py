@@ -15,7 +15,7 @@ from ...imaging.fitting.fit_report import Place, facts
 from ...imaging.inspection.curves import Curve, counted_now, voxel_curve
 from ...imaging.inspection.spot_cuts import spot_picture
 from ...imaging.inspection.surface_cuts import Cuts, Profile, surface_cuts
-from ...layers.inspection.marks import CHOSEN, MARK
+from ...layers.inspection.marks import CHOSEN, MARK_KEY
 from ...layers.request.fit_request import Request, mean_as_curve
 from ...layers.request.naming import axis_titles, place_title
 from ..canvas.fitted_view import keep_fitted, let_go
@@ -106,7 +106,7 @@ class Inspector(Below):
 
     @property
     def place(self) -> Place | None:
-        """The fit that is looked at, by its place on the grid."""
+        """The fit that is looked at, by its position on the grid."""
         return None if self.looking is None else self.looking.place
 
     def watch(self, looking: Looking) -> None:
@@ -216,7 +216,7 @@ class Inspector(Below):
         return "mean" if self.bar.profile.currentData() == "mean" else "cut"
 
     def _draw(self, places: dict[str, Place]) -> None:
-        """Draw the plots of these fits; without any, say what there is to do."""
+        """Draw the plots of these fits; without any, show what there is to do."""
         assert self.looking is not None
         outcome, grid, mean = self.looking.outcome, self.looking.grid, self.looking.mean
         colours = colours_of(self._viewer)
@@ -272,7 +272,7 @@ class Inspector(Below):
         self.bar.offer_plots(exclude=bands is not None)
 
     def _on_recounted(self) -> None:
-        """Other samples count in the next fit: what is shown says so at once."""
+        """Other samples count in the next fit: the plot shows it at once."""
         self._due |= not self.isVisible()
         if self._curves and not self._due:
             shown, bands = self._counted()
@@ -345,7 +345,7 @@ class Inspector(Below):
         )
 
     def _on_removed(self, event: Any) -> None:
-        if event.value.metadata.get(MARK, {}).get("what") == CHOSEN:
+        if event.value.metadata.get(MARK_KEY, {}).get("what") == CHOSEN:
             self.histogram.forget_range()
 
     def _on_theme(self, _event: object = None) -> None:

@@ -9,17 +9,17 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
-from qtpy.QtCore import QTimer
 
 from ...imaging.fitting.fit_report import Place
 from ...imaging.inspection.fit_grid import FitGrid, SpotGrid
-from ...layers.inspection.marks import MARK, PINS, show_pins
+from ...layers.inspection.marks import MARK_KEY, PINS, show_pins
 from ...layers.inspection.pick import Sight, pick, sample_in
 from ...layers.request.fit_request import Outcome
 from ...layers.tasks.live_tasks import VoxelFit
-from ..plots.styles import CHOSEN, CURSOR, ON_SCREEN, STYLES
+from ..plots.styles import CHOSEN, CURSOR, ON_SCREEN, PLOT_STYLES
 from ..widgets.cursor import CursorFollower
 from ..widgets.keys import Key
+from ..widgets.timers import single_shot
 from .pins import Pins
 from .ranges import Ranges
 
@@ -60,10 +60,7 @@ class Looking:
         self.pins = Pins()
         self.voxel: VoxelFit | None = None  # fitted by itself, where the pointer is
         self._always = False
-        self._stepped = QTimer()
-        self._stepped.setSingleShot(True)
-        self._stepped.setInterval(STEP_DELAY_MS)
-        self._stepped.timeout.connect(self._on_stepped)
+        self._stepped = single_shot(None, STEP_DELAY_MS, self._on_stepped)
         self.follower = CursorFollower(viewer, self._stepped)
         self.follower.enabled = lambda: self._always or self.grid is not None
         self.follower.moved.connect(self._on_moved)
@@ -74,7 +71,7 @@ class Looking:
 
     @property
     def place(self) -> Place | None:
-        """The fit that is looked at, by its place on the grid."""
+        """The fit that is looked at, by its position on the grid."""
         return None if self._seen is None else self._seen[1]
 
     @property
@@ -101,7 +98,7 @@ class Looking:
         self.recounted.emit()
 
     def hold(self) -> None:
-        """Say that somebody looks at it."""
+        """Register a user of it."""
         self._users += 1
 
     def release(self) -> None:
@@ -185,7 +182,7 @@ class Looking:
         self._look()
 
     def has(self, place: Place) -> bool:
-        """Whether there is a fit of that place."""
+        """Whether there is a fit at that position."""
         return self.grid is not None and self.grid.holds(place)
 
     def pin(self, place: Place) -> None:
@@ -193,7 +190,7 @@ class Looking:
         if self.outcome is None or self.outcome.result is None or self.grid is None:
             return
         if not self.pins.toggle(place, self.grid, self.outcome.result):
-            self.said.emit(f"{len(STYLES)} fits are pinned, which are all there is room for; clear some.")
+            self.said.emit(f"{len(PLOT_STYLES)} fits are pinned, which are all there is room for; clear some.")
             return
         self._chosen = place if place in self.pinned.values() else None
         self._seen = self._find()
@@ -284,7 +281,7 @@ class Looking:
         layer = event.value
         if self._marking:
             return
-        if layer.metadata.get(MARK, {}).get("what") == PINS:
+        if layer.metadata.get(MARK_KEY, {}).get("what") == PINS:
             self.clear_pins()
         elif self.outcome is not None and str(layer.unique_id) == self.outcome.request.source:
             self.forget()

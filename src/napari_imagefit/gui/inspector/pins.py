@@ -8,7 +8,7 @@ from ...engine.results.fit_result import FitResult
 from ...imaging.fitting.fit_report import Place
 from ...imaging.inspection.fit_grid import FitGrid
 from ...layers.inspection.marks import Pin
-from ..plots.styles import STYLES
+from ..plots.styles import PLOT_STYLES
 
 
 class Pins:
@@ -24,10 +24,10 @@ class Pins:
             self.items = kept
             return True
         taken = {pin.letter for pin in self.items}
-        free = [letter for letter in STYLES if letter not in taken]
+        free = [letter for letter in PLOT_STYLES if letter not in taken]
         if not free:
             return False
-        style = STYLES[free[0]]
+        style = PLOT_STYLES[free[0]]
         sample = grid.sample_of(place, _centre(result, grid, place))
         self.items.append(Pin(free[0], style.colour, style.napari_symbol, place, tuple(int(i) for i in sample)))
         self.items.sort(key=lambda pin: pin.letter)

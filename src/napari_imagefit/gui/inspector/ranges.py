@@ -1,4 +1,4 @@
-"""Link between the dock, which says what samples of curves count, and the plot in which that is dragged."""
+"""Link between the dock, which sets what samples of curves count, and the plot in which that is dragged."""
 
 from __future__ import annotations
 

@@ -10,7 +10,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
-from qtpy.QtCore import QTimer
 
 from ...engine.core.errors import FitInputError
 from ...engine.core.programs import compiled_programs, is_compiling
@@ -22,6 +21,7 @@ from ...layers.request.fit_request import Outcome, Request
 from ...layers.request.freeze import freeze
 from ...layers.request.live import choices_seen, key_of, regions_seen
 from ...layers.tasks.live_tasks import completed, fit_seen
+from ..widgets.timers import single_shot
 from .curves import Curves, LiveCurves
 from .runner import Runner
 from .triggers import Triggers
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from ...layers.history.entry import Entry
     from ..widget import ImageFitWidget
 
-STOPPED = 150  # ms without a change after which the hand has stopped
+STILL_MS = 150  # ms without a change after which the hand has stopped
 LONG = 1000  # ms after which a fit shows how far it is, and is dropped by the next one
 TOO_LONG = 3000  # ms of one fit after which nothing follows any more
-HOLD_S = 0.04  # for which the window is held for a fit
+HOLD_S = 0.04  # for which the window waits for a fit
 MOST_PASSED = 31  # fits that are not waited for after some that took longer
 PAUSED = "Live has paused, because one fit took longer than 3 s; choose it again for a smaller region."
 GOES_ON = "This fit goes on; Cancel stops it."
@@ -44,8 +44,8 @@ GOES_ON = "This fit goes on; Cancel stops it."
 class Live:
     """Refits whenever something changes; while the hand moves only data of visible layers, plots and numbers follow.
 
-    The latest change wins: what is asked while a fit is under way waits, and replaces what waited. Once the hand has
-    stopped, the last fit is shown as one of a click is, and is one entry of the history.
+    The latest change wins: a request that comes while a fit is under way waits, and replaces what waited. Once the hand
+    has stopped, the last fit is shown as one of a click is, and is one entry of the history.
 
     Parameters
     ----------
@@ -81,10 +81,10 @@ class Live:
         self._runner = Runner(widget)
         self._runner.progressed.connect(self._on_progress)
         self._runner.done.connect(self._on_done)
-        self._soon = _timer(widget, 0, self._begin_and_wait)
-        self._stopped = _timer(widget, STOPPED, self._complete)
-        self._long = _timer(widget, LONG, self._on_long)
-        self._too_long = _timer(widget, TOO_LONG, self._on_too_long)
+        self._soon = single_shot(widget, 0, self._begin_and_wait)
+        self._stopped = single_shot(widget, STILL_MS, self._complete)
+        self._long = single_shot(widget, LONG, self._on_long)
+        self._too_long = single_shot(widget, TOO_LONG, self._on_too_long)
         widget.session.failed.connect(self._on_failed)
 
     @property
@@ -227,7 +227,7 @@ class Live:
         return frozenset(role for role in roles if role is not None)
 
     def _refuse(self, why: str) -> None:
-        """Say why there is no fit of what is chosen, and show no numbers of another one as if they were its."""
+        """Show why there is no fit of what is chosen, and remove the numbers of another one."""
         self._outcome = None
         self._stopped.stop()
         self._widget.values.show_fits(None)
@@ -274,7 +274,7 @@ class Live:
                     put(layers, output)
         self._outcome = outcome
         self._widget.values.set_fits(outcome)
-        # whoever looks at it asks for its numbers
+        # its numbers are computed when they are shown
         if not self._widget.inspection.show_where_open(outcome):
             self._widget.values.refresh()
         self.seconds = time.perf_counter() - touched
@@ -371,11 +371,3 @@ class Live:
 def _completing(outcome: Outcome) -> Any:
     yield from ()
     return completed(outcome)
-
-
-def _timer(parent: Any, wait: int, then: Any) -> QTimer:
-    made = QTimer(parent)
-    made.setSingleShot(True)
-    made.setInterval(wait)
-    made.timeout.connect(then)
-    return made

@@ -62,7 +62,7 @@ class Runner(QObject):
         return self._ended.wait(seconds)
 
     def drop(self) -> bool:
-        """Hear nothing more of the task under way, which is asked to stop; returns whether there was one."""
+        """Drop the task under way and ask it to stop; returns whether there was one."""
         was_busy, self.busy = self.busy, False
         self._number += 1
         self._stop.set()

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from ..widget import ImageFitWidget
 
 # Events of a layer after which it holds something else; a drag of a shape tells of itself by the second alone.
-TELLING = ("data", "set_data", "paint", "labels_update", "scale", "translate", "rotate", "shear", "affine")
+TRIGGER_EVENTS = ("data", "set_data", "paint", "labels_update", "scale", "translate", "rotate", "shear", "affine")
 
 
 class Triggers:
-    """Tells that something has changed, while it listens.
+    """Signal of changes, while it listens.
 
     Parameters
     ----------
@@ -72,14 +72,14 @@ class Triggers:
         for layer in wanted:
             heard = self._on_image if layer is image else self._on_drawn
             self._layers.append((layer, heard))
-            for name in TELLING:
+            for name in TRIGGER_EVENTS:
                 emitter = getattr(layer.events, name, None)
                 if emitter is not None:
                     emitter.connect(heard)
 
     def _let_go(self) -> None:
         for layer, heard in self._layers:
-            for name in TELLING:
+            for name in TRIGGER_EVENTS:
                 emitter = getattr(layer.events, name, None)
                 if emitter is not None:
                     emitter.disconnect(heard)
@@ -97,5 +97,5 @@ class Triggers:
             self.touched.emit(is_painted)
 
     def _is_ours(self, event: Any) -> bool:
-        """Whether nobody but we can have done it."""
+        """Whether only our own code can have done it."""
         return self.ignoring or (self.puts and event.type == "set_data")

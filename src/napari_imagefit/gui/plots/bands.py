@@ -16,8 +16,10 @@ from qtpy.QtWidgets import QMenu, QWidget
 from .plotting import Colours, pg
 
 Range = tuple[float, float]
-SHARE = 0.12  # of the view that a new band takes
-TIP = "Samples in this band do not count.\nDrag it, or one of its edges. Its ×, Delete or a right click removes it."
+NEW_BAND_SHARE = 0.12  # of the view that a new band takes
+BAND_TIP = (
+    "Samples in this band do not count.\nDrag it, or one of its edges. Its ×, Delete or a right click removes it."
+)
 LEFT, RIGHT = Qt.MouseButton.LeftButton, Qt.MouseButton.RightButton
 
 
@@ -194,8 +196,8 @@ class Bands:
             gaps.append((reached, first))
             reached = max(reached, last)
         first, last = max(gaps, key=lambda gap: gap[1] - gap[0])
-        middle, half = (first + last) / 2, min(SHARE * (high - low), 0.5 * (last - first)) / 2
-        half = half or SHARE * (high - low) / 2
+        middle, half = (first + last) / 2, min(NEW_BAND_SHARE * (high - low), 0.5 * (last - first)) / 2
+        half = half or NEW_BAND_SHARE * (high - low) / 2
         return self._tidied((middle - half, middle + half))
 
     def _paint(self) -> None:
@@ -236,15 +238,15 @@ class Band(pg.LinearRegionItem):  # type: ignore[misc]
         self.range, self._shown, self.putting = one, shown, False
         self.cross = _Cross(lambda: bands.remove(self))
         self.setZValue(5)
-        self.setToolTip(TIP)
+        self.setToolTip(BAND_TIP)
         self.setCursor(Qt.CursorShape.OpenHandCursor)
         for line in self.lines:
-            line.setToolTip(TIP)
+            line.setToolTip(BAND_TIP)
             line.setCursor(Qt.CursorShape.SizeHorCursor)
             line.sigClicked.connect(lambda _line, event: self.mouseClickEvent(event))
 
     def put(self, one: Range, shown: Range) -> None:
-        """Show another range; nobody is told."""
+        """Show another range, without a signal."""
         self.range, self._shown, self.putting = one, shown, True
         self.setRegion(shown)
         self.putting = False
@@ -257,7 +259,7 @@ class Band(pg.LinearRegionItem):  # type: ignore[misc]
         self.range, self._shown = (min(ends), max(ends)), (float(drawn[0]), float(drawn[1]))
 
     def hoverEvent(self, event: Any) -> None:
-        """Tell that clicks are welcome, too."""
+        """Show that clicks are possible, too."""
         super().hoverEvent(event)
         if not event.isExit():
             for button in (LEFT, RIGHT):

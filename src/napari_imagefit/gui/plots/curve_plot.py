@@ -18,12 +18,12 @@ from ..widgets.theme import readable
 from .bands import Bands
 from .panel import MIN_CURVE_WIDTH_PX, Key, Panel, Strip, adapt_bottom, adapt_left
 from .plotting import Colours, pg
-from .styles import MEAN, STYLES, Style
+from .styles import MEAN, PLOT_STYLES, Style
 
 SIZE, SMALL, MANY = 7, 4, 64  # pixels of a symbol, those of many samples, and how many are many
 WITH_RESIDUALS = 130  # pixels of height from which on residuals have a plot of their own
 MARGIN = 0.1  # of the range that is in view: symbols have a size
-FEW = 4  # samples of which none is an outlier
+FEW_SAMPLES = 4  # samples of which none is an outlier
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,9 +41,9 @@ def style_of(who: str, colours: Colours) -> Style:
     """
     if who == MEAN:
         return Style(colours.text.name(), "h", "hbar", "⬢")
-    if who not in STYLES:
+    if who not in PLOT_STYLES:
         return Style(colours.text.name(), "o", "disc", "●")
-    style = STYLES[who]
+    style = PLOT_STYLES[who]
     return replace(style, colour=readable(QColor(style.colour), colours.text, colours.background).name())
 
 
@@ -76,7 +76,7 @@ def _bulk(values: NDArray[np.float64]) -> tuple[float, float] | None:
     ordered = np.sort(values[np.isfinite(values)])
     if not ordered.size:
         return None
-    if ordered.size <= FEW:
+    if ordered.size <= FEW_SAMPLES:
         return float(ordered[0]), float(ordered[-1])
     out = max(1, round(0.005 * ordered.size))
     first, last = float(ordered[out]), float(ordered[-1 - out])

@@ -21,7 +21,7 @@ MIN_CURVE_WIDTH_PX = 110  # below which a curve is not worth looking at
 
 
 def shrinking_label() -> QLabel:
-    """Return a line of rich text that never asks for room."""
+    """Return a line of rich text without a minimum width."""
     made = QLabel()
     made.setTextFormat(Qt.TextFormat.RichText)
     made.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
@@ -40,7 +40,7 @@ class Key(QLabel):
         self.hide()
 
     def show_styles(self, styles: Mapping[str, Style]) -> None:
-        """Tell these fits apart."""
+        """Show these fits with a sign and colour each."""
         self.setText(
             "&nbsp; ".join(f'<span style="color:{one.colour}">{one.sign} {who}</span>' for who, one in styles.items())
         )

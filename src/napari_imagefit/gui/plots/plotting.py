@@ -32,8 +32,8 @@ __all__ = [
 
 
 # Pixels that a number takes along an axis.
-ROOM = {"left": 22, "bottom": 48}
-CLOSER = 0.6  # of that room where there would be one number alone
+NUMBER_ROOM = {"left": 22, "bottom": 48}
+LONE_NUMBER_ROOM = 0.6  # of that room where there would be one number alone
 
 
 @dataclass(frozen=True)
@@ -59,16 +59,16 @@ class SparseAxis(pg.AxisItem):  # type: ignore[misc]
 
     def __init__(self, side: str) -> None:
         super().__init__(side)
-        self._room = ROOM[side]
+        self._room = NUMBER_ROOM[side]
         self.setStyle(maxTextLevel=0)
 
     def tickSpacing(self, low: float, high: float, size: float) -> list[tuple[float, float]]:
         """Return the distance between ticks with numbers, and between those without."""
         step = 0.0
-        for share in (1, CLOSER):
+        for share in (1, LONE_NUMBER_ROOM):
             factor, power = _round_step((high - low) * share * self._room / max(size, self._room))
             step = factor * power
-            # one number alone tells no distance
+            # one number alone shows no distance
             if math.floor(high / step) > math.ceil(low / step):
                 break
         return [(step, 0), (step / (4 if factor == 2 else 5), 0)]
@@ -82,7 +82,7 @@ def _round_step(least: float) -> tuple[int, float]:
 
 def new_plot(layout: Any, row: int, column: int, *, left: str, bottom: str = "", name: str = "") -> Any:
     """Return a plot whose axes never change the unit of what they show, and keep their width."""
-    axes = {side: SparseAxis(side) for side in ROOM}
+    axes = {side: SparseAxis(side) for side in NUMBER_ROOM}
     plot = layout.addPlot(row=row, col=column, enableMenu=False, axisItems=axes)
     adopt_menu(plot, layout)
     for side, text in (("left", left), ("bottom", bottom)):

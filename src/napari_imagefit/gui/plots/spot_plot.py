@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from ...imaging.fitting.positions import SPATIAL_AXES
 from ...imaging.inspection.curves import Curve
 from ...imaging.inspection.spot_cuts import SpotPicture
 from .curve_plot import CurvePanel, Shown, style_of
@@ -15,8 +16,7 @@ from .panel import Key, Strip
 from .picture import DIVERGING, GREY, PicturePanel, limits
 from .plotting import Colours
 
-PICTURES = {"window": "window", "fitted": "fit", "residual": "residual"}
-NAMES = "zyx"
+PANEL_TITLES = {"window": "window", "fitted": "fit", "residual": "residual"}
 
 
 class SpotPage(QWidget):
@@ -25,7 +25,7 @@ class SpotPage(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.pictures = {
-            key: PicturePanel(title, DIVERGING if key == "residual" else GREY) for key, title in PICTURES.items()
+            key: PicturePanel(title, DIVERGING if key == "residual" else GREY) for key, title in PANEL_TITLES.items()
         }
         self.cuts = [CurvePanel() for _ in range(3)]
         self.key = Key()
@@ -59,7 +59,7 @@ class SpotPage(QWidget):
 
     def _show_axes(self, ndim: int) -> None:
         cuts = self.cuts[:ndim]
-        for name, cut in zip(NAMES[-ndim:], cuts, strict=True):
+        for name, cut in zip(SPATIAL_AXES[-ndim:], cuts, strict=True):
             cut.set_labels("", f"Δ{name} [px]")
             cut.set_title(f"along {name} [px]", f"{name} [px]")
         window, fitted, residual = self.pictures.values()
@@ -81,7 +81,7 @@ class SpotPage(QWidget):
                 None if centre is None else (centre[rows], centre[columns]),
             )
             sign = limits(picture.limit) if key == "residual" else ""
-            panel.set_title(f"{PICTURES[key]}{whose}", PICTURES[key], sign=sign)
+            panel.set_title(f"{PANEL_TITLES[key]}{whose}", PANEL_TITLES[key], sign=sign)
 
 
 def _from_centre(picture: SpotPicture, axis: int) -> Curve:

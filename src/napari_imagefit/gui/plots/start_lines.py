@@ -12,7 +12,7 @@ from qtpy.QtCore import Qt
 
 from .plotting import pg
 
-COLOURS = "#FF7FD4", "#A8127A"  # that of starts over an image, and a darker one on a light plot
+LINE_COLOURS = "#FF7FD4", "#A8127A"  # that of starts over an image, and a darker one on a light plot
 
 
 class LineShown(NamedTuple):
@@ -51,7 +51,7 @@ class StartLines:
 
     @property
     def _colour(self) -> str:
-        return COLOURS[self._plot.getViewWidget().backgroundBrush().color().lightness() > 128]
+        return LINE_COLOURS[self._plot.getViewWidget().backgroundBrush().color().lightness() > 128]
 
     def draw(self, x: NDArray[np.float64], y: NDArray[np.float64], lines: Sequence[LineShown]) -> None:
         """Draw a curve, and these lines and no others."""

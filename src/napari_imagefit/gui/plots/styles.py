@@ -1,4 +1,4 @@
-"""Styles that tell fits apart on screen; without the plots, which take long to import."""
+"""Styles that distinguish fits on screen; without the plots, which take long to import."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ CURSOR, CHOSEN, MEAN, ON_SCREEN = "cursor", "chosen", "mean", "on screen"
 
 @dataclass(frozen=True)
 class Style:
-    """Style that tells one fit from others: letter and symbol as well as colour (Okabe and Ito's)."""
+    """Style that distinguishes one fit from others: letter and symbol as well as colour (Okabe and Ito's)."""
 
     colour: str
     symbol: str  # pyqtgraph's name of it
@@ -18,7 +18,7 @@ class Style:
     sign: str
 
 
-STYLES = {
+PLOT_STYLES = {
     "A": Style("#E69F00", "s", "square", "■"),
     "B": Style("#56B4E9", "t1", "triangle_up", "▲"),
     "C": Style("#2EB886", "d", "diamond", "◆"),

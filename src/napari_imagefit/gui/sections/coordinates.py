@@ -19,7 +19,7 @@ from ..widgets.numbers import exact
 if TYPE_CHECKING:
     from napari.layers import Image
 
-KINDS: dict[CoordinateKind, tuple[str, str]] = {
+COORDINATE_CHOICES: dict[CoordinateKind, tuple[str, str]] = {
     "layer": ("the layer's scale and units", "The layer's own scale, translate and unit along the axis"),
     "index": ("index", "0, 1, 2, … without a unit"),
     "steps": ("start + step", "Evenly spaced: the first coordinate, the step to the next, and their unit"),
@@ -43,7 +43,7 @@ class CoordinatesEdit(QWidget):
         self.kinds = Combo()
         self.kinds.setToolTip("Where the coordinates of the samples along the axis come from")
         self.kinds.setAccessibleName("Coordinates")
-        for kind, (text, tip) in KINDS.items():
+        for kind, (text, tip) in COORDINATE_CHOICES.items():
             self.kinds.addItem(text, kind)
             self.kinds.setItemData(self.kinds.count() - 1, tip, 3)  # Qt.ToolTipRole
         self.start = NumberEdit("The first coordinate", "Coordinate of the first sample", "start (0)")
@@ -181,7 +181,7 @@ class CoordinatesEdit(QWidget):
             (self.unit, ("steps", "typed", "column")),
         ):
             widget.setVisible(kind in kinds)
-        self.kinds.setToolTip(KINDS[kind][1])
+        self.kinds.setToolTip(COORDINATE_CHOICES[kind][1])
         self.changed.emit()
 
 

@@ -11,7 +11,7 @@ from ...engine.core.errors import FitInputError
 from ...imaging.spots.detection import Detection
 from ..widgets.forms import Combo, Fold, form, label, slim
 
-SIGNS = {"bright": True, "dark": False}
+SIGN_CHOICES = {"bright": True, "dark": False}
 SPACES = {"each frame (2-D)": 2, "volumes (3-D)": 3}
 
 
@@ -32,7 +32,7 @@ class DetectSection(QWidget):
         self.border.setSuffix(" px")
         self.border.setToolTip("So many pixels at each edge are not searched")
         self.sign, self.space = Combo(), Combo()
-        self.sign.addItems(list(SIGNS))
+        self.sign.addItems(list(SIGN_CHOICES))
         self.sign.setToolTip("Whether spots are brighter or darker than what is around them")
         self.space.addItems(list(SPACES))
         self.space.setToolTip("Whether spots are searched in each plane by itself, or in volumes")
@@ -85,7 +85,7 @@ class DetectSection(QWidget):
             threshold=self.threshold.value(),
             min_distance=self.distance.value(),
             border=self.border.value(),
-            bright=SIGNS[self.sign.currentText()],
+            bright=SIGN_CHOICES[self.sign.currentText()],
         )
 
     def set_detection(self, said: dict[str, Any]) -> None:
@@ -147,7 +147,7 @@ class DetectSection(QWidget):
 
 
 def detect_fold(section: DetectSection) -> Fold:
-    """Return the section under a title that says what is set in it."""
+    """Return the section under a title that sums up its settings."""
     fold = Fold("Detection", section, "What counts as a spot; what would be found is drawn while this is open")
     section.changed.connect(lambda: fold.set_summary(section.summary()))
     fold.set_summary(section.summary())

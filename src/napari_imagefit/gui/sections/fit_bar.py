@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ...layers.inspection.state_counts import StateCounts
 
 # By choice of frames: the button's text, the menu's, and what it means.
-FRAMES: dict[Frames, tuple[str, str, str]] = {
+FRAME_CHOICES: dict[Frames, tuple[str, str, str]] = {
     "all": ("F&it all frames", "All frames", "in every frame of the stack"),
     "current": ("F&it this frame", "This frame", "in the frame on screen"),
     "drawn": ("F&it where drawn", "Where drawn", "each region in the frame that it was drawn in"),
@@ -38,7 +38,7 @@ OFFERED: dict[Job, tuple[Frames, ...]] = {
     "spots": ("all", "current"),
     "voxels": ("all",),
 }
-# Signs beside the colours: nobody has to tell them apart by colour.
+# Signs beside the colours, so that colour is not needed to distinguish them.
 LIVE = 44  # pixels
 CHIPS = {
     "converged": ("✓", "converged"),
@@ -174,7 +174,7 @@ class FitBar(QWidget):
 
     def _menu(self) -> QMenu:
         menu, group = QMenu(self), QActionGroup(self)
-        for frames, (_, text, _tip) in FRAMES.items():
+        for frames, (_, text, _tip) in FRAME_CHOICES.items():
             action = QAction(text, menu)
             menu.addAction(action)
             action.setCheckable(True)
@@ -225,7 +225,7 @@ class FitBar(QWidget):
         self.line.setVisible(self._counted or self.line.currentIndex() == 1)
 
     def _show_frames(self) -> None:
-        text, _, where = FRAMES[self.frames] if self._stack else ("F&it", "", "")
+        text, _, where = FRAME_CHOICES[self.frames] if self._stack else ("F&it", "", "")
         self.fit.setText(text)
         tip = f"Fit the model to the chosen data{f', {where}' if where else ''} (Alt+I)"
         self.fit.setToolTip(tip if self.fit.isEnabled() else "There is no image to fit; open one, or a sample")

@@ -24,7 +24,7 @@ from qtpy.QtWidgets import (
 EYE, WORDS = 0, 1
 SHOWN, HIDDEN = "◉", "○"
 MOST_ROWS = 4  # that are seen without scrolling
-TIP = (
+ENTRY_TIP = (
     "Every fit, the newest first. Space: show or hide its layers. Enter or double click: show it instead of the "
     "others, with its results. Delete: remove it with its layers."
 )
@@ -150,7 +150,7 @@ class HistorySection(QWidget):
             self.list.setCurrentItem(self.list.topLevelItem(0))
         self.list.fit_height()
         if rows:
-            self.list.setToolTip(f"{TIP}\n{self._memory_note()}")
+            self.list.setToolTip(f"{ENTRY_TIP}\n{self._memory_note()}")
         self.setVisible(bool(rows))
         self._offer()
 

@@ -15,7 +15,7 @@ from ...engine.models.model import Model
 from ...layers.request.choices import Job
 from ..widgets.forms import Combo, form, label
 
-KEY = Qt.ItemDataRole.UserRole  # the name in the catalogue; None for a heading
+NAME_ROLE = Qt.ItemDataRole.UserRole  # the name in the catalogue; None for a heading
 UNBROKEN = 26  # letters of a formula that may stand together
 
 
@@ -64,7 +64,7 @@ class ModelSection(QWidget):
     @property
     def model(self) -> Model:
         """The chosen model."""
-        return models[self.names.currentData(KEY)]
+        return models[self.names.currentData(NAME_ROLE)]
 
     def set_job(self, job: Job) -> None:
         """Offer the models of that job: surfaces for regions, volumes too for spots, curves for voxels."""
@@ -79,18 +79,18 @@ class ModelSection(QWidget):
                 self.names.addItem(title_of(model), model.name)
                 tip = f"{model.name}: {model.formula}\nReference: {model.reference}"
                 self.names.setItemData(self.names.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
-        self.names.setCurrentIndex(self.names.findData(offered[0], KEY))
+        self.names.setCurrentIndex(self.names.findData(offered[0], NAME_ROLE))
         self.names.blockSignals(blocked)
         self._on_index()
 
     def set_model(self, name: str) -> None:
         """Choose a model of the job, by its name in the catalogue."""
-        place = self.names.findData(name, KEY)
+        place = self.names.findData(name, NAME_ROLE)
         if place >= 0:
             self.names.setCurrentIndex(place)
 
     def _listed(self) -> list[str]:
-        names = [self.names.itemData(i, KEY) for i in range(self.names.count())]
+        names = [self.names.itemData(i, NAME_ROLE) for i in range(self.names.count())]
         return [name for name in names if name is not None]
 
     def _add_heading(self, text: str) -> None:

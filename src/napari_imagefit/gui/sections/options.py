@@ -17,7 +17,7 @@ from .data import is_data
 if TYPE_CHECKING:
     from napari.components import LayerList
 
-NOISES: dict[NoiseKind, tuple[str, str]] = {
+NOISE_CHOICES: dict[NoiseKind, tuple[str, str]] = {
     "unknown": ("Gaussian, of unknown size", "Least squares; errors are scaled by what the residuals say of the noise"),
     "sigma": ("Gaussian, known σ", "Least squares weighted by 1/σ²; errors are absolute, and χ² has a meaning"),
     "poisson": ("Poisson counts", "Maximum likelihood of counts: photons, decays. The data must not be negative"),
@@ -43,7 +43,7 @@ class OptionsSection(QWidget):
     def __init__(self, layers: LayerList, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.noise = Combo()
-        for kind, (text, tip) in NOISES.items():
+        for kind, (text, tip) in NOISE_CHOICES.items():
             self.noise.addItem(text, kind)
             self.noise.setItemData(self.noise.count() - 1, tip, 3)  # Qt.ToolTipRole
         self.sigma = NumberEdit("σ", "Standard deviation of the noise, in units of the data", "σ")
@@ -177,7 +177,7 @@ class OptionsSection(QWidget):
 
     def _on_choice(self, _index: object = None) -> None:
         kind = self.kind
-        self.noise.setToolTip(NOISES[kind][1])
+        self.noise.setToolTip(NOISE_CHOICES[kind][1])
         self._form.setRowVisible(self._sigma, kind in ("sigma", "rician"))
         for row in (self._camera, self._read):
             self._form.setRowVisible(row, kind == "camera")
@@ -201,7 +201,7 @@ class OptionsSection(QWidget):
 
 
 def options_fold(section: OptionsSection) -> Fold:
-    """Return the section under a title that says what is set in it."""
+    """Return the section under a title that sums up its settings."""
     fold = Fold("Options", section, "Noise, outliers, iterations, tolerance, precision and device")
     section.changed.connect(lambda: fold.set_summary(section.summary()))
     fold.set_summary(section.summary())

@@ -19,8 +19,8 @@ from .typed import FIELDS, Field, Problem, Typed
 if TYPE_CHECKING:
     from napari.components import LayerList
 
-MOST = 160  # letters of a sentence below the fields; the whole is in the tooltip
-TIPS = {
+LONGEST_SENTENCE = 160  # letters of a sentence below the fields; the whole is in the tooltip
+FIELD_TIPS = {
     "start": "Where the fit begins; empty or 'auto': estimated from the data. The value itself if fix is ticked. "
     "'layer:NAME' takes each voxel's from a layer (▾ offers them)",
     "lower": "Lower bound; empty: the model's own",
@@ -113,15 +113,15 @@ class ParameterFields(QWidget):
             box.blockSignals(blocked)
 
     def show_problem(self, problem: Problem | None) -> None:
-        """Mark the fields at fault, and say below them what is wrong."""
+        """Mark the fields at fault, and show the error below them."""
         tint = problem_tint(self)
         for field, line in self.lines.items():
             wrong = problem is not None and field in problem.fields
             style = f"QLineEdit {{ border: 1px solid {tint}; }}" if wrong else ""
             if line.styleSheet() != style:  # setting one is slow, and starts may follow the pointer
                 line.setStyleSheet(style)
-            line.setToolTip(problem.sentence if wrong and problem is not None else TIPS[field])
-        self.trouble.setText("" if problem is None else f"⚠ {shortened(problem.sentence, MOST)}")
+            line.setToolTip(problem.sentence if wrong and problem is not None else FIELD_TIPS[field])
+        self.trouble.setText("" if problem is None else f"⚠ {shortened(problem.sentence, LONGEST_SENTENCE)}")
         self.trouble.setToolTip("" if problem is None else problem.sentence)
         if problem is not None:
             self.trouble.setStyleSheet(f"color: {tint}")
@@ -141,7 +141,7 @@ class ParameterFields(QWidget):
     def _line(self, field: Field, empty: str) -> QLineEdit:
         line = QLineEdit()
         line.setPlaceholderText(empty)
-        line.setToolTip(TIPS[field])
+        line.setToolTip(FIELD_TIPS[field])
         line.setAccessibleName(f"{field} of {self._name}")
         line.setMinimumWidth(40)
         line.setMaxLength(1000)  # whatever was pasted
@@ -151,7 +151,7 @@ class ParameterFields(QWidget):
 
     def _box(self, what: str) -> QCheckBox:
         box = QCheckBox(what)
-        box.setToolTip(TIPS[what])
+        box.setToolTip(FIELD_TIPS[what])
         box.setAccessibleName(f"{what} {self._name}")
         box.toggled.connect(self._on_ticked)
         return box
@@ -159,7 +159,7 @@ class ParameterFields(QWidget):
     def _label(self, field: Field) -> QLabel:
         made = QLabel(field)
         made.setBuddy(self.lines[field])
-        made.setToolTip(TIPS[field])
+        made.setToolTip(FIELD_TIPS[field])
         return made
 
     def _on_typing(self, field: Field, text: str) -> None:

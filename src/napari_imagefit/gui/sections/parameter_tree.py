@@ -274,7 +274,7 @@ class ParameterTree(QTreeWidget):
                 height += self.rowHeight(self.indexFromItem(item.child(0)))
         if self.header().length() > self.viewport().width():
             bar = self.horizontalScrollBar()
-            # napari's style sheet makes it higher than it says
+            # napari's style sheet makes it higher than its size hint
             height += max(bar.sizeHint().height(), bar.height() if bar.isVisible() else 0)
         return height
 

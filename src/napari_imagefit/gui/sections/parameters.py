@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from psygnal import Signal
-from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtCore import QEvent
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
@@ -19,6 +19,7 @@ from ...engine.models.model import Model
 from ...layers.request.choices import Row
 from ...layers.request.presets import stored_presets
 from ..widgets.numbers import format_bound
+from ..widgets.timers import single_shot
 from .parameter_fields import ParameterFields
 from .parameter_tree import ParameterTree, RowShown, ValueColumn, cell_of
 from .presets_menu import PresetsButton
@@ -62,9 +63,7 @@ class ParameterList(QWidget):
         self.starts_button = QPushButton("Starts")
         self.starts_button.setCheckable(True)
         self._unkept = False
-        self._keep = QTimer(self)
-        self._keep.setSingleShot(True)
-        self._keep.setInterval(KEEP_DELAY_MS)
+        self._keep = single_shot(self, KEEP_DELAY_MS, self.keep)
 
         tools = QHBoxLayout()
         tools.setContentsMargins(0, 0, 0, 0)
@@ -82,7 +81,6 @@ class ParameterList(QWidget):
         self.presets_button.save_asked.connect(self._save_preset)
         self.presets_button.rows_chosen.connect(self._take_rows)
         self.guess_button.clicked.connect(lambda: self.guess())
-        self._keep.timeout.connect(self.keep)
 
     def set_model(self, model: Model, units: Mapping[str, str]) -> None:
         """Show another model's parameters, or the same ones in other units."""
@@ -161,7 +159,7 @@ class ParameterList(QWidget):
             self._tell_edited()
 
     def show_values(self, columns: Sequence[ValueColumn]) -> None:
-        """Show what fits found, a dash where there is no answer, nothing where there was no fit.
+        """Show what fits found, a dash where there is no result, nothing where there was no fit.
 
         Parameters
         ----------

@@ -13,7 +13,7 @@ from ...layers.request.choices import Row
 from ...layers.request.presets import Presets
 from ..widgets.numbers import shortened
 
-LONGEST = 60  # characters of a name
+LONGEST_NAME = 60  # characters of a name
 
 
 class PresetsButton(QPushButton):
@@ -73,7 +73,7 @@ class PresetsButton(QPushButton):
         field.setPlaceholderText("Save as: a name, Enter")
         field.setToolTip("Save the present settings under this name; one that exists is replaced")
         field.setAccessibleName("Name of a new preset")
-        field.setMaxLength(LONGEST)
+        field.setMaxLength(LONGEST_NAME)
         field.setMinimumWidth(field.fontMetrics().horizontalAdvance(field.placeholderText()) + 24)
 
         def save() -> None:

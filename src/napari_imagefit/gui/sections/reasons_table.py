@@ -13,7 +13,7 @@ from ...layers.inspection.state_counts import Statement
 from ...layers.request.naming import spaced
 
 MOST_ROWS = 7
-TIP = "Click, or press Enter, to go to the first fit of this kind; again for the next one"
+REASON_TIP = "Click, or press Enter, to go to the first fit of this kind; again for the next one"
 
 
 class ReasonsTable(QTableWidget):
@@ -45,16 +45,16 @@ class ReasonsTable(QTableWidget):
         self.activated.connect(lambda index: self._choose(index.row()))
 
     def show_statements(self, statements: Sequence[Statement]) -> None:
-        """Show what is said of another result."""
+        """Show the statements about another result."""
         self._said = list(statements)
         self.setRowCount(len(statements))
         for row, said in enumerate(statements):
             words = QTableWidgetItem(said.words)
-            words.setToolTip(f"{said.words[0].upper()}{said.words[1:]}. {TIP}")
+            words.setToolTip(f"{said.words[0].upper()}{said.words[1:]}. {REASON_TIP}")
             words.setIcon(_swatch(said.colour))
             count = QTableWidgetItem(spaced(said.fits))
             count.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-            count.setToolTip(TIP)
+            count.setToolTip(REASON_TIP)
             self.setItem(row, 0, words)
             self.setItem(row, 1, count)
         self.fit_height()

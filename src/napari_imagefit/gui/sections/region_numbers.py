@@ -15,8 +15,8 @@ from ..widgets.forms import Combo, NumberEdit
 if TYPE_CHECKING:
     from ...layers.geometry.transforms import AxisCoordinates
 
-KINDS: dict[Kind, str] = {"rectangle": "rectangle", "ellipse": "ellipse"}
-FIELDS = ("y", "x", "height", "width")
+SHAPE_NAMES: dict[Kind, str] = {"rectangle": "rectangle", "ellipse": "ellipse"}
+SHAPE_FIELDS = ("y", "x", "height", "width")
 PIXELS = "px"
 
 
@@ -31,7 +31,7 @@ class RegionNumbers(QWidget):
         self._box: Box | None = None
         self._axes: Sequence[AxisCoordinates] | None = None
         self.kinds, self.place, self.units = Combo(), Combo(), Combo()
-        self.kinds.addItems(list(KINDS))
+        self.kinds.addItems(list(SHAPE_NAMES))
         self.kinds.setToolTip("Rectangle, or the ellipse within it")
         self.kinds.setAccessibleName("Shape of the region")
         self.place.addItems(["corner", "centre"])
@@ -44,7 +44,7 @@ class RegionNumbers(QWidget):
         self.units.setAccessibleName("Unit of the numbers")
         self.edits = {
             name: NumberEdit(f"The {'position ' if len(name) == 1 else ''}{name}", f"{name} of the region")
-            for name in FIELDS
+            for name in SHAPE_FIELDS
         }
         self.add_button = QPushButton("Add")
         self.add_button.setToolTip("Add the region to the chosen Shapes layer; one is made if there is none (Enter)")

@@ -100,7 +100,7 @@ def ranges_text(ranges: Sequence[tuple[float, float]]) -> str:
 
 
 def samples_fold(section: SamplesSection) -> Fold:
-    """Return the section under a title that says what is set in it."""
+    """Return the section under a title that sums up its settings."""
     fold = Fold("Samples", section, "Which samples of each curve count: skip, exclude, noise floor, saturation")
     section.changed.connect(lambda: fold.set_summary(section.summary()))
     fold.set_summary(section.summary())

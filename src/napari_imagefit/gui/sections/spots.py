@@ -17,7 +17,7 @@ from ..widgets.layer_combo import LayerCombo
 if TYPE_CHECKING:
     from napari.components import LayerList
 
-BACKGROUNDS: dict[Background, tuple[str, str]] = {
+BACKGROUND_CHOICES: dict[Background, tuple[str, str]] = {
     "constant": ("constant", "Around each spot the background is one number, the model's offset"),
     "sloping": ("sloping", "Around each spot the background is a plane: two more parameters"),
 }
@@ -49,7 +49,7 @@ class SpotsSection(QWidget):
             "3 σ of the detection's scale to either side"
         )
         self.background = Combo()
-        for kind, (text, tip) in BACKGROUNDS.items():
+        for kind, (text, tip) in BACKGROUND_CHOICES.items():
             self.background.addItem(text, kind)
             self.background.setItemData(self.background.count() - 1, tip, 3)  # Qt.ToolTipRole
         self.background.setToolTip("What is around each spot")

@@ -13,7 +13,7 @@ from ...engine.models.model import Model
 from ...layers.request.choices import Row
 from ...layers.request.parameters import parameter_settings
 from ..widgets.layer_menu import layer_named, name_of, names_layer
-from ..widgets.numbers import AUTO, LONGEST, format_bound, parse_number, shortened
+from ..widgets.numbers import AUTO, LONGEST_QUOTE, format_bound, parse_number, shortened
 
 if TYPE_CHECKING:
     from napari.components import LayerList
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Field = Literal["start", "lower", "upper", "tie"]
 FIELDS: tuple[Field, ...] = ("start", "lower", "upper", "tie")
-TITLES = {"start": "Start", "lower": "Lower bound", "upper": "Upper bound", "tie": "Tie"}
+FIELD_TITLES = {"start": "Start", "lower": "Lower bound", "upper": "Upper bound", "tie": "Tie"}
 
 
 class Badge(NamedTuple):
@@ -41,7 +41,7 @@ class Problem(NamedTuple):
 
 @dataclass
 class Typed:
-    """The fields of one parameter; empty where nothing is asked for."""
+    """The fields of one parameter; empty where nothing is set."""
 
     start: str = ""
     lower: str = ""
@@ -86,7 +86,7 @@ class Typed:
         try:
             return parse_number(text)
         except ValueError:
-            what = f"{TITLES[field]} of {name!r} is {shortened(text)!r}"
+            what = f"{FIELD_TITLES[field]} of {name!r} is {shortened(text)!r}"
             raise FitInputError(f"{what}, which is not a number; type one, or clear the field.") from None
 
     def problem(self, model: Model, name: str, layers: LayerList) -> Problem | None:
@@ -104,7 +104,7 @@ class Typed:
             try:
                 part.check(model, name, layers)
             except FitInputError as error:
-                sentence = re.sub(rf"\S{{{LONGEST + 1},}}", lambda word: shortened(word[0]), str(error))
+                sentence = re.sub(rf"\S{{{LONGEST_QUOTE + 1},}}", lambda word: shortened(word[0]), str(error))
                 return Problem(sentence, frozenset(blamed))
         return None
 
@@ -117,7 +117,7 @@ class Typed:
         """
         row = self.row(name, layers)
         if isinstance(row.start, (int, float, type(None))) or row.shared:
-            parameter_settings(model, [row])  # of a layer only the data tell
+            parameter_settings(model, [row])  # the values of a layer are known only with the data
 
     def badges(self, parameter: Parameter) -> list[Badge]:
         """Return what is set, in few signs."""

@@ -15,7 +15,7 @@ from ...layers.tasks.spot_beads import BeadPicture, bead_layer
 from ..plots.panel import MIN_CURVE_WIDTH_PX, Panel, Strip, adapt_bottom, adapt_left
 from ..plots.picture import PicturePanel
 from ..plots.plotting import Colours, colours_of, pg
-from ..plots.styles import STYLES
+from ..plots.styles import PLOT_STYLES
 from ..widgets.dock_widget import Below
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class CutPanel(Panel):
     def __init__(self) -> None:
         super().__init__("cut", MIN_CURVE_WIDTH_PX)
         self._points = pg.ScatterPlotItem(size=5)
-        self._line = pg.PlotCurveItem(pen=pg.mkPen(STYLES["A"].colour, width=2))
+        self._line = pg.PlotCurveItem(pen=pg.mkPen(PLOT_STYLES["A"].colour, width=2))
         self._width = pg.LinearRegionItem(movable=False, brush=(240, 228, 66, 40))
         for item in (self._points, self._line, self._width):
             self.upper.addItem(item)
@@ -133,7 +133,7 @@ class BeadView(Below):
         self._strip.set_order([*planes[:1], *cuts, *planes[1:]])
 
     def say(self, text: str) -> None:
-        """Say why there is no picture."""
+        """Show why there is no picture."""
         self._picture = None
         self._say(f"⚠ {text}")
 
@@ -144,7 +144,7 @@ class BeadView(Below):
             self._say(NO_BEAD_YET)
 
     def outdate(self) -> None:
-        """Say that what is shown is of an earlier fit."""
+        """Mark what is shown as of an earlier fit."""
         if self._picture is not None and not self.note.text().startswith("Of an earlier fit"):
             self._say(f"Of an earlier fit: {self.note.text()}")
 
@@ -155,7 +155,7 @@ class BeadView(Below):
             self._viewer.events.theme.disconnect(self._on_theme)
 
     def _say(self, text: str) -> None:
-        """Say it above the picture, or in its place where there is none."""
+        """Show it above the picture, or instead of it where there is none."""
         for label in (self.note, self.hint):
             label.setText(text)
             label.setToolTip(text)

@@ -11,7 +11,7 @@ from psygnal import Signal
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLabel, QPushButton, QSplitter, QVBoxLayout, QWidget
 
-from ...layers.geometry.output_layers import KEY, role_of
+from ...layers.geometry.output_layers import METADATA_KEY, role_of
 from ...layers.inspection.pick import Sight, pick
 from ...layers.inspection.reasons import go_to
 from ...layers.inspection.spot_table import Look, dress, facts_of, kinds, number_columns, with_filters
@@ -36,7 +36,7 @@ TITLE = "Spots"
 WIDTH = 320  # pixels, at first
 PLAIN_COLOUR, PLAIN_SIZE = "one colour", "fitted width"
 SHOWS = ("all spots", "spots that count", "rejected and failed", "selected spots")
-FIRST = ("fwhm", "sigma", "precision", "amplitude")
+FIRST_COLUMNS = ("fwhm", "sigma", "precision", "amplitude")
 
 
 class SpotsDock(Docked):
@@ -150,7 +150,7 @@ class SpotsDock(Docked):
             combo.setCurrentText(before if before in names else plain)
             combo.blockSignals(blocked)
         self.filters.set_filters(request.filters)
-        wanted = [name for first in FIRST for name in names if name.split(" [")[0] == first]
+        wanted = [name for first in FIRST_COLUMNS for name in names if name.split(" [")[0] == first]
         self.filters.set_table(self.facts, names, wanted)
         self._show_rows()
         if self.look != Look() or self._has_other_filters():
@@ -227,10 +227,10 @@ class SpotsDock(Docked):
         # one that was kept is as it was
         if role_of(layer, self._outcome.request.group) != "spots":
             return
-        made = layer.metadata[KEY]
+        made = layer.metadata[METADATA_KEY]
         dress(layer, self.facts, self.look, made["diameters"])
         recipe = with_filters(made["recipe"], self._outcome.request.filters)
-        layer.metadata = {**layer.metadata, KEY: {**made, "recipe": recipe}}
+        layer.metadata = {**layer.metadata, METADATA_KEY: {**made, "recipe": recipe}}
 
     def _show_rows(self) -> None:
         if self.facts is None:
@@ -267,7 +267,7 @@ class SpotsDock(Docked):
         """Return whether there are other filters than those with which the layer was made."""
         if self._layer is None or self._outcome is None:
             return False
-        recipe = self._layer.metadata[KEY]["recipe"]
+        recipe = self._layer.metadata[METADATA_KEY]["recipe"]
         return bool(with_filters(recipe, self._outcome.request.filters) != recipe)
 
     def _on_rows(self, spots: NDArray[np.intp], current: int | None) -> None:
@@ -326,7 +326,7 @@ class SpotsDock(Docked):
 
 
 def summary_of(what: NDArray[Any]) -> str:
-    """Say how many spots count, and what became of the others."""
+    """Show how many spots count, and what became of the others."""
     counts = {kind: int(np.count_nonzero(what == kind)) for kind in ("counts", "filtered", "failed")}
     words = [f"{spaced(len(what))} spots", f"{spaced(counts['counts'])} count"]
     words += [f"× {spaced(counts['filtered'])} filtered out"] if counts["filtered"] else []

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from psygnal import Signal
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
     QHBoxLayout,
@@ -24,10 +24,11 @@ from qtpy.QtWidgets import (
 from ...engine.core.errors import FitInputError
 from ...imaging.inspection.histogram import Histogram, histogram
 from ...imaging.spots.filters import SpotFilter
-from ...layers.inspection.marks import COLOUR
+from ...layers.inspection.marks import MARK_COLOUR
 from ...layers.request.naming import spaced
 from ..plots.plotting import Colours, colour_plot, new_plot, pg
 from ..widgets.forms import Combo, NumberEdit
+from ..widgets.timers import single_shot
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,7 +68,7 @@ class FilterPanel(QWidget):
         self.graphics.setMinimumWidth(1)
         self.plot = new_plot(self.graphics, 0, 0, left="spots", name="histogram of a column of spots")
         self.bars = pg.PlotCurveItem([0.0, 1.0], [0.0], stepMode="center", fillLevel=0, pen=None)
-        self.range = pg.LinearRegionItem(brush=(240, 228, 66, 60), pen=pg.mkPen(COLOUR, width=2), swapMode="sort")
+        self.range = pg.LinearRegionItem(brush=(240, 228, 66, 60), pen=pg.mkPen(MARK_COLOUR, width=2), swapMode="sort")
         self.range.setVisible(False)
         self.plot.addItem(self.bars)
         self.plot.addItem(self.range, ignoreBounds=True)
@@ -84,9 +85,7 @@ class FilterPanel(QWidget):
         self.items.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.remove = QPushButton("Remove")
         self.remove.setToolTip("Remove the filter that is chosen in the list (Delete)")
-        self._settle = QTimer(self)
-        self._settle.setSingleShot(True)
-        self._settle.setInterval(FILTER_DELAY_MS)
+        self._settle = single_shot(self, FILTER_DELAY_MS, self._take_range)
 
         row, ends, listed = QHBoxLayout(), QHBoxLayout(), QHBoxLayout()
         row.addWidget(self.column, 1)
@@ -106,7 +105,6 @@ class FilterPanel(QWidget):
         self.column.currentTextChanged.connect(self._on_column)
         self.on.toggled.connect(self._on_toggled)
         self.range.sigRegionChanged.connect(self._on_dragged)
-        self._settle.timeout.connect(self._take_range)
         for edit in (self.low, self.high):
             edit.editingFinished.connect(self._on_typed)
         self.items.currentRowChanged.connect(self._on_item)
@@ -157,7 +155,7 @@ class FilterPanel(QWidget):
         super().keyPressEvent(event)
 
     def stop(self) -> None:
-        """Nothing more is told."""
+        """Emit nothing more."""
         self._settle.stop()
 
     def _values(self) -> NDArray[np.float64]:

@@ -14,8 +14,8 @@ from qtpy.QtWidgets import QAbstractItemView, QTableView, QWidget
 if TYPE_CHECKING:
     import pandas as pd
 
-SIGNS = {"counts": "", "filtered": "×", "failed": "✚"}
-NONE = QModelIndex()
+STATE_SIGNS = {"counts": "", "filtered": "×", "failed": "✚"}
+NO_INDEX = QModelIndex()
 MOST_RUNS = 2000  # ranges of rows that are selected at once
 MOST_COPIED = 100_000  # rows
 
@@ -74,11 +74,11 @@ class SpotTableModel(QAbstractTableModel):
         found = row[spots[spots < row.size]]
         return np.sort(found[found >= 0])
 
-    def rowCount(self, parent: QModelIndex = NONE) -> int:
+    def rowCount(self, parent: QModelIndex = NO_INDEX) -> int:
         """Return the number of rows that are shown."""
         return 0 if parent.isValid() else int(self.order.size)
 
-    def columnCount(self, parent: QModelIndex = NONE) -> int:
+    def columnCount(self, parent: QModelIndex = NO_INDEX) -> int:
         """Return the number of columns of the table."""
         return 0 if parent.isValid() else len(self._names)
 
@@ -91,7 +91,7 @@ class SpotTableModel(QAbstractTableModel):
         spot = int(self.order[section])
         if role == Qt.ItemDataRole.ToolTipRole:
             return f"spot {spot}"
-        sign = SIGNS[self._kinds[spot]]
+        sign = STATE_SIGNS[self._kinds[spot]]
         return f"{sign} {spot}" if sign else str(spot)
 
     def data(self, index: QModelIndex, role: int = 0) -> Any:

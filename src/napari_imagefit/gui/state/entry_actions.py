@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
-from qtpy.QtCore import QTimer
 
 from ...engine.results.fit_result import LayerTuple
 from ...layers.history.compare_entries import compare_entries
@@ -16,6 +15,7 @@ from ...layers.history.history import History
 from ...layers.request.naming import spaced
 from ..sections.history import HistoryRow, HistorySection
 from ..widgets.latest_worker import Latest
+from ..widgets.timers import single_shot
 from .turns import Turns
 
 if TYPE_CHECKING:
@@ -57,10 +57,7 @@ class EntryActions:
         self.compares = Latest(lambda pair: compare_entries(*pair), parent)
         self.compares.done.connect(self._on_compared)
         self.compares.refused.connect(lambda why: self.said.emit(f"These fits cannot be compared: {why}.", True))
-        self._follow = QTimer(parent)
-        self._follow.setSingleShot(True)
-        self._follow.setInterval(FOLLOW_DELAY_MS)
-        self._follow.timeout.connect(self.refresh)
+        self._follow = single_shot(parent, FOLLOW_DELAY_MS, self.refresh)
         section.others_of = self._others
         section.show_entry.connect(lambda number: self._show(self._entry(number)))
         section.toggle.connect(lambda number: self._toggle(self._entry(number)))

@@ -28,7 +28,7 @@ def describe_outcome(outcome: Outcome) -> str:
 
 
 def headline(result: FitResult) -> str:
-    """Say how many fits there are, how many converged, and where; the bar tells how long it took."""
+    """Return how many fits there are, how many converged, and where; the bar shows how long it took."""
     counts = result.counts()
     total = sum(counts.values())
     converged = sum(n for status, n in counts.items() if status.converged)
@@ -40,7 +40,7 @@ def headline(result: FitResult) -> str:
 
 
 def left_out(result: FitResult) -> list[str]:
-    """Say how many samples did not count."""
+    """Return how many samples did not count."""
     n = int(result.n_left_out.sum())
     if not n:
         return []

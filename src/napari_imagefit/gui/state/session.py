@@ -1,4 +1,4 @@
-"""Runs tasks in napari's workers, and hands on only what the latest one says. No widgets here."""
+"""Runs tasks in napari's workers, and hands on only the signals of the latest one. No widgets here."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def loaded() -> Future[None]:
 
 
 # What only a fit needs: together it takes longer to import than a window may be held up when the dock opens.
-LATER = (
+LATE_MODULES = (
     "scipy.linalg",
     "scipy.special",
     "scipy.spatial",
@@ -67,7 +67,7 @@ def until_loaded() -> Iterator[Progress]:
 
 def _load() -> None:
     imported("jax.numpy")
-    for name in LATER:
+    for name in LATE_MODULES:
         importlib.import_module(name)
 
 
@@ -163,13 +163,13 @@ class Session:
     def cancel(self) -> bool:
         """Drop the fit under way, if any; what is in the viewer stays. Returns whether there was one.
 
-        The worker stops at its next step. Nothing it still says is heard.
+        The worker stops at its next step. Its later signals are ignored.
         """
         running = self.running
         self._generation += 1
         self._turns.stop()
         for layer in self._unseen:
-            # it was put there already: nobody would come back to it
+            # it was put there already, and would not be handled again
             layer.visible = True
         self._unseen = []
         self._stop.set()

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal, SignalInstance
-from qtpy.QtCore import QEvent, QObject, Qt, QTimer
+from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtGui import QKeyEvent, QKeySequence
 from qtpy.QtWidgets import QApplication, QLineEdit, QToolButton, QWidget
 
 from ...engine.core.errors import FitInputError
 from ...layers.request.choices import Choices
 from ...layers.request.remembered import remember
+from ..widgets.timers import single_shot
 from .collect_choices import apply_choices
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from ...layers.history.settings_log import SettingsLog
     from ..widget import ImageFitWidget
 
-DEBOUNCE_MS = 300  # without another change
+UNDO_DEBOUNCE_MS = 300  # without another change
 
 
 class SettingsUndo:
@@ -44,10 +45,7 @@ class SettingsUndo:
         self._held = False
         self.undo_button = _button("↶", "Undo the last change of a setting (Ctrl+Z)", "Undo")
         self.redo_button = _button("↷", "Do the change again that was undone (Ctrl+Y)", "Redo")
-        self._settle = QTimer(widget)
-        self._settle.setSingleShot(True)
-        self._settle.setInterval(DEBOUNCE_MS)
-        self._settle.timeout.connect(self._on_settled)
+        self._settle = single_shot(widget, UNDO_DEBOUNCE_MS, self._on_settled)
         self._keys = _Keys(widget, self)
         self.undo_button.clicked.connect(lambda: self.undo())
         self.redo_button.clicked.connect(lambda: self.redo())
@@ -146,7 +144,7 @@ class SettingsUndo:
 
 
 def settings_signals(widget: ImageFitWidget) -> tuple[SignalInstance, ...]:
-    """Return the signals that tell that a setting was changed."""
+    """Return the signals of changed settings."""
     return (
         widget.data.layer_chosen,
         widget.data.job_chosen,

@@ -11,10 +11,10 @@ from qtpy.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 BADGES = Qt.ItemDataRole.UserRole + 1  # a sequence of pairs: sign, text
 WARN = "⚠"
 LOCK = "🔒"  # drawn, as many fonts have none
-LONGEST = 72  # pixels of one badge; what is longer is elided
+BADGE_WIDTH = 72  # pixels of one badge; what is longer is elided
 ELIDED = 44  # pixels in which an elided badge still says something
 GAP, PAD = 3, 3
-AROUND = 3  # pixels above and below a line of text
+LINE_PADDING = 3  # pixels above and below a line of text
 
 
 Shown = tuple[str, str]
@@ -55,7 +55,7 @@ class BadgeDelegate(QStyledItemDelegate):
     def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex) -> QSize:
         """Return the width of all of them, and a height at which the frames of two lines do not touch."""
         hint = super().sizeHint(option, index)
-        height = max(hint.height(), option.fontMetrics.height() + 2 * AROUND)
+        height = max(hint.height(), option.fontMetrics.height() + 2 * LINE_PADDING)
         return QSize(width_of_all(index.data(BADGES) or (), option.fontMetrics), height)
 
     def _draw(self, painter: QPainter, frame: QRectF, badge: Shown, option: QStyleOptionViewItem) -> None:
@@ -85,7 +85,7 @@ def width_of(badge: Shown, metrics: QFontMetrics) -> int:
     sign, text = badge
     words = text if sign == LOCK else " ".join(part for part in (sign, text) if part)
     inner = metrics.horizontalAdvance(words) + (lock_width(metrics) if sign == LOCK else 0)
-    return min(inner + 2 * PAD, LONGEST)
+    return min(inner + 2 * PAD, BADGE_WIDTH)
 
 
 def fitting(badge: Shown, metrics: QFontMetrics, room: int) -> tuple[Shown | None, int]:

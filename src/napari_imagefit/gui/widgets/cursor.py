@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from qtpy.QtCore import QObject
 
 SOONEST = 0.015  # s from a move to what it shows
-SHARE = 0.4  # of the window's time that following the pointer may take
+POINTER_SHARE = 0.4  # of the window's time that following the pointer may take
 POINTING = ("pan_zoom", "transform", "select")  # modes of a layer in which a click changes nothing of its data
 CLICK_RADIUS_PX = 4  # within which a press and its release are a click
 
 
 class CursorFollower:
-    """Tells of moves and clicks over the canvas, whatever layer is active.
+    """Signals of moves and clicks over the canvas, whatever layer is active.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class CursorFollower:
         viewer.dims.events.ndisplay.connect(self._on_turned)
 
     def forget(self) -> None:
-        """Say nothing of where the pointer was until it moves again."""
+        """Forget where the pointer was until it moves again."""
         self._timer.stop()
         self._latest = None
 
@@ -109,7 +109,7 @@ class CursorFollower:
 
     def _soon(self) -> None:
         if not self._timer.isActive():
-            wait = max(SOONEST, self._took * (1 - SHARE) / SHARE)
+            wait = max(SOONEST, self._took * (1 - POINTER_SHARE) / POINTER_SHARE)
             self._timer.start(int(1000 * wait))
 
     def _tell(self) -> None:

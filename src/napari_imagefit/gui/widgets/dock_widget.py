@@ -29,7 +29,7 @@ class Stopping(QWidget):
         window = self.window()
         if isinstance(window, QMainWindow) and not self._follows_window:
             self._follows_window = True
-            # a window that is closed tells none of its widgets; this comes while they are still there
+            # a window that is closed sends no event to its widgets; this comes while they are still there
             window.destroyed.connect(self._on_window_gone)
 
     def _on_window_gone(self, _window: object = None) -> None:
@@ -77,7 +77,7 @@ class Below(Docked):
         super().showEvent(event)
         if not self._placed:
             self._placed = True
-            # a dock that has no place yet keeps no size
+            # a dock that is not placed yet keeps no size
             QTimer.singleShot(0, self._take_height)
 
     def _take_height(self) -> None:

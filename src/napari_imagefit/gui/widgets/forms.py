@@ -126,7 +126,7 @@ class Fold(QWidget):
         self.button.setChecked(is_open)
 
     def set_summary(self, text: str) -> None:
-        """Say beside the title what is set inside; what there is no room for stands in the tooltip."""
+        """Show beside the title what is set inside; what there is no room for stands in the tooltip."""
         # what was typed may hold the sign by which Qt knows shortcuts
         self.button.setText(f"{self._title} · {text}".replace("&", "&&") if text else self._title)
         self.button.setToolTip(f"{self._tip}\n{text}" if text else self._tip)

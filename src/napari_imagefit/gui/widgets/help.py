@@ -23,7 +23,7 @@ from .theme import readable
 
 # in the wheel beside the code, in a checkout beside its folder; see hatch_build.py
 FOLDERS = (Path(__file__).parents[2] / "docs", Path(__file__).parents[4] / "docs")
-FIRST = "widget.md"
+FIRST_PAGE = "widget.md"
 # Which page and heading a "?" leads to.
 TOPICS = {
     "data": ("widget.md", "Data"),
@@ -36,7 +36,7 @@ TOPICS = {
     "flags": ("flags.md", ""),
 }
 LINK = QColor("#3d94ff")
-PICTURE = re.compile(r"!\[([^\]]*)\]\(([^)]+)\)")
+PICTURE_LINK = re.compile(r"!\[([^\]]*)\]\(([^)]+)\)")
 
 
 def pages() -> Path:
@@ -48,7 +48,7 @@ def pages() -> Path:
         If they were not installed.
     """
     for folder in FOLDERS:
-        if (folder / FIRST).is_file():
+        if (folder / FIRST_PAGE).is_file():
             return folder
     raise FileNotFoundError(
         f"the help pages are neither in {FOLDERS[0]} nor in {FOLDERS[1]}; install the package again"
@@ -72,7 +72,7 @@ class HelpBrowser(QTextBrowser):
         if not path.is_file():
             return f"# Not here\n\n`{path.name}` is not among the help pages; it is in the project's repository."
         text = path.read_text(encoding="utf-8")
-        return PICTURE.sub(lambda found: found[0] if (path.parent / found[2]).is_file() else f"*{found[1]}*", text)
+        return PICTURE_LINK.sub(lambda found: found[0] if (path.parent / found[2]).is_file() else f"*{found[1]}*", text)
 
     def doSetSource(
         self, name: QUrl, kind: QTextDocument.ResourceType = QTextDocument.ResourceType.UnknownResource
@@ -144,7 +144,7 @@ class HelpWindow(QDialog):
         layout.addWidget(self.browser)
         self.back.clicked.connect(self.browser.backward)
         self.forward.clicked.connect(self.browser.forward)
-        self.contents.clicked.connect(lambda: self.open(FIRST, ""))
+        self.contents.clicked.connect(lambda: self.open(FIRST_PAGE, ""))
         self.browser.backwardAvailable.connect(self.back.setEnabled)
         self.browser.forwardAvailable.connect(self.forward.setEnabled)
         self.back.setEnabled(False)
@@ -160,7 +160,7 @@ class HelpWindow(QDialog):
 
 def show_help(topic: str = "", parent: QWidget | None = None) -> HelpWindow:
     """Show the page on a topic of `TOPICS`; the window stays, and is used again."""
-    page, heading = TOPICS.get(topic, (FIRST, ""))
+    page, heading = TOPICS.get(topic, (FIRST_PAGE, ""))
     window = HelpWindow.shown
     if window is None:
         window = HelpWindow.shown = HelpWindow(parent.window() if parent is not None else QApplication.activeWindow())

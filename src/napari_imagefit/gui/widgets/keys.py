@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
-MARK = "imagefit_listeners"
+LISTENERS = "imagefit_listeners"
 
 
 class Key:
@@ -46,7 +46,7 @@ class Key:
 
     def _bound_listeners(self) -> list[Callable[[], None]] | None:
         """Return the listeners that the viewer calls; None if the key is someone else's."""
-        return getattr(self._bound(), MARK, None)
+        return getattr(self._bound(), LISTENERS, None)
 
 
 def _call_all(listeners: list[Callable[[], None]]) -> Callable[[object], None]:
@@ -56,5 +56,5 @@ def _call_all(listeners: list[Callable[[], None]]) -> Callable[[object], None]:
         for pressed in tuple(listeners):
             pressed()
 
-    setattr(call_all, MARK, listeners)
+    setattr(call_all, LISTENERS, listeners)
     return call_all

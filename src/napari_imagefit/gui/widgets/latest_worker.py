@@ -7,17 +7,18 @@ from typing import Any
 
 from napari.qt.threading import create_worker
 from psygnal import Signal
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject
 
 from ...engine.core.errors import FitEngineError, FitInputError
+from .timers import single_shot
 from .workers import watch
 
-DEBOUNCE_MS = 60  # from a change to its work, so that a drag begins it once
+WORK_DEBOUNCE_MS = 60  # from a change to its work, so that a drag begins it once
 LAYER_INTERVAL_MS = 12  # between two layers that are put into the viewer, so that the window has its turn
 
 
 class Latest:
-    """Runs a function in a worker for the latest thing it was asked.
+    """Worker that runs a function for the latest request only.
 
     Parameters
     ----------
@@ -27,18 +28,15 @@ class Latest:
         Owner of the timer; once it is gone, the result of what is under way is discarded.
     """
 
-    done = Signal(object, object)  # what was asked, what came of it
-    refused = Signal(str)  # why nothing came of it
+    done = Signal(object, object)  # the request, its result
+    refused = Signal(str)  # the reason why there is no result
 
     def __init__(self, work: Callable[[Any], Any], parent: QObject) -> None:
         self._work = work
         self._asked: Any = None
         self._generation = 0
         self._worker: Any = None
-        self._timer = QTimer(parent)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(DEBOUNCE_MS)
-        self._timer.timeout.connect(self._begin)
+        self._timer = single_shot(parent, WORK_DEBOUNCE_MS, self._begin)
         parent.destroyed.connect(self._on_gone)
 
     @property
@@ -47,14 +45,14 @@ class Latest:
         return self._worker is not None or self._timer.isActive()
 
     def ask(self, asked: Any) -> None:
-        """Do it for this, and no more for anything asked before."""
+        """Request this, and drop earlier requests."""
         self._asked = asked
         self._generation += 1
         if self._worker is None:
             self._timer.start()
 
     def forget(self) -> None:
-        """Ask for nothing more; the result of what is under way is discarded."""
+        """Drop the request; the result of what is under way is discarded."""
         self._timer.stop()
         self._on_gone()
 

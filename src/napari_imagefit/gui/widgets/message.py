@@ -1,4 +1,4 @@
-"""A message of any length in a place of bounded size."""
+"""A message of any length in a field of bounded size."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QResizeEvent, QTextOption
 from qtpy.QtWidgets import QFrame, QPlainTextEdit, QSizePolicy, QWidget
 
-LINES = 5  # that are shown at once; more scroll
+LINES_SHOWN = 5  # that are shown at once; more scroll
 
 
 class MessageText(QPlainTextEdit):
@@ -28,7 +28,7 @@ class MessageText(QPlainTextEdit):
         self.setVisible(False)
 
     def text(self) -> str:
-        """Return what it says."""
+        """Return its text."""
         return self.toPlainText()
 
     def say(self, text: str, colour: str = "") -> None:
@@ -43,7 +43,7 @@ class MessageText(QPlainTextEdit):
         """Return the height of the text, up to some lines."""
         lines = sum(self._lines_of(block) for block in range(self.blockCount()))
         # one that has no width yet does not know how it wraps
-        rows = min(max(lines, 1), LINES)
+        rows = min(max(lines, 1), LINES_SHOWN)
         return QSize(0, rows * self.fontMetrics().lineSpacing() + 2 * round(self.document().documentMargin()) + 4)
 
     def minimumSizeHint(self) -> QSize:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 AUTO = "auto"
-LONGEST = 30  # characters of what was typed, in a sentence
+LONGEST_QUOTE = 30  # characters of what was typed, in a sentence
 
 
 def parse_number(text: str) -> float | None:
@@ -74,7 +74,7 @@ def format_bound(value: float) -> str:
     return short if float(short) == value else repr(float(value))
 
 
-def shortened(text: str, longest: int = LONGEST) -> str:
+def shortened(text: str, longest: int = LONGEST_QUOTE) -> str:
     """Return a text of at most so many characters.
 
     Examples

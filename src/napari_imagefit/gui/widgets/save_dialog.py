@@ -1,4 +1,4 @@
-"""Asking for the name of a file: its ending decides the format, and a name that is refused is told in the dialog."""
+"""Asking for the name of a file: its ending decides the format, and the dialog shows why a name is refused."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from ...engine.core.errors import FitInputError
 from .forms import in_capitals
 
 Kind = TypeVar("Kind")
-LONGEST = 80  # letters of the name that is proposed
+LONGEST_FILE_NAME = 80  # letters of the name that is proposed
 UNFIT = re.compile(r'[\x00-\x1f/\\:*?"<>|]+')
 # What looks like an ending, and not like the number in "shot 2.5".
-ENDING = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,8}$")
+ENDING_PATTERN = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,8}$")
 
 
 @dataclass(frozen=True)
@@ -139,14 +139,14 @@ def named(path: Path, choices: Sequence[Choice[Kind]], chosen: Choice[Kind]) -> 
     for one in (chosen, *choices):
         if one.also and name.endswith(one.also):
             return path, one
-    if ENDING.search(name):
+    if ENDING_PATTERN.search(name):
         ends = ", ".join(dict.fromkeys(end for one in choices for end in one.suffixes))
         raise FitInputError(f"{path.suffix!r} is none of the endings; type one of {ends}, or none")
     return path.with_name(path.name + chosen.suffixes[0]), chosen
 
 
 def check_writable(path: Path) -> None:
-    """Refuse a place that nothing can be written to.
+    """Refuse a path that nothing can be written to.
 
     Raises
     ------
@@ -186,4 +186,4 @@ def proposed(name: str) -> str:
     >>> proposed("a/b: c")
     'a_b_ c'
     """
-    return UNFIT.sub("_", name)[:LONGEST].strip(" .") or "result"
+    return UNFIT.sub("_", name)[:LONGEST_FILE_NAME].strip(" .") or "result"

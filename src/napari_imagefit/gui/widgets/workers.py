@@ -17,7 +17,7 @@ from qtpy.QtCore import QThreadPool
 
 from ..._ending import when_python_ends
 
-POLL = 20  # ms between two looks at workers that are to end
+POLL_MS = 20  # ms between two looks at workers that are to end
 LAST_WORDS = 0.5  # s that Qt's threads may take to begin or to end, those of others included
 
 # those that run are kept alive by napari
@@ -54,7 +54,7 @@ def end_all() -> None:
     if pool is None or not watched:
         return
     heard = time.monotonic()
-    while not pool.waitForDone(POLL):
+    while not pool.waitForDone(POLL_MS):
         # one that a thread has been found for runs as soon as that thread has got hold of Python
         if any(worker.is_running for worker in watched):
             heard = time.monotonic()

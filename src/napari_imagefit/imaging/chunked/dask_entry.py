@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
 from typing import Any
-
-import numpy as np
 
 from ...engine.core.errors import FitInputError
 from ...engine.results.fit_result import FitResult
-from ..fitting.chunks import Argument
-from ..fitting.records import record_type, unpack
-from ..voxels.common_residual import record_type as record_type_of_common
-from .dask_result import LazyFitResult, LazyImage, LazyStack, lazy_source
+from ..fitting.records import unpack
+from .dask_result import LazyFitResult
+from .dask_sources import LazyImage, LazySource, LazyStack
 from .dask_spots import LazySpotSource
-from .dask_tasks import CommonBlock, FitBlock, blockwise
 from .plan import Plan, VoxelPlan
+from .region_plan import ImagePlan
+from .spot_plan import SpotPlan
+
+SOURCES: dict[type[Plan], Callable[[Any, Any], LazySource]] = {
+    VoxelPlan: LazyStack,
+    ImagePlan: LazyImage,
+    SpotPlan: LazySpotSource,
+}
 
 
 def lazy_fit(data: Any, plan: Plan, progress: object = None, should_stop: object = None) -> FitResult:
     """Return the lazy result of a plan on a Dask array; its arrays are Dask arrays."""
     _refuse_calls(progress, should_stop)
-    data = in_chunks(data, plan)
-    source = lazy_source(data, plan)
-    if isinstance(source, LazySpotSource):
-        return _unpacked(source.records(), source)
-    return _lazy(plan, data, source)
+    source = lazy_source(in_chunks(data, plan), plan)
+    records = source.records()
+    common = source.common_of(records)
+    return _unpacked(records, source if common is None else source.with_common(common))
+
+
+def lazy_source(data: Any, plan: Plan) -> LazySource:
+    """Return how the fits of a plan lie in a Dask array."""
+    return SOURCES[type(plan)](data, plan)
 
 
 def _refuse_calls(progress: object, should_stop: object) -> None:
@@ -36,40 +44,7 @@ def _refuse_calls(progress: object, should_stop: object) -> None:
         )
 
 
-def _lazy(plan: Plan, data: Any, source: LazyStack | LazyImage) -> FitResult:
-    axes = tuple(range(data.ndim))
-    records = blockwise(
-        FitBlock(plan.bare(), tuple(plan.arguments)),
-        source.chunks,
-        plan.grid_axes,
-        [Argument(data, axes), *plan.arguments.values()],
-        record_type(len(plan.model.names)),
-        new={axis: plan.grid[-1] for axis in plan.grid_axes if axis == data.ndim},
-    )
-    if isinstance(source, LazyStack):
-        source = replace(source, common=_common(source.plan, source, records))
-    return _unpacked(records, source)
-
-
-def _common(plan: VoxelPlan, source: LazyStack, records: Any) -> Any:
-    """Return what the residuals of each chunk have in common, as records in a Dask array."""
-    from dask import array
-
-    da: Any = array
-    places = da.arange(int(np.prod(plan.grid)), dtype=np.intp).reshape(plan.grid)
-    block = CommonBlock(
-        plan.bare(), tuple(plan.arguments), plan.n_requested(), plan.knows_noise, plan.settings.options.criterion
-    )
-    inputs = [
-        Argument(source.data, tuple(range(source.data.ndim))),
-        Argument(records, plan.grid_axes),
-        Argument(places, plan.grid_axes),
-        *plan.arguments.values(),
-    ]
-    return blockwise(block, source.chunks, plan.grid_axes, inputs, record_type_of_common(plan.x.size), one=True)
-
-
-def _unpacked(records: Any, source: LazyStack | LazyImage | LazySpotSource) -> FitResult:
+def _unpacked(records: Any, source: LazySource) -> FitResult:
     plan = source.plan
     options = plan.settings.options
     return unpack(

@@ -1,4 +1,4 @@
-"""Spots in Dask arrays: a task for each chunk that holds points, and their answers in the order of the points."""
+"""Spots in Dask arrays: a task for each chunk that holds points, and their results in the order of the points."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from ...engine.results.fit_result import FitResult, LayerTuple
 from ..fitting import chunks as lazy_arrays
 from ..fitting.records import record_type
-from ..fitting.request import Request
-from ..fitting.run import Settings
 from ..layer_data.spot_layers import spot_layers
 from ..spots.windows import Windows
+from .dask_sources import LazySource
 from .dask_tasks import ONE_AT_A_TIME, FitBlock, Solved
 from .plan import MASK
 from .split_settings import Key
@@ -24,14 +23,12 @@ from .spot_plan import SpotPlan
 
 
 @dataclass(frozen=True, eq=False)
-class LazySpotSource:
+class LazySpotSource(LazySource):
     """Layout of the fits of spots in an image that is not in memory, a `Source`."""
 
     job: ClassVar[str] = "spots"
-    in_memory: ClassVar[bool] = False
     groups: ClassVar[None] = None  # each is fitted by itself
 
-    data: Any  # Dask
     plan: SpotPlan
 
     @property
@@ -64,11 +61,11 @@ class LazySpotSource:
         return self.windows.used(None if mask is None else np.asarray(mask), rows)
 
     def records(self) -> Any:
-        """All that is known of each fit, a Dask array of `record_type`."""
+        """Return all that is known of each fit, in the order of the points."""
         return self._by_chunk(FitBlock, record_type(len(self.plan.model.names)))
 
     def fitted(self, result: FitResult) -> Any:
-        """Return the model's values in each window, ``(N, *size)``, lazily; NaN where there is no answer."""
+        """Return the model's values in each window, ``(N, *size)``, lazily; NaN where there is no result."""
         plan, answers = self.plan, list(result.answers.values())
         size, step = self.windows.size, rows_at_once(8 * self.windows.n_samples)
         parts = []
@@ -119,32 +116,9 @@ class LazySpotSource:
             parts.append(_from_delayed(values, (stop - start, *of_each), dtype))
         return _concatenated(parts)
 
-    def index_columns(self) -> dict[str, NDArray[Any]]:
-        """Return columns that identify the fits: the frame and the point around which the window lies."""
-        return self.plan.index_columns()
-
     def layers(self, result: FitResult) -> list[LayerTuple]:
         """Return the result as napari layer data tuples."""
         return spot_layers(result, self)
-
-    def remarks(self, result: FitResult) -> list[str]:
-        """Return nothing: data that may be anywhere are not loaded for a remark."""
-        del result
-        return []
-
-    @property
-    def settings(self) -> Settings:
-        """Settings beside data and model."""
-        return self.plan.said
-
-    @property
-    def request(self) -> Request:
-        """The request, as far as JSON holds it."""
-        return self.plan.request(self.settings)
-
-    def recipe(self) -> dict[str, Any]:
-        """Return what was asked for, as JSON."""
-        return self.request.to_json()
 
 
 @dataclass(frozen=True, eq=False)

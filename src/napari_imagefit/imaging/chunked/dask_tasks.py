@@ -18,10 +18,9 @@ from ...engine.models.model import Model
 from ..fitting.chunks import Argument, is_dask
 from ..fitting.records import pack, unpack
 from ..fitting.status_labels import status_labels
-from ..regions.region_fits import ImageSource
 from ..voxels.common_residual import record_type
-from ..voxels.voxel_fits import VoxelSource
-from .plan import Plan
+from .plan import Plan, VoxelPlan
+from .region_plan import ImagePlan
 from .split_settings import Key
 
 Chunks = tuple[tuple[int, ...], ...]
@@ -58,6 +57,7 @@ class FitBlock:
 class CommonBlock(FitBlock):
     """Task from a chunk of the data, its records and their flat positions to what its residuals have in common."""
 
+    plan: VoxelPlan
     count: int
     known_sigma: bool
     criterion: Criterion
@@ -69,7 +69,6 @@ class CommonBlock(FitBlock):
         cut = self._cut(rest)
         with ONE_AT_A_TIME:
             source = self.plan.source(own, cut)
-            assert isinstance(source, VoxelSource)
             result = unpack(
                 _alone(records), self.plan.model, source, known_sigma=self.known_sigma, criterion=self.criterion
             )
@@ -86,14 +85,15 @@ class FittedBlock(FitBlock):
 
     def __call__(self, data: Any, *arguments: Any) -> NDArray[Any]:
         """Return the model's values in one chunk of the data."""
-        return self._values(np.asarray(_alone(data)), arguments)
-
-    def _values(self, first: NDArray[Any], rest: Sequence[Any]) -> NDArray[Any]:
-        n = len(self.plan.model.names) - 1
-        solution = [first, *(np.asarray(_alone(a)) for a in rest[:n])]
-        source = self.plan.source(self.plan.nothing(self.plan.data_shape(first.shape)), self._cut(rest[n:]))
+        solved, cut = self._solved([data, *arguments])
+        source = self.plan.source(self.plan.nothing(self.plan.data_shape(solved.shape)), cut)
         with ONE_AT_A_TIME:
-            return source.fitted(Solved(self.plan.model, solution))  # type: ignore[arg-type]
+            return source.fitted(solved)
+
+    def _solved(self, inputs: Sequence[Any]) -> tuple[Any, dict[Key, NDArray[Any]]]:
+        """Return the part of a result that a source needs, and the arguments of this chunk."""
+        n = len(self.plan.model.names)
+        return Solved(self.plan.model, [np.asarray(_alone(a)) for a in inputs[:n]]), self._cut(inputs[n:])
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,24 +102,22 @@ class ResidualBlock(FittedBlock):
 
     def __call__(self, data: Any, *arguments: Any) -> NDArray[Any]:
         """Return data − fitted in one chunk of the data, NaN where either has no value."""
-        n = len(self.plan.model.names)
-        own = np.asarray(_alone(data))
-        source = self.plan.source(own, self._cut(arguments[n:]))
-        data = source.stack if isinstance(source, VoxelSource) else source.image
-        residual: NDArray[Any] = data - self._values(np.asarray(_alone(arguments[0])), arguments[1:])
-        residual[~np.isfinite(residual)] = np.nan
-        return residual
+        solved, cut = self._solved(arguments)
+        source = self.plan.source(np.asarray(_alone(data)), cut)
+        with ONE_AT_A_TIME:
+            return source.residual(solved)
 
 
 @dataclass(frozen=True, eq=False)
 class PaintedBlock(FitBlock):
     """Task from the status of each fit in a chunk to labels of its pixels."""
 
+    plan: ImagePlan
+
     def __call__(self, data: Any, *arguments: Any) -> NDArray[Any]:
         """Return an image of labels for one chunk of the frames."""
         status = np.asarray(_alone(data))
         source = self.plan.source(self.plan.nothing(self.plan.data_shape(status.shape)), self._cut(arguments))
-        assert isinstance(source, ImageSource)
         labels = status_labels(status).ravel()
         canvas = np.zeros((int(np.prod(source.frames)), source.coords[0].size), np.uint8)
         for region in source.regions:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ...engine.core.types import Stop
 from ...engine.results.fit_result import FitResult
 from ..fitting.chunks import Sliceable, is_dask
 from ..fitting.request import Request
@@ -16,8 +17,6 @@ from ..fitting.run import Run
 
 if TYPE_CHECKING:
     from .plan import Plan
-
-Stop = Callable[[], bool]
 
 
 def fit(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -14,16 +13,15 @@ from ...engine.core.device import device_name
 from ...engine.core.error_state import unheeded
 from ...engine.core.progress import Progress, retold
 from ...engine.core.status import Status
+from ...engine.core.types import Stop
 from ...engine.results.fit_result import FitResult
 from ..fitting.chunks import Slices, is_dask
 from ..fitting.records import fill
 from ..fitting.run import Run
 from ..voxels.common_residual import CommonResidual
 from ..voxels.voxel_fits import VoxelSource
-from .dask_result import LazyStack, lazy_source
+from .dask_entry import lazy_source
 from .plan import MASK, Plan
-
-Stop = Callable[[], bool]
 
 
 @unheeded
@@ -52,8 +50,8 @@ def iter_fit_lazily(data: Any, plan: Plan, should_stop: Stop | None = None) -> R
         common += _common(plan, where, found, total)
         del steps, found  # and the data, before the next ones come
         done += n
-    if common and isinstance(source, LazyStack):
-        result = replace(result, source=replace(source, common=CommonResidual.joined(common)))
+    if common:
+        result = replace(result, source=source.with_common(CommonResidual.joined(common)))
     return replace(result, seconds=time.perf_counter() - begun, device=device_name(plan.settings.options))
 
 
@@ -62,7 +60,7 @@ def _of_all(done: int, total: int, own: Progress) -> Progress:
 
 
 def _common(plan: Plan, where: Slices, piece: FitResult, count: int) -> list[CommonResidual]:
-    """Return what the residuals of a piece of a map have in common, if that tells anything."""
+    """Return what the residuals of a piece of a map have in common, if anything."""
     if not isinstance(piece.source, VoxelSource):
         return []
     here = [np.arange(*part.indices(n)) for part, n in zip(plan.on_grid(where), plan.grid, strict=True)]

@@ -9,6 +9,7 @@ import numpy as np
 from ...engine.results.fit_result import FitResult, LayerTuple
 from ..fitting.status_labels import reason_labels
 from ..layer_data.maps import (
+    METADATA_KEY,
     OUTLINES,
     PICTURES,
     STATUS,
@@ -22,40 +23,49 @@ from ..layer_data.maps import (
     voxel_titles,
 )
 from ..layer_data.sources import Units
-from .dask_result import LazyImage, LazySource
+from .dask_sources import LazyGrid, LazyImage, LazyStack
 
 # Values along each axis from which the contrast of fitted and residual is judged.
 SAMPLED = 64
 
 
-def lazy_layers(
+def lazy_voxel_layers(
+    result: FitResult, source: LazyStack, units: Units | None = None, roles: Collection[str] | None = None
+) -> list[LayerTuple]:
+    """Return layers like `voxel_layers`; `result` holds NumPy arrays."""
+    titles = voxel_titles(result, units or {})
+    wanted = set(titles if roles is None else roles)
+    layers = [*_lazy_pictures(result, source, titles, wanted), *map_layers(result, titles, wanted)]
+    if STATUS in wanted:
+        layers.append(status_layer(result, reason_labels(result), remarks=True))
+    return layers
+
+
+def lazy_image_layers(
     result: FitResult,
-    source: LazySource,
+    source: LazyImage,
     units: Units | None = None,
     names: Sequence[str] = (),
     roles: Collection[str] | None = None,
 ) -> list[LayerTuple]:
-    """Return layers like `image_layers` or `voxel_layers`; `result` holds NumPy arrays."""
-    of_images = isinstance(source, LazyImage)
-    titles = image_titles(units or {}) if of_images else voxel_titles(result, units or {})
+    """Return layers like `image_layers`; `result` holds NumPy arrays."""
+    titles = image_titles(units or {})
     wanted = set(titles if roles is None else roles)
-    layers = _lazy_pictures(result, source, titles, wanted) if wanted & PICTURES else []
-    if not of_images:
-        layers += map_layers(result, titles, wanted)
+    layers = _lazy_pictures(result, source, titles, wanted)
     if STATUS in wanted:
-        labels = source.painted(result) if of_images else reason_labels(result)
-        layers.append(status_layer(result, labels, remarks=not of_images))
-    if of_images and OUTLINES in wanted:
-        assert isinstance(source, LazyImage)
+        layers.append(status_layer(result, source.painted(result), remarks=False))
+    if OUTLINES in wanted:
         data, options = outline_layer(result, source, units or {}, names)
         layers.append((data, {**named(titles[OUTLINES], OUTLINES, result), **options}, "shapes"))
     return layers
 
 
 def _lazy_pictures(
-    result: FitResult, source: LazySource, titles: Mapping[str, Title], wanted: Collection[str]
+    result: FitResult, source: LazyGrid, titles: Mapping[str, Title], wanted: set[str]
 ) -> list[LayerTuple]:
-    """Fitted and residual; their contrast is that of a sample of a chunk in the middle."""
+    """Return fitted and residual, if wanted; their contrast is that of a sample of a chunk in the middle."""
+    if not wanted & PICTURES:
+        return []
     fitted, residual = source.fitted(result), source.residual(result)
     middle = tuple(n // 2 for n in fitted.numblocks)
     chunk = np.asarray(fitted.blocks[middle])
@@ -65,5 +75,5 @@ def _lazy_pictures(
     return [
         (values.astype(dtype), options, kind)
         for values, (_, options, kind) in zip((fitted, residual), pictures, strict=True)
-        if options["metadata"]["napari_imagefit"]["role"] in wanted
+        if options["metadata"][METADATA_KEY]["role"] in wanted
     ]

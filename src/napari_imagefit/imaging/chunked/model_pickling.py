@@ -18,7 +18,7 @@ Parcel = tuple[str, str, bytes]
 # Functions of our own refer to modules that load when they are used.
 copyreg.pickle(LazyModule, lambda module: (LazyModule, (module.__name__,)))
 
-FIELDS = ("name", "function", "parameters", "ndim", "guess", "formula", "reference", "jacobian", "reassociate")
+MODEL_FIELDS = ("name", "function", "parameters", "ndim", "guess", "formula", "reference", "jacobian", "reassociate")
 # what the constructor finds out by itself, which may be more for a model that was made of others
 FOUND = ("value", "foreign", "turns", "optional", "has_edge")
 _names: WeakKeyDictionary[Model, str] = WeakKeyDictionary()
@@ -44,7 +44,7 @@ def send(model: Model) -> Parcel:
     import cloudpickle
 
     try:
-        return "pickled", token, cloudpickle.dumps({name: getattr(model, name) for name in FIELDS + FOUND})
+        return "pickled", token, cloudpickle.dumps({name: getattr(model, name) for name in MODEL_FIELDS + FOUND})
     except (pickle.PicklingError, TypeError) as error:
         raise FitInputError(
             f"model {model.name!r} cannot be sent to other processes ({error}); write its functions at the top of a "
@@ -64,7 +64,7 @@ def receive(parcel: Parcel) -> Model:
     if name not in _arrived:
         # what a process sends, it may run: this is Dask's own trust in its cluster
         fields = pickle.loads(pickled)
-        model = Model(**{field: fields[field] for field in FIELDS})
+        model = Model(**{field: fields[field] for field in MODEL_FIELDS})
         for field in FOUND:
             object.__setattr__(model, field, fields[field])
         _arrived[name] = model

@@ -1,4 +1,4 @@
-"""A fit that is done piece by piece: everything that was said, and how one piece is fitted by the ordinary way."""
+"""A fit that is done piece by piece: all its settings, and how one piece is fitted by the ordinary way."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Plan(ABC):
     whole : tuple of int
         The axes that are never cut.
     said : Settings
-        All that was said, as it was said.
+        All settings, as given.
     knows_noise : bool
         Whether standard errors are absolute.
     settings : Settings
@@ -108,7 +108,7 @@ class Plan(ABC):
         return {key: argument.cut(where) for key, argument in self.arguments.items()}
 
     def places(self, where: Slices) -> dict[Key, NDArray[Any]]:
-        """Return the same for those that say where there is a fit."""
+        """Return the same for the arguments that select fits."""
         return {key: self.arguments[key].cut(where) for key in (MASK, FRAMES) if key in self.arguments}
 
     def bare(self) -> Self:
@@ -134,6 +134,11 @@ class Plan(ABC):
         )
         plan.check_shapes()
         return replace(plan, settings=replace(same, requested=plan.n_requested()))
+
+    @property
+    def points(self) -> NDArray[np.float64] | None:
+        """The points around which windows lie, as they were given; None where there are none."""
+        return None
 
     def n_requested(self) -> int:
         """Return the number of fits in all; as many as there may be where a mask is not in memory."""
@@ -203,7 +208,7 @@ class Plan(ABC):
         return np.broadcast_to(np.zeros((), self.dtype), shape)
 
     def blank(self, grid: tuple[int, ...], source: Source, status: Status) -> FitResult:
-        """No answers, all for the same reason."""
+        """Return a result without fits, all of one status."""
         return FitResult.on_grid(
             Fits.blank(len(self.model.names), int(np.prod(grid)), status),
             grid,

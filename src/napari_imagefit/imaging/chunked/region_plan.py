@@ -32,7 +32,7 @@ class ImagePlan(Plan):
     labels : int array or None
         Of the last axis of the grid.
     several : bool
-        Whether there is more than one region in all: its last bit may tell how a fit was put together with others.
+        Whether there is more than one region in all: the last bit of a fit may depend on how it is batched.
     """
 
     coords: tuple[NDArray[np.float64], ...]
@@ -187,7 +187,7 @@ def _apart(image: Sliceable, model: Model) -> tuple[tuple[int, ...], tuple[int, 
 
 
 def _check_image(image: Sliceable, request: ImageRequest) -> None:
-    """Check an image of one frame in the place of all."""
+    """Check an image of one frame instead of all."""
     check_lengths(image)
     frames, plane = _apart(image, request.model) if len(image.shape) >= request.model.ndim else ((), tuple(image.shape))
     own = split(request.settings, (), ())[0]
@@ -220,7 +220,7 @@ def _among(region: Region, n_own: int, labels: NDArray[np.int64]) -> Region:
 
 
 def _some_frames(regions: Sequence[Region], frames: NDArray[np.intp], n_labels: int) -> list[Region]:
-    """Return the regions in these frames, with frames and places counted among them."""
+    """Return the regions in these frames, with frames and positions counted among them."""
     found = []
     for region in regions:
         own = np.searchsorted(frames, region.frames)

@@ -14,7 +14,7 @@ from ..fitting.chunks import Argument, is_dask
 from ..fitting.run import Settings
 
 Key = tuple[str, ...]  # ("sigma",), ("fixed", "offset"), ("bounds", "tau", "lower"), ("camera", "gain")
-ENDS = ("lower", "upper")
+BOUND_ENDS = ("lower", "upper")
 CAMERA = ("gain", "offset", "read_noise")
 
 
@@ -52,7 +52,9 @@ def split(
         for name, value in parameter_settings.items():
             if what == "bounds" and isinstance(value, (tuple, list)) and len(value) == 2:
                 if any(_is_array(end) for end in value):
-                    found.update({(what, name, e): _argument(v, grid_axes) for e, v in zip(ENDS, value, strict=True)})
+                    found.update(
+                        {(what, name, e): _argument(v, grid_axes) for e, v in zip(BOUND_ENDS, value, strict=True)}
+                    )
                     del rest[name]
             elif what != "bounds" and _is_array(value):
                 found[what, name] = _argument(value, grid_axes)

@@ -48,7 +48,7 @@ class SpotPlan(Plan):
         Of all points.
     varied : frozenset
         Which arguments hold more than one value: such a one is of the pixels' own where it has one value in a piece,
-        too, for the last bit of an answer may tell whether it is.
+        too, for the last bit of a result may depend on it.
     """
 
     windows: Windows
@@ -168,6 +168,11 @@ class SpotPlan(Plan):
     def n_fits(self, where: Slices) -> int:
         """Return how many fits there are in a piece."""
         return len(where[-1])
+
+    @property
+    def points(self) -> NDArray[np.float64]:
+        """The points around which windows lie, as they were given."""
+        return self.windows.points
 
     def n_requested(self) -> int:
         """Return the number of spots in all."""

@@ -26,8 +26,9 @@ from ..recipes.steps import DeriveStep
 from .export_images import write_nifti, write_ome_tiff, write_zarr
 from .export_maps import Map, iter_maps, placement_of
 from .formats import FORMATS, Format
-from .placement import FileGrid, Placement, grid_of_affine
-from .zarr_store import KEY
+from .nifti_grid import NiftiGrid, grid_of_affine
+from .placement import Placement
+from .zarr_store import ATTRIBUTES_KEY
 
 
 def write(
@@ -37,7 +38,7 @@ def write(
     format: Format | None = None,
     transform: Mapping[str, Any] | None = None,
     units: Mapping[str, str] | None = None,
-    affine: ArrayLike | FileGrid | None = None,
+    affine: ArrayLike | NiftiGrid | None = None,
     derived: Sequence[DerivedMap] = (),
     recipe: Mapping[str, Any] | None = None,
     region_names: Sequence[str] = (),
@@ -47,7 +48,7 @@ def write(
     """Write a result, and its recipe as JSON beside it.
 
     Images hold the maps of parameters, ``<name>_stderr``, expressions, ``reduced_chi2``, ``r2``, ``n_used``, ``status``
-    and ``attempt``, as float32 with NaN where there is no answer; tables hold a row per fit, as
+    and ``attempt``, as float32 with NaN where there is no result; tables hold a row per fit, as
     `napari_imagefit.imaging.fitting.fit_report.fit_table` gives it.
 
     Parameters
@@ -56,16 +57,16 @@ def write(
     path : path
         A file, or a folder in which files are named after the model. NIfTI files get the name of their map added.
     format : {"ome-tiff", "nifti", "zarr", "csv", "parquet"}, optional
-        What the end of `path` says if not given.
+        From the end of `path` if not given.
     transform : dict, optional
         ``scale``, ``translate`` and ``units`` of the axes of the grid (or of the stack, whose fitted axis is left out),
         and ``rotate``, ``shear`` and ``affine``, as napari's layers have them; what is not along the axes of the world
         goes into NIfTI only.
     units : dict, optional
         The unit of each parameter by name.
-    affine : array, ``(4, 4)``, or FileGrid, optional
+    affine : array, ``(4, 4)``, or NiftiGrid, optional
         For NIfTI: from indices of the grid, in the order of its axes, to millimetres. It is kept, and so is that order;
-        a `FileGrid` says another. Without it the axes are reversed, so that the last one of the grid is x.
+        a `NiftiGrid` has another. Without it the axes are reversed, so that the last one of the grid is x.
     derived : sequence of DerivedMap
         Expressions to write too; see `derive`.
     recipe : dict, optional
@@ -85,7 +86,7 @@ def write(
     Raises
     ------
     FitInputError
-        For a format that is not known or cannot hold the result, a file that exists, a place that cannot be written to,
+        For a format that is not known or cannot hold the result, a file that exists, a path that cannot be written to,
         a package that is missing, and a result that is not computed yet.
 
     Examples
@@ -148,13 +149,13 @@ def _images(
     result: FitResult,
     transform: Mapping[str, Any] | None,
     units: Mapping[str, str],
-    affine: ArrayLike | FileGrid | None,
+    affine: ArrayLike | NiftiGrid | None,
     derived: Sequence[DerivedMap],
     recipe: Mapping[str, Any],
 ) -> list[Job]:
     placement = placement_of(result, transform)
     if kind == "nifti":
-        grid = affine if isinstance(affine, FileGrid) else _grid(placement, affine)
+        grid = affine if isinstance(affine, NiftiGrid) else _grid(placement, affine)
         rest = grid.rest(len(result.shape))
         frames = placement.axis(rest[0]) if rest else None
     else:
@@ -171,12 +172,12 @@ def _images(
     if kind == "ome-tiff":
         said = "; ".join([result.model.name, *(f"{one.name} in {one.unit}" for one in maps if one.unit)])
         return [(target, lambda to: write_ome_tiff(to, maps, axes, said))]
-    attributes = {KEY: _about(result, maps, recipe)}
+    attributes = {ATTRIBUTES_KEY: _about(result, maps, recipe)}
     return [(target, lambda to: write_zarr(to, maps, axes, result.model.name, attributes))]
 
 
-def _grid(placement: Placement, affine: ArrayLike | None) -> FileGrid:
-    return placement.file_grid() if affine is None else grid_of_affine(affine, len(placement.units))
+def _grid(placement: Placement, affine: ArrayLike | None) -> NiftiGrid:
+    return placement.nifti_grid() if affine is None else grid_of_affine(affine, len(placement.units))
 
 
 def _about(result: FitResult, maps: Sequence[Map], recipe: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from ..fitting.units import parse_unit
-from ..readers.stored_arrays import need
+from ..readers.optional_packages import need
 from .export_maps import Map
-from .placement import Axis, FileGrid
+from .nifti_grid import NiftiGrid
+from .placement import Axis
 
 # Lengths and times that OME has names for, as pint writes them.
 OME_LENGTHS = {"km", "m", "dm", "cm", "mm", "µm", "nm", "pm", "Å", "in", "ft"}
@@ -93,7 +94,7 @@ def _in(axis: Axis, known: set[str], usual: str) -> Axis | None:
     return axis if found is not None and axis.unit in known else found
 
 
-def write_nifti(path: Path, one: Map, grid: FileGrid, frames: Axis | None = None) -> None:
+def write_nifti(path: Path, one: Map, grid: NiftiGrid, frames: Axis | None = None) -> None:
     """One map, in the order of a file; `frames` is its fourth axis, where there is one."""
     nibabel = need("nibabel", "writing NIfTI")
     values, steps = grid.arrange(one.values), list(np.sqrt((grid.affine[:3, :3] ** 2).sum(axis=0)))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ...engine.core.errors import FitInputError
 from ...engine.results.fit_result import FitResult
 from ..fitting.derived_maps import DerivedMap
-from .placement import AXES, Placement
+from .placement import GRID_AXES, Placement
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +24,7 @@ class Map:
     name : str
         As a column of `FitResult.to_dataframe`: ``"tau"``, ``"tau_stderr"``, ``"reduced_chi2"``.
     values : array, ``(*grid,)``
-        float32 with NaN where there is no answer, or an integer type.
+        float32 with NaN where there is no result, or an integer type.
     unit : str
     """
 
@@ -72,6 +72,8 @@ def placement_of(result: FitResult, transform: Mapping[str, Any] | None) -> Plac
     count = len(result.shape)
     if not count:
         raise FitInputError("the result is of a single fit and has no maps; write a table, as csv")
-    if count > len(AXES):
-        raise FitInputError(f"the grid of fits has {count} axes, but files hold at most {len(AXES)}; write a table")
+    if count > len(GRID_AXES):
+        raise FitInputError(
+            f"the grid of fits has {count} axes, but files hold at most {len(GRID_AXES)}; write a table"
+        )
     return Placement.of(transform, count, result.recipe()["axis"])

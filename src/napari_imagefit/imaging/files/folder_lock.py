@@ -14,7 +14,7 @@ except ImportError:  # outside of POSIX there is nothing like it
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Wait for others that are in this context with the same folder; who is killed there, keeps nobody waiting.
+    """Wait for others that are in this context with the same folder; a process that is killed there blocks no other.
 
     A chunk that holds several pieces is read and written again with each: of two at once one would be lost. What is
     locked is the file by which Zarr knows the group, for an own one would be no part of it. Where the file system has

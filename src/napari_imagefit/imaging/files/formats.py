@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ..readers.stored_arrays import need
+from ..readers.optional_packages import need
 from .localisation_columns import Style
 
 Format = Literal["ome-tiff", "nifti", "zarr", "csv", "parquet"]

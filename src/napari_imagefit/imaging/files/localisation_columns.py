@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ...engine.core.errors import FitInputError
 from ...engine.core.status import Status
+from ...engine.core.types import Floats
 from ...engine.results.fit_result import FitResult
 from ..fitting.derived_maps import DerivedMap
 from ..fitting.status_labels import remark_words
@@ -19,7 +20,6 @@ from ..fitting.units import parse_unit
 from ..spot_analysis.photometry import gain_of, photometry, pixel_sizes
 from ..spot_analysis.signal_dependent_noise import with_growing_noise
 
-Floats = NDArray[np.float64]
 Style = Literal["imagefit", "picasso", "thunderstorm"]
 STYLES: tuple[Style, ...] = ("imagefit", "picasso", "thunderstorm")
 
@@ -68,7 +68,7 @@ class Rows:
         return columns[named[0]] if named else np.zeros(self.result.shape, np.int64)
 
     def need(self, style: str, *names: str) -> None:
-        """Refuse a model that lacks what a style asks for."""
+        """Refuse a model that lacks a column of a style."""
         for name in names:
             if name not in self.derived:
                 raise FitInputError(

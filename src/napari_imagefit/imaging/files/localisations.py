@@ -34,7 +34,7 @@ class Localisations:
     ----------
     points : array, ``(N, 2)`` to ``(N, 4)``
         Pixel indices as `fit_spots` takes them: frame (from 0; none in a table without frames), z where there is one,
-        y, x. Where a fit has no answer, the point at which it was asked for.
+        y, x. Where a fit has no result, the point that was given.
     features : DataFrame
         The table as it was read.
     style : {"imagefit", "picasso", "thunderstorm"}
@@ -61,8 +61,8 @@ def write_localisations(
 ) -> None:
     """Write a result of `fit_spots` as a table, ``.csv`` or ``.parquet``.
 
-    ``"imagefit"`` has a row for every spot, those without an answer too, with every parameter and error, what follows
-    from them (`photometry`), status and flags; each column with a unit says it in brackets: ``fwhm [µm]``. The other
+    ``"imagefit"`` has a row for every spot, those without a result too, with every parameter and error, what follows
+    from them (`photometry`), status and flags; each column with a unit has it in brackets: ``fwhm [µm]``. The other
     two are lists of localisations, of those spots only that converged, with the errors of `photometry`:
 
     - ``"picasso"``: ``frame, x, y, photons, sx, sy, bg, lpx, lpy, ellipticity``; pixels, with integers in the middle
@@ -88,7 +88,7 @@ def write_localisations(
     Raises
     ------
     FitInputError
-        If the model does not have what a style asks for, or the file cannot be written.
+        If the model lacks a column of the style, or the file cannot be written.
 
     Examples
     --------
@@ -233,7 +233,7 @@ def localisations_of(
 
 
 def style_of(table: pd.DataFrame) -> Style | None:
-    """Return what kind of table it is, which its columns say and not its name; None if it holds no localisations."""
+    """Return what kind of table it is, by its columns and not its name; None if it holds no localisations."""
     names = set(table.columns)
     if {"status", "flags"} <= names:
         plain = {"y", "x", "point_y", "point_x"}  # as to_dataframe() has them, where the units are not said

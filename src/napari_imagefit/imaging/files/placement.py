@@ -1,4 +1,4 @@
-"""Placement of a grid in the world. Everything that writes a placement, or compares two, asks here."""
+"""Placement of a grid in the world. Used by everything that writes a placement, or compares two."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ...engine.core.errors import FitInputError
-from ...engine.core.validation import float_array
+from ...engine.core.types import Floats
 from ..fitting.units import parse_unit, symbol
+from .nifti_grid import NiftiGrid
 
-Floats = NDArray[np.float64]
 # Names of the axes of a grid, the last ones.
-AXES = "tzyx"
+GRID_AXES = "tzyx"
 # Of a step, below which a rotation or a shear is rounding.
 STRAIGHT = 1e-9
 
@@ -62,7 +62,7 @@ class Axis:
     Attributes
     ----------
     name : str
-        One of `AXES`.
+        One of `GRID_AXES`.
     unit : str
         Of pint, short; ``"px"`` for pixels, ``""`` where it is not known.
     """
@@ -76,39 +76,6 @@ class Axis:
         """Return the same in another unit; None if it is of another kind."""
         factor = factor_to(self.unit, unit)
         return None if factor is None else type(self)(self.name, self.scale * factor, self.translate * factor, unit)
-
-
-@dataclass(frozen=True, eq=False)
-class FileGrid:
-    """Mapping from the axes of a grid to those of a NIfTI file.
-
-    Attributes
-    ----------
-    affine : array, ``(4, 4)``
-        From indices of the file's first three axes to the world.
-    axes : tuple of three of int or None
-        The axis of the grid that each of them is; None where the file has one sample.
-    flipped : tuple of three bool
-        Along which of them the file runs the other way.
-    in_mm : bool
-        Whether the world is in millimetres.
-    """
-
-    affine: Floats
-    axes: tuple[int | None, ...]
-    flipped: tuple[bool, ...] = (False, False, False)
-    in_mm: bool = True
-
-    def rest(self, ndim: int) -> list[int]:
-        """Return the axes of the grid that are none of the three; they come after them."""
-        return [axis for axis in range(ndim) if axis not in self.axes]
-
-    def arrange(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Values of the grid in the order of the file."""
-        own = [axis for axis in self.axes if axis is not None]
-        values = values.transpose(*own, *self.rest(values.ndim))
-        values = np.expand_dims(values, tuple(at for at, axis in enumerate(self.axes) if axis is None))
-        return np.flip(values, tuple(at for at, flipped in enumerate(self.flipped) if flipped))
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +108,7 @@ class Placement:
     @property
     def names(self) -> str:
         """A letter for each axis."""
-        return AXES[len(AXES) - len(self.units) :]
+        return GRID_AXES[len(GRID_AXES) - len(self.units) :]
 
     @property
     def is_straight(self) -> bool:
@@ -182,8 +149,8 @@ class Placement:
         step, shift = self.matrix[number, number], self.offset[number]
         return Axis(self.names[number], float(step), float(shift), self.units[number])
 
-    def file_grid(self) -> FileGrid:
-        """Return NIfTI's grid where no file says otherwise: the grid's last axis x first, in mm if that is known."""
+    def nifti_grid(self) -> NiftiGrid:
+        """Return NIfTI's grid where no file gives another: the grid's last axis x first, in mm if that is known."""
         count = len(self.units)
         space = list(range(count))[-3:]
         backwards = space[::-1]
@@ -193,32 +160,7 @@ class Placement:
         affine = np.eye(4)
         affine[: len(space), : len(space)] = mm[:, None] * self.matrix[np.ix_(backwards, backwards)]
         affine[: len(space), 3] = mm * self.offset[backwards]
-        return FileGrid(affine, (*backwards, *[None] * (3 - len(space))), in_mm=in_mm)
-
-
-def grid_of_affine(affine: ArrayLike, count: int) -> FileGrid:
-    """Return a file whose first axes are those of the grid, in their order.
-
-    Raises
-    ------
-    FitInputError
-        If the affine is not 4×4 and invertible.
-    """
-    return FileGrid(check_affine(affine), tuple(axis if axis < count else None for axis in range(3)))
-
-
-def check_affine(affine: ArrayLike) -> Floats:
-    """Return an affine as an array.
-
-    Raises
-    ------
-    FitInputError
-        If it is not 4×4 and invertible.
-    """
-    matrix = float_array(affine, "the affine")
-    if matrix.shape != (4, 4) or not np.isfinite(matrix).all() or np.linalg.det(matrix[:3, :3]) == 0:
-        raise FitInputError("the affine is not an invertible 4×4 matrix; give the one of the image that was fitted")
-    return matrix
+        return NiftiGrid(affine, (*backwards, *[None] * (3 - len(space))), in_mm=in_mm)
 
 
 def _without_fitted(transform: Mapping[str, Any], count: int, fitted: int) -> dict[str, Any]:

@@ -18,22 +18,21 @@ from ...engine.core.errors import FitEngineError, FitInputError
 from ...engine.core.status import Flag, Status
 from ...engine.results.fit_result import FitResult
 from ..chunked.plan import Plan, VoxelPlan
-from ..chunked.spot_plan import SpotPlan
 from ..fitting.chunks import Slices
 from ..fitting.records import all_maps
-from ..readers.stored_arrays import StoredArray, need
-from ..readers.stored_place import place_of
+from ..readers.optional_packages import need
+from ..readers.stored_arrays import StoredArray
 from ..readers.zarr_chunks import chunk_files
 from ..recipes.recipe import Recipe
 from ..recipes.steps import DeriveStep
 from .folder_lock import alone_in
 
-KEY = "napari_imagefit"
+ATTRIBUTES_KEY = "napari_imagefit"
 DONE = "finished_pieces"
 DERIVED, DERIVED_STDERR = "derived", "derived_stderr"  # numbered as the steps of the recipe
-POINTS = "points"  # of spots, as they were given
-VERSION = 3  # of the layout
-# What must be the same for the results of two runs to be one, and what is said of it where it is not.
+POINTS_ARRAY = "points"  # of spots, as they were given
+LAYOUT_VERSION = 3  # of the layout
+# What must be the same for the results of two runs to be one, and the message where it is not.
 IDENTITY = {
     "layout": "{path!r} was written by another version; give another folder, or remove this one",
     "recipe": "{path!r} holds results of another recipe; give another folder, or remove this one",
@@ -81,11 +80,11 @@ class ResultStore:
         """
         zarr = need("zarr", "writing results")
         said = {
-            "layout": VERSION,
+            "layout": LAYOUT_VERSION,
             "recipe": recipe.to_dict(),
             "input": {"path": data.path, "inside": data.inside, "shape": list(data.shape), "dtype": str(data.dtype)},
             "stamp": data.stamp,
-            "points": hashlib.sha256(plan.windows.points.tobytes()).hexdigest() if isinstance(plan, SpotPlan) else "",
+            "points": "" if plan.points is None else hashlib.sha256(plan.points.tobytes()).hexdigest(),
         }
         with _writing(path), zarr.config.set(WRITE_ALL):
             _refuse_inside(path, data)
@@ -114,7 +113,7 @@ class ResultStore:
             if not all(
                 file.is_file() and file.stat().st_size
                 for name, array in self.arrays.items()
-                if name not in (DONE, POINTS)
+                if name not in (DONE, POINTS_ARRAY)
                 for file in chunk_files(array, self.path / name, self.plan.on_grid(self.pieces[number]))
             )
         )
@@ -164,7 +163,7 @@ class ResultStore:
 
 @contextmanager
 def _writing(path: Path) -> Iterator[None]:
-    """Say in a sentence why nothing can be written."""
+    """Raise an error with the reason why nothing can be written."""
     try:
         yield
     except OSError as error:
@@ -192,7 +191,7 @@ def _is_free(path: Path) -> bool:
 
 
 def _begin(zarr: Any, path: Path, plan: Plan, said: dict[str, Any]) -> None:
-    """Write one file that tells whose folder this is; all that follows can be gone on with."""
+    """Write one file that identifies the folder; whatever follows can be resumed."""
     model = plan.model
     about = said | {
         "program": version("napari-imagefit"),
@@ -202,7 +201,7 @@ def _begin(zarr: Any, path: Path, plan: Plan, said: dict[str, Any]) -> None:
         "flags": {str(int(flag)): flag.message for flag in Flag},
     }
     try:
-        zarr.create_group(str(path), attributes={KEY: about})
+        zarr.create_group(str(path), attributes={ATTRIBUTES_KEY: about})
     except ValueError:  # another run, begun at the same time, was quicker
         return
 
@@ -211,7 +210,7 @@ def _reopen(zarr: Any, path: Path, said: dict[str, Any]) -> tuple[Any, tuple[int
     """Return the group, and the shape of its pieces."""
     try:
         group = zarr.open_group(str(path), mode="r+")
-        there = group.attrs[KEY]
+        there = group.attrs[ATTRIBUTES_KEY]
         known = {key: there.get(key) for key in (*IDENTITY, "piece")}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise FitInputError(
@@ -274,11 +273,12 @@ def _open_arrays(
                 fill_value=np.nan,
                 attributes={"expression": step.expression, "unit": step.unit},
             )
-    if isinstance(plan, SpotPlan):
-        points = plan.windows.points
-        arrays[POINTS] = _open_array(group, path, POINTS, shape=points.shape, chunks=points.shape, dtype=points.dtype)
-        if not np.array_equal(_read(path, arrays, POINTS, (slice(None),)), points):  # they were being written
-            arrays[POINTS][:] = points
+    if (points := plan.points) is not None:
+        arrays[POINTS_ARRAY] = _open_array(
+            group, path, POINTS_ARRAY, shape=points.shape, chunks=points.shape, dtype=points.dtype
+        )
+        if not np.array_equal(_read(path, arrays, POINTS_ARRAY, (slice(None),)), points):  # they were being written
+            arrays[POINTS_ARRAY][:] = points
     arrays[DONE] = _open_array(group, path, DONE, shape=(n_pieces,), chunks=(1,), dtype=np.dtype(bool))
     return arrays
 
@@ -311,13 +311,13 @@ def _damaged(path: Path, name: str) -> FitInputError:
 
 
 def _at(array: Any, where: Slices) -> Any:
-    """Return what takes the place of a piece, be it slices or numbers of rows."""
+    """Return the indexer for a piece, be it slices or numbers of rows."""
     return array.oindex if any(isinstance(part, np.ndarray) for part in where) else array
 
 
 def _place(plan: Plan, data: StoredArray) -> dict[str, list[Any]]:
     """Return the placement of the maps of voxels, by axis of the grid, if the input gives it."""
-    return place_of(data, plan.grid_axes) if isinstance(plan, VoxelPlan) else {}
+    return data.placement(plan.grid_axes) if isinstance(plan, VoxelPlan) else {}
 
 
 def _kinds(plan: Plan) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:

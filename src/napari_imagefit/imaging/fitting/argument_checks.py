@@ -1,4 +1,4 @@
-"""Checks of arguments that several verbs take: axes and coordinates, images, callbacks, and what recipes say."""
+"""Checks of arguments that several verbs take: axes and coordinates, images, callbacks, and fields of recipes."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def checked_progress(progress: Callable[[int, int], object] | None) -> Callable[
 
 
 def checked_stop(should_stop: Callable[[], Any] | None) -> Callable[[], bool] | None:
-    """Return a function that tells whether to stop, called under NumPy's settings of now.
+    """Return a function whether to stop, called under NumPy's settings of now.
 
     Raises
     ------

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 # A piece: a slice for each axis of the data. Of spots there follow the numbers of those that lie in it.
 Slices = tuple[Any, ...]
 
-# A piece holds at most so many bytes of data and so many fits: their answers take about twice the room of 32 samples.
+# A piece holds at most so many bytes of data and so many fits: their results take about twice the room of 32 samples.
 MOST_BYTES = 1 << 26
 MOST_FITS = 1 << 17
 
@@ -34,7 +34,7 @@ class Sliceable(Protocol):
 
 
 def is_dask(values: object) -> TypeGuard[Any]:
-    """Whether it is a Dask array; Dask is not imported for the answer."""
+    """Whether it is a Dask array; Dask is not imported for the test."""
     module = sys.modules.get("dask.array")
     return module is not None and isinstance(values, module.Array)
 
@@ -73,7 +73,7 @@ def piece_shape(
     """Return the shape of pieces that are whole along these axes: stored chunks merged up to the target size.
 
     Chunks that are too large are cut, tiny ones are merged. A fit takes the samples along the axes that are
-    whole, if nothing else is said.
+    whole by default.
     """
     samples = samples_per_fit or _size(data.shape, whole)
     room = max(1, int(min(MOST_BYTES // data.dtype.itemsize, (most_fits or MOST_FITS) * samples)))
@@ -104,7 +104,7 @@ def _stored(data: Sliceable) -> tuple[int, ...]:
 
 
 def iter_pieces(shape: tuple[int, ...], piece: tuple[int, ...]) -> Iterator[Slices]:
-    """Return the places of all pieces, in C order."""
+    """Return the slices of all pieces, in C order."""
     steps = [range(0, n, size) for n, size in zip(shape, piece, strict=True)]
     for firsts in product(*steps):
         yield tuple(slice(i, min(i + size, n)) for i, size, n in zip(firsts, piece, shape, strict=True))

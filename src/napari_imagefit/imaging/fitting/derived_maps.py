@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..._lazy import LazyModule
 from ...engine.core.device import computing
 from ...engine.core.errors import FitInputError
 from ...engine.core.options import Options
 from ...engine.core.programs import obtain
+from ...engine.core.types import Floats
 from ...engine.functions.expression import term
-from ...engine.models.prediction import PIECE, SHORTEST
+from ...engine.models.prediction import SHORTEST, VALUES_PER_PIECE
 from ...engine.results.fit_result import FitResult
 from .chunks import is_dask
 from .held_parameters import certain
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 else:
     jax, jnp = LazyModule("jax"), LazyModule("jax.numpy")
 
-Floats = NDArray[np.float64]
-
 
 @dataclass(frozen=True, eq=False)
 class DerivedMap:
@@ -37,7 +35,7 @@ class DerivedMap:
     Attributes
     ----------
     values, stderr : arrays, ``(*grid,)``
-        NaN where there is no answer, or the expression has no finite value there.
+        NaN where there is no result, or the expression has no finite value there.
     unit : str
         ``"1/ms"``; empty where it is a pure number or does not follow from the parameters' units.
     expression : str
@@ -120,14 +118,14 @@ def _with_slopes(expression: str, result: FitResult) -> Floats:
     params = np.stack([np.ravel(result.params[name]) for name in names]).astype(float)
     found = np.empty((1 + len(names), params.shape[1]))
     options = Options(device="cpu")
-    for first in range(0, params.shape[1], PIECE):
-        some = params[:, first : first + PIECE]
+    for first in range(0, params.shape[1], VALUES_PER_PIECE):
+        some = params[:, first : first + VALUES_PER_PIECE]
         # one program serves all numbers of fits up to a power of two
         at = np.ones((len(names), max(SHORTEST, 1 << (some.shape[1] - 1).bit_length())))
         at[:, : some.shape[1]] = some
         program = obtain(("derived", expression, at.shape), function, (at,), options, "as written")
         with computing(options):
-            found[:, first : first + PIECE] = np.asarray(program(at))[:, : some.shape[1]]
+            found[:, first : first + VALUES_PER_PIECE] = np.asarray(program(at))[:, : some.shape[1]]
     return found
 
 

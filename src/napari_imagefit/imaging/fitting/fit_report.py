@@ -23,7 +23,7 @@ Place = tuple[int, ...]
 
 @dataclass(frozen=True)
 class ParameterFacts:
-    """One parameter of one fit; NaN where there is no answer. `remark` is "", "fixed", "at its lower bound" …."""
+    """One parameter of one fit; NaN where there is no result. `remark` is "", "fixed", "at its lower bound" …."""
 
     name: str
     value: float
@@ -45,7 +45,7 @@ class FitFacts:
     n_iterations, n_used, n_left_out : int
     reduced_chi2, r2 : float
     how : str
-        Which attempt led to the answer; empty where the result does not say.
+        Which attempt led to the result; empty where it is not recorded.
     """
 
     parameters: tuple[ParameterFacts, ...]
@@ -60,7 +60,7 @@ class FitFacts:
 
 
 def facts(result: FitResult, place: Place) -> FitFacts:
-    """Return what the result says of the fit at a place on its grid.
+    """Return the facts of the fit at a position on the grid of a result.
 
     Examples
     --------
@@ -93,7 +93,7 @@ def solution_at(result: FitResult, place: Place) -> NDArray[np.float64] | None:
 
 
 def covariance_at(result: FitResult, place: Place) -> NDArray[np.float64]:
-    """Return the covariance ``(n_params, n_params)``, 0 for parameters that were held.
+    """Return the covariance ``(n_params, n_params)``, 0 for parameters that were fixed.
 
     NaN where the data do not determine.
     """

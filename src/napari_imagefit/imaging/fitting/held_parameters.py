@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ...engine.core.types import Booleans
 from ...engine.functions.expression import term
 from ...engine.results.fit_result import FitResult
-
-Booleans = NDArray[np.bool_]
 
 
 def certain(result: FitResult) -> dict[str, Booleans]:

@@ -25,9 +25,9 @@ class Comparison:
     ----------
     delta_aicc, delta_bic : arrays, ``(*grid,)``
         The criterion of the second minus that of the first: above 0 where the first is the better one. NaN where
-        either has no answer.
+        either has no result.
     winner : int8 array, ``(*grid,)``
-        0 undecided or no answer, 1 the first, 2 the second.
+        0 undecided or no result, 1 the first, 2 the second.
     names : (str, str)
         Of the models.
     """
@@ -129,7 +129,7 @@ class Difference:
     Attributes
     ----------
     params : dict of str to array, ``(*grid,)``
-        Of the parameters that both have; NaN where either has no answer.
+        Of the parameters that both have; NaN where either has no result.
     delta_aicc : array, ``(*grid,)``, or None
         See `Comparison`; None where the two were fitted to other samples or with other noise.
     why_not : str

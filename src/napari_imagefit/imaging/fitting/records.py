@@ -108,6 +108,6 @@ def all_maps(result: FitResult) -> Iterator[tuple[str, NDArray[Any]]]:
 
 
 def fill(target: FitResult, where: Slices, piece: FitResult) -> None:
-    """Copy a piece to its place on the grid of the whole."""
+    """Copy a piece to its position on the grid of the whole."""
     for (_, whole), (_, part) in zip(stored_maps(target), stored_maps(piece), strict=True):
         whole[where] = part

@@ -20,7 +20,7 @@ def refused_by_settings(
 ) -> Numbers | None:
     """Return which setting of each fit ``(n_fits,)`` cannot be used, the first; None where all can.
 
-    Of numbers nothing is said: those that are wrong are so for all fits, and refused with a sentence.
+    Numbers are not looked at: wrong ones are so for all fits, and raise an error.
     """
     found = np.zeros(n_fits, np.uint16)
 

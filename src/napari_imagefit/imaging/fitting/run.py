@@ -32,7 +32,7 @@ from .sigma import as_weights
 Run = Generator[Progress, None, FitResult]
 Again = Callable[[Problem, Fits, Callable[[], bool] | None], Generator[Progress, None, Fits]]
 
-# Progress is told so often, and a fit in a worker thread can be cancelled.
+# Progress is reported so often, and a fit in a worker thread can be cancelled.
 SECONDS_BETWEEN = 0.1
 
 
@@ -59,7 +59,7 @@ class Settings:
 
     @classmethod
     def of(cls, *, noise: Noise | Camera = "gaussian", dtype: DType | None = None, **arguments: Any) -> Settings:
-        """Return the settings that the keyword arguments of a verb ask for.
+        """Return the settings from the keyword arguments of a verb.
 
         Raises
         ------
@@ -156,7 +156,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Job:
-    """A problem, and the flat places of its fits on the grid."""
+    """A problem, and the flat positions of its fits on the grid."""
 
     problem: Problem
     places: NDArray[np.intp]
@@ -172,7 +172,7 @@ class Job:
 class ParameterSettings:
     """Settings of the parameters: by name, a number or an array that broadcasts to the grid of fits.
 
-    `refused` tells which of it cannot be used in which fit of the flat grid; these are not to be fitted, and what they
+    `refused` marks which of it cannot be used in which fit of the flat grid; these are not to be fitted, and what they
     hold is another's.
     """
 
@@ -231,7 +231,7 @@ class ParameterSettings:
         )
 
     def at(self, places: NDArray[np.intp]) -> dict[str, Any]:
-        """Return the settings for these places on the grid, as arguments of `Problem.build`."""
+        """Return the settings for these positions on the grid, as arguments of `Problem.build`."""
 
         def pick(value: ArrayLike) -> ArrayLike:
             return value if np.ndim(value) == 0 else np.asarray(value)[places]
@@ -287,7 +287,7 @@ def run(
     refused: Numbers | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Run:
-    """Run all jobs, which fill these places of the grid; yields the progress of all and returns the result.
+    """Run all jobs, which fill these positions of the grid; yields the progress of all and returns the result.
 
     `model` is the one that the result is about; with `ties` the jobs are about its parameters that are not tied. Fits
     that are `refused`, of which there is no job, are told so.
@@ -304,7 +304,7 @@ def run(
     total, told = places.size, -SECONDS_BETWEEN
     done = 0 if refused is None else int(np.count_nonzero(refused[places]))
     for job in jobs:
-        # a fit may be of several places
+        # a fit may fill several positions
         of_each = job.places.size // job.problem.n_fits
         problem = replace(job.problem, requested=settings.requested or total)
         if settings.shared:

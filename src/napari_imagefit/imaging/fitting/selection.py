@@ -85,11 +85,11 @@ class Selection:
             )
 
     def by_place(self) -> Self:
-        """Return what is said of places, without what is said of values: such as for the mean of many curves."""
+        """Return the selection by position, without that by value: for the mean of many curves, for example."""
         return replace(self, noise_floor=None, saturation=None, min_signal=None)
 
     def by_value(self) -> Self:
-        """Return what is said of values, without what is said of places."""
+        """Return the selection by value, without that by position."""
         return replace(self, skip_first=0, skip_last=0, exclude=())
 
     def samples(self, x: ArrayLike) -> NDArray[np.bool_]:
@@ -140,7 +140,7 @@ class Selection:
         """Return the data with NaN where a sample does not count, and which curves are to be fitted.
 
         Integers become floating-point numbers that hold them exactly. Curves of which no sample counts are to be
-        fitted, too, and will be told to have too few.
+        fitted, too, and gets `Status.TOO_FEW_SAMPLES`.
 
         Returns
         -------
@@ -159,7 +159,7 @@ class Selection:
         return selected, chosen
 
     def recipe(self) -> dict[str, Any]:
-        """Return what was said, as JSON; what was not is left out."""
+        """Return the settings as JSON, without defaults."""
         said = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
         if "exclude" in said:
             said["exclude"] = [[_plain(end) for end in pair] for pair in self.exclude]

@@ -12,7 +12,7 @@ from ...engine.core.validation import float_array
 
 # σ below it has an inverse that is no number.
 SMALLEST = 1 / sys.float_info.max
-# What a mark says of a sample: its σ cannot be used, or is not known, which leaves the sample out.
+# Meaning of the marks of a sample: its σ cannot be used, or is not known, which leaves the sample out.
 WRONG, UNKNOWN = 1, 2
 
 

@@ -31,7 +31,7 @@ ATTEMPTS: dict[int, Attempt] = {
 
 
 # Label and colour of every reason in a status layer. Converged is there, but transparent; colours from Okabe and Ito's
-# palette, told apart by the colour blind too, the last from Tol's. Files hold the labels: none changes.
+# palette, distinguishable for the colour blind too, the last from Tol's. Files hold the labels: none changes.
 REASONS: dict[Status, tuple[int, str]] = {
     Status.ITERATION_LIMIT: (2, "#E69F00"),
     Status.TOO_FEW_SAMPLES: (3, "#999999"),
@@ -130,14 +130,14 @@ def worth_a_look(found: list[Reason]) -> bool:
     return failed > 0 or suspicious > BY_CHANCE * max(1, sum(reason.fits for reason in found if reason.label))
 
 
-# What is said of spots and regions alone: no label of a status layer has it.
-AROUND = (
+# Remarks on spots and regions alone: no label of a status layer has them.
+WITHOUT_LABEL = (
     (Flag.CENTRE_OUTSIDE, "#D55E00"),
     (Flag.NEIGHBOUR_OVERLAP, "#56B4E9"),
     (Flag.CUT_BY_EDGE, "#CC79A7"),
 )
 SIDES = ((-1, "at its lower bound"), (1, "at its upper bound"))
-WORTH_A_LOOK = np.uint16(sum(remark.flag for remark in REMARKS) | sum(flag for flag, _ in AROUND))
+WORTH_A_LOOK = np.uint16(sum(remark.flag for remark in REMARKS) | sum(flag for flag, _ in WITHOUT_LABEL))
 
 
 class Remarked(NamedTuple):
@@ -165,10 +165,10 @@ def remarks(result: FitResult, call: Callable[[str], str] = str) -> Iterator[Rem
                     at_it = converged & (result.at_bound[name] == side)
                     yield Remarked(f"{call(name)} {where}", remark.colour, remark.label, at_it)
         else:
-            # that samples were cut off may be why a fit has no answer
+            # samples that were cut off may be the reason why a fit has no result
             of = converged | (remark.flag == Flag.SATURATED)
             yield Remarked(remark.flag.message, remark.colour, remark.label, of & _has(result, remark.flag))
-    for flag, colour in AROUND:
+    for flag, colour in WITHOUT_LABEL:
         yield Remarked(flag.message, colour, 0, converged & _has(result, flag))
 
 

@@ -11,7 +11,7 @@ from ...engine.functions.expression_syntax import CONSTANTS, parse
 
 # Functions of pure numbers, and those whose value has the unit of their arguments.
 PURE = {"exp", "log", "log10", "erf", "sin", "cos", "tan", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh"}
-ALIKE = {"abs", "minimum", "maximum", "where"}
+SAME_UNIT = {"abs", "minimum", "maximum", "where"}
 
 
 class _Underivable(Exception):
@@ -109,7 +109,7 @@ def _of_operation(op: ast.operator, left: ast.expr, right: ast.expr, units: Mapp
 def _of_call(name: str, args: list[ast.expr], units: Mapping[str, str]) -> Any:
     if name == "sqrt":
         return _visit(args[0], units) ** 0.5
-    if name in ALIKE:
+    if name in SAME_UNIT:
         return _same(args[1:] if name == "where" else args, units)
     if name == "arctan2":
         _same(args, units)

@@ -1,4 +1,4 @@
-"""Safe writing of files: each is written beside its place, and moved there when it is whole."""
+"""Safe writing of files: each is written beside its path, and moved there when it is complete."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ...engine.core.errors import FitInputError
 
 # Where something is to be, and what writes it to a path that does not exist yet.
 Job = tuple[Path, Callable[[Path], object]]
-# What can be done, where the reason alone does not say it.
+# Remedies, where the reason alone does not give one.
 REMEDIES = {
     errno.ENOSPC: "make room, or choose another place",
     getattr(errno, "EDQUOT", errno.ENOSPC): "make room, or choose another place",
     errno.EFBIG: "raise the limit on the size of files, or choose another place",
     errno.ENAMETOOLONG: "choose a shorter name",
 }
-# What tells a folder that a Zarr library wrote.
+# Files by which a folder of Zarr is recognised.
 ZARR = ("zarr.json", ".zgroup", ".zarray")
 
 
@@ -30,7 +30,7 @@ def write_files(jobs: Sequence[Job], *, overwrite: bool = True, new_folder: bool
 
     Each is written beside its place, under its name in a folder of its own, and takes the place when all are whole:
     what stood there is kept until then, and nothing half written stays behind. A folder that does not exist is made
-    for them if `new_folder` says so.
+    for them if `new_folder` is true.
 
     Raises
     ------

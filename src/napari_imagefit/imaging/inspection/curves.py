@@ -1,4 +1,4 @@
-"""One curve of a stack beside its fit: all that a plot of it needs, computed from the result when it is asked."""
+"""One curve of a stack beside its fit: all that a plot of it needs, computed from the result on request."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...engine.core.errors import FitInputError
 from ...engine.core.options import Options
+from ...engine.core.types import Floats
 from ...engine.models.prediction import predict_with_error
 from ...engine.results.fit_result import FitResult
 from ..fitting.fit_report import Place, covariance_at, solution_at
 from ..fitting.selection import Selection
 
 # Points of a drawn curve.
-FINE = 200
-FloatArray = NDArray[np.float64]
+CURVE_POINTS = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,9 +33,9 @@ class Curve:
     sigma : array, ``(n,)``, or None
         Their standard deviations, where they are known.
     residual : array, ``(n,)``
-        Data − model; NaN where a sample was left out or there is no answer.
-    fine_x, fine, error : array, ``(FINE,)``
-        The model on a fine grid, and its standard error. NaN where there is no answer; the error also where the
+        Data − model; NaN where a sample was left out or there is no result.
+    fine_x, fine, error : array, ``(CURVE_POINTS,)``
+        The model on a fine grid, and its standard error. NaN where there is no result; the error also where the
         covariance is not known.
     centre : float or None
         Of a cut: the coordinate of the fitted centre.
@@ -43,16 +43,16 @@ class Curve:
         Of a voxel: the model at the samples, those that were left out included.
     """
 
-    x: FloatArray
-    data: FloatArray
+    x: Floats
+    data: Floats
     used: NDArray[np.bool_]
-    sigma: FloatArray | None
-    residual: FloatArray
-    fine_x: FloatArray
-    fine: FloatArray
-    error: FloatArray
+    sigma: Floats | None
+    residual: Floats
+    fine_x: Floats
+    fine: Floats
+    error: Floats
     centre: float | None = None
-    fitted: FloatArray | None = None
+    fitted: Floats | None = None
 
     @property
     def has_fit(self) -> bool:
@@ -93,7 +93,7 @@ def voxel_curve(result: FitResult, place: Place, raw: Any = None, sigma: ArrayLi
     spread = None if sigma is None else np.broadcast_to(np.asarray(sigma, dtype=float), stack.shape)[line]
     if spread is not None:
         used = used & np.isfinite(spread)
-    fine_x = np.linspace(x.min(), x.max(), FINE)
+    fine_x = np.linspace(x.min(), x.max(), CURVE_POINTS)
     fitted, fine, error = line_through(result, place, ((x,), (fine_x,)), options)
     if spread is None and result.criterion.noise == "poisson" and result.source.settings.camera is None:
         spread = np.sqrt(np.maximum(fitted, 0))
@@ -123,12 +123,12 @@ def counted_now(curve: Curve, select: Selection) -> Curve:
 def line_through(
     result: FitResult,
     place: Place,
-    coords: tuple[tuple[FloatArray, ...], tuple[FloatArray, ...]],
+    coords: tuple[tuple[Floats, ...], tuple[Floats, ...]],
     options: Options,
-) -> tuple[FloatArray, FloatArray, FloatArray]:
+) -> tuple[Floats, Floats, Floats]:
     """Return the model at the samples' coordinates, on the fine grid, and its error there.
 
-    NaN where there is no answer.
+    NaN where there is no result.
     """
     samples, fine = coords
     n, m = samples[0].size, fine[0].size
@@ -140,7 +140,7 @@ def line_through(
     return values[:n], values[n:], error[n:]
 
 
-def _stack_of(result: FitResult) -> tuple[Any, int, FloatArray, Options, Selection | None]:
+def _stack_of(result: FitResult) -> tuple[Any, int, Floats, Options, Selection | None]:
     source: Any = result.source
     if source.job != "voxels":
         raise TypeError(f"a result of {type(source).__name__} has no curves")

@@ -72,7 +72,7 @@ class FitGrid:
         return list(found)
 
     def holds(self, place: Place) -> bool:
-        """Whether there is a fit of that place: a region may be fitted in some of the frames only."""
+        """Whether there is a fit at that position: a region may be fitted in some of the frames only."""
         inside = len(place) == len(self.grid) and all(0 <= i < n for i, n in zip(place, self.grid, strict=True))
         if not inside or not self.regions:
             return inside

@@ -8,22 +8,21 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...engine.core.options import Options
+from ...engine.core.types import Floats
 from ...engine.models.handles import Centre, Ellipse, Height, Width
 from ...engine.models.model import Model
 from ...engine.models.prediction import values_of
 
-Floats = NDArray[np.float64]
 Values = Mapping[str, float]
 Line = Centre | Width | Height
 
-BEYOND = 1.4  # half axes from the centre to where an angle is held
+BEYOND = 1.4  # half axes from the centre to the grip of an angle
 
 
 class Grip(NamedTuple):
-    """A place at which an ellipse is taken hold of.
+    """A point at which an ellipse is taken hold of.
 
     Attributes
     ----------
@@ -90,7 +89,7 @@ def rounded(value: float, step: float) -> float:
 
 
 def grips_of(ellipse: Ellipse, values: Values) -> list[Grip]:
-    """Return where an ellipse is held; an empty list where it has no place, and its centre where it has no widths."""
+    """Return the grips of an ellipse: none where it has no position, its centre where it has no widths."""
     y, x = (values.get(name, math.nan) for name in ellipse.centre)
     if not np.isfinite([y, x]).all():
         return []

@@ -15,7 +15,7 @@ from ...engine.results.fit_result import FitResult
 
 BINS, FEW = 96, 8
 # Of this many values in a million the quantiles are as good as those of all.
-ENOUGH = 1_000_000
+ENOUGH_VALUES = 1_000_000
 COUNTS = {"n_used": "samples used", "n_iterations": "steps", "attempt": "attempt"}
 
 
@@ -65,7 +65,7 @@ def histogram(values: NDArray[Any], *, robust: bool = True, whole: bool = False,
     bins = min(bins, max(FEW, int(2 * np.sqrt(finite.size))))
     low, high = float(finite.min()), float(finite.max())
     if robust:
-        first, last = np.percentile(finite[:: max(1, finite.size // ENOUGH)], [5, 95])
+        first, last = np.percentile(finite[:: max(1, finite.size // ENOUGH_VALUES)], [5, 95])
         reach = last - first
         low, high = max(low, float(first - reach)), min(high, float(last + reach))
     if not high - low > 4e-16 * bins * max(abs(low), abs(high)):

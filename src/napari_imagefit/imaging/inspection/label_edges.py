@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-SIDES = ((-1, 0), (1, 0), (0, -1), (0, 1))  # of a pixel, (y, x)
+PIXEL_SIDES = ((-1, 0), (1, 0), (0, -1), (0, 1))  # of a pixel, (y, x)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +52,7 @@ def label_edges(labels: NDArray[np.integer], drawn: Iterable[int]) -> Edges:
 
     wanted = np.isin(labels, list(drawn))
     found = []
-    for side in SIDES:
+    for side in PIXEL_SIDES:
         out = np.array(side)
         along = np.array([abs(side[1]), abs(side[0])])
         places = np.argwhere(wanted & (beside(out) != labels))

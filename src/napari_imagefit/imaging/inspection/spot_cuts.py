@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ...engine.core.options import Options
+from ...engine.core.types import Floats
 from ...engine.models.prediction import predict
 from ...engine.results.fit_result import FitResult
 from ..fitting.fit_report import Place, covariance_at, solution_at
 from ..fitting.positions import find_positions
 from ..spots.windows import Windows
-from .curves import FINE, Curve, FloatArray
+from .curves import CURVE_POINTS, Curve
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,18 +38,18 @@ class SpotPicture:
         The largest size of a residual.
     """
 
-    window: FloatArray
-    fitted: FloatArray
-    residual: FloatArray
+    window: Floats
+    fitted: Floats
+    residual: Floats
     first: tuple[int, ...]
     centre: tuple[float, ...] | None
     middle: tuple[int, ...]
     along: tuple[Curve, ...]
     limit: float
 
-    def planes(self, which: str) -> list[tuple[tuple[int, int], FloatArray]]:
+    def planes(self, which: str) -> list[tuple[tuple[int, int], Floats]]:
         """Planes through the middle, with their two axes: of a surface one, of a volume (y, x), (z, x) and (z, y)."""
-        values: FloatArray = getattr(self, which)
+        values: Floats = getattr(self, which)
         if values.ndim == 2:
             return [((0, 1), values)]
         z, y, x = self.middle
@@ -88,7 +89,7 @@ def spot_picture(result: FitResult, place: Place, sigma: ArrayLike | None = None
     box = tuple(slice(int(a), int(b) + 1) for a, b in zip(low - first_pixel, high - first_pixel, strict=True))
     frame = tuple(int(i) for i in windows.frames[row])
 
-    def cut_out(values: Any) -> FloatArray:
+    def cut_out(values: Any) -> Floats:
         made = np.full(windows.size, np.nan)
         made[box] = np.asarray(values[(*frame, *inside)], dtype=float)
         return made
@@ -145,7 +146,7 @@ def _centre(result: FitResult, place: Place) -> tuple[float, ...] | None:
     return found if names and np.isfinite(found).all() else None
 
 
-def _local(result: FitResult, place: Place, middle: Any) -> tuple[FloatArray | None, Any]:
+def _local(result: FitResult, place: Place, middle: Any) -> tuple[Floats | None, Any]:
     """Return the fit's parameters with positions counted from the window's middle, and that middle.
 
     Else both as they are.
@@ -160,7 +161,7 @@ def _local(result: FitResult, place: Place, middle: Any) -> tuple[FloatArray | N
     return params, middle
 
 
-def _model_in(result: FitResult, place: Place, axes: list[Any], middle: Any, options: Options) -> FloatArray:
+def _model_in(result: FitResult, place: Place, axes: list[Any], middle: Any, options: Options) -> Floats:
     shape = tuple(len(axis) for axis in axes)
     params, origin = _local(result, place, middle)
     if params is None:
@@ -176,18 +177,27 @@ def _cut(
     axis: int,
     fixed: list[Any],
     middle: Any,
-    data: FloatArray,
+    data: Floats,
     options: Options,
 ) -> Curve:
     """Return the samples along one line of the window, and the model there."""
     from ...engine.models.prediction import predict_with_error
 
-    fine_x = np.linspace(x[0], x[-1], FINE)
+    fine_x = np.linspace(x[0], x[-1], CURVE_POINTS)
     n, used = len(x), np.isfinite(data)
     params, origin = _local(result, place, middle)
     if params is None:
         nothing = np.full(n, np.nan)
-        return Curve(x.astype(float), data, used, None, nothing, fine_x, np.full(FINE, np.nan), np.full(FINE, np.nan))
+        return Curve(
+            x.astype(float),
+            data,
+            used,
+            None,
+            nothing,
+            fine_x,
+            np.full(CURVE_POINTS, np.nan),
+            np.full(CURVE_POINTS, np.nan),
+        )
     both = np.concatenate([x, fine_x]).astype(float)
     coords = tuple(
         both - origin[a] if a == axis else np.full(both.size, float(fixed[a] - origin[a])) for a in range(len(fixed))
@@ -198,7 +208,7 @@ def _cut(
     return Curve(x.astype(float), data, used, None, residual, fine_x, values[n:], error[n:])
 
 
-def _others(result: FitResult, place: Place, coords: tuple[FloatArray, ...] | None) -> FloatArray:
+def _others(result: FitResult, place: Place, coords: tuple[Floats, ...] | None) -> Floats:
     """Return what spots fitted together with this one add at coordinates from its window's middle, ``(m,)``."""
     source: Any = result.source
     if source.groups is None:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...engine.core.errors import FitInputError
+from ...engine.core.types import Floats
 from ...engine.drive.problem import Problem
 from ...engine.drive.run import find_starts
 from ...engine.models.model import Model
@@ -17,8 +18,6 @@ from ..fitting.selection import Selection
 from ..regions.region import Pixels, Region
 from ..regions.region_fits import ImageRequest
 from ..voxels.call import VoxelCall
-
-Floats = NDArray[np.float64]
 
 
 def region_starts(
@@ -35,7 +34,7 @@ def region_starts(
     ----------
     image : array, ``(Y, X)``
     pixels : int array
-        Flat places in the plane.
+        Flat positions in the plane.
     coords, settings
         As `fit_image` has them.
 

@@ -9,16 +9,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import gaussian_filter
 
+from ...engine.core.types import Floats
 from ...engine.models.prediction import predict
 from ...engine.results.fit_result import FitResult
 from ..fitting.fit_report import Place, solution_at
 from ..regions.region import Region
-from .curves import FINE, Curve, FloatArray, line_through
+from .curves import CURVE_POINTS, Curve, line_through
 
 # Pixels along each side of a drawn patch; of a larger region every second, third… pixel is drawn.
 PATCH = 96
 # Values of the model that a profile takes at most; of a larger region every second, third… line is averaged.
-MOST = 500_000
+MOST_SAMPLES = 500_000
 # A picture of so many drawn pixels is smoothed by one of them; a smaller one by less, which would else be blurred away.
 SMOOTHED = 32
 # The colours' limit to either side, in standard deviations of the smoothed residual.
@@ -37,7 +38,7 @@ class Cuts:
     at_centre : bool
         Whether the fitted centre is inside of the region; without one cuts go through the region's middle.
     patch : array, ``(h, w)``
-        Data − fitted over the region, smoothed; NaN outside of it and where there is no answer.
+        Data − fitted over the region, smoothed; NaN outside of it and where there is no result.
     limit : float
         The colours' limit to either side: three robust standard deviations of the patch.
     extent : tuple of float
@@ -46,7 +47,7 @@ class Cuts:
 
     along: tuple[Curve, Curve]
     at_centre: bool
-    patch: FloatArray
+    patch: Floats
     limit: float
     extent: tuple[float, float, float, float]
 
@@ -81,7 +82,7 @@ def surface_cuts(result: FitResult, place: Place, sigma: ArrayLike | None = None
     box = slice(int(rows.min()), int(rows.max()) + 1), slice(int(columns.min()), int(columns.max()) + 1)
     leading = np.unravel_index(frame, image.frames) if image.frames else ()
     where: Any = (*leading, *box)
-    data: FloatArray = np.asarray(image.image[where], dtype=np.float64)
+    data: Floats = np.asarray(image.image[where], dtype=np.float64)
     inside = np.zeros(data.shape, bool)
     inside[rows - box[0].start, columns - box[1].start] = True
     coords = (image.coords[0][box], image.coords[1][box])
@@ -106,7 +107,7 @@ def surface_cuts(result: FitResult, place: Place, sigma: ArrayLike | None = None
     return Cuts((curves[0], curves[1]), at is not None, patch, _limit(patch), _extent(kept))
 
 
-def smoothed(patch: FloatArray) -> FloatArray:
+def smoothed(patch: Floats) -> Floats:
     """Return a picture smoothed by about a pixel, as its size warrants; NaN stays, and takes no part.
 
     Examples
@@ -121,7 +122,7 @@ def smoothed(patch: FloatArray) -> FloatArray:
     return np.where(known, total / np.where(known, weight, 1.0), np.nan)
 
 
-def _limit(patch: FloatArray) -> float:
+def _limit(patch: Floats) -> float:
     """Return the limit of the colours; of more than half zeros that of what is largest."""
     finite = np.abs(patch[np.isfinite(patch)])
     if not finite.size:
@@ -158,7 +159,7 @@ def _centre(result: FitResult, place: Place) -> tuple[float, float] | None:
 
 
 def _nearest(
-    coords: tuple[FloatArray, FloatArray], inside: NDArray[np.bool_], centre: tuple[float, float]
+    coords: tuple[Floats, Floats], inside: NDArray[np.bool_], centre: tuple[float, float]
 ) -> tuple[int, int] | None:
     """Return the pixel next to the centre; None if the centre lies outside of the region's rectangle."""
     if any(not c.min() <= value <= c.max() for c, value in zip(coords, centre, strict=True)):
@@ -172,13 +173,13 @@ def _cut(
     result: FitResult,
     place: Place,
     image: Any,
-    coords: list[FloatArray],
+    coords: list[Floats],
     axis: int,
-    data: FloatArray,
+    data: Floats,
     inside: NDArray[np.bool_],
 ) -> Curve:
     """Return the samples along one row or column; coordinates may bend, the fine grid follows them."""
-    step = np.linspace(0, data.size - 1, FINE)
+    step = np.linspace(0, data.size - 1, CURVE_POINTS)
     fine = tuple(np.interp(step, np.arange(data.size), c) for c in coords)
     fitted, line, error = line_through(result, place, (tuple(coords), fine), image.settings.options)
     used = inside & np.isfinite(data)
@@ -191,8 +192,8 @@ def _mean_profile(
     place: Place,
     image: Any,
     axis: int,
-    coords: tuple[FloatArray, FloatArray],
-    data: FloatArray,
+    coords: tuple[Floats, Floats],
+    data: Floats,
     inside: NDArray[np.bool_],
     spread: Any,
 ) -> Curve:
@@ -202,9 +203,9 @@ def _mean_profile(
         spread = None if spread is None else spread.T
     n = data.shape[0]
     # so that every `fine`-th step of the drawn curve is a row of pixels
-    fine = max(1, -(-FINE // n))
+    fine = max(1, -(-CURVE_POINTS // n))
     steps = np.arange(0, fine * (n - 1) + 1) / fine
-    thin = slice(None, None, -(-steps.size * data.shape[1] // MOST))
+    thin = slice(None, None, -(-steps.size * data.shape[1] // MOST_SAMPLES))
     data = data[:, thin]
     counted = inside[:, thin] & np.isfinite(data)
     nearest = counted[np.rint(steps).astype(np.intp)]
@@ -223,7 +224,7 @@ def _mean_profile(
     return Curve(fine_x[::fine], mean, number > 0, spread, mean - fitted[::fine], fine_x, fitted, unknown)
 
 
-def _interpolated(lines: FloatArray, steps: FloatArray) -> FloatArray:
+def _interpolated(lines: Floats, steps: Floats) -> Floats:
     """Return rows between rows."""
     below = np.minimum(steps.astype(np.intp), max(lines.shape[0] - 2, 0))
     above = np.minimum(below + 1, lines.shape[0] - 1)
@@ -231,7 +232,7 @@ def _interpolated(lines: FloatArray, steps: FloatArray) -> FloatArray:
     return np.asarray((1 - share) * lines[below] + share * lines[above])
 
 
-def _mean(values: FloatArray, counted: NDArray[np.bool_]) -> FloatArray:
+def _mean(values: Floats, counted: NDArray[np.bool_]) -> Floats:
     """Return the mean of each row's values that count; NaN where none does."""
     number = counted.sum(axis=1)
     total = np.where(counted, values, 0.0).sum(axis=1)
@@ -242,10 +243,10 @@ def _patch(
     result: FitResult,
     place: Place,
     image: Any,
-    data: FloatArray,
+    data: Floats,
     inside: NDArray[np.bool_],
-    coords: tuple[FloatArray, FloatArray],
-) -> tuple[FloatArray, tuple[FloatArray, FloatArray]]:
+    coords: tuple[Floats, Floats],
+) -> tuple[Floats, tuple[Floats, Floats]]:
     thin = tuple(thinned(n) for n in data.shape)
     params = solution_at(result, place)
     kept = coords[0][thin], coords[1][thin]
@@ -257,7 +258,7 @@ def _patch(
     return patch, kept
 
 
-def _extent(coords: tuple[FloatArray, FloatArray]) -> tuple[float, float, float, float]:
+def _extent(coords: tuple[Floats, Floats]) -> tuple[float, float, float, float]:
     """Half a pixel beyond the outermost centres."""
     edges: list[float] = []
     for line in (coords[0][:, 0], coords[1][0]):

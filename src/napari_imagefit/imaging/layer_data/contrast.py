@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 # Values that limits are found from where there are more, and how many of them have to be finite.
 MOST_LOOKED_AT, ENOUGH = 1 << 18, 1 << 13
-EXTREMES = (1, 99)  # per cent of the values at the ends of the colours
+CONTRAST_PERCENTILES = (1, 99)  # per cent of the values at the ends of the colours
 SIGMAS, TO_SIGMA = (
     3,
     1.4826,
@@ -38,13 +38,15 @@ def robust_limits(values: NDArray[Any]) -> tuple[float, float]:
     finite = _some_finite(values)
     if not finite.size:
         return (0.0, 1.0)
-    first, last = (float(limit) for limit in np.percentile(finite, EXTREMES))
+    first, last = (float(limit) for limit in np.percentile(finite, CONTRAST_PERCENTILES))
     return (first, last) if first < last else (first - 0.5, last + 0.5)
 
 
 def even_limits(values: NDArray[Any]) -> tuple[float, float]:
     """Limits as far below 0 as above, which hold 99 % of the finite values."""
-    return _even(float(np.percentile(found, EXTREMES[1])) if (found := np.abs(_some_finite(values))).size else 0.0)
+    return _even(
+        float(np.percentile(found, CONTRAST_PERCENTILES[1])) if (found := np.abs(_some_finite(values))).size else 0.0
+    )
 
 
 def residual_limits(values: NDArray[Any]) -> tuple[float, float]:

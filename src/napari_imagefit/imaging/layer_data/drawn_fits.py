@@ -15,10 +15,10 @@ from .outlines import ellipse_vertices, find_ellipses
 from .sources import RegionSource, Units
 
 # Outlines: the σ of a Gaussian, the edge of a Thomas–Fermi profile, and the cross of a fit without an answer.
-COLOURS = {"sigma": "#56B4E9", "gamma": "#56B4E9", "radius": "#2EE6A6", "": "#56B4E9"}
+SIZE_COLOURS = {"sigma": "#56B4E9", "gamma": "#56B4E9", "radius": "#2EE6A6", "": "#56B4E9"}
 MEANINGS = {"sigma": "σ of the Gaussian", "gamma": "γ, half the width", "radius": "R, the radius"}
 FAILED = "#E69F00"
-FAR = 3  # sizes of the image beyond which nothing is drawn
+FARTHEST_DRAWN = 3  # sizes of the image beyond which nothing is drawn
 CROSS = 0.04, 1.0  # half the size of a cross: a part of its region, and pixels at least
 
 ToIndex = Callable[[NDArray[np.float64]], NDArray[np.float64]]
@@ -55,7 +55,7 @@ def outline_layer(
     options: dict[str, Any] = {
         "shape_type": ["ellipse" if one.component else "path" for one in drawn],
         "ndim": source.image.ndim,
-        "edge_color": [COLOURS[one.component] if good[one.row] else FAILED for one in drawn],
+        "edge_color": [SIZE_COLOURS[one.component] if good[one.row] else FAILED for one in drawn],
         "face_color": "transparent",
         "edge_width": _line_width([one.vertices for one in drawn if one.component], source),
     }
@@ -95,7 +95,7 @@ def _ellipses(
     for ellipse in find_ellipses(params):
         corners = ellipse_vertices(ellipse.center, ellipse.radii, ellipse.theta, leading)
         corners[:, -2:] = to_index(corners[:, -2:])
-        if (np.abs(corners[:, -2:] - plane / 2) <= FAR * plane.max()).all():
+        if (np.abs(corners[:, -2:] - plane / 2) <= FARTHEST_DRAWN * plane.max()).all():
             yield Drawn(row, ellipse.kind, corners)
 
 

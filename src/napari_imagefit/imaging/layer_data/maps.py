@@ -1,7 +1,7 @@
 """Layers of a result: napari ``LayerData`` tuples made of plain arrays and keyword arguments.
 
 Every tuple carries its role in ``metadata["napari_imagefit"]["role"]``, by which a later fit finds the layer to update.
-What a window does not show is not made: `roles` says which layers are wanted.
+What a window does not show is not made: `roles` lists the layers that are wanted.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from .contrast import residual_limits, robust_limits
 from .drawn_fits import outline_layer as outline_layer
 from .sources import CurveSource, PicturedSource, RegionSource, Units
 
+METADATA_KEY = "napari_imagefit"  # of what a layer's metadata have from here
 OUTLINES, STATUS, ATTEMPT, FITTED, RESIDUAL = "outlines", "status", "attempt", "fitted", "residual"
 PICTURES = frozenset({FITTED, RESIDUAL})
 _recipes: WeakKeyDictionary[FitResult, dict[str, Any]] = WeakKeyDictionary()
-MOST = float(np.finfo(np.float32).max)  # graphics cards know no larger number
+LARGEST_SHOWN = float(np.finfo(np.float32).max)  # graphics cards know no larger number
 
 
 class Title(NamedTuple):
@@ -111,7 +112,7 @@ def named(title: Title, role: str, result: FitResult) -> dict[str, Any]:
     """Return the name and the metadata of a layer of a result."""
     return {
         "name": f"{short_title(result.model)} · {title}",
-        "metadata": {"napari_imagefit": {"role": role, "title": str(title), "recipe": recipe_of(result)}},
+        "metadata": {METADATA_KEY: {"role": role, "title": str(title), "recipe": recipe_of(result)}},
     }
 
 
@@ -139,9 +140,9 @@ def drawable(values: NDArray[Any]) -> NDArray[Any]:
     [3.4028234663852886e+38, -3.4028234663852886e+38, nan, 2.0]
     """
     is_wide = isinstance(values, np.ndarray) and values.dtype.kind == "f" and values.dtype.itemsize > 4
-    if not is_wide or not (np.abs(values) > MOST).any():
+    if not is_wide or not (np.abs(values) > LARGEST_SHOWN).any():
         return values
-    within: NDArray[Any] = np.clip(values, -MOST, MOST)
+    within: NDArray[Any] = np.clip(values, -LARGEST_SHOWN, LARGEST_SHOWN)
     return within
 
 
@@ -165,7 +166,7 @@ def picture_layers(
 
 
 def map_layers(result: FitResult, titles: Mapping[str, Title], wanted: Collection[str]) -> list[LayerTuple]:
-    """Return a layer of each wanted parameter, its error, and what tells how good the fits are; the main one on top."""
+    """Return a layer of each wanted parameter, its error, and the goodness of the fits; the main one on top."""
     maps: list[LayerTuple] = [_attempt_layer(result)] if ATTEMPT in wanted else []
     main = f"param:{main_parameter(result)}"
     for role in reversed(list(titles)):

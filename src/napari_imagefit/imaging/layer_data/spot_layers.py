@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ...engine.results.fit_result import FitResult, LayerTuple
 from ..fitting.fit_report import fit_table
 from ..fitting.positions import find_positions
-from .drawn_fits import COLOURS, FAILED
+from .drawn_fits import FAILED, SIZE_COLOURS
 from .maps import Title, named
 from .outlines import WIDTHS
 from .sources import SpotWindows, WindowSource
@@ -23,7 +23,7 @@ FITTED_SPOTS = Title("fitted spots")  # not to be taken for the points that were
 def spot_layers(result: FitResult, source: WindowSource) -> list[LayerTuple]:
     """Return a ring for each spot where its fit found it; the row of its fit is its features.
 
-    Where there is no answer, or the centre has left its window, the ring lies at the point that was given.
+    Where there is no result, or the centre has left its window, the ring lies at the point that was given.
     """
     table = fit_table(result)
     good = result.converged
@@ -33,7 +33,7 @@ def spot_layers(result: FitResult, source: WindowSource) -> list[LayerTuple]:
         "features": table,
         "size": _diameters(result, source),
         "face_color": "transparent",
-        "border_color": np.where(good[:, None], _rgba(COLOURS["sigma"]), _rgba(FAILED)),
+        "border_color": np.where(good[:, None], _rgba(SIZE_COLOURS["sigma"]), _rgba(FAILED)),
         "symbol": np.where(good, "disc", "cross"),
         # a spot in a volume is to be seen in the planes around its own, where slices are thick
         "projection_mode": "rescale_spherical" if len(source.windows.size) == source.image.ndim > 2 else "all",

@@ -13,7 +13,7 @@ from ..fitting.chunks import Slices
 
 
 def chunk_files(array: Any, folder: Path, where: Slices = ()) -> Iterator[Path]:
-    """Give the files, there or not, of a part of an array in this folder; of all of it if nothing is said.
+    """Give the files, there or not, of a part of an array in this folder; of all of it by default.
 
     `where` holds slices or numbers of rows along the first axes.
     """

@@ -21,12 +21,12 @@ from ...engine.noise.samples import ALONE, TILE
 from ..fitting.run import Job, ParameterSettings
 
 # Pixels × frames that are gathered into one problem; more are gathered when their turn comes.
-GATHERED = 1 << 22
+PIXELS_AT_A_TIME = 1 << 22
 
 
 @dataclass(frozen=True)
 class EveryPixel:
-    """All flat places of a plane, as an array that is made when it is asked for."""
+    """All flat positions of a plane, as an array that is computed on access."""
 
     size: int
 
@@ -52,9 +52,9 @@ class Region:
     ----------
     label : int
     pixels : int array, or `EveryPixel`
-        Flat places in the image plane.
+        Flat positions in the image plane.
     places : int array, ``(n_frames,)``
-        The flat place on the grid of fits for each of `frames`.
+        The flat position on the grid of fits for each of `frames`.
     frames : int array, ``(n_frames,)``
         Flat frames in which the region is fitted.
     """
@@ -65,7 +65,7 @@ class Region:
     places: NDArray[np.intp]
 
     def without(self, places: NDArray[np.bool_]) -> Region | None:
-        """Return the same but for the fits at some flat places of the grid; None if nothing is left."""
+        """Return the same but for the fits at some flat positions of the grid; None if nothing is left."""
         kept = ~places[self.places]
         return replace(self, frames=self.frames[kept], places=self.places[kept]) if kept.any() else None
 
@@ -170,7 +170,7 @@ def coordinates_along(coords: Sequence[ArrayLike]) -> list[NDArray[np.float64]] 
 
 
 def take(coords: tuple[NDArray[np.float64], ...], pixels: Pixels) -> tuple[NDArray[np.float64], ...]:
-    """Coordinates ``(n_pixels,)`` of flat places in the plane."""
+    """Coordinates ``(n_pixels,)`` of flat positions in the plane."""
     places = np.unravel_index(pixels, coords[0].shape)
     return tuple(c[places] for c in coords)
 
@@ -280,7 +280,7 @@ def _axes(
 
 def _portions(regions: list[Region], length: int) -> Iterator[list[Portion]]:
     """Regions, or some of the frames of one region, that make one problem."""
-    most = max(1, GATHERED // length)
+    most = max(1, PIXELS_AT_A_TIME // length)
     if length >= ALONE:
         for region in regions:
             for first in range(0, region.frames.size, most):

@@ -19,7 +19,7 @@ from ...engine.models.ties import Ties
 from ...engine.results.fit_result import FitResult, LayerTuple
 from ..fitting.argument_checks import check_surface
 from ..fitting.json_fields import numbers
-from ..fitting.positions import AXES
+from ..fitting.positions import SPATIAL_AXES
 from ..fitting.python_script import Script
 from ..fitting.refusals import Numbers, joined
 from ..fitting.request import Request
@@ -229,7 +229,7 @@ class ImageRequest(Request):
         assert self.regions is None, "as a mask, see `with_mask`"
         own = {}
         if self.coords is not None:
-            axes = zip(AXES[-len(self.coords) :], self.coords, strict=True)
+            axes = zip(SPATIAL_AXES[-len(self.coords) :], self.coords, strict=True)
             own["coords"] = f"({', '.join(script.value(name, np.asarray(c)) for name, c in axes)})"
         if self.mask is not None:
             own["mask"] = script.mask("mask", np.asarray(self.mask))

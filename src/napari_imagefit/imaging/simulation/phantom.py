@@ -9,7 +9,7 @@ from .simulate import Axis, Simulated, simulate
 
 # Labels of the phantom. Noise levels are standard deviations of the noise, of signals of 500 to 1 500.
 LEVELS = {1: 5.0, 2: 20.0, 3: 50.0}
-BLOCKS = {"nan": 4, "zeros": 5, "saturated": 6, "two components": 7}
+BLOCK_LABELS = {"nan": 4, "zeros": 5, "saturated": 6, "two components": 7}
 CEILING = 4095.0
 
 
@@ -30,8 +30,8 @@ def troubled_phantom(shape: tuple[int, int] = (256, 256), echoes: int = 32, seed
     Returns
     -------
     Simulated
-        Signal ``(echo, Y, X)`` of `exponential_decay`, truth ``(Y, X)``, `labels` those of `LEVELS` and `BLOCKS`. In
-        the blocks the truth is NaN, but for the saturated one, where it is what a fit of the other echoes can find.
+        Signal ``(echo, Y, X)`` of `exponential_decay`, truth ``(Y, X)``, `labels` those of `LEVELS` and `BLOCK_LABELS`.
+        In the blocks the truth is NaN, but for the saturated one, where it is what a fit of the other echoes can find.
         `sigma` is ``(Y, X)``.
 
     Raises
@@ -42,7 +42,7 @@ def troubled_phantom(shape: tuple[int, int] = (256, 256), echoes: int = 32, seed
     Examples
     --------
     >>> phantom = troubled_phantom((48, 48))
-    >>> phantom.data.shape, [int((phantom.labels == label).sum()) for label in BLOCKS.values()]
+    >>> phantom.data.shape, [int((phantom.labels == label).sum()) for label in BLOCK_LABELS.values()]
     ((32, 48, 48), [36, 36, 36, 36])
     """
     if min(shape) < 48 or echoes < 4:
@@ -54,10 +54,10 @@ def troubled_phantom(shape: tuple[int, int] = (256, 256), echoes: int = 32, seed
     labels = np.where(y < 0.4, 1, np.where(y < 0.7, 2, 3)).astype(np.uint8)
     side = max(2, shape[0] // 8)
     top = shape[0] // 8
-    for place, label in enumerate(BLOCKS.values()):
+    for place, label in enumerate(BLOCK_LABELS.values()):
         left = shape[1] // 16 + place * (shape[1] // 4)
         labels[top : top + side, left : left + side] = label
-    saturated, other = labels == BLOCKS["saturated"], labels == BLOCKS["two components"]
+    saturated, other = labels == BLOCK_LABELS["saturated"], labels == BLOCK_LABELS["two components"]
 
     amplitude = np.where(saturated, 8000, 1000 + 400 * np.sin(7 * x + 2 * y))
     tau = np.where(other, 200, 65 + 40 * np.cos(5 * y - 3 * x))
@@ -71,9 +71,9 @@ def troubled_phantom(shape: tuple[int, int] = (256, 256), echoes: int = 32, seed
         sigma[labels == label] = level
     data = clean + sigma * rng.standard_normal(clean.shape)
     data[:, saturated] = np.minimum(data[:, saturated], CEILING)
-    data[:, labels == BLOCKS["nan"]] = np.nan
-    data[:, labels == BLOCKS["zeros"]] = 0
-    unexplained = np.isin(labels, [BLOCKS["nan"], BLOCKS["zeros"], BLOCKS["two components"]])
+    data[:, labels == BLOCK_LABELS["nan"]] = np.nan
+    data[:, labels == BLOCK_LABELS["zeros"]] = 0
+    unexplained = np.isin(labels, [BLOCK_LABELS["nan"], BLOCK_LABELS["zeros"], BLOCK_LABELS["two components"]])
     return Simulated(
         data.astype(np.float32),
         "exponential_decay",

@@ -11,11 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 from ...catalogue import models
 from ...engine.core.errors import FitInputError
 from ...engine.core.options import Options
+from ...engine.core.types import Floats
 from ...engine.models.model import Model
 from ...engine.models.prediction import predict
 from ..regions.region import flat_coordinates
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ...engine.core.types import Floats
 from ...engine.noise.camera import Camera
-from .simulate import Axis, Floats
+from .simulate import Axis
 
 # Of a molecule in a frame, log-uniform between these.
 PHOTONS = (400.0, 4000.0)
 SHINES = 4.0  # frames, on average
-SIGMA = 1.3  # pixels
-NEAR = 8.0  # pixels between molecules of a frame, at least
+SPOT_SIGMA = 1.3  # pixels
+LEAST_DISTANCE = 8.0  # pixels between molecules of a frame, at least
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +78,7 @@ def fluorescent_spots(frames: int = 24, shape: tuple[int, int] = (128, 160), see
             if len(shining) == wanted:
                 break
             y, x = rng.uniform(6, np.array(shape) - 7)
-            if all(np.hypot(y - b, x - c) > NEAR for b, c, _ in shining):
+            if all(np.hypot(y - b, x - c) > LEAST_DISTANCE for b, c, _ in shining):
                 shining.append((y, x, float(np.exp(rng.uniform(*np.log(PHOTONS))))))
         points += [(frame, y, x) for y, x, _ in shining]
         photons += [light for *_, light in shining]
@@ -85,11 +86,13 @@ def fluorescent_spots(frames: int = 24, shape: tuple[int, int] = (128, 160), see
     background = 8 + 6 * np.exp(-0.5 * ((rows / shape[0] - 0.4) ** 2 + (columns / shape[1] - 0.6) ** 2) / 0.3**2)
     electrons = np.repeat(background[None], frames, axis=0)
     for (frame, y, x), light in zip(points, photons, strict=True):
-        height = light / (2 * np.pi * SIGMA**2)
+        height = light / (2 * np.pi * SPOT_SIGMA**2)
         # a product of two curves, each of which is a few hundred values
-        along_y, along_x = (np.exp(-0.5 * ((at - c) / SIGMA) ** 2) for at, c in ((rows, y), (columns, x)))
+        along_y, along_x = (np.exp(-0.5 * ((at - c) / SPOT_SIGMA) ** 2) for at, c in ((rows, y), (columns, x)))
         electrons[frame] += height * along_y * along_x
     seen = gain * (rng.poisson(electrons) + rng.normal(0, read_noise, electrons.shape)) + offset
     data = np.clip(np.rint(seen), 0, np.iinfo(np.uint16).max).astype(np.uint16)
     axes = (Axis("t", 1.0), Axis("y", 0.1, unit="um"), Axis("x", 0.1, unit="um"))
-    return SpotFilm(data, np.array(points, float), np.array(photons), SIGMA, Camera(gain, offset, read_noise), axes)
+    return SpotFilm(
+        data, np.array(points, float), np.array(photons), SPOT_SIGMA, Camera(gain, offset, read_noise), axes
+    )

@@ -13,6 +13,7 @@ from ..._lazy import LazyModule
 from ...engine.core.errors import FitInputError
 from ...engine.core.options import Options
 from ...engine.core.status import Flag
+from ...engine.core.types import Floats
 from ...engine.core.validation import real_array
 from ...engine.models.prediction import predict
 from ...engine.results.fit_result import FitResult
@@ -25,10 +26,9 @@ if TYPE_CHECKING:
 else:
     ndimage = LazyModule("scipy.ndimage")
 
-Floats = NDArray[np.float64]
 
 # Points of a fitted curve: the error of a width by linear interpolation between them is below 10⁻⁵ of it.
-FINE = 1001
+PROFILE_POINTS = 1001
 # Spots that are no picture of a single whole bead.
 DOUBTFUL = Flag.CENTRE_OUTSIDE | Flag.NEIGHBOUR_OVERLAP
 
@@ -162,7 +162,7 @@ def orthogonal_cuts(
     Returns
     -------
     tuple of BeadCut
-        In the order of the axes; empty where the fit has no answer, or one outside of its window.
+        In the order of the axes; empty where the fit has no result, or one outside of its window.
 
     Raises
     ------
@@ -199,8 +199,8 @@ def orthogonal_cuts(
         where = [line if a == axis else np.full(n, m) for a, m in enumerate(middle - corner)]
         profile = _sampled(own, np.stack(where), order=1)
         under = _sampled(background, np.stack(where), order=1)
-        fine = np.linspace(0, n - 1, FINE)
-        places = tuple(corner[a] + fine if a == axis else np.full(FINE, m) for a, m in enumerate(middle))
+        fine = np.linspace(0, n - 1, PROFILE_POINTS)
+        places = tuple(corner[a] + fine if a == axis else np.full(PROFILE_POINTS, m) for a, m in enumerate(middle))
         curve = predict(result.model, places, params, options)[:, 0]
         fine_under = np.interp(fine, line[np.isfinite(under)], under[np.isfinite(under)])
         at, fine_at = (size * (p + corner[axis] - middle[axis]) for p in (line, fine))

@@ -8,14 +8,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...engine.core.errors import FitInputError
+from ...engine.core.types import Floats
 from ...engine.core.validation import float_array
 from ...engine.models.prediction import linearise
 from ...engine.noise.camera import Camera
 from ...engine.results.fit_result import FitResult
 from ..fitting.held_parameters import certain
 from ..spots.windows import Windows
-
-Floats = NDArray[np.float64]
 
 
 def crlb(result: FitResult, noise: str | float | ArrayLike | Camera | None = None) -> dict[str, Floats]:
@@ -37,12 +36,12 @@ def crlb(result: FitResult, noise: str | float | ArrayLike | Camera | None = Non
     Returns
     -------
     dict of str to array, ``(N,)``
-        By parameter name; NaN where a parameter was held, or the fit has no answer.
+        By parameter name; NaN where a parameter was fixed, or the fit has no result.
 
     Raises
     ------
     FitInputError
-        If the result is not one of spots fitted each by itself with nothing tied, or does not say its noise.
+        If the result is not one of spots fitted each by itself with nothing tied, or has no known noise.
 
     References
     ----------

@@ -55,12 +55,12 @@ def find_noise_growth(result: FitResult) -> NoiseGrowth | None:
     Parameters
     ----------
     result : FitResult
-        Of `fit_spots`, computed. Spots without an answer, and pixels that were left out (NaN), do not count.
+        Of `fit_spots`, computed. Spots without a result, and pixels that were left out (NaN), do not count.
 
     Returns
     -------
     NoiseGrowth or None
-        None where nothing is to be said: even noise, noise that was told (σ, Poisson, a camera), a robust loss, or
+        None where there is no remark: even noise, noise that was given (σ, Poisson, a camera), a robust loss, or
         fewer than 20 spots.
 
     Examples

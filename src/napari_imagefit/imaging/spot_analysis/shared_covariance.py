@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from ...engine.core.types import Floats
+
 # What is a smaller part of a sum is its rounding.
 TELLS = 1e-9
 
@@ -31,7 +31,7 @@ def covariance_in_common(inverse: Floats, curvature: Floats, scatter: Floats, sh
     Returns
     -------
     ndarray, ``(n, p, p)``
-        NaN for fits that were left out, and of shared parameters where the fits do not tell one from the other.
+        NaN for fits that were left out, and of shared parameters where the fits do not distinguish one from the other.
     """
     common = np.asarray(shared)
     own = np.setdiff1d(np.arange(inverse.shape[1]), common)
@@ -44,7 +44,7 @@ def covariance_in_common(inverse: Floats, curvature: Floats, scatter: Floats, sh
     crossed = turned @ meat_cross
     together = bread[:, common[:, None], common] - bread[:, common[:, None], own] @ reach
     spread = meat[:, common[:, None], common] - crossed - np.swapaxes(crossed, 1, 2) + turned @ meat_own @ reach
-    # what a fit tells of the shared ones beyond its own: of some nothing but rounding
+    # information of a fit on the shared ones beyond its own: of some nothing but rounding
     all_of_it = np.einsum("nkk->nk", bread[:, common[:, None], common])
     tells = (np.einsum("nkk->nk", together) > TELLS * all_of_it).any(axis=1)
     together, spread = together[tells], spread[tells]

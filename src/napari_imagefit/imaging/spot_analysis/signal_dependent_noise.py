@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ...engine.core.types import Floats, Indices
 from ...engine.models.prediction import linearise
 from ...engine.results.fit_result import FitResult
 from ...engine.sums.sandwich import sandwich
@@ -16,9 +17,6 @@ from ..fitting.held_parameters import certain
 from ..spots.noise_line import NoiseLine
 from ..spots.source import SpotSource
 from .shared_covariance import covariance_in_common
-
-Floats = NDArray[np.float64]
-Rows = NDArray[np.intp]
 
 # Spots that are looked at, at most and at least.
 MOST, LEAST = 2000, 20
@@ -42,12 +40,12 @@ class _Linear:
 
     fitted: Floats  # (m, n), the light of others included
     residual: Floats  # (m, n), 0 in pixels that were not used
-    slopes: Floats  # (p, m, n), 0 of what is held and in pixels that were not used
+    slopes: Floats  # (p, m, n), 0 for fixed parameters and in pixels that were not used
     inverse: Floats  # (n, p, p), of the curvature, NaN where that is singular
     used: NDArray[np.bool_]  # (m, n)
 
     @classmethod
-    def of(cls, result: FitResult, source: SpotSource, rows: Rows, free: NDArray[np.bool_]) -> _Linear:
+    def of(cls, result: FitResult, source: SpotSource, rows: Indices, free: NDArray[np.bool_]) -> _Linear:
         data = source.windows.gather(source.image, rows)
         used = (source.used(rows) & np.isfinite(data)).T
         params = source.solution(result)
@@ -93,7 +91,7 @@ def _invert(curvature: Floats, free: NDArray[np.bool_]) -> tuple[Floats, Floats]
 
     The units ``(n, p)``.
 
-    NaN where one is singular. Of what is held the curvature is taken to be 1, and nothing beside it.
+    NaN where one is singular. Of fixed parameters the curvature is taken to be 1, and nothing beside it.
     """
     none = np.eye(free.shape[1])
     scale = np.sqrt(np.where(free, np.einsum("npp->np", curvature), 1.0))
@@ -195,7 +193,7 @@ def find_noise_line(result: FitResult) -> NoiseLine | None:
 
 
 def with_growing_noise(result: FitResult) -> FitResult:
-    """Return the same result with the errors that it has if the noise grows with the light as its residuals say.
+    """Return the same result with the errors that it has if the noise grows with the light as its residuals show.
 
     Least squares without σ take the noise to be the same in every pixel. Of counts it is not, and errors that are
     scaled by √(reduced χ²) are too small. Here the covariance is ``(JᵀJ)⁻¹ Jᵀ V J (JᵀJ)⁻¹`` with V the variance of each
@@ -253,7 +251,7 @@ def with_growing_noise(result: FitResult) -> FitResult:
 class _Part(NamedTuple):
     """Some of the spots, each parameter in a unit of its own; see `_invert`."""
 
-    rows: Rows
+    rows: Indices
     inverse: Floats  # (n, p, p), of the curvature by what a fit has free for itself
     scale: Floats  # (n, p), the units; 1 for what is shared
     curvature: Floats  # (n, p, p)
@@ -293,7 +291,7 @@ def _covariance_of_each(result: FitResult, parts: Iterable[_Part]) -> Floats:
     return covariance
 
 
-def _covariance_together(parts: Iterable[_Part], shared: Sequence[int]) -> tuple[Rows, Floats]:
+def _covariance_together(parts: Iterable[_Part], shared: Sequence[int]) -> tuple[Indices, Floats]:
     columns = zip(*parts, strict=True)
     rows = np.concatenate(next(columns))
     inverse, scale, curvature, scatter = (np.concatenate(values) for values in columns)

@@ -15,12 +15,12 @@ from ...engine.functions.parameter import Parameter
 from ...engine.models.model import Model
 from ...engine.models.model_sum import evaluated
 from ...engine.models.starts import guess_starts
-from ..fitting.positions import AXES, find_positions
+from ..fitting.positions import SPATIAL_AXES, find_positions
 
 Background = Literal["constant", "sloping"]
 BACKGROUNDS: tuple[Background, ...] = ("constant", "sloping")
-# Surfaces whose sum with a slope is kept: a model is compiled once, and two of the same formula are two models.
-KEPT = 128
+# Models made of others that are kept, of each kind: each is compiled once, and two of the same formula are two models.
+KEPT_MODELS = 128
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -59,16 +59,18 @@ def background_of(model: Model) -> Background:
     return "sloping" if isinstance(model, SlopedModel) else "constant"
 
 
-@functools.lru_cache(KEPT)
+@functools.lru_cache(KEPT_MODELS)
 def _with_slope(base: Model) -> SlopedModel:
-    axes = AXES[-base.ndim :]
+    axes = SPATIAL_AXES[-base.ndim :]
     slopes = [
         Parameter(f"slope_{axis}", f"data/coord{i}", description=f"change of the background per unit along {axis}")
         for i, axis in enumerate(axes)
     ]
     names = [slope.name for slope in slopes]
-    if base.ndim > len(AXES):
-        raise FitInputError(f"model {base.name!r} has {base.ndim} axes; a sloping background takes at most {len(AXES)}")
+    if base.ndim > len(SPATIAL_AXES):
+        raise FitInputError(
+            f"model {base.name!r} has {base.ndim} axes; a sloping background takes at most {len(SPATIAL_AXES)}"
+        )
     if (clash := set(names) & set(base.names)) or isinstance(base, SlopedModel):
         which = sorted(clash)[0] if clash else names[0]
         raise FitInputError(

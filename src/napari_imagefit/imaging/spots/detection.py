@@ -14,10 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 from ...engine.core.error_state import unheeded
 from ...engine.core.errors import FitInputError
 from ...engine.core.progress import Progress
+from ...engine.core.types import Floats
 from ...engine.core.validation import in_memory, real_array
 from ..fitting.argument_checks import check_said, refuse_colours
 from ..fitting.chunks import is_dask
-from .log_filter import Floats, Response, keep_apart, respond
+from .log_filter import Response, keep_apart, respond
 
 PerAxis = float | tuple[float, ...]
 
@@ -48,7 +49,7 @@ class Detection:
     Notes
     -----
     The image is filtered with −Σσᵢ²∂ᵢ²G, the Laplacian of a Gaussian G with standard deviations σ = `scale`, which
-    answers most to Gaussian spots as wide as it, and not at all to a background that is constant or a slope. A spot is
+    responds most to Gaussian spots as wide as it, and not at all to a background that is constant or a slope. A spot is
     a pixel that is larger than its neighbours there and stands out by `threshold` times the noise. That noise is the
     filtered image's own, by its median absolute deviation times 1.4826 (the standard deviation, were it normal), of
     each frame by itself: a number of spots that cover a small part of the image does not change it. Where most pixels
@@ -113,7 +114,7 @@ class Detection:
         return tuple(2 * math.ceil(3 * scale) + 1 for scale in self.per_axis("scale", ndim))
 
     def recipe(self) -> dict[str, Any]:
-        """Return what was said, as JSON; what was not is left out."""
+        """Return the settings as JSON, without defaults."""
         said = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in said.items()}
 
@@ -159,7 +160,7 @@ def find_spots(image: ArrayLike, detection: Detection, ndim: int = 2, mask: Arra
     ----------
     image : array, ``(*frames, Y, X)``, or ``(*frames, Z, Y, X)`` with ``ndim=3``
         Any real dtype, NumPy or Dask (a frame is loaded at a time). Pixels that are NaN or infinite are never found,
-        nor do they reach further: the filter sees in their place the mean of what is around them.
+        nor do they reach further: the filter takes the mean of their surroundings instead.
     detection : Detection
     ndim : {2, 3}
         Axes of a frame.

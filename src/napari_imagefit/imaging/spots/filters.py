@@ -48,7 +48,7 @@ class SpotFilter:
 
     @property
     def words(self) -> str:
-        """The range as a person says it."""
+        """The range in words."""
         if math.isinf(self.low):
             return f"{self.column} any" if math.isinf(self.high) else f"{self.column} up to {self.high:.6g}"
         if math.isinf(self.high):

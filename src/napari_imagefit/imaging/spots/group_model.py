@@ -1,4 +1,4 @@
-"""Several surfaces on one background: the model of a group of spots, and each spot's share of its answer."""
+"""Several surfaces on one background: the model of a group of spots, and each spot's share of its result."""
 
 from __future__ import annotations
 
@@ -17,11 +17,8 @@ from ...engine.functions.parameter import Parameter
 from ...engine.models.model import Model
 from ...engine.models.starts import guess_starts
 from ...engine.models.turns import renamed
-from ..fitting.positions import AXES, find_positions
-from .background import SlopedModel, surface_of
-
-# A model is compiled once: of each surface the joint model for so many spots.
-KEPT = 128
+from ..fitting.positions import SPATIAL_AXES, find_positions
+from .background import KEPT_MODELS, SlopedModel, surface_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +63,7 @@ def common_names(single: Model) -> tuple[str, ...]:
     return (*constant, *(name for name in single.names if name not in surface.names))
 
 
-@functools.lru_cache(KEPT)
+@functools.lru_cache(KEPT_MODELS)
 def joint_model(single: Model, count: int) -> JointModel:
     """Return the model for a group of so many spots, the same for the same surface."""
     surface, common = surface_of(single), common_names(single)
@@ -78,7 +75,7 @@ def joint_model(single: Model, count: int) -> JointModel:
         shared = dict(zip(common, params[count * n :], strict=True))
         total = shared.get("offset", 0.0)
         if isinstance(single, SlopedModel):
-            for axis, c, i in zip(AXES[-single.ndim :], coords, positions, strict=True):
+            for axis, c, i in zip(SPATIAL_AXES[-single.ndim :], coords, positions, strict=True):
                 total = total + shared[f"slope_{axis}"] * (c - params[i])
         for spot in range(count):
             mine = dict(zip(own, params[spot * n : (spot + 1) * n], strict=True))
@@ -86,7 +83,7 @@ def joint_model(single: Model, count: int) -> JointModel:
         return total
 
     def guess(coords: tuple[Array, ...], data: Array, weights: Array) -> Array:
-        # all at one place; of a group every parameter has a start of its own, and this is not asked
+        # all at one place; of a group every parameter has a start of its own, and this is not called
         found = guess_starts(single, coords, data, weights)
         rows = [*own * count, *common]
         return xp.stack([found[single.index(name)] for name in rows])
@@ -106,16 +103,16 @@ def joint_model(single: Model, count: int) -> JointModel:
 
 
 def share(joint: JointModel, fits: Fits, spot: int) -> Fits:
-    """One spot's part of the answers for groups: its own parameters, their block of the covariance, its bounds.
+    """One spot's part of the results for groups: its own parameters, their block of the covariance, its bounds.
 
-    What tells of a fit as a whole (status, χ², how many samples and free parameters) is the group's.
+    What belongs to a fit as a whole (status, χ², how many samples and free parameters) is the group's.
     """
     single = joint.single
     rows = [joint.place(name, spot) for name in single.names]
     params, solution, start = (_values(joint, values, spot) for values in (fits.params, fits.solution, fits.start))
     covariance = fits.covariance
     if spot and isinstance(single, SlopedModel):
-        # what is held has no variance and no covariance, which is 0 where the background is carried on
+        # fixed parameters have no variance and no covariance, which is 0 where the background is carried on
         turn = _turn(joint, fits.solution, spot)
         own = np.isfinite(np.diagonal(covariance, axis1=1, axis2=2))
         filled = np.where(np.isfinite(covariance), covariance, 0.0)
@@ -144,7 +141,7 @@ def _values(joint: JointModel, values: NDArray[np.float64], spot: int) -> NDArra
     single = joint.single
     found = np.stack([values[joint.place(name, spot)] for name in single.names])
     if spot and isinstance(single, SlopedModel) and "offset" in joint.common:
-        for axis in AXES[-single.ndim :]:
+        for axis in SPATIAL_AXES[-single.ndim :]:
             away = values[joint.place(axis, spot)] - values[joint.place(axis, 0)]
             found[single.index("offset")] += values[joint.place(f"slope_{axis}", 0)] * away
     return found
@@ -158,7 +155,7 @@ def _turn(joint: JointModel, values: NDArray[np.float64], spot: int) -> NDArray[
         turn[:, row, joint.place(name, spot)] = 1.0
     if spot and isinstance(single, SlopedModel) and "offset" in joint.common:
         row = single.index("offset")
-        for axis in AXES[-single.ndim :]:
+        for axis in SPATIAL_AXES[-single.ndim :]:
             here, first, slope = (joint.place(*at) for at in ((axis, spot), (axis, 0), (f"slope_{axis}", 0)))
             turn[:, row, here] += values[slope]
             turn[:, row, first] -= values[slope]

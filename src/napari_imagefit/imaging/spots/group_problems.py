@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...engine.core.fits import Fits
 from ...engine.core.status import Status
+from ...engine.core.types import Floats, Indices
 from ...engine.drive.problem import Problem
 from ...engine.models.model import Model
 from ..fitting.positions import find_positions
@@ -18,10 +19,8 @@ from ..fitting.run import Job, ParameterSettings
 from .group_model import JointModel, common_names, joint_model, share
 from .grouping import Groups
 from .problems import iter_jobs
-from .source import Floats, SpotSource
-from .windows import GATHERED
-
-Rows = NDArray[np.intp]
+from .source import SpotSource
+from .windows import VALUES_AT_A_TIME
 
 
 @dataclass(frozen=True)
@@ -34,16 +33,16 @@ class GroupJob(Job):
     n_again : int array, ``(n_groups,)``
         Pixels that were left out because a group has them already.
     failed : list of int array
-        Takes the spots of groups that did not come to an answer.
+        Takes the spots of groups without a result.
     """
 
     joint: JointModel
-    members: Rows
+    members: Indices
     n_again: NDArray[np.int64]
     source: SpotSource
-    failed: list[Rows]
+    failed: list[Indices]
 
-    def apart(self, fits: Fits) -> Iterator[tuple[Rows, Fits]]:
+    def apart(self, fits: Fits) -> Iterator[tuple[Indices, Fits]]:
         """Yield for each spot of the groups its rows in the list of points, and its share of the fits."""
         again = (fits.status <= 0) & (fits.status != Status.STOPPED)
         # a group of one is there twice
@@ -74,16 +73,16 @@ def iter_group_jobs(
     weights: Floats | None,
     shifts: Floats | None,
     groups: Groups,
-    usable: Rows,
+    usable: Indices,
 ) -> Iterator[Job]:
-    """Problems for spots alone, for groups, and last for the spots of groups that came to no answer, one by one.
+    """Problems for spots alone, for groups, and last for the spots of groups without a result, one by one.
 
     Of those alone only the `usable` ones; the others are not fitted.
     """
     alone = np.intersect1d(groups.members[0][:, 0], usable)
     if alone.size:
         yield from iter_jobs(source, model, parameter_settings, weights, shifts, together=False, some=alone)
-    failed: list[Rows] = []
+    failed: list[Indices] = []
     for members in groups.members[1:]:
         for some, padded in _portions(source, members):
             yield _job(source, model, parameter_settings, weights, shifts, some, padded, failed)
@@ -95,8 +94,8 @@ def iter_group_jobs(
         yield from iter_jobs(source, model, parameter_settings, weights, shifts, together=False, some=again)
 
 
-def _portions(source: SpotSource, members: Rows) -> Iterator[tuple[Rows, bool]]:
-    most = max(1, GATHERED // (source.windows.n_samples * members.shape[1]))
+def _portions(source: SpotSource, members: Indices) -> Iterator[tuple[Indices, bool]]:
+    most = max(1, VALUES_AT_A_TIME // (source.windows.n_samples * members.shape[1]))
     cut = source.windows.is_cut[members].any(axis=1)
     for some, is_cut in ((members[~cut], False), (members[cut], True)):
         for first in range(0, len(some), most):
@@ -111,9 +110,9 @@ def _job(
     parameter_settings: ParameterSettings,
     weights: Floats | None,
     shifts: Floats | None,
-    members: Rows,
+    members: Indices,
     padded: bool,
-    failed: list[Rows],
+    failed: list[Indices],
 ) -> GroupJob:
     windows, count = source.windows, members.shape[1]
     joint = joint_model(model, count)
@@ -149,7 +148,7 @@ def _job(
         options=source.settings.options,
         **_parameter_settings(source, joint, parameter_settings, members, starts, centres - centres[:, :1]),
     )
-    # where a spot starts from a guess, nothing was asked for
+    # where a spot starts from a guess, no branch was requested
     given = [name in parameter_settings.init for name in (*joint.own * count, *joint.common)]
     problem = replace(problem, asked=np.where(np.array(given)[:, None], problem.start, np.nan))
     counted = sum((seen & there).sum(axis=0) for seen, there in zip(again, inside, strict=True))
@@ -170,7 +169,7 @@ def _starts(
     source: SpotSource,
     model: Model,
     parameter_settings: ParameterSettings,
-    rows: Rows,
+    rows: Indices,
     samples: NDArray[Any],
     pixels: Floats,
     points: Floats,
@@ -200,7 +199,7 @@ def _parameter_settings(
     source: SpotSource,
     joint: JointModel,
     parameter_settings: ParameterSettings,
-    members: Rows,
+    members: Indices,
     starts: list[Floats],
     away: Floats,
 ) -> dict[str, Any]:
@@ -216,7 +215,7 @@ def _parameter_settings(
             rows, row = members[:, spot], single.index(name)
             shift = away[:, spot, positions.index(name)] if name in positions else 0.0
 
-            def own(value: ArrayLike, rows: Rows = rows, shift: Any = shift) -> ArrayLike:
+            def own(value: ArrayLike, rows: Indices = rows, shift: Any = shift) -> ArrayLike:
                 picked = value if np.ndim(value) == 0 else np.asarray(value)[rows]
                 return picked if np.ndim(shift) == 0 else picked + shift
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..._lazy import LazyModule
 from ...engine.core.errors import FitInputError
+from ...engine.core.types import Indices
 from .windows import Windows
 
 if TYPE_CHECKING:
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
 else:
     spatial = LazyModule("scipy.spatial")  # a window that opens does not wait for it
 
-Rows = NDArray[np.intp]
-MOST = 16
+MOST_SPOTS = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +36,8 @@ class Groups:
         Whether the pixel of a spot that is not of its group lies within the window of a spot.
     """
 
-    members: tuple[Rows, ...]
-    others: Rows
+    members: tuple[Indices, ...]
+    others: Indices
     parted: NDArray[np.bool_]
 
 
@@ -51,9 +51,9 @@ def check_groups(groups: Any) -> int:
     """
     if groups is None:
         return 1
-    if not isinstance(groups, Integral) or isinstance(groups, bool) or not 1 <= int(groups) <= MOST:
+    if not isinstance(groups, Integral) or isinstance(groups, bool) or not 1 <= int(groups) <= MOST_SPOTS:
         raise FitInputError(
-            f"groups={groups!r} is no number of spots to be fitted together; give one from 2 to {MOST}, or None"
+            f"groups={groups!r} is no number of spots to be fitted together; give one from 2 to {MOST_SPOTS}, or None"
         )
     return int(groups)
 
@@ -94,7 +94,7 @@ def find_groups(windows: Windows, most: int, usable: NDArray[np.bool_]) -> Group
     return Groups(*_by_size(label, most), parted)
 
 
-def _by_size(label: Rows, most: int) -> tuple[tuple[Rows, ...], Rows]:
+def _by_size(label: Indices, most: int) -> tuple[tuple[Indices, ...], Indices]:
     order = np.argsort(label, kind="stable")
     _, starts, counts = np.unique(label[order], return_index=True, return_counts=True)
     members = tuple(order[starts[counts == k][:, None] + np.arange(k)] for k in range(1, most + 1))

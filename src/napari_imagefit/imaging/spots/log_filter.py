@@ -1,4 +1,4 @@
-"""The filter that answers to spots, the noise of its answer, and its maxima."""
+"""The filter that responds to spots, the noise of its response, and its maxima."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..._lazy import LazyModule
+from ...engine.core.types import Floats
 
 if TYPE_CHECKING:
     from scipy import ndimage, spatial, special
@@ -18,16 +19,15 @@ else:  # a window that opens does not wait for them
     ndimage, spatial = LazyModule("scipy.ndimage"), LazyModule("scipy.spatial")
     special = LazyModule("scipy.special")
 
-Floats = NDArray[np.float64]
 
 # From a median absolute deviation to the standard deviation of a normal distribution; from a mean one.
 MEDIAN_TO_SIGMA, MEAN_TO_SIGMA = 1.482602218505602, 1.2533141373155001
-# Of the largest answer: what rounding leaves.
+# Rounding, as a fraction of the largest response.
 ROUNDING = 1e-12
-# The share of equal neighbours from which on so many pixels are alike that they say nothing of the noise.
-ALIKE = 0.25
+# The share of equal neighbours from which on so many pixels are alike that they give no estimate of the noise.
+EQUAL_NEIGHBOURS = 0.25
 # Standard deviations from the others at which an area of one value holds no data.
-FAR = 3.0
+ODD_AREA_SIGMAS = 3.0
 # Of a clipped background: the share of pixels around one that may stand out with it (4 of 9), how many such pixels
 # are asked for, and how far up the lowest tenth of them may end, in parts of their median (0.2 in a normal tail).
 LONELY, ENOUGH, FROM_THERE_ON = 0.5, 50, 0.4
@@ -57,7 +57,7 @@ class Response:
 
 
 def respond(data: NDArray[Any], scale: Sequence[float], bright: bool, mask: NDArray[np.bool_] | None) -> Response:
-    """Filter a frame and find the maxima of the answer."""
+    """Filter a frame and find the maxima of the response."""
     usable = np.isfinite(data)
     usable &= ~_empty(data, usable, scale)
     searched = usable if mask is None else usable & mask
@@ -161,12 +161,12 @@ def _empty(data: NDArray[Any], usable: NDArray[np.bool_], scale: Sequence[float]
     if not flat.any() or not others.size:
         return nothing
     usual = np.median(others)
-    far = np.abs(data - usual) > FAR * _spread(others - usual)
+    far = np.abs(data - usual) > ODD_AREA_SIGMAS * _spread(others - usual)
     return np.asarray(ndimage.maximum_filter(flat & far, size, mode="constant"))
 
 
 def _noise(level: Floats, answer: Floats, searched: NDArray[np.bool_], scale: Sequence[float], *, whole: bool) -> float:
-    """Return the noise of the answer.
+    """Return the noise of the response.
 
     Where most pixels are like their neighbours, as a background without counts or one that is clipped, it is no less
     than what the filter makes of the noise of those that vary: how far they are from their neighbours, of which spots,
@@ -196,7 +196,7 @@ def _of_clipped(level: Floats, searched: NDArray[np.bool_]) -> float:
     floor = float(level[searched].min())
     out = searched & (level > floor)
     share = float(np.count_nonzero(out)) / np.count_nonzero(searched)
-    if not 0 < share < 1 - ALIKE:
+    if not 0 < share < 1 - EQUAL_NEIGHBOURS:
         return 0.0
     block = 3**level.ndim
     crowd = ndimage.uniform_filter(out.astype(np.float32), 3) * block
@@ -212,10 +212,10 @@ def _of_clipped(level: Floats, searched: NDArray[np.bool_]) -> float:
 
 
 def _are_alike(level: Floats, searched: NDArray[np.bool_]) -> bool:
-    """Whether so many neighbours are equal that the median of the answer may be that of pixels which tell nothing."""
+    """Whether so many neighbours are equal that the median of the response may be that of pixels without noise."""
     both = searched[..., 1:] & searched[..., :-1]
     equal = (level[..., 1:] == level[..., :-1]) & both
-    return int(np.count_nonzero(equal)) >= ALIKE * max(int(np.count_nonzero(both)), 1)
+    return int(np.count_nonzero(equal)) >= EQUAL_NEIGHBOURS * max(int(np.count_nonzero(both)), 1)
 
 
 def _spread(values: Floats) -> float:

@@ -11,12 +11,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...engine.core.columns import Columns
 from ...engine.core.status import Flag
+from ...engine.core.types import Floats
 from ...engine.drive.problem import Problem
 from ...engine.models.model import Model
 from ...engine.results.fit_result import FitResult
 from ..fitting.positions import find_positions
 from ..fitting.run import Job, ParameterSettings, Run
-from .source import Floats, SpotSource
+from .source import SpotSource
 
 
 def moved_to_windows(parameter_settings: ParameterSettings, source: SpotSource) -> ParameterSettings:

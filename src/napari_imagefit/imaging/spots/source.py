@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ...engine.core.types import Floats
 from ...engine.models.prediction import predict
 from ...engine.results.fit_result import FitResult, LayerTuple
 from ..fitting.run import Settings
@@ -21,8 +22,6 @@ from .windows import Windows
 if TYPE_CHECKING:
     from .spot_fits import SpotRequest
 
-Floats = NDArray[np.float64]
-
 
 @dataclass(frozen=True, eq=False)
 class SpotSource:
@@ -34,7 +33,7 @@ class SpotSource:
     mask : boolean array of the image's shape, or None
         Which pixels to use.
     given : boolean array of the image's shape, or None
-        The same as it was asked for, saturated pixels included.
+        The same as it was given, saturated pixels included.
     windows : Windows
     positions : tuple of str
         The parameters to which each window's middle is added, in the order of the axes: coordinates then count from
@@ -82,7 +81,7 @@ class SpotSource:
         return self.windows.centres[:, self.positions.index(name)] if name in self.positions else 0
 
     def fitted(self, result: FitResult) -> Floats:
-        """Return the model's values in each window, ``(N, *size)``, NaN where there is no answer."""
+        """Return the model's values in each window, ``(N, *size)``, NaN where there is no result."""
         values = np.empty((self.windows.count, self.windows.n_samples))
         params = self.solution(result)
         for rows, _ in self.windows.portions():
@@ -148,10 +147,10 @@ class SpotSource:
         return spot_layers(result, self)
 
     def remarks(self, result: FitResult) -> list[str]:
-        """Return nothing: these fits say nothing together that none says by itself."""
+        """Return nothing: there are no remarks on these fits as a whole."""
         del result
         return []
 
     def recipe(self) -> dict[str, Any]:
-        """Return what was asked for, as JSON."""
+        """Return the request as JSON."""
         return self.request.to_json()

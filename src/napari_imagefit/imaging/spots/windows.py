@@ -18,7 +18,7 @@ from ...engine.core.errors import FitInputError
 from ...engine.core.validation import float_array
 
 # How many values are gathered at a time.
-GATHERED = 1 << 23
+VALUES_AT_A_TIME = 1 << 23
 # Pixels that a window may have: more are no window.
 LARGEST = 1 << 24
 
@@ -41,7 +41,7 @@ class Windows:
     begin : int array, ``(len(shape),)``, or None
         The pixel at which arrays begin that hold only a part of the image: one with all pixels of these windows.
     crowded : boolean array, ``(N,)``, or None
-        Whether the pixel of another point lies within each window, where not all points are here to tell.
+        Whether the pixel of another point lies within each window, where not all points are here to show it.
     allowed : boolean array, ``(N, n_samples)``, or None
         Which pixels of each window to use, where each has a mask of its own.
     """
@@ -117,7 +117,7 @@ class Windows:
 
     def portions(self, some: NDArray[np.intp] | None = None) -> Iterator[tuple[NDArray[np.intp], bool]]:
         """All windows, or some, in portions, whole ones first, each with whether they are cut."""
-        most = max(1, GATHERED // self.n_samples)
+        most = max(1, VALUES_AT_A_TIME // self.n_samples)
         every = np.arange(self.count) if some is None else np.sort(some)
         cut = self.is_cut[every]
         for rows, is_cut in ((every[~cut], False), (every[cut], True)):
@@ -191,13 +191,13 @@ def nearest_pixels(points: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def split_pixels(pixels: NDArray[Any], ndim: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Columns of frames, and of places in the plane."""
+    """Columns of frames, and of positions in the plane."""
     first = pixels.shape[1] - ndim
     return pixels[:, :first], pixels[:, first:]
 
 
 def find_windows(points: ArrayLike, shape: tuple[int, ...], ndim: int, window: int | Sequence[int]) -> Windows:
-    """Windows around points ``(N, len(shape))`` in pixel indices; the last `ndim` columns are places in the plane.
+    """Windows around points ``(N, len(shape))`` in pixel indices; the last `ndim` columns are positions in the plane.
 
     Raises
     ------

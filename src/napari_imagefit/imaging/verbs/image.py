@@ -62,7 +62,7 @@ def fit_image(
     init, fixed : dict, optional
         Starts, and values to hold, by parameter name: a number, or an array that broadcasts to the grid of fits. What a
         fit cannot use of an array, NaN or a value outside the bounds, costs that fit: `Status.BAD_SETTINGS`. Of
-        equal answers (widths exchanged and the angle turned by 90°) the one nearest to the starts is told.
+        equal answers (widths exchanged and the angle turned by 90°) the one nearest to the starts is returned.
     bounds : dict, optional
         ``(lower, upper)`` by parameter name, likewise; equal bounds hold the parameter.
     tied : dict, optional
@@ -72,7 +72,7 @@ def fit_image(
         by √(reduced χ²). Of an array, NaN leaves its sample out, and 0 or less costs the fit.
     noise : {"gaussian", "poisson", "rician"} or Camera
         ``"poisson"`` takes the data for counts and finds the maximum of their likelihood, a `Camera` turns them into
-        counts. Rates cannot be negative: parameters in the data's unit are then kept from 0 on unless `bounds` say
+        counts. Rates cannot be negative: parameters in the data's unit are then kept from 0 on unless `bounds` give
         otherwise. ``"rician"`` takes the data for magnitudes of a complex signal, as MRI has them; `sigma` is then the
         noise of one channel, and the model the signal without noise, by its magnitude where it is negative.
     loss : {"linear", "soft_l1", "huber", "cauchy", "arctan"}
@@ -87,7 +87,7 @@ def fit_image(
     progress : callable, optional
         Called with fits done and fits in all, several times a second.
     should_stop : callable, optional
-        Asked several times a second; once true, what is fitted so far is returned.
+        Called several times a second; once true, what is fitted so far is returned.
 
     Returns
     -------

@@ -71,7 +71,7 @@ def fit_spots(
         Spots whose windows overlap are fitted together, on the pixels of all their windows and one background, the
         nearest first and at most so many in one fit. Status, χ² and ``n_used`` are the group's, and starts, bounds and
         values of ``offset`` those of its first spot. A spot that still has one of another group in its window has
-        `Flag.NEIGHBOUR_OVERLAP`, as have those of a group that came to no answer: they are fitted one by one.
+        `Flag.NEIGHBOUR_OVERLAP`, as have those of a group without a result: they are fitted one by one.
     mask : boolean array, optional
         The pixels to use, of the plane's or the image's shape, or of shape ``(N, *window)`` for each window by itself
         (not with `groups`). Others in a window are counted in ``n_left_out``.
@@ -110,7 +110,7 @@ def fit_spots(
     Notes
     -----
     Without `groups` and `shared` each window is fitted by itself; the light of others in it is taken for its own, and
-    `Flag.NEIGHBOUR_OVERLAP` tells of them.
+    `Flag.NEIGHBOUR_OVERLAP` marks them.
 
     Examples
     --------

@@ -68,7 +68,7 @@ def fit_voxels(
     mask : boolean array, optional
         Which voxels to fit, of the stack's shape without `axis`. The others are NaN with `Status.NOT_FITTED`.
     select : Selection, optional
-        Which samples count, by place or value, and how bright a curve has to be to be fitted.
+        Which samples count, by position or value, and how bright a curve has to be to be fitted.
     init, bounds, fixed : dict, optional
         As in `fit_image`; arrays broadcast to the stack's shape without `axis`.
     sigma : array, optional

@@ -6,22 +6,18 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...engine.core import fits
 from ...engine.core.fits import SAME_COST_OF_SPREAD
 from ...engine.core.status import Flag, Status
+from ...engine.core.types import Booleans, Indices
 from ...engine.results.fit_result import FitResult
 from ..fitting.records import stored_maps
-from .neighbours import ENOUGH, lower_quartile_around
-
-Booleans = NDArray[np.bool_]
-Floats = NDArray[np.float64]
-Indices = NDArray[np.intp]
+from .neighbours import ENOUGH_NEIGHBOURS, lower_quartile_around
 
 # χ² scatters by √(2/n) of itself; so many times more than that above the better of the neighbours is too large. Of fits
 # in the right minimum about 1 in 300 is.
-SIGMAS = 5.0
+WORSE_SIGMAS = 5.0
 
 
 def copy(result: FitResult) -> FitResult:
@@ -36,7 +32,7 @@ def copy(result: FitResult) -> FitResult:
 
 
 def put(whole: FitResult, places: Indices, piece: FitResult, rows: Booleans | None = None) -> None:
-    """Copy the fits of a piece ``(n,)``, or some of its rows, to their flat places in the whole."""
+    """Copy the fits of a piece ``(n,)``, or some of its rows, to their flat positions in the whole."""
     chosen: Any = slice(None) if rows is None else rows
     for (_, target), (_, own) in zip(stored_maps(whole), stored_maps(piece), strict=True):
         # maps of a copied result are contiguous, so that this is a view
@@ -50,7 +46,7 @@ def is_better(new: FitResult, old: FitResult, places: Indices) -> Booleans:
 
 
 def failed(result: FitResult) -> Booleans:
-    """Fits that ended without an answer though there were samples for one, ``(*grid,)``."""
+    """Fits that ended without a result though there were samples for one, ``(*grid,)``."""
     hopeless = np.isin(result.status, (Status.NOT_FITTED, Status.TOO_FEW_SAMPLES))
     return np.asarray((result.status <= 0) & ~hopeless)
 
@@ -71,7 +67,7 @@ def suspect(result: FitResult, among: Booleans | None = None) -> Booleans:
     found = np.zeros(result.status.size, bool)
     if places.size:
         freedom = np.maximum((result.n_used - result.n_free).ravel()[places], 1)
-        scatter = 1 + SIGMAS * np.sqrt(2 / freedom)
+        scatter = 1 + WORSE_SIGMAS * np.sqrt(2 / freedom)
         # a whole region may be in the wrong minimum, but the noise may also differ from region to region
         flagged = (result.flags.ravel()[places] & np.uint16(Flag.STRUCTURED_RESIDUAL | Flag.LARGE_CHI2)) != 0
         # more is left of brighter curves where a model is not quite right, and a larger share of fainter ones
@@ -83,7 +79,7 @@ def suspect(result: FitResult, among: Booleans | None = None) -> Booleans:
         ):
             own, around = left.ravel()[places], lower_quartile_around(left, result.converged, places)
             known = left[result.converged & np.isfinite(left)]
-            usual = np.percentile(known, 25) if known.size >= ENOUGH else np.nan
+            usual = np.percentile(known, 25) if known.size >= ENOUGH_NEIGHBOURS else np.nan
             with np.errstate(invalid="ignore"):
                 there &= own > around * scatter + rounding
                 anywhere &= own > usual * scatter + rounding

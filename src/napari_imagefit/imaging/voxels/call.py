@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...engine.core.errors import FitInputError
+from ...engine.core.types import Floats, Indices
 from ...engine.drive.problem import Problem
 from ...engine.models.model import Model
 from ...engine.models.ties import Ties
@@ -20,9 +21,6 @@ from ..fitting.selection import Selection
 from ..fitting.sigma import marks_of_sigma, refused_by_sigma
 from .exchanged_parts import FAST, FRACTION, SLOW, has_parts, iter_in_order
 from .second_start import iter_second_start, needs_second_start
-
-Floats = NDArray[np.float64]
-Indices = NDArray[np.intp]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +47,7 @@ class VoxelCall:
     parameter_settings : ParameterSettings
         Starts, bounds and fixed values on the flat grid.
     places : int array
-        The flat places of the voxels to fit.
+        The flat positions of the voxels to fit.
     weights, shifts : arrays or None
         Of the stack's shape; see `Problem`.
     bad_sigma : boolean array or None
@@ -138,7 +136,7 @@ class VoxelCall:
     def with_settings(self, settings: Settings) -> VoxelCall:
         """Return the same with other starts, bounds or options.
 
-        What is fixed, tied or said of the noise is the same.
+        What is fixed or tied, and the noise, are the same.
         """
         parameter_settings = ParameterSettings.of(self.fitted, self.grid, self.places, settings)
         return replace(self, settings=settings, parameter_settings=parameter_settings)
@@ -214,7 +212,7 @@ class VoxelCall:
     def _again(self, *, guessed: bool = True) -> Again | None:
         """Return what is done with fitted curves.
 
-        The parts of an answer in order, or another start where a guess misleads.
+        The parts of a result in order, or another start where a guess misleads.
         """
         init = self.parameter_settings.init
         if has_parts(self.fitted) and not {FAST, SLOW, FRACTION} & init.keys():

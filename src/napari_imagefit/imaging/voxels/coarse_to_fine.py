@@ -9,7 +9,7 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ...engine.core.device import device_name
 from ...engine.core.error_state import unheeded
@@ -17,6 +17,7 @@ from ...engine.core.errors import FitInputError
 from ...engine.core.fits import Fits
 from ...engine.core.progress import Progress
 from ...engine.core.status import Flag, Status
+from ...engine.core.types import Booleans, Floats, Indices
 from ...engine.results.fit_result import FitResult
 from ..fitting.run import Run
 from .best_attempt import copy, failed, is_better, put, suspect
@@ -24,19 +25,15 @@ from .call import VoxelCall, solution_rows
 from .neighbours import SPATIAL, is_good
 from .voxel_fits import VoxelRequest, VoxelSource
 
-Booleans = NDArray[np.bool_]
-Floats = NDArray[np.float64]
-Indices = NDArray[np.intp]
-
 # Voxels of the coarsest grid, at least, and its largest step.
 FEWEST, LARGEST_STEP = 256, 8
 # Samples of the voxels that are fitted at a time, at least, and the seconds that this should take.
 BATCH_VALUES, SECONDS = 1 << 20, 0.5
 # Seconds between partial results, and the share of the time that making them may take.
 BETWEEN, SHARE = 0.5, 0.1
-# What tells that a fit may be wrong, unless it says so of more than this share of all fits.
-REMARKS = (Flag.POORLY_DETERMINED, Flag.STRUCTURED_RESIDUAL, Flag.LARGE_CHI2, Flag.AT_LOWER, Flag.AT_UPPER)
-COMMON = 0.2
+# Flags by which a fit may be wrong, unless more than this share of all fits has them.
+DOUBTS = (Flag.POORLY_DETERMINED, Flag.STRUCTURED_RESIDUAL, Flag.LARGE_CHI2, Flag.AT_LOWER, Flag.AT_UPPER)
+COMMON_SHARE = 0.2
 # Of each grid so many voxels are fitted both ways; the guess is the better start where it wins this share of them.
 CONTROLS, TOO_MANY = 256, 0.01
 
@@ -51,8 +48,8 @@ def iter_fit_voxels_progressively(
     """`fit_voxels` as a generator, from a sparse grid of voxels to all of them.
 
     Every eighth, fourth or second voxel along each axis is fitted first, from the model's guess. The others start from
-    the good ones of these, interpolated linearly, unless `init` says where. A voxel whose fit then fails, or has a
-    remark that few have, or a χ² above its neighbours', is fitted from the model's guess as well, and the better answer
+    the good ones of these, interpolated linearly, unless `init` gives them. A voxel whose fit then fails, or has a
+    remark that few have, or a χ² above its neighbours', is fitted from the model's guess as well, and the better result
     counts. Some are in any case: where the guess proves better, all are. So the minima are those that `fit_voxels`
     finds, but for data that leave two of almost the same cost.
 
@@ -193,7 +190,7 @@ class _Progressive:
             self.interpolated[...] = False
 
     def _retry(self, places: Indices) -> Generator[Progress, None, int]:
-        """Fit voxels from the model's own guess too, and keep the better answers; returns how many there were."""
+        """Fit voxels from the model's own guess too, and keep the better results; returns how many there were."""
         if not places.size:
             return 0
         found = yield from self._run(self.call.steps(places, self.source, None, self.should_stop), None)
@@ -327,8 +324,8 @@ def _doubtful(result: FitResult, places: Indices) -> Booleans:
     """Return which fits failed, or have a remark that few of them have, ``(n_places,)``."""
     flags = result.flags.ravel()[places]
     doubtful = failed(result).ravel()[places] & (result.status.ravel()[places] != Status.STOPPED)
-    for flag in REMARKS:
+    for flag in DOUBTS:
         flagged = (flags & np.uint16(flag)) != 0
-        if np.count_nonzero(flagged) <= COMMON * places.size:
+        if np.count_nonzero(flagged) <= COMMON_SHARE * places.size:
             doubtful |= flagged
     return np.asarray(doubtful)

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-# Samples from which on one curve can tell most of the time.
-TELLING = 32
+# Samples from which on one curve shows a pattern by itself most of the time.
+TELLING_SAMPLES = 32
 # Curves that are looked at: no fewer, and about no more.
 LEAST, MOST = 30, 4096
 # Standard errors that the mean residual of a sample is off 0, and the part of all squares that the means explain.
@@ -52,7 +52,7 @@ class CommonResidual(NamedTuple):
         return cls(*(sum(values) for values in zip(*(tuple(part) for part in parts), strict=True)))
 
     def sentence(self) -> str:
-        """Say whether there is a pattern.
+        """Return whether there is a pattern.
 
         Residuals of independent noise around the right model have none, whatever its distribution: their sum over the
         curves is a few times the root of the sum of their squares at most.
@@ -72,7 +72,7 @@ class CommonResidual(NamedTuple):
         >>> CommonResidual.of(noise + pattern).sentence()[:52]
         'the residuals of all curves have a pattern in common'
         """
-        if self.curves < LEAST or self.samples >= TELLING * self.curves:
+        if self.curves < LEAST or self.samples >= TELLING_SAMPLES * self.curves:
             return ""
         tiny = np.finfo(float).tiny
         off = np.abs(self.total) / np.sqrt(np.maximum(self.squares, tiny))
@@ -92,7 +92,7 @@ def record_type(n: int) -> np.dtype[Any]:
 
 
 def looked_at(places: NDArray[np.intp], count: int) -> NDArray[np.bool_]:
-    """Return which curves are looked at of `count`, by their flat places on the grid: some 4096, spread over it.
+    """Return which curves are looked at of `count`, by their flat positions on the grid: some 4096, spread over it.
 
     What is chosen does not depend on the pieces that a map is fitted in.
     """

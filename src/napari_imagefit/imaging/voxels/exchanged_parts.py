@@ -17,7 +17,7 @@ FRACTION, FAST, SLOW = "f", "d_star", "d"
 
 
 def has_parts(model: Model) -> bool:
-    """Whether a model has two parts that are told in an order."""
+    """Whether a model has two parts that are returned in an order."""
     return model is models["ivim"]
 
 
@@ -26,7 +26,7 @@ def iter_in_order(
 ) -> Generator[Progress, None, Fits]:
     """Exchange the parts where the first has come out as the slower one, and the bounds allow it.
 
-    Everything that there is for each parameter goes with it; what ended at a bound, or was held, stays.
+    Everything that there is for each parameter goes with it; what ended at a bound, or was fixed, stays.
     """
     del should_stop
     yield from ()

@@ -1,28 +1,24 @@
-"""Starts from all over the map: the middles of clusters of good answers, and points spread over their range."""
+"""Starts from all over the map: the middles of clusters of good results, and points spread over their range."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ...engine.core.types import Booleans, Floats, Indices
 from ...engine.drive.run import find_starts
 from ...engine.models.model import Model
 from ...engine.models.prediction import predict
 from ...engine.results.fit_result import FitResult
 from .call import VoxelCall, solution_rows
 
-Booleans = NDArray[np.bool_]
-Floats = NDArray[np.float64]
-Indices = NDArray[np.intp]
-
 CLUSTERS = 8
 SPREAD = 24
-# Good answers that are looked at, and how few of them say nothing about the range.
+# Good results that are looked at, and the number below which they give no range.
 MOST, FEWEST = 4000, 20
 # Curves that are compared with all starts at a time.
-AT_A_TIME = 1 << 15
+CURVES_AT_A_TIME = 1 << 15
 
 
 def collect(call: VoxelCall, result: FitResult, good: Booleans, targets: Indices) -> Floats:
@@ -50,7 +46,7 @@ def guesses(call: VoxelCall, places: Indices) -> Floats:
 
 
 def cluster(known: Floats, model: Model, rng: np.random.Generator) -> Floats:
-    """Members ``(n_params, k)`` next to the middles of clusters of answers."""
+    """Members ``(n_params, k)`` next to the middles of clusters of results."""
     count = known.shape[1]
     if count <= CLUSTERS:
         return known
@@ -98,8 +94,8 @@ def best_for(call: VoxelCall, places: Indices, pool: Floats, count: int) -> Sequ
     if not count:
         return []
     in_data = np.array([p.unit.startswith("data") for p in call.model.parameters])
-    for first in range(0, places.size, AT_A_TIME):
-        part = slice(first, first + AT_A_TIME)
+    for first in range(0, places.size, CURVES_AT_A_TIME):
+        part = slice(first, first + CURVES_AT_A_TIME)
         data = call.curves(call.stack, places[part]).astype(float)
         usable = np.isfinite(data)
         weights = usable.astype(float)

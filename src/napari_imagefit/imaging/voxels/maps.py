@@ -13,7 +13,16 @@ from ...engine.core.status import Status
 from ...engine.results.fit_result import FitResult, LayerTuple
 from ..fitting.model_comparison import FIRST, SECOND, UNDECIDED
 from ..layer_data.contrast import even_limits
-from ..layer_data.maps import STATUS, Title, map_layer, recipe_of, status_labels, status_layer, voxel_titles
+from ..layer_data.maps import (
+    METADATA_KEY,
+    STATUS,
+    Title,
+    map_layer,
+    recipe_of,
+    status_labels,
+    status_layer,
+    voxel_titles,
+)
 from ..layer_data.sources import Units
 from .coarse_to_fine import LARGEST_STEP
 from .neighbours import SPATIAL
@@ -24,7 +33,7 @@ if TYPE_CHECKING:
 
 WINNER = "comparison:winner"
 BOTH = 3  # the label of voxels that either model explains as well, beside `FIRST` and `SECOND`
-# Okabe and Ito's, told apart by the colour blind too
+# Okabe and Ito's, distinguishable for the colour blind too
 WINNER_COLOURS = {None: "transparent", 0: "transparent", FIRST: "#E69F00", SECOND: "#0072B2", BOTH: "#999999"}
 
 
@@ -32,7 +41,7 @@ def unfinished_layers(result: FitResult, units: Units | None = None, roles: Coll
     """Return maps of the parameters of a fit that is under way: what a person looks at meanwhile.
 
     Voxels whose turn has not come show the value of the coarse grid's voxel before them, and the names of the layers
-    say that this is how it stands so far. Of `roles` those are made that parameters have, and the status.
+    show that this is how it stands so far. Of `roles` those are made that parameters have, and the status.
     """
     titles = voxel_titles(result, units or {})
     layers = [status_layer(result, status_labels(result.status))] if STATUS in roles else []
@@ -93,7 +102,7 @@ def comparison_layers(first: FitResult, second: FitResult, comparison: Compariso
     recipes = {"recipe": recipe_of(first), "against": recipe_of(second)}
 
     def named(title: str, role: str) -> dict[str, Any]:
-        return {"name": title, "metadata": {"napari_imagefit": {"role": role, "title": title, **recipes}}}
+        return {"name": title, "metadata": {METADATA_KEY: {"role": role, "title": title, **recipes}}}
 
     layers: list[LayerTuple] = []
     for values, name in ((comparison.delta_bic, "ΔBIC"), (comparison.delta_aicc, "ΔAICc")):

@@ -189,7 +189,7 @@ def seed(
     Parameters
     ----------
     settings : Settings
-        Of the map. What was said there of a parameter, a start or bounds or a value, stays as it is.
+        Of the map. Starts, bounds and values that are given there stay as they are.
     result : FitResult
         Of `fit_mean_curve`, on the grid ``()`` or ``(1,)``.
     bounds_factor : float, optional
@@ -201,7 +201,7 @@ def seed(
     Raises
     ------
     FitInputError
-        If the mean curve has no answer, or the factor is not above 1.
+        If the mean curve has no result, or the factor is not above 1.
 
     Examples
     --------

@@ -6,23 +6,19 @@ from collections.abc import Iterator
 from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...engine.core.status import Flag
+from ...engine.core.types import Booleans, Floats, Indices
 from ...engine.results.fit_result import FitResult
 from .call import solution_rows
 
-Booleans = NDArray[np.bool_]
-Floats = NDArray[np.float64]
-Indices = NDArray[np.intp]
-
-# Axes of a grid that are those of space: the last ones. Leading ones are frames, which tell nothing of each other.
+# Axes of a grid that are those of space: the last ones. Leading ones are frames, which are independent of each other.
 SPATIAL = 3
 # Numbers that are gathered at a time.
-AT_A_TIME = 1 << 22
+NUMBERS_AT_A_TIME = 1 << 22
 # Cubes around a voxel in which its neighbours are sought, one after the other, and how many are enough.
 RADII = (1, 2, 4)
-ENOUGH = 3
+ENOUGH_NEIGHBOURS = 3
 
 
 def is_good(result: FitResult) -> Booleans:
@@ -31,7 +27,7 @@ def is_good(result: FitResult) -> Booleans:
 
 
 def around(places: Indices, grid: tuple[int, ...], radius: int) -> Iterator[tuple[slice, Indices, Booleans]]:
-    """Return the flat places of all neighbours within a cube, some voxels at a time.
+    """Return the flat positions of all neighbours within a cube, some voxels at a time.
 
     Yields
     ------
@@ -39,14 +35,14 @@ def around(places: Indices, grid: tuple[int, ...], radius: int) -> Iterator[tupl
         Of `places`.
     neighbours : int array, ``(n, k)``
     inside : boolean array, ``(n, k)``
-        Where there is such a neighbour; elsewhere its place is another's.
+        Where there is such a neighbour; elsewhere its position is another's.
     """
     grid = grid or (1,)
     leading = len(grid) - min(len(grid), SPATIAL)
     ranges = [range(1)] * leading + [range(-radius, radius + 1)] * (len(grid) - leading)
     steps = [step for step in product(*ranges) if any(step)]
     strides = [int(np.prod(grid[axis + 1 :])) for axis in range(len(grid))]
-    width = max(1, AT_A_TIME // max(1, len(steps)))
+    width = max(1, NUMBERS_AT_A_TIME // max(1, len(steps)))
     for first in range(0, places.size, width):
         own = places[first : first + width]
         at = np.unravel_index(own, grid)
@@ -92,7 +88,7 @@ def neighbour_starts(result: FitResult, places: Indices, good: Booleans) -> Floa
             some = count > 0
             for row, (value, error) in enumerate(zip(values, errors, strict=True)):
                 starts[row, own[some]] = weighted_median(value[found[some]], _weights(error[found[some]]), use[some])
-            left.append(own[count < ENOUGH])
+            left.append(own[count < ENOUGH_NEIGHBOURS])
         missing = np.concatenate(left) if left else missing[:0]
         if not missing.size:
             break
@@ -137,5 +133,5 @@ def lower_quartile_around(values: Floats, use: Booleans, places: Indices) -> Flo
         ordered.sort(axis=1)
         count = np.count_nonzero(ordered < np.inf, axis=1)
         at = np.take_along_axis(ordered, (np.maximum(count - 1, 0) // 4)[:, None], axis=1)[:, 0]
-        quartiles[part] = np.where(count >= ENOUGH, at, np.nan)
+        quartiles[part] = np.where(count >= ENOUGH_NEIGHBOURS, at, np.nan)
     return quartiles

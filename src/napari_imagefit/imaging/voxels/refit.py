@@ -15,7 +15,7 @@ from ...engine.core.error_state import unheeded
 from ...engine.core.errors import FitInputError
 from ...engine.core.progress import Progress, drain, retold
 from ...engine.core.status import Status
-from ...engine.core.types import Bounds
+from ...engine.core.types import Booleans, Bounds, Floats, Indices
 from ...engine.results.fit_result import FitResult
 from ..fitting.run import Run, Settings
 from ..fitting.status_labels import GLOBAL, NEIGHBOURS, WIDER
@@ -25,17 +25,13 @@ from .global_starts import best_for, collect
 from .neighbours import any_around, is_good, neighbour_starts
 from .voxel_fits import VoxelSource
 
-Booleans = NDArray[np.bool_]
-Floats = NDArray[np.float64]
-Indices = NDArray[np.intp]
-
 # A second chance is not spoilt by a limit that may be why the first try failed.
 FEWEST_ITERATIONS = 100
 # How often voxels that have just been solved help those next to them, and how many global starts are tried.
 PASSES = 50
 STARTS = 4
-LATER = STARTS + 4  # rounds after the passes, at most
-# A voxel that looks wrong, but has an answer to which so many tries lead back, is left with it.
+LAST_ROUNDS = STARTS + 4  # rounds after the passes, at most
+# A voxel that looks wrong, but has a result to which so many tries lead back, is left with it.
 CONFIRMED = 3
 
 
@@ -71,10 +67,10 @@ def refit(
     progress: Callable[[int, int], object] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> FitResult:
-    """Fit voxels again that failed, and keep the better answer of each.
+    """Refit voxels that failed, and keep the better result of each.
 
     They are fitted from the weighted median of their good neighbours; what that does not solve from the model's own
-    guess and from starts that suit them among the clusters of good answers all over the map; what that does not solve,
+    guess and from starts that suit them among the clusters of good results all over the map; what that does not solve,
     or leaves at a bound, within wider bounds. A bound that was given stays, and so does one at 0, which is the sign of
     a parameter; others of the model move out by the width of their range.
 
@@ -93,8 +89,8 @@ def refit(
     Returns
     -------
     FitResult
-        A new one, in which ``attempt`` says how each voxel got its answer: 0 in the first try, 1 from its neighbours,
-        2 from global starts, 3 within wider bounds. A voxel that is no better than before is as it was.
+        A new one, in which ``attempt`` gives the attempt that led to each result: 0 the first one, 1 from its
+        neighbours, 2 from global starts, 3 within wider bounds. A voxel that is no better than before is as it was.
 
     Raises
     ------
@@ -184,10 +180,10 @@ class _Refit:
         self.grows = places is None
         self.targets = places_to_refit(result) if places is None else places
         self.free = call.with_settings(replace(call.settings, init=None))
-        # who asks for a voxel that has an answer wants more than one other look at it
+        # a caller that names a voxel with a result wants more than one other look at it
         self.asked = self.targets & result.converged & ~suspect(result, self.targets)
         self.good = is_good(result) & ~self.targets
-        self.in_vain = np.zeros(result.shape, np.int8)  # tries of a voxel with an answer that have found no better one
+        self.in_vain = np.zeros(result.shape, np.int8)  # tries of a voxel with a result that have found no better one
 
     def steps(self, should_stop: Callable[[], bool], told: bool) -> Run:
         begun = time.perf_counter()
@@ -230,7 +226,7 @@ class _Refit:
         yield from self._passes()
 
         def later(number: int, starts: Callable[[Indices], Floats], wanted: Callable[[], Booleans]) -> _Round:
-            return _Round(GLOBAL, 0.5 + 0.5 * number / LATER, self.free, starts, wanted)
+            return _Round(GLOBAL, 0.5 + 0.5 * number / LAST_ROUNDS, self.free, starts, wanted)
 
         if told:
             yield replace(later(0, self._guess, self._unsolved), call=self.call)
@@ -245,7 +241,7 @@ class _Refit:
         if wider:
             settings = replace(self.free.settings, bounds={**(self.free.settings.bounds or {}), **wider})
             call = self.free.with_settings(settings)
-            yield _Round(WIDER, 1 - 1 / LATER, call, self._from_where_it_was, partial(self._confined, wider))
+            yield _Round(WIDER, 1 - 1 / LAST_ROUNDS, call, self._from_where_it_was, partial(self._confined, wider))
 
     def _passes(self) -> Iterator[_Round]:
         """Fit from neighbours, as long as voxels that have just been solved are neighbours to others."""

@@ -1,4 +1,4 @@
-"""Another start for curves that a guess without bounds has led astray, and the better answer of the two."""
+"""Another start for curves that a guess without bounds has led astray, and the better result of the two."""
 
 from __future__ import annotations
 
@@ -13,14 +13,12 @@ from ...catalogue.within_bounds import LINEAR, starts_within
 from ...engine.core.fits import SAME_COST, Fits
 from ...engine.core.progress import Progress, retold
 from ...engine.core.status import Status
-from ...engine.core.types import Bounds
+from ...engine.core.types import Bounds, Indices
 from ...engine.drive.loading import samples_of
 from ...engine.drive.problem import Problem
 from ...engine.models.model import Model
 from ...engine.models.prediction import values_of
 from ...engine.noise.noise_and_loss import terms
-
-Indices = NDArray[np.intp]
 
 # A height that begins within this part of the data of its bound has been moved there.
 MOVED = 0.01
@@ -38,7 +36,7 @@ def iter_second_start(
 ) -> Generator[Progress, None, Fits]:
     """Fit those again that ended at a bound, began next to one or failed, where another start is better than that end.
 
-    It yields that all are done once, and returns the better answers.
+    It yields that all are done once, and returns the better results.
     """
     doubtful = np.flatnonzero(_doubtful(problem, fits))
     width = max(1, VALUES // problem.n_samples)

@@ -1,4 +1,4 @@
-"""Files of an outcome: with the place of its layer, and the affine of the file that this came from."""
+"""Files of an outcome: with the placement of its layer, and the affine of the file that this came from."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 from ...imaging.files.export import write
 from ...imaging.files.export_maps import placement_of
 from ...imaging.files.formats import FORMATS, Format
-from ...imaging.files.placement import FileGrid
+from ...imaging.files.nifti_grid import NiftiGrid
 from ...imaging.fitting.derived_maps import derive
-from ..geometry.file_grid import file_grid
+from ..geometry.nifti_orientation import nifti_grid
 from ..geometry.world_columns import world_columns
 from ..request.fit_request import Outcome, Request
 from .recipes import recipe_of
@@ -28,7 +28,7 @@ def formats_for(outcome: Outcome) -> tuple[Format, ...]:
 
 
 def check_format(outcome: Outcome, kind: Format, layer: Layer | None) -> None:
-    """Look whether a format can hold the outcome, before a name is asked for.
+    """Look whether a format can hold the outcome, before the dialog for a name.
 
     Raises
     ------
@@ -43,8 +43,8 @@ def check_format(outcome: Outcome, kind: Format, layer: Layer | None) -> None:
     placement = placement_of(outcome.result, request.transform)
     if kind != "nifti":
         placement.axes(known.name)
-    elif _file_grid(request, layer) is None:
-        placement.file_grid()
+    elif _nifti_grid(request, layer) is None:
+        placement.nifti_grid()
 
 
 def write_outcome(outcome: Outcome, path: str, kind: Format, layer: Layer | None) -> list[Path]:
@@ -54,7 +54,7 @@ def write_outcome(outcome: Outcome, path: str, kind: Format, layer: Layer | None
     ----------
     layer : Layer or None
         The layer that was fitted. Readers of NIfTI leave the affine in its metadata, and what they left when it was
-        fitted counts where it is gone: maps go back into the order of the file, see `file_grid`.
+        fitted counts where it is gone: maps go back into the order of the file, see `nifti_grid`.
 
     Returns
     -------
@@ -79,7 +79,7 @@ def write_outcome(outcome: Outcome, path: str, kind: Format, layer: Layer | None
         format=kind,
         transform=request.transform if voxels else None,
         units=request.units,
-        affine=_file_grid(request, layer) if kind == "nifti" else None,
+        affine=_nifti_grid(request, layer) if kind == "nifti" else None,
         derived=[derive(result, text, dict(request.units)) for text in request.derived] if voxels else (),
         recipe=recipe_of(outcome),
         region_names=request.region_names,
@@ -103,6 +103,6 @@ def _world(outcome: Outcome) -> dict[str, Any]:
     return world_columns(np.stack(places, axis=1), request.transform)
 
 
-def _file_grid(request: Request, layer: Layer | None) -> FileGrid | None:
+def _nifti_grid(request: Request, layer: Layer | None) -> NiftiGrid | None:
     left = request.metadata if layer is None else layer.metadata
-    return file_grid(left, request.transform, request.data.shape, request.axis, request.layer_name)
+    return nifti_grid(left, request.transform, request.data.shape, request.axis, request.layer_name)

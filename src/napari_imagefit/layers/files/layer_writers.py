@@ -1,4 +1,4 @@
-"""napari's own File → Save for layers of fits: spots as a table, maps as OME-TIFF with their place and units."""
+"""napari's own File → Save for layers of fits: spots as a table, maps as OME-TIFF with their placement and units."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import numpy as np
 from ...engine.core.errors import FitInputError
 from ...imaging.files.export_images import write_ome_tiff
 from ...imaging.files.export_maps import Map
-from ...imaging.files.placement import AXES, Placement
+from ...imaging.files.placement import GRID_AXES, Placement
 from ...imaging.fitting.writing import write_files
-from ...imaging.readers.stored_arrays import need
-from ..geometry.output_layers import KEY
+from ...imaging.readers.optional_packages import need
+from ..geometry.output_layers import METADATA_KEY
 
 if TYPE_CHECKING:
     from ...engine.results.fit_result import LayerTuple
@@ -32,7 +32,7 @@ def write_spots_layer(path: str, data: Any, meta: Mapping[str, Any]) -> list[str
         If the layer was not made by a fit, or the table cannot be written.
     """
     table = meta["features"]
-    if meta.get("metadata", {}).get(KEY, {}).get("role") != "spots" or len(table) != len(data):
+    if meta.get("metadata", {}).get(METADATA_KEY, {}).get("role") != "spots" or len(table) != len(data):
         raise FitInputError(
             f"layer {meta['name']!r} is no result of a fit of spots; save it as a plain .csv, which napari writes"
         )
@@ -53,7 +53,7 @@ def write_spots_layer(path: str, data: Any, meta: Mapping[str, Any]) -> list[str
 
 
 def write_maps(path: str, layers: Sequence[LayerTuple]) -> list[str]:
-    """Write image layers of one shape and place as the channels of an OME-TIFF, with sizes and units.
+    """Write image layers of one shape and placement as the channels of an OME-TIFF, with sizes and units.
 
     Raises
     ------
@@ -62,8 +62,10 @@ def write_maps(path: str, layers: Sequence[LayerTuple]) -> list[str]:
     """
     (first, meta, _), maps = layers[0], []
     shape = np.shape(first)
-    if len(shape) > len(AXES):
-        raise FitInputError(f"layer {meta['name']!r} has {len(shape)} axes, but an OME-TIFF holds at most {len(AXES)}")
+    if len(shape) > len(GRID_AXES):
+        raise FitInputError(
+            f"layer {meta['name']!r} has {len(shape)} axes, but an OME-TIFF holds at most {len(GRID_AXES)}"
+        )
     place = _placement(meta, len(shape))
     for values, own, _ in layers:
         if own.get("rgb") or own.get("multiscale"):

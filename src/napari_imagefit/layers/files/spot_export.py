@@ -11,19 +11,19 @@ from ...imaging.files.export import recipe_job
 from ...imaging.files.formats import SpotFormat
 from ...imaging.files.localisations import localisations_job
 from ...imaging.fitting.writing import write_files
-from ...imaging.readers.stored_arrays import need
+from ...imaging.readers.optional_packages import need
 from ..inspection.spot_table import facts_of
 from ..request.fit_request import Outcome
 from .recipes import recipe_of
 
 
 def check_spots(outcome: Outcome, kind: SpotFormat) -> None:
-    """Look whether a style can hold the spots of an outcome, before a name is asked for.
+    """Look whether a style can hold the spots of an outcome, before the dialog for a name.
 
     Raises
     ------
     FitInputError
-        If the layer does not have what it asks for, or the table would be empty.
+        If the layer lacks a column of it, or the table would be empty.
     """
     request = outcome.request
     if kind.style == "thunderstorm" and request.pixel_unit == "px":
@@ -52,7 +52,7 @@ def write_spots(outcome: Outcome, path: str, kind: SpotFormat) -> list[Path]:
     Raises
     ------
     FitInputError
-        If it cannot be written, or the style asks for what layer or model do not have.
+        If it cannot be written, or layer or model lack a column of the style.
     """
     request, result = outcome.request, outcome.result
     assert result is not None

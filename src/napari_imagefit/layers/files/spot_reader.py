@@ -48,10 +48,10 @@ def napari_get_reader(path: Paths) -> Callable[[Paths], list[LayerTuple]] | None
 
 
 def read_points_layer(path: Paths) -> list[LayerTuple]:
-    """Return a Points layer of a table, where no image says how large a pixel is.
+    """Return a Points layer of a table, where no image gives the size of a pixel.
 
-    Positions are in pixels, or where the table says how large they are in its unit; ThunderSTORM's are in nm, from the
-    corner of the first pixel.
+    Positions are in pixels, or in the table's unit where it gives the size of a pixel; ThunderSTORM's are in nm, from
+    the corner of the first pixel.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def read_points_layer(path: Paths) -> list[LayerTuple]:
 
 
 def points_over(image: Image, path: str) -> LayerTuple:
-    """Return a Points layer of a table over an image, which says how large its pixels are.
+    """Return a Points layer of a table over an image, which gives the size of its pixels.
 
     Raises
     ------
@@ -140,6 +140,6 @@ def _plane_axes(found: Localisations) -> int:
 
 
 def _unit_of(names: list[str]) -> str:
-    """Return the unit of the size of a pixel, as ``pixel_y [µm]`` says it."""
+    """Return the unit of the size of a pixel, as in ``pixel_y [µm]``."""
     column = next((name for name in names if name.startswith("pixel_y [")), "")
     return column.partition("[")[2].rstrip("]")

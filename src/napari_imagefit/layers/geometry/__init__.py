@@ -1,4 +1,4 @@
-"""Geometry of layers: transforms and units, drawn regions as masks, and the place of output layers.
+"""Geometry of layers: transforms and units, drawn regions as masks, the position of output layers, NIfTI's orientation.
 
 It imports nothing else of `layers`.
 """

@@ -23,7 +23,7 @@ _ON_OUTLINE = 1e-9
 
 
 class RegionError(FitInputError):
-    """A drawn region that cannot be fitted; the message names it and says what to do."""
+    """A drawn region that cannot be fitted; the message names it and the remedy."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -71,7 +71,7 @@ class Box:
     def numbers(
         self, axes: Sequence[AxisCoordinates] | None = None, *, centred: bool = False
     ) -> tuple[tuple[float, float], tuple[float, float]]:
-        """Return place and size, as `of_numbers` takes them.
+        """Return position and size, as `of_numbers` takes them.
 
         Examples
         --------

@@ -10,6 +10,7 @@ import numpy as np
 from napari.utils.colormaps.standardize_color import transform_color
 
 from ...engine.results.fit_result import LayerTuple
+from ...imaging.layer_data.maps import METADATA_KEY as METADATA_KEY
 from .transforms import data_to_world, grid_shape, layer_transform
 from .world_columns import middles, world_columns
 
@@ -18,9 +19,8 @@ if TYPE_CHECKING:
     from napari.components import LayerList
     from napari.layers import Image, Layer, Points, Shapes
 
-KEY = "napari_imagefit"
 PAINT = "paint"  # the role of a layer that a person paints in, and no fit updates
-ENDS = 5, 4  # characters at both ends of a long name that are kept
+NAME_ENDS = 5, 4  # characters at both ends of a long name that are kept
 CONTOUR = 1  # of labels: what they lie over stays in sight
 TRANSFORM = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 
@@ -59,7 +59,7 @@ def place_maps(
     """Add transforms and the group to layer tuples, the name of the data to theirs, and the axis that maps keep."""
     placed = []
     for data, options, kind in layers:
-        role = options["metadata"][KEY]["role"]
+        role = options["metadata"][METADATA_KEY]["role"]
         whole = role in ("fitted", "residual", "outlines") or map_transform is transform
         where = transform if whole else map_transform
         if kind not in ("shapes", "points") and np.ndim(data) < len(where["scale"]):
@@ -67,7 +67,7 @@ def place_maps(
         name = f"{shortened(data_name)} · {options['name']}"
         if kind == "shapes" and "features" in options:
             options = {**options, "features": _with_world(options["features"], data, where)}
-        metadata = {KEY: {**options["metadata"][KEY], "group": group}}
+        metadata = {METADATA_KEY: {**options["metadata"][METADATA_KEY], "group": group}}
         placed.append((data, {**options, **where, "name": name, "metadata": metadata}, kind))
     return tuple(placed)
 
@@ -80,7 +80,7 @@ def shortened(name: str) -> str:
     >>> shortened("shots"), shortened("2024-11-30_helium_bec_od_0013")
     ('shots', '2024-…0013')
     """
-    head, tail = ENDS
+    head, tail = NAME_ENDS
     return name if len(name) <= head + 1 + tail else f"{name[:head].rstrip()}…{name[-tail:].lstrip()}"
 
 
@@ -122,17 +122,17 @@ def _make(new: LayerTuple) -> Layer:
 
 def role(new: LayerTuple) -> str:
     """Return what a layer tuple shows."""
-    return str(new[1]["metadata"][KEY]["role"])
+    return str(new[1]["metadata"][METADATA_KEY]["role"])
 
 
 def is_output(layer: Layer) -> bool:
     """Whether the layer was made by a fit."""
-    return KEY in layer.metadata
+    return METADATA_KEY in layer.metadata
 
 
 def role_of(layer: Layer, group: str) -> str | None:
     """Return what the layer shows of the fits of that group; None if it is not one of theirs."""
-    made: Mapping[str, Any] = layer.metadata.get(KEY, {})
+    made: Mapping[str, Any] = layer.metadata.get(METADATA_KEY, {})
     return made.get("role") if made.get("group") == group else None
 
 
@@ -144,10 +144,10 @@ def shown_roles(layers: LayerList, group: str) -> frozenset[str]:
 def put(layers: LayerList, new: Output) -> Layer:
     """Show an output: update the layer of its group and role if there is one, otherwise add it.
 
-    What is selected stays selected, and an updated layer keeps its place and what the user set of its looks.
+    What is selected stays selected, and an updated layer keeps its place in the list and the looks that the user set.
     """
     data, options, kind = new.data
-    made = options["metadata"][KEY]
+    made = options["metadata"][METADATA_KEY]
     for layer in layers:
         if role_of(layer, made["group"]) == made["role"] and layer._type_string == kind:
             if _update(layer, data, options):
@@ -173,7 +173,7 @@ def _place_of(layers: LayerList, group: str) -> int:
 
 def _remember_name(layer: Layer) -> None:
     """Note what the layer is called now: napari adds a number where a name is taken."""
-    layer.metadata = {**layer.metadata, KEY: {**layer.metadata[KEY], "named": layer.name}}
+    layer.metadata = {**layer.metadata, METADATA_KEY: {**layer.metadata[METADATA_KEY], "named": layer.name}}
 
 
 def draw_nothing_when_empty(layer: Points) -> None:
@@ -217,8 +217,11 @@ def _update(layer: Layer, data: Any, options: Mapping[str, Any]) -> bool:
         # failures are not to be overlooked, even after a fit without any
         layer.visible = layer.visible or options["visible"]
     # one that a person has renamed stays so
-    renamed = layer.name != layer.metadata[KEY].get("named")
-    layer.metadata = {**layer.metadata, KEY: {**options["metadata"][KEY], "named": layer.metadata[KEY].get("named")}}
+    renamed = layer.name != layer.metadata[METADATA_KEY].get("named")
+    layer.metadata = {
+        **layer.metadata,
+        METADATA_KEY: {**options["metadata"][METADATA_KEY], "named": layer.metadata[METADATA_KEY].get("named")},
+    }
     if not renamed:
         layer.name = options["name"]
         _remember_name(layer)
@@ -262,7 +265,7 @@ def follow(layers: LayerList, new: Output) -> bool:
     Returns whether it is shown.
     """
     data, options, kind = new.data
-    made = options["metadata"][KEY]
+    made = options["metadata"][METADATA_KEY]
     for layer in layers:
         if role_of(layer, made["group"]) == made["role"] and layer._type_string == kind:
             if layer.ndim != len(options["scale"]):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
 FloatArray = npt.NDArray[np.float64]
-PARTS = ("scale", "translate", "rotate", "shear", "affine")
+TRANSFORM_PARTS = ("scale", "translate", "rotate", "shear", "affine")
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,11 +73,11 @@ def data_to_world(layer: Layer) -> tuple[FloatArray, FloatArray]:
 
 
 def _parts(layer: Layer) -> dict[str, Any]:
-    """Return the parts of a layer's transform; napari takes some time to tell them."""
+    """Return the parts of a layer's transform; napari takes some time to compute them."""
     held = _held.get()
     if held is not None and layer in held:
         return held[layer]
-    parts = {name: getattr(layer, name) for name in PARTS}
+    parts = {name: getattr(layer, name) for name in TRANSFORM_PARTS}
     if held is not None:
         held[layer] = parts
     return parts
@@ -88,7 +88,7 @@ _held: ContextVar[dict[Layer, dict[str, Any]] | None] = ContextVar("held", defau
 
 @contextmanager
 def held_still() -> Iterator[None]:
-    """Ask every layer but once where it lies: none is moved meanwhile."""
+    """Compute the transform of each layer once: none is moved meanwhile."""
     token = _held.set({})
     try:
         yield

@@ -6,16 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ...engine.core.types import Floats
 from ...imaging.files.placement import Placement
-
-Floats = NDArray[np.float64]
-AXES = "zyx"
+from ...imaging.fitting.positions import SPATIAL_AXES
 
 
 def world_columns(places: ArrayLike, transform: Mapping[str, Any]) -> dict[str, Floats]:
-    """Return the place of each fit along the axes of the viewer, such as ``world_y [µm]``.
+    """Return the position of each fit along the axes of the viewer, such as ``world_y [µm]``.
 
     Parameters
     ----------
@@ -27,7 +26,7 @@ def world_columns(places: ArrayLike, transform: Mapping[str, Any]) -> dict[str, 
     Returns
     -------
     dict
-        Empty where the layer's axes are the world's: positions say it already.
+        Empty where the layer's axes are the world's: the positions are the same.
 
     Examples
     --------
@@ -41,7 +40,7 @@ def world_columns(places: ArrayLike, transform: Mapping[str, Any]) -> dict[str, 
         return {}
     world = index @ placement.matrix.T + placement.offset
     turned = [axis for axis in range(index.shape[1]) if placement.is_mixed(axis)]
-    names = AXES[-min(len(AXES), index.shape[1]) :]
+    names = SPATIAL_AXES[-min(len(SPATIAL_AXES), index.shape[1]) :]
     found = {}
     for axis in turned:
         back = index.shape[1] - axis

@@ -13,7 +13,7 @@ from ...imaging.fitting.chunks import is_dask
 from ...imaging.fitting.model_comparison import Difference, differ
 from ...imaging.layer_data.contrast import even_limits
 from ...imaging.layer_data.maps import OUTLINES, image_layers
-from ..geometry.output_layers import KEY, place_maps, shortened
+from ..geometry.output_layers import METADATA_KEY, place_maps, shortened
 from ..request.fit_request import Request
 from ..request.naming import place_title
 from .entry import Entry
@@ -25,12 +25,12 @@ AICC = "ΔAICc"
 RESIDUAL = "Δresidual"
 MOST_TOLD = 6  # fits whose ΔAICc stand in a sentence
 DECIDES = 2.0  # a difference of AICc from which on one of the two is better
-COLOUR = "#CC79A7"
-CARRIERS = {"region": "outlines", "spots": "spots"}  # by job, the layer whose places the differences of fits get
+COMPARISON_COLOUR = "#CC79A7"
+CARRIERS = {"region": "outlines", "spots": "spots"}  # by job, the layer whose positions the differences of fits get
 
 
 def compare_entries(entry: Entry, other: Entry) -> tuple[list[LayerTuple], str]:
-    """Return layers of how an entry differs from another, for `Entry.take_layer`, and in a sentence what they tell.
+    """Return layers of how an entry differs from another, for `Entry.take_layer`, and a sentence about them.
 
     Of voxels they are maps; of regions a picture of the residuals' difference, and features of a layer at their places,
     as of spots. Takes as long as computing such pictures does: for a worker thread.
@@ -91,9 +91,9 @@ def _features(entry: Entry, other: Entry, request: Request, found: Difference) -
         table = _by_place(entry, table, features)
     named = _named(entry, other, "differences")
     named["name"] = f"{shortened(request.layer_name)} · {named['name']}"
-    named["metadata"][KEY]["group"] = entry.group
+    named["metadata"][METADATA_KEY]["group"] = entry.group
     looks = {**options, **named, "features": table, "visible": True}
-    looks["edge_color" if kind == "shapes" else "border_color"] = COLOUR
+    looks["edge_color" if kind == "shapes" else "border_color"] = COMPARISON_COLOUR
     return [(data, looks, kind)]
 
 
@@ -159,7 +159,7 @@ def _named(entry: Entry, other: Entry, title: str) -> dict[str, Any]:
     return {
         # the name of the data comes before it, where it is placed over them
         "name": f"fit {entry.number} − fit {other.number} · {title}",
-        "metadata": {KEY: made},
+        "metadata": {METADATA_KEY: made},
     }
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...catalogue.titles import short_title, title_of
 from ...engine.results.fit_result import FitResult, LayerTuple
-from ..geometry.output_layers import KEY, role
+from ..geometry.output_layers import METADATA_KEY, role
 from ..inspection.state_counts import StateCounts, state_of
 from ..request.choices import Choices
 from ..request.fit_request import Outcome, Request
@@ -161,6 +161,6 @@ def _frames(request: Request, choices: Choices) -> str:
 
 def _numbered(new: LayerTuple, number: int) -> LayerTuple:
     data, options, kind = new
-    made: Mapping[str, object] = options["metadata"][KEY]
-    metadata = {**options["metadata"], KEY: {**made, NUMBER: number}}
+    made: Mapping[str, object] = options["metadata"][METADATA_KEY]
+    metadata = {**options["metadata"], METADATA_KEY: {**made, NUMBER: number}}
     return data, {**options, "metadata": metadata}, kind

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from ...imaging.fitting.chunks import is_dask
-from ..geometry.output_layers import KEY, PAINT, Output, put, remove_stale, role_of
+from ..geometry.output_layers import METADATA_KEY, PAINT, Output, put, remove_stale, role_of
 from .entry import NUMBER, Entry
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def layers_of(layers: Iterable[Layer], entry: Entry) -> dict[str, Layer]:
     """Return the layers that show an entry now, by role."""
     found = {}
     for layer in layers:
-        made = layer.metadata.get(KEY, {})
+        made = layer.metadata.get(METADATA_KEY, {})
         if made.get("group") == entry.group and made.get(NUMBER) == entry.number:
             found[made["role"]] = layer
     return found
@@ -38,7 +38,7 @@ def stamp(layers: Iterable[Layer], entry: Entry) -> None:
     for layer in layers:
         what = role_of(layer, entry.group)
         if what is not None and what != PAINT and what in entry.outputs:
-            layer.metadata = {**layer.metadata, KEY: {**layer.metadata[KEY], NUMBER: entry.number}}
+            layer.metadata = {**layer.metadata, METADATA_KEY: {**layer.metadata[METADATA_KEY], NUMBER: entry.number}}
 
 
 def hide(layers: Iterable[Layer], entry: Entry) -> None:

@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 
 from ..preferences import history_bytes
 
-SHARE = 0.1  # of the machine's memory
+MEMORY_SHARE = 0.1  # of the machine's memory
 OURS = "napari_imagefit."
 
 
 def budget() -> int:
-    """Return the bytes that entries may hold: what *Preferences* say, at most a tenth of the machine's memory."""
+    """Return the bytes that entries may hold: as set in *Preferences*, at most a tenth of the machine's memory."""
     most = history_bytes()
     try:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # Windows does not tell
+    except (AttributeError, ValueError, OSError):  # not known on Windows
         return most
-    return min(most, int(SHARE * memory))
+    return min(most, int(MEMORY_SHARE * memory))
 
 
 def arrays_in(thing: Any) -> dict[int, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..request.choices import Choices
 from ..request.remembered import settings_of
 
-MOST = 200  # settings that are remembered
+MOST_SETTINGS = 200  # settings that are remembered
 
 
 class SettingsLog:
@@ -38,7 +38,7 @@ class SettingsLog:
         if self.now is not None and settings_of(self.now) == settings_of(remembered):
             self._states[self._now] = remembered
             return False
-        self._states = [*self._states[: self._now + 1], remembered][-MOST:]
+        self._states = [*self._states[: self._now + 1], remembered][-MOST_SETTINGS:]
         self._now = len(self._states) - 1
         return True
 

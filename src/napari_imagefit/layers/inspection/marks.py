@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from napari.layers import Labels, Layer, Points
 
 # Not the key of a fit's own layers: these outlive the next fit, and chosen voxels may be a region to fit.
-MARK = "napari_imagefit_mark"
+MARK_KEY = "napari_imagefit_mark"
 PINS, CHOSEN = "pins", "chosen"
-COLOUR = "#F0E442"
+MARK_COLOUR = "#F0E442"
 SIGN = 9  # pixels on screen of a pin's sign
 
 
 @dataclass(frozen=True)
 class Pin:
-    """A fit that is held: told from others by letter, symbol and colour.
+    """A pinned fit, with a letter, symbol and colour of its own.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class Pin:
 
 def find_mark(layers: LayerList, what: str) -> Any:
     """Return the layer of pins, or of chosen fits; None if there is none."""
-    return next((layer for layer in layers if layer.metadata.get(MARK, {}).get("what") == what), None)
+    return next((layer for layer in layers if layer.metadata.get(MARK_KEY, {}).get("what") == what), None)
 
 
 def show_pins(layers: LayerList, request: Request, grid: FitGrid, pins: Sequence[Pin]) -> Points | None:
@@ -71,7 +71,7 @@ def show_pins(layers: LayerList, request: Request, grid: FitGrid, pins: Sequence
             border_width=0.15,
             features=_features(pins),
             text=_letters(pins),
-            metadata={MARK: {"what": PINS, "source": request.source}},
+            metadata={MARK_KEY: {"what": PINS, "source": request.source}},
             **where,
         )
         _add(layers, layer)
@@ -81,7 +81,7 @@ def show_pins(layers: LayerList, request: Request, grid: FitGrid, pins: Sequence
         layer.features = _features(pins)
         layer.text = _letters(pins)
         layer.name = f"pins · {request.layer_name}"
-        layer.metadata = {**layer.metadata, MARK: {"what": PINS, "source": request.source}}
+        layer.metadata = {**layer.metadata, MARK_KEY: {"what": PINS, "source": request.source}}
         _place(layer, where)
         # maps that have come since lie over it
         layers.move(layers.index(layer), len(layers))
@@ -117,11 +117,11 @@ def show_chosen(
     if layer is not None and layer.ndim != painted.ndim:
         layers.remove(layer)
         layer = None
-    made = {MARK: {"what": CHOSEN, "source": request.source}}
+    made = {MARK_KEY: {"what": CHOSEN, "source": request.source}}
     if layer is None:
         from napari.layers import Labels
 
-        colours: dict[int | None, str] = {None: "transparent", 0: "transparent", 1: COLOUR}
+        colours: dict[int | None, str] = {None: "transparent", 0: "transparent", 1: MARK_COLOUR}
         layer = Labels(painted, name=f"selected · {name}", colormap=colours, opacity=0.6, metadata=made, **where)
         _add(layers, layer)
     else:

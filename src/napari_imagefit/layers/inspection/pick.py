@@ -1,6 +1,6 @@
 """Lookup of the fit under a point of the viewer, whatever layer of the fit is inspected, and from wherever.
 
-In 2-D it is the voxel that holds the point. In 3-D the line of sight goes through many: the nearest one with an answer
+In 2-D it is the voxel that holds the point. In 3-D the line of sight goes through many: the nearest one with a result
 counts, because voxels without one are what a volume rendering lets see through; if there is none, the nearest that was
 fitted at all, and if there is none of these either, the nearest.
 """
@@ -72,12 +72,12 @@ class Sight:
 
 
 def pick(layers: LayerList, request: Request, result: FitResult, sight: Sight) -> Place | None:
-    """Return the fit under a point: asks the visible layers of the fit, and the one that was fitted, topmost first.
+    """Return the fit under a point: looks in the visible layers of the fit, and the one that was fitted, topmost first.
 
     Returns
     -------
     tuple of int or None
-        Its place on the grid of fits; None where no layer of the group lies there.
+        Its position on the grid of fits; None where no layer of the group lies there.
     """
     for layer in reversed(layers):
         if layer.visible and (str(layer.unique_id) == request.source or role_of(layer, request.group) is not None):

@@ -24,7 +24,7 @@ EDGE = 0.96  # of what is on screen: what lies further out counts as out of view
 
 
 def statements_of(result: FitResult) -> list[Statement]:
-    """Return all that is to be said: how many converged, why others did not, and what is to be remarked.
+    """Return all statements: how many converged, why others did not, and remarks.
 
     Examples
     --------

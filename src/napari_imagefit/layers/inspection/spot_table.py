@@ -29,12 +29,12 @@ DIM = 0.35  # opacity of a spot that was filtered out
 SYMBOLS = {"counts": "disc", "filtered": "x", "failed": "cross"}
 SIZES = (0.35, 1.3)  # of the window: the smallest and the largest ring where a column makes the size
 DARKEST = 0.25  # where viridis begins to be seen on a dark image
-EXTREMES = (2, 98)  # per cent of the values at the ends of the colours
+COLOUR_PERCENTILES = (2, 98)  # per cent of the values at the ends of the colours
 LAST = (
     *("attempt", "converged", "status_code", "flags", "cost", "chi2", "aicc", "bic"),
     *("n_used", "n_left_out", "n_iterations"),
 )
-WORDS = ("reason", "status", "remarks")
+WORD_COLUMNS = ("reason", "status", "remarks")
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def spot_table(result: FitResult, request: Request, filters: Sequence[SpotFilter
     Returns
     -------
     DataFrame
-        ``status`` and ``remarks`` are words; ``reason`` says why a spot does not count, and is empty where it does.
+        ``status`` and ``remarks`` are words; ``reason`` is why a spot does not count, and empty where it does.
     """
     table = fit_table(result, request.units)
     for name, column in _derived(result, request).items():
@@ -87,7 +87,7 @@ def _rank(column: Hashable) -> int:
     name = str(column)
     if name in LAST or name.startswith("point_"):
         return 3
-    if name in WORDS:
+    if name in WORD_COLUMNS:
         return 1
     return 2 if "_stderr" in name else 0
 
@@ -177,13 +177,13 @@ def _shares(values: NDArray[np.float64]) -> NDArray[np.float64]:
     finite = values[np.isfinite(values)]
     if not finite.size:
         return np.full(values.shape, np.nan)
-    low, high = np.percentile(finite, EXTREMES)
+    low, high = np.percentile(finite, COLOUR_PERCENTILES)
     if not high > low:
         return np.where(np.isfinite(values), 0.5, np.nan)
     return np.where(np.isfinite(values), np.clip((values - low) / (high - low), 0, 1), np.nan)
 
 
 def with_filters(recipe: Mapping[str, Any], filters: Sequence[SpotFilter]) -> dict[str, Any]:
-    """Return a recipe that says which spots count."""
+    """Return a recipe with the filters of spots."""
     plain = {name: value for name, value in recipe.items() if name != "filters"}
     return {**plain, "filters": [one.recipe() for one in filters]} if filters else plain

@@ -64,7 +64,7 @@ def state_of(result: FitResult) -> StateCounts:
 
 
 def places_of(result: FitResult, state: str) -> NDArray[np.intp]:
-    """Return the fits that a count speaks of: ``"converged"``, ``"remarks"`` or ``"failed"``, as `Statement.places`."""
+    """Return the fits of a count: ``"converged"``, ``"remarks"`` or ``"failed"``, as `Statement.places`."""
     chosen = dict(zip(("converged", "remarks", "failed"), _states(result), strict=True))
     return _places(chosen[state], _order(result))
 

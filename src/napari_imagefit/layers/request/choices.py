@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ...engine.core.types import DType, Loss
 from ...imaging.fitting.selection import Selection
+from ...imaging.spots.background import Background as Background
 from ...imaging.spots.detection import Detection
 from ...imaging.spots.filters import SpotFilter
 
@@ -18,7 +19,6 @@ Frames = Literal["all", "current", "drawn"]
 CoordinateKind = Literal["layer", "index", "steps", "typed", "column"]
 NoiseKind = Literal["unknown", "sigma", "poisson", "camera", "rician"]
 MeanUse = Literal["no", "start", "bounds"]
-Background = Literal["constant", "sloping"]
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class SpotChoice:
     saturation : float or None
         Pixels at or above it do not count.
     filters : tuple of SpotFilter
-        Which spots count, in the order in which they are asked.
+        Which spots count, in the order in which they are applied.
     """
 
     points: Points | None = None

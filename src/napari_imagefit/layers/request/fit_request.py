@@ -1,8 +1,8 @@
-"""A fit that has been asked for: plain arrays, so that a worker thread need not look at a layer."""
+"""A requested fit: plain arrays, so that a worker thread need not look at a layer."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ...engine.core.errors import FitEngineError, FitInputError
 from ...engine.core.options import Options
 from ...engine.core.progress import Progress
+from ...engine.core.types import Stop as Stop
 from ...engine.models.model import Model
 from ...engine.results.fit_result import FitResult, LayerTuple
 from ...imaging.fitting.run import Settings
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
     from ...imaging.voxels.mean_curve import MeanCurve
 
-Stop = Callable[[], bool]
 MANY_VALUES = 1 << 20  # samples from which on a map is shown while it is fitted
 
 
@@ -43,7 +43,7 @@ class Request:
     source : str
         The unique id of the layer.
     settings : Settings
-        What is said of parameters and noise, and how it is computed.
+        Settings of parameters, noise and computing.
     regions, region_names, grid
         For surfaces: the regions, a name for each place along the grid's last axis, and the grid of fits.
     axis, mask, select
@@ -69,7 +69,7 @@ class Request:
     chosen : Choices
         The settings that this was asked by, see `remember`.
     metadata : dict
-        What the reader of its file left in the layer, see `file_grid`.
+        What the reader of its file left in the layer, see `nifti_grid`.
     units : dict
         The unit of every parameter, by name.
     shown : frozenset of str
@@ -129,7 +129,7 @@ class Request:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """Outcome of a request: the result and its layers, or one sentence that says why there is none.
+    """Outcome of a request: the result and its layers, or one sentence with the reason why there is none.
 
     Attributes
     ----------

@@ -9,13 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...engine.core.errors import FitInputError
+from ...engine.core.types import Booleans
 from ...engine.models.model import Model
 from ...imaging.regions.region import Region
 from ..geometry.left_out import left_out
 from ..geometry.transforms import grid_shape
 from .choices import Choices
-
-BoolArray = NDArray[np.bool_]
 
 
 def regions_left(choices: Choices, regions: list[Region], frames: tuple[int, ...]) -> list[Region]:
@@ -32,7 +31,7 @@ def regions_left(choices: Choices, regions: list[Region], frames: tuple[int, ...
     return [part for region in regions for part in _parts(region, own, of_frame[region.frames])]
 
 
-def _parts(region: Region, own: BoolArray, of_frame: NDArray[np.intp]) -> Sequence[Region]:
+def _parts(region: Region, own: Booleans, of_frame: NDArray[np.intp]) -> Sequence[Region]:
     pixels, parts = np.asarray(region.pixels), []
     for row in np.unique(of_frame):
         here = of_frame == row
@@ -41,7 +40,7 @@ def _parts(region: Region, own: BoolArray, of_frame: NDArray[np.intp]) -> Sequen
     return parts
 
 
-def voxels_left(choices: Choices, axis: int) -> BoolArray | None:
+def voxels_left(choices: Choices, axis: int) -> Booleans | None:
     """Return the voxels that are not left out, on the grid of fits; None for all."""
     image = choices.image
     assert image is not None
@@ -59,7 +58,7 @@ def voxels_left(choices: Choices, axis: int) -> BoolArray | None:
     return None if left is None else ~np.broadcast_to(left.any(axis=axis), [shape[a] for a in others])
 
 
-def pixels_left(choices: Choices, model: Model) -> BoolArray | None:
+def pixels_left(choices: Choices, model: Model) -> Booleans | None:
     """Return the pixels that are not left out, of the shape of the model's plane or of the image; None for all.
 
     Raises
@@ -77,7 +76,7 @@ def pixels_left(choices: Choices, model: Model) -> BoolArray | None:
     shape = grid_shape(image)
     n_frames = len(shape) - model.ndim
     alike = left.shape[:n_frames] == (1,) * n_frames
-    used: BoolArray = np.broadcast_to(~left, (1,) * n_frames + shape[n_frames:] if alike else shape)
+    used: Booleans = np.broadcast_to(~left, (1,) * n_frames + shape[n_frames:] if alike else shape)
     return used.reshape(shape[n_frames:]) if alike else used
 
 

@@ -59,7 +59,7 @@ def key_of(choices: Choices) -> object:
 
 
 def _drawn(layer: Shapes | Labels) -> tuple[object, ...]:
-    """Return what is drawn in a layer of shapes, and where the layer lies; what is painted tells of itself."""
+    """Return what is drawn in a layer of shapes, and where the layer lies; what is painted has signals of its own."""
     matrix, offset = data_to_world(layer)
     where = matrix.tobytes(), offset.tobytes()
     if layer._type_string == "labels":

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ...engine.core.errors import FitInputError
 from ...engine.results.fit_result import LayerTuple
-from ..geometry.output_layers import KEY, PAINT, role_of, shortened
+from ..geometry.output_layers import METADATA_KEY, PAINT, role_of, shortened
 
 if TYPE_CHECKING:
     from napari.components import LayerList
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from .fit_request import Request
 
 REFIT, LEAVE_OUT = 1, 2
-NAMES = {REFIT: "refit", LEAVE_OUT: "leave out"}
-# Okabe and Ito's: told apart by the colour blind too, and from the reasons of failure
-COLOURS = {None: "transparent", 0: "transparent", REFIT: "#F0E442", LEAVE_OUT: "#0072B2"}
+PAINT_NAMES = {REFIT: "refit", LEAVE_OUT: "leave out"}
+# Okabe and Ito's: distinguishable for the colour blind too, and from the reasons of failure
+PAINT_COLOURS = {None: "transparent", 0: "transparent", REFIT: "#F0E442", LEAVE_OUT: "#0072B2"}
 
 
 def paint_layer(request: Request, grid: tuple[int, ...]) -> LayerTuple:
@@ -30,11 +30,11 @@ def paint_layer(request: Request, grid: tuple[int, ...]) -> LayerTuple:
     if data.ndim < len(where["scale"]):
         data = np.expand_dims(data, request.axis)
     options: dict[str, Any] = {
-        "name": f"{shortened(request.layer_name)} · paint: 1 = {NAMES[REFIT]}, 2 = {NAMES[LEAVE_OUT]}",
-        "features": {"index": [0, *NAMES], "painted to": ["", *NAMES.values()]},
-        "colormap": COLOURS,
+        "name": f"{shortened(request.layer_name)} · paint: 1 = {PAINT_NAMES[REFIT]}, 2 = {PAINT_NAMES[LEAVE_OUT]}",
+        "features": {"index": [0, *PAINT_NAMES], "painted to": ["", *PAINT_NAMES.values()]},
+        "colormap": PAINT_COLOURS,
         "opacity": 0.6,
-        "metadata": {KEY: {"role": PAINT, "group": request.source}},
+        "metadata": {METADATA_KEY: {"role": PAINT, "group": request.source}},
         **where,
     }
     return data, options, "labels"

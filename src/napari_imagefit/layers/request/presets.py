@@ -18,7 +18,7 @@ from ...engine.models.model import Model
 from .choices import Row
 
 FILE = "napari-imagefit-parameters.json"
-VERSION = 1
+PRESETS_VERSION = 1
 LAST, NAMED = "last", "presets"
 FLAGS = ("fixed", "shared")
 BOUNDS = ("lower", "upper")
@@ -58,7 +58,7 @@ class Presets:
         return _rows(model, _dict(self._of(model.name).get(NAMED)).get(name))
 
     def save(self, model: Model, name: str, rows: Iterable[Row]) -> None:
-        """Save settings under a name, in place of what was saved under it."""
+        """Save settings under a name, replacing what was saved under it."""
         stored = _stored(rows)
         self._change(model.name, lambda kept: kept.update({NAMED: _dict(kept.get(NAMED)) | {name: stored}}))
 
@@ -78,7 +78,7 @@ class Presets:
         kept = _dict(models.get(model))
         change(kept)
         models[model] = kept
-        self._write({"version": VERSION, "models": models})
+        self._write({"version": PRESETS_VERSION, "models": models})
 
     def _read(self) -> dict[str, Any]:
         if self._path is None:
@@ -92,7 +92,7 @@ class Presets:
             return self._kept
         except (ValueError, RecursionError):
             content = None
-        if isinstance(content, dict) and content.get("version") == VERSION:
+        if isinstance(content, dict) and content.get("version") == PRESETS_VERSION:
             return content
         self._put_aside()
         return {}
@@ -124,7 +124,7 @@ class Presets:
             self._warn(f"The settings of parameters cannot be kept for the next session: {error}.")
 
     def _warn(self, sentence: str) -> None:
-        """Say it once, by napari's own notifications."""
+        """Show it once, by napari's own notifications."""
         if self._warned:
             return
         self._warned = True
@@ -169,7 +169,15 @@ def _row(name: str, one: dict[str, Any]) -> Row:
     lower, upper = (one[end] if _is_number(one.get(end)) else None for end in BOUNDS)
     fixed, shared = (one.get(flag) is True for flag in FLAGS)
     tied = one.get("tied")
-    return Row(name, start, lower, upper, fixed, tied if isinstance(tied, str) and len(tied) <= LONGEST else "", shared)
+    return Row(
+        name,
+        start,
+        lower,
+        upper,
+        fixed,
+        tied if isinstance(tied, str) and len(tied) <= LONGEST else "",
+        shared,
+    )
 
 
 def _is_number(value: Any) -> bool:

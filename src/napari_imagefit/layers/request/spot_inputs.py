@@ -44,7 +44,7 @@ def freeze_spots(choices: Choices, model: Model, common: dict[str, Any]) -> Requ
     check_surface(model, len(shape), "fit_spots")
     points = points_on_image(spots.points, image, choices)
     window = spots.window if len(spots.window) > 1 else spots.window * model.ndim
-    # says what is wrong with them now, not in the worker
+    # raises their errors now, not in the worker
     find_windows(points, shape, model.ndim, window)
     sizes, unit = pixel_sizes_of(image, model.ndim)
     return Request(

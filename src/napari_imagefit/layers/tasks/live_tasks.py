@@ -32,7 +32,7 @@ Steps = Generator["Progress", None, Outcome]
 
 @dataclass(frozen=True, eq=False)
 class VoxelFit:
-    """The fit of one voxel, by its place on the grid of all.
+    """The fit of one voxel, by its position on the grid of all.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class VoxelFit:
 
     @property
     def own(self) -> Place:
-        """The place on its own grid."""
+        """The position on its own grid."""
         return (0,) * len(self.place)
 
 

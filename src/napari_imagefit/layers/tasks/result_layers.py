@@ -22,7 +22,7 @@ from ...imaging.layer_data.maps import (
     voxel_titles,
 )
 from ...imaging.layer_data.spot_layers import FITTED_SPOTS
-from ..geometry.output_layers import KEY, Output, place_maps, role
+from ..geometry.output_layers import METADATA_KEY, Output, place_maps, role
 from ..inspection.spot_table import Look, appearance, spot_table, with_filters
 from ..request.fit_request import Outcome, Request
 
@@ -49,7 +49,7 @@ def titles_of(request: Request, result: FitResult) -> dict[str, str]:
 
 def what_can_be_shown(outcome: Outcome) -> dict[str, str]:
     """Return the layers that an outcome has, by role, in the order of a menu; those that are made already, too."""
-    made = {role(new): str(new[1]["metadata"][KEY]["title"]) for new in outcome.offers}
+    made = {role(new): str(new[1]["metadata"][METADATA_KEY]["title"]) for new in outcome.offers}
     return made if outcome.result is None else {**titles_of(outcome.request, outcome.result), **made}
 
 
@@ -83,10 +83,7 @@ def make_outputs(request: Request, result: FitResult, roles: Collection[str]) ->
         return spot_outputs(request, result, spot_table(result, request, request.filters)) if SPOTS in roles else ()
     source: Any = result.source
     if is_dask(request.data):
-        # only now: its modules are not needed otherwise
-        from ...imaging.chunked.layers import lazy_layers
-
-        layers = lazy_layers(result, source, request.units, request.region_names, roles)
+        layers = source.layers(result, request.units, request.region_names, roles)
     elif request.job == "region":
         layers = image_layers(result, source, request.units, request.region_names, roles)
     else:
@@ -123,7 +120,7 @@ def spot_outputs(request: Request, result: FitResult, table: pd.DataFrame) -> tu
         "features": table,
         "border_width": 0.1,
         "canvas_size_limits": (5, 10000),
-        "metadata": {KEY: {**options["metadata"][KEY], **about}},
+        "metadata": {METADATA_KEY: {**options["metadata"][METADATA_KEY], **about}},
     }
     return ready(request, place(request, [(places, made, kind)]))
 

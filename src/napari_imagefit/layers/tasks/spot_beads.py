@@ -51,7 +51,7 @@ def picture_average(outcome: Outcome, keep: NDArray[np.bool_]) -> BeadPicture:
     Raises
     ------
     FitInputError
-        If none of them has an answer, or the model no amplitude.
+        If none of them has a result, or the model no amplitude.
     """
     request, result = outcome.request, outcome.result
     assert result is not None

@@ -14,7 +14,7 @@ from ...engine.core.progress import Progress
 from ...imaging.spots.detection import Detection, Spots, iter_find_spots, pick, response
 from ..geometry.output_layers import shortened
 from ..geometry.transforms import grid_shape, layer_transform
-from ..inspection.marks import MARK
+from ..inspection.marks import MARK_KEY
 from ..request.naming import spaced
 from ..request.spot_inputs import DETECTED, fingerprint
 
@@ -78,7 +78,7 @@ def search_of(
 
 
 class FrameFinder:
-    """Finds the spots of one frame, and filters it anew only if another frame or scale is asked for."""
+    """Spots of one frame, which is filtered anew only if another frame or scale is requested."""
 
     def __init__(self) -> None:
         self._key: object = None
@@ -115,7 +115,7 @@ def show_preview(layers: LayerList, image: Image, spots: Spots, search: Search) 
             search,
             name=PREVIEW,
             border_color=PREVIEW_RING,
-            metadata={MARK: {"what": PREVIEW, "group": str(image.unique_id)}},
+            metadata={MARK_KEY: {"what": PREVIEW, "group": str(image.unique_id)}},
         )
     if layer.data.shape != spots.points.shape or not np.array_equal(layer.data, spots.points):
         layer.selected_data = set()
@@ -127,7 +127,7 @@ def show_preview(layers: LayerList, image: Image, spots: Spots, search: Search) 
 
 def find_preview(layers: LayerList) -> Any:
     """Return the layer of the preview, None if there is none."""
-    return next((layer for layer in layers if layer.metadata.get(MARK, {}).get("what") == PREVIEW), None)
+    return next((layer for layer in layers if layer.metadata.get(MARK_KEY, {}).get("what") == PREVIEW), None)
 
 
 def hide_preview(layers: LayerList) -> None:
@@ -173,7 +173,7 @@ def is_points(layer: Layer) -> bool:
     """Whether a layer holds points to fit at: not what a fit, a pin or the preview has made."""
     from ..geometry.output_layers import is_output
 
-    return layer._type_string == "points" and not is_output(layer) and MARK not in layer.metadata
+    return layer._type_string == "points" and not is_output(layer) and MARK_KEY not in layer.metadata
 
 
 def diameter(search: Search) -> float:
@@ -182,7 +182,7 @@ def diameter(search: Search) -> float:
 
 
 def count_words(spots: Spots, search: Search) -> str:
-    """Say how many were found in the frame, or volume, on screen."""
+    """Return how many were found in the frame, or volume, on screen."""
     what = "volume" if search.ndim == 3 else "frame"
     where = f" in this {what}" if search.frame or search.ndim == 3 else ""
     if not spots.count:
@@ -192,7 +192,7 @@ def count_words(spots: Spots, search: Search) -> str:
 
 
 def all_words(spots: Spots, search: Search) -> str:
-    """Say how many were found in all frames."""
+    """Return how many were found in all frames."""
     n_frames = int(np.prod(np.shape(search.data)[: len(np.shape(search.data)) - search.ndim]))
     where = f" in {spaced(n_frames)} frames" if n_frames > 1 else ""
     if not spots.count:

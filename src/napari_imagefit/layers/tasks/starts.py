@@ -1,4 +1,4 @@
-"""Starts of fits of what is on screen: asked in the window, answered in a worker."""
+"""Starts of fits of what is on screen: requested in the window, computed in a worker."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...engine.core.errors import FitInputError
+from ...engine.core.types import Floats
 from ...engine.drive.problem import own_lower
 from ...engine.models.model import Model
 from ...imaging.fitting.run import Settings
@@ -24,8 +24,6 @@ from ..request.fit_request import MeanFit, Request
 from ..request.freeze import freeze
 from ..request.parameters import parameter_settings
 
-FloatArray = NDArray[np.float64]
-
 
 @dataclass(frozen=True, eq=False)
 class Grid:
@@ -37,14 +35,14 @@ class Grid:
         Of the index 0, and from one to the next, along y and x.
     """
 
-    origin: FloatArray
-    step: FloatArray
+    origin: Floats
+    step: Floats
 
-    def index(self, coordinates: Any) -> FloatArray:
+    def index(self, coordinates: Any) -> Floats:
         """Return data indices ``(…, 2)``, not rounded."""
         return np.asarray((np.asarray(coordinates, dtype=float) - self.origin) / self.step)
 
-    def coordinates(self, index: Any) -> FloatArray:
+    def coordinates(self, index: Any) -> Floats:
         """Return the coordinates of data indices ``(…, 2)``."""
         return np.asarray(np.asarray(index, dtype=float) * self.step + self.origin)
 
@@ -95,7 +93,7 @@ class SeenRegions:
         ends = [(float(c[0]), float(c[1] - c[0])) for c in self.request.coords if c.size > 1]
         return Grid(*map(np.array, zip(*ends, strict=True))) if len(ends) == 2 else None
 
-    def holding(self, index: FloatArray) -> Region | None:
+    def holding(self, index: Floats) -> Region | None:
         """Return the topmost region that holds a pixel, given by its index in the plane."""
         row, column = (int(i) for i in np.rint(index))
         height, width = self.plane
@@ -104,8 +102,8 @@ class SeenRegions:
         flat = row * width + column
         return next((region for region in reversed(self.regions) if flat in np.asarray(region.pixels)), None)
 
-    def nearest(self, index: FloatArray) -> Region | None:
-        """Return the region whose middle is nearest to a place in the plane."""
+    def nearest(self, index: Floats) -> Region | None:
+        """Return the region whose middle is nearest to a point in the plane."""
 
         def away(region: Region) -> float:
             places = np.unravel_index(np.asarray(region.pixels), self.plane)
@@ -116,7 +114,7 @@ class SeenRegions:
 
 @dataclass(frozen=True, eq=False)
 class RegionAsked:
-    """The starts of one region are asked for, with these rows of the parameter list."""
+    """Request for the starts of one region, with these rows of the parameter list."""
 
     seen: SeenRegions
     region: Region
@@ -142,7 +140,7 @@ class RegionAsked:
 
 @dataclass(frozen=True, eq=False)
 class CurveAsked:
-    """The starts of one curve are asked for, with these rows of the parameter list.
+    """Request for the starts of one curve, with these rows of the parameter list.
 
     Attributes
     ----------

@@ -194,7 +194,7 @@ def seeded(request: Request, mean: MeanFit, settings: Settings) -> Settings:
     Raises
     ------
     FitInputError
-        If the mean curve has no answer.
+        If the mean curve has no result.
     """
     from ...imaging.voxels.mean_curve import seed
 

@@ -1,4 +1,4 @@
-"""Orientation of a layer's axes in the NIfTI file that it came from.
+"""Orientation of a layer's axes in the NIfTI file that it came from, read by another plugin.
 
 Readers transpose the file's axes, put time first or last, turn axes around and say so by a negative scale, or turn the
 picture around by one without touching the data. What they leave in the layer's metadata, the affine and the header,
@@ -14,16 +14,16 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...engine.core.errors import FitInputError
-from ...imaging.files.placement import FileGrid, check_affine, compose, factor_to
+from ...engine.core.types import Floats
+from ...imaging.files.nifti_grid import NiftiGrid, check_affine
+from ...imaging.files.placement import compose, factor_to
 
-Floats = NDArray[np.float64]
 # What a reader leaves of a file in a layer's metadata.
-LEFT = ("affine", "header", "coordinate_system", "direction")
-# Of a voxel, by which two places may differ and be the same: single precision, and a person's rounding.
-NEAR = 0.05
+READER_METADATA = ("affine", "header", "coordinate_system", "direction")
+# Fraction of a voxel by which two positions may differ and be the same: single precision, and a person's rounding.
+SAME_POSITION = 0.05
 # From NIfTI's world, in which x runs to the right and y to the front, to that and to DICOM's.
 WORLDS = ((1.0, 1.0, 1.0), (-1.0, -1.0, 1.0))
 
@@ -78,7 +78,7 @@ class _Layer:
         return [triple for way in ways for triple in (way, way[::-1])]
 
     def factors(self, axes: Sequence[int]) -> list[float]:
-        """Return the factors by which the world becomes mm: where its units say so, or its numbers are mm."""
+        """Return the factors by which the world becomes mm: by its units, or 1 if its numbers are mm."""
         said = {factor_to(self.units[axis], "mm") for axis in axes}
         factor = said.pop() if len(said) == 1 else None
         return [1.0] if factor in (None, 1.0) else [1.0, float(factor or 1.0)]
@@ -90,15 +90,15 @@ class _Layer:
         return bool(across < 1e-6 * abs(self.matrix[axis, axis]))
 
 
-def file_grid(
+def nifti_grid(
     metadata: Mapping[str, Any], transform: Mapping[str, Any], shape: Sequence[int], fitted: int, name: str
-) -> FileGrid | None:
+) -> NiftiGrid | None:
     """Return the order of the file's axes for maps of a layer; None if nothing is known of a file.
 
     Parameters
     ----------
     metadata : dict
-        What the reader left, see `LEFT`.
+        What the reader left, see `READER_METADATA`.
     transform : dict
         The layer's, as `compose` takes it, with its ``units``.
     shape : tuple of int
@@ -111,7 +111,7 @@ def file_grid(
     Raises
     ------
     FitInputError
-        If affine and transform do not say which way round the axes run.
+        If affine and transform do not determine which way round the axes run.
     """
     known = list(_iter_known(metadata))
     if not known:
@@ -136,7 +136,7 @@ def file_grid(
 
 
 def _iter_known(metadata: Mapping[str, Any]) -> Iterator[_Known]:
-    """Return the header's affine first: what it says is of the file."""
+    """Return the header's affine first: it belongs to the file."""
     header: Any = metadata.get("header")
     found: Any = getattr(header, "get_best_affine", lambda: ())()
     if np.shape(found) == (4, 4):
@@ -151,7 +151,7 @@ def _iter_known(metadata: Mapping[str, Any]) -> Iterator[_Known]:
 def _iter_stated(metadata: Mapping[str, Any], known: Sequence[_Known], layer: _Layer) -> Iterator[_Way]:
     """Yield orientations that the reader states; a negative scale turns the picture around and not the data.
 
-    It says so by naming the directions, or by an affine that is another than the file's or has time in it.
+    It does so by naming the directions, or by an affine that is another than the file's or has time in it.
     """
     own = [one.affine for one in known if one.of_data]
     others = [one.affine for one in known if not one.of_data]
@@ -171,7 +171,7 @@ def _iter_stated(metadata: Mapping[str, Any], known: Sequence[_Known], layer: _L
             ends = layer.offset[list(triple)] + np.outer([0, 1], shown * last)
             lie = own[0][:3, 3] + np.outer([0, 1], steps * np.sign(np.diag(own[0])[:3]) * last)
             off = np.abs(np.sort(ends, axis=0) - np.sort(lie, axis=0)).max(axis=0)
-        if (off < NEAR * steps).all():
+        if (off < SAME_POSITION * steps).all():
             yield _Way(triple, own[0])
 
 
@@ -265,7 +265,7 @@ def _permutation(one: _Known, affine: Floats, shape: Sequence[int]) -> list[tupl
     starts = np.array([shape[column] - 1 if backwards else 0 for column, backwards in found])
     corners = np.array(list(product(*((0, n - 1) for n in shape))), dtype=float)
     off = corners @ (relative[:3, :3] - turns).T + relative[:3, 3] - starts
-    return found if np.abs(off).max() < NEAR else []
+    return found if np.abs(off).max() < SAME_POSITION else []
 
 
 def _order(way: _Way, known: Sequence[_Known], layer: _Layer) -> tuple[_Known, list[tuple[int, bool]]] | None:
@@ -279,7 +279,7 @@ def _order(way: _Way, known: Sequence[_Known], layer: _Layer) -> tuple[_Known, l
     return (known[0], turns) if turns else None
 
 
-def _grid(way: _Way, known: Sequence[_Known], layer: _Layer) -> FileGrid:
+def _grid(way: _Way, known: Sequence[_Known], layer: _Layer) -> NiftiGrid:
     order = _order(way, known, layer)
     assert order is not None
     target, turns = order
@@ -292,4 +292,4 @@ def _grid(way: _Way, known: Sequence[_Known], layer: _Layer) -> FileGrid:
         if axes[-1] is None and backwards:
             # the one sample lies where the first one did
             affine[:3, 3] += affine[:3, row] * (shape[column] - 1)
-    return FileGrid(affine, tuple(axes), tuple(backwards for _, backwards in turns))
+    return NiftiGrid(affine, tuple(axes), tuple(backwards for _, backwards in turns))

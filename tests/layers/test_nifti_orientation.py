@@ -15,7 +15,7 @@ from nibabel.orientations import aff2axcodes, axcodes2ornt, io_orientation, ornt
 from napari_imagefit import models
 from napari_imagefit.engine.core.errors import FitInputError
 from napari_imagefit.layers.files.export import write_outcome
-from napari_imagefit.layers.geometry.file_grid import file_grid
+from napari_imagefit.layers.geometry.nifti_orientation import nifti_grid
 from napari_imagefit.layers.geometry.transforms import layer_transform
 from napari_imagefit.layers.request.choices import Choices, Row
 from napari_imagefit.layers.request.freeze import freeze
@@ -197,7 +197,7 @@ def test_every_voxel_stays_where_it_was(name: str, read: Callable[..., Image]) -
     image = stored(AFFINES.get(name, TILTED))
     layer = read(image)
     axis = time_of(layer)
-    found = file_grid(layer.metadata, layer_transform(layer), layer.data.shape, axis, "a")
+    found = nifti_grid(layer.metadata, layer_transform(layer), layer.data.shape, axis, "a")
     assert found is not None
     there = found.arrange(np.take(layer.data, 3, axis=axis))
     if read is mirrored_in_short:
@@ -231,7 +231,7 @@ def test_a_fitted_map_lies_in_the_file_where_its_voxels_lay(read: Callable[..., 
 def refused(layer: Image, fitted: int | None = None) -> str:
     axis = time_of(layer) if fitted is None else fitted
     with pytest.raises(FitInputError, match="'a'") as caught:
-        file_grid(layer.metadata, layer_transform(layer), layer.data.shape, axis, "a")
+        nifti_grid(layer.metadata, layer_transform(layer), layer.data.shape, axis, "a")
     return str(caught.value)
 
 
@@ -270,7 +270,7 @@ def test_a_fitted_axis_in_space_keeps_its_first_place() -> None:
         translate=ras.affine[2::-1, 3],
         metadata={"header": volume.header},
     )
-    found = file_grid(layer.metadata, layer_transform(layer), layer.data.shape, 0, "a")
+    found = nifti_grid(layer.metadata, layer_transform(layer), layer.data.shape, 0, "a")
     assert found is not None
     there = found.arrange(layer.data[0])
     np.testing.assert_array_equal(there, np.asarray(volume.dataobj)[:, :, -1:])
@@ -279,4 +279,4 @@ def test_a_fitted_axis_in_space_keeps_its_first_place() -> None:
 
 def test_no_file_no_order() -> None:
     layer = Image(np.zeros((6, *SHAPE)), metadata={"affine": "none", "header": 3})
-    assert file_grid(layer.metadata, layer_transform(layer), layer.data.shape, 0, "a") is None
+    assert nifti_grid(layer.metadata, layer_transform(layer), layer.data.shape, 0, "a") is None
