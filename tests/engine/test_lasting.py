@@ -90,7 +90,7 @@ def test_the_oldest_go_and_nothing_else(tmp_path: Path, monkeypatch: pytest.Monk
     for age, name in enumerate([*programs, "the user's own.tif"]):
         (tmp_path / name).write_bytes(b"x" * 100)
         os.utime(tmp_path / name, (1e9 - age, 1e9 - age))
-    monkeypatch.setattr(lasting, "MOST_BYTES", 250)
+    monkeypatch.setattr(lasting, "STORE_BYTES", 250)
     lasting._tidy(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [*programs[:2], "the user's own.tif"]
 

@@ -256,7 +256,7 @@ def test_any_company_in_a_compiled_batch(case: str, count: int) -> None:
 @pytest.mark.parametrize("case", ["curves", "counted spots", "curves in single precision"])
 def test_several_blocks_and_what_waits_between_them(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks are left early, so that most fits wait for another."""
-    monkeypatch.setattr(wide, "FEW", 2)
+    monkeypatch.setattr(wide, "FEW_RUNNING", 2)
     count = 4 * wide.MOST + 100
     whole = problem(case, count)
     together = solve(whole, np.arange(count))

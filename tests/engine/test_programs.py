@@ -184,7 +184,7 @@ def test_what_is_used_stays() -> None:
 def test_the_size_of_the_store_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(programs, "MOST_PROGRAMS", 100)
     monkeypatch.setattr(programs, "_size", lambda _program: 400)
-    monkeypatch.setattr(programs, "MOST_BYTES", 1000)
+    monkeypatch.setattr(programs, "PROGRAM_BYTES", 1000)
     for k in range(30, 34):
         fit_voxels(stack(0), new_formula(k), x=T)
     assert kept_programs() == 2
