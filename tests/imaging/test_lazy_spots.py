@@ -214,8 +214,11 @@ def test_stopping_keeps_what_was_done(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = fit_spots(STACK, POINTS, "gaussian_2d", window=WINDOW)
     stopped = result.status == Status.STOPPED
     assert 10 <= np.count_nonzero(~stopped) < 40
-    np.testing.assert_array_equal(result.params["x"], np.where(stopped, np.nan, expected.params["x"]))
-    np.testing.assert_array_equal(result.n_left_out[stopped], 0)
+    np.testing.assert_array_equal(result.params["x"][~stopped], expected.params["x"][~stopped])
+    # on a busy machine a piece under way is stopped between two steps: its fits keep what they have reached
+    never_begun = np.isnan(result.params["x"])
+    assert never_begun.any() and stopped[never_begun].all()
+    np.testing.assert_array_equal(result.n_left_out[never_begun], 0)
 
 
 @pytest.mark.parametrize(
