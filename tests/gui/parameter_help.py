@@ -13,9 +13,9 @@ from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QLineEdit, QVBoxLayout, QWidget
 
 from napari_imagefit import models
-from napari_imagefit.gui.sections import parameters as section
-from napari_imagefit.gui.sections.parameter_tree import NAME, SET
-from napari_imagefit.gui.sections.parameters import ParameterList
+from napari_imagefit.gui.parameter_table import parameters as section
+from napari_imagefit.gui.parameter_table.parameter_tree import NAME, SET
+from napari_imagefit.gui.parameter_table.parameters import ParameterList
 from napari_imagefit.gui.widgets.badges import BADGES
 from napari_imagefit.layers.request.choices import Row
 from napari_imagefit.layers.request.presets import Presets

@@ -288,7 +288,7 @@ LATE = """
 import time
 from qtpy.QtWidgets import QApplication
 from superqt.utils import GeneratorWorker
-from napari_imagefit.gui.widgets.workers import watch
+from napari_imagefit.gui.background.workers import watch
 
 class Late(GeneratorWorker):
     def run(self):

@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 
 from napari_imagefit import _lazy
 from napari_imagefit.gui.canvas.draw_once import TOO_SMALL
-from napari_imagefit.gui.sections.parameter_tree import VALUES
+from napari_imagefit.gui.parameter_table.parameter_tree import VALUES
 from napari_imagefit.gui.spots import controller
 from napari_imagefit.gui.widget import ImageFitWidget
 from napari_imagefit.gui.widgets.theme import READABLE, contrast, warning_colour

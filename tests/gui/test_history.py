@@ -14,14 +14,14 @@ from qtpy.QtCore import QCoreApplication, QEvent, Qt, QTimer
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QApplication
 
+from napari_imagefit.gui.parameter_table.parameter_tree import VALUES
 from napari_imagefit.gui.sections.history import EYE, HIDDEN, SHOWN, WORDS
-from napari_imagefit.gui.sections.parameter_tree import VALUES
 from napari_imagefit.gui.widget import ImageFitWidget
 from napari_imagefit.layers.geometry.output_layers import role_of
 from napari_imagefit.layers.history.entry_layers import layers_of
 from napari_imagefit.layers.history.history import history_of
 from napari_imagefit.layers.request.choices import Row
-from napari_imagefit.layers.request.remembered import remember, settings_of
+from napari_imagefit.layers.request.layer_names import remember, settings_of
 
 from .history_help import clouds, open_clouds, open_dock
 from .save_help import answer_save

@@ -16,10 +16,10 @@ from napari_imagefit import models
 from napari_imagefit.gui.inspector.inspect_bar import HISTOGRAM, PLOTS, InspectBar
 from napari_imagefit.gui.inspector.inspector import Inspector
 from napari_imagefit.gui.inspector.inspector_dock import Inspection
+from napari_imagefit.gui.parameter_table.parameter_tree import VALUES
 from napari_imagefit.gui.plots.plotting import pg
 from napari_imagefit.gui.plots.styles import CHOSEN as CHOSEN_FIT
 from napari_imagefit.gui.plots.styles import CURSOR, ON_SCREEN
-from napari_imagefit.gui.sections.parameter_tree import VALUES
 from napari_imagefit.imaging.inspection.surface_cuts import smoothed
 from napari_imagefit.layers.geometry.output_layers import put
 from napari_imagefit.layers.inspection.marks import CHOSEN, PINS, find_mark

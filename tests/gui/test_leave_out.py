@@ -10,7 +10,7 @@ import pytest
 from qtpy.QtTest import QTest
 
 from napari_imagefit.gui.widget import ImageFitWidget
-from napari_imagefit.layers.geometry.left_out import left_out
+from napari_imagefit.layers.geometry.excluded_areas import left_out
 
 from .pointer import LEFT, drag, is_shown, until
 from .spot_help import click_fit

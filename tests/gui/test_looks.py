@@ -14,15 +14,15 @@ from qtpy.QtGui import QColor, QPalette
 from qtpy.QtWidgets import QPushButton, QWidget
 
 from napari_imagefit.engine.core.errors import FitInputError
+from napari_imagefit.gui.background.latest_worker import Latest
 from napari_imagefit.gui.canvas.legend import LONGEST, SHORTEST, elided, letters_on
 from napari_imagefit.gui.inspector.inspect_bar import ONE_LINE_WIDTH_PX, InspectBar
+from napari_imagefit.gui.parameter_table.parameter_tree import VALUES, ParameterTree
 from napari_imagefit.gui.plots.curve_plot import MEAN, style_of
 from napari_imagefit.gui.plots.plotting import SparseAxis, colours_of
 from napari_imagefit.gui.plots.styles import CURSOR, PLOT_STYLES
-from napari_imagefit.gui.sections.parameter_tree import VALUES, ParameterTree
 from napari_imagefit.gui.spots.dock import SpotsDock
 from napari_imagefit.gui.widgets.help import LINK
-from napari_imagefit.gui.widgets.latest_worker import Latest
 from napari_imagefit.gui.widgets.theme import READABLE, contrast, readable, warning_colour
 from napari_imagefit.gui.widgets.tints import problem_tint
 from napari_imagefit.imaging.fitting.status_labels import ATTEMPTS, REASONS, REMARKS

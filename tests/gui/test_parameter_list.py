@@ -15,8 +15,8 @@ from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QApplication, QLineEdit, QMenu
 
 from napari_imagefit import fit_voxels, models
-from napari_imagefit.gui.sections.parameter_tree import NAME, SET, VALUES, ValueColumn
-from napari_imagefit.gui.sections.parameters import ParameterList
+from napari_imagefit.gui.parameter_table.parameter_tree import NAME, SET, VALUES, ValueColumn
+from napari_imagefit.gui.parameter_table.parameters import ParameterList
 from napari_imagefit.gui.shown_values import column_of
 from napari_imagefit.layers.request.choices import Row
 

@@ -11,7 +11,7 @@ from napari.components import ViewerModel
 from qtpy.QtWidgets import QMenu
 
 from napari_imagefit.engine.core.errors import FitInputError
-from napari_imagefit.gui.sections.parameters import ParameterList
+from napari_imagefit.gui.parameter_table.parameters import ParameterList
 from napari_imagefit.layers.request.choices import Row
 
 from .parameter_help import LEFT, WIDTH, Key, _image, badges, open_lists, row, write

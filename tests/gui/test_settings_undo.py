@@ -14,7 +14,7 @@ from napari_imagefit.gui.sections.model import offered_models
 from napari_imagefit.gui.state.collect_choices import apply_choices
 from napari_imagefit.gui.widget import ImageFitWidget
 from napari_imagefit.layers.request.choices import Choices, Row
-from napari_imagefit.layers.request.remembered import remember, settings_of
+from napari_imagefit.layers.request.layer_names import remember, settings_of
 
 from .history_help import clouds, open_clouds
 

@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_imagefit import Selection
-from napari_imagefit.gui.sections.parameter_tree import NAME
+from napari_imagefit.gui.parameter_table.parameter_tree import NAME
 from napari_imagefit.gui.widget import ImageFitWidget
 from napari_imagefit.layers.request.choices import Computing, Coordinates, NoiseChoice
 

@@ -14,8 +14,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
 
 from napari_imagefit import Status, fit_voxels
+from napari_imagefit.gui.parameter_table.parameter_tree import VALUES
 from napari_imagefit.gui.plots.styles import MEAN
-from napari_imagefit.gui.sections.parameter_tree import VALUES
 from napari_imagefit.gui.widget import ImageFitWidget
 from napari_imagefit.imaging.voxels import maps as voxel_maps
 from napari_imagefit.layers.geometry.output_layers import is_output, role_of

@@ -13,7 +13,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLineEdit
 
 from napari_imagefit import Status, fit_image, fit_voxels
-from napari_imagefit.gui.sections.parameter_tree import NAME, VALUES
+from napari_imagefit.gui.parameter_table.parameter_tree import NAME, VALUES
 from napari_imagefit.gui.widget import ImageFitWidget
 from napari_imagefit.layers.request.choices import Row
 from napari_imagefit.layers.tasks.result_layers import what_can_be_shown

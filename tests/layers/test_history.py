@@ -20,7 +20,7 @@ from napari_imagefit.layers.history.entry_layers import is_shown, layers_of
 from napari_imagefit.layers.history.history import history_of
 from napari_imagefit.layers.history.memory import arrays_in
 from napari_imagefit.layers.request.freeze import freeze
-from napari_imagefit.layers.request.remembered import remember
+from napari_imagefit.layers.request.layer_names import remember
 from napari_imagefit.layers.tasks.run_fit import run_any
 from napari_imagefit.layers.tasks.voxel_tasks import add_map
 

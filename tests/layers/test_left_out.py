@@ -15,11 +15,11 @@ from napari_imagefit.engine.core.errors import FitInputError
 from napari_imagefit.imaging.voxels.mean_curve import mean_curve
 from napari_imagefit.layers.files.recipes import recipe_of
 from napari_imagefit.layers.files.script import as_python
-from napari_imagefit.layers.geometry.left_out import left_out
+from napari_imagefit.layers.geometry.excluded_areas import left_out
 from napari_imagefit.layers.request.choices import Choices, Job, Row, SpotChoice
 from napari_imagefit.layers.request.fit_request import Outcome, mean_as_curve
 from napari_imagefit.layers.request.freeze import freeze
-from napari_imagefit.layers.request.remembered import recall, remember
+from napari_imagefit.layers.request.layer_names import recall, remember
 from napari_imagefit.layers.tasks.run_fit import run_any
 from napari_imagefit.layers.tasks.voxel_tasks import run_mean
 

@@ -10,7 +10,7 @@ from napari.layers import Image
 
 from napari_imagefit.layers.history.settings_log import MOST_SETTINGS, SettingsLog
 from napari_imagefit.layers.request.choices import NoiseChoice, Row, SpotChoice
-from napari_imagefit.layers.request.remembered import LayerName, recall, remember
+from napari_imagefit.layers.request.layer_names import LayerName, recall, remember
 
 from .history_help import ROUND, choices, clouds
 

@@ -11,7 +11,7 @@ from napari.layers import Image, Labels
 
 from napari_imagefit import Selection, models
 from napari_imagefit.engine.core.errors import FitInputError
-from napari_imagefit.layers.geometry.per_voxel import values_on_grid
+from napari_imagefit.layers.geometry.voxel_values import values_on_grid
 from napari_imagefit.layers.request.choices import Choices, Computing, NoiseChoice, Row
 from napari_imagefit.layers.request.fit_request import Request
 from napari_imagefit.layers.request.freeze import freeze

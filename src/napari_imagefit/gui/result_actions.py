@@ -24,10 +24,10 @@ from ..layers.inspection.state_counts import Statement, places_of
 from ..layers.request.fit_request import Outcome, Stop, Task
 from ..layers.request.paint import LEAVE_OUT, PAINT_NAMES, REFIT, find_paint, paint_layer, painted
 from ..layers.tasks.voxel_tasks import add_map, check_expression, compare_with, refit, refit_painted, run_voxels
+from .background.latest_worker import Latest
 from .canvas.shown_layers import ShownLayers
 from .sections.results import ResultsSection
 from .state.session import Session
-from .widgets.latest_worker import Latest
 
 if TYPE_CHECKING:
     from napari.layers import Layer

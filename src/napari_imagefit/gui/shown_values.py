@@ -11,7 +11,7 @@ from ..imaging.fitting.fit_report import Place
 from ..imaging.fitting.positions import SPATIAL_AXES
 from ..layers.request.fit_request import Request
 from ..layers.request.naming import spaced
-from .sections.parameter_tree import ValueColumn
+from .parameter_table.parameter_tree import ValueColumn
 from .state.messages import median
 
 if TYPE_CHECKING:

@@ -17,17 +17,18 @@ from ..layers.request.choices import Choices
 from ..layers.request.fit_request import Outcome, Request
 from ..layers.request.freeze import freeze
 from ..layers.tasks.voxel_tasks import run_mean
+from .background.timers import single_shot
 from .canvas.draw_once import DrawOnce
 from .canvas.numbered_regions import NumberedRegions
 from .handles.starts import StartHandles
 from .inspector.inspector_dock import Inspection
 from .live.live import Live
+from .parameter_table.parameters import ParameterList
 from .result_actions import FollowUps
 from .sections.data import DataSection
 from .sections.fit_bar import FitBar
 from .sections.model import ModelSection
 from .sections.options import OptionsSection, options_fold
-from .sections.parameters import ParameterList
 from .sections.region import RegionSection
 from .sections.results import ResultsSection
 from .sections.samples import SamplesSection, samples_fold
@@ -44,7 +45,6 @@ from .widgets.in_gui_words import in_gui_words
 from .widgets.message import MessageText
 from .widgets.scroll_column import Column
 from .widgets.theme import warning_colour
-from .widgets.timers import single_shot
 from .wiring import connect, disconnect
 
 if TYPE_CHECKING:

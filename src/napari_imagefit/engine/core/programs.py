@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..._ending import Background, is_ending, left_alone
 from ..._lazy import LazyModule
-from . import lasting
+from . import program_cache
 from .device import check_process, computing, cores, find_device
 from .errors import FitEngineError
 from .options import Options
@@ -189,7 +189,7 @@ def _make(
     global _compiled
     with computing(options):
         platform = find_device(options.device).platform
-        kept = lasting.load(key) if lasts and platform == "cpu" else None
+        kept = program_cache.load(key) if lasts and platform == "cpu" else None
         if kept is None:
             # a function of its own: JAX keeps what it traced for as long as the function lives
             lowered = jax.jit(lambda *args: function(*args)).lower(*shapes)
@@ -198,7 +198,7 @@ def _make(
             with left_alone():
                 program: Program = compile_lowered(lowered, platform, arithmetic)
             if lasts and platform == "cpu":
-                lasting.keep(key, program)
+                program_cache.keep(key, program)
         else:
             program = kept
     size = _size(program)

@@ -30,13 +30,13 @@ from ..solver.trust_region import RUNNING, Expansion, State, Task, Trial, begin,
 from .candidates import Seen, best_start, other_start
 from .coarse_problem import coarsen
 from .collect import constant_of, store
+from .edgeless_surface import costs_without_edge
 from .evaluators import Evaluator, evaluator_of, is_large
 from .improvement import costs_more_than_constant
 from .level import Level
 from .loading import columns_of, rounded_to, samples_of
 from .problem import Problem
 from .starting import find_starts
-from .without_edge import costs_without_edge
 
 # Samples from which on fewer of them are fitted from a guess; below, a few more steps of all of them cost as much.
 DESCEND_FROM = 1 << 19

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from .levelled import Levelled, without_levels
+from .level_removal import Levelled, without_levels
 from .origins import Moved, near_origins
 from .problem import Problem
 

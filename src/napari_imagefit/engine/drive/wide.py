@@ -33,13 +33,13 @@ from ..solver.flat_cost import unless_flat
 from ..solver.trust_region import RUNNING, State, Task, Trial
 from ..sums.residual_sums import Residuals
 from .collect import constant_of, store
+from .edgeless_surface import costs_without_edge
 from .improvement import costs_more_than_constant
 from .level import Level
 from .loading import fill, lengths_of, samples_of
 from .problem import Problem
 from .starting import limits_of
 from .wide_programs import Programs, pack, rows_of, tree_of
-from .without_edge import costs_without_edge
 
 if TYPE_CHECKING:
     import jax

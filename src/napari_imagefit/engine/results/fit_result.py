@@ -14,7 +14,7 @@ from ..core.options import Criterion
 from ..core.refusal import setting
 from ..core.status import Flag, Status
 from ..models.model import Model
-from .asked import Asked
+from .call_settings import Asked
 
 if TYPE_CHECKING:
     import pandas as pd

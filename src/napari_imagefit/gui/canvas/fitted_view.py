@@ -8,7 +8,7 @@ from weakref import WeakSet
 
 from qtpy.QtCore import QObject
 
-from ..widgets.timers import single_shot
+from ..background.timers import single_shot
 
 if TYPE_CHECKING:
     from napari.layers import Layer

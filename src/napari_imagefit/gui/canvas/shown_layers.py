@@ -13,8 +13,8 @@ from qtpy.QtCore import QTimer
 from ...layers.geometry.output_layers import Output, put, role, role_of, shown_roles
 from ...layers.request.fit_request import Outcome, Request
 from ...layers.tasks.result_layers import make_more, what_can_be_shown
+from ..background.latest_worker import LAYER_INTERVAL_MS, Latest
 from ..sections.show_menu import ShowMenu
-from ..widgets.latest_worker import LAYER_INTERVAL_MS, Latest
 from .contours import Contours
 from .legend import Legend
 

@@ -15,10 +15,10 @@ from ...engine.models.handles import Centre, Ellipse, Height, Width, handles_of
 from ...engine.models.prediction import predict
 from ...imaging.inspection.grips import Line, line_at, value_at
 from ...layers.tasks.starts import CurveAsked, free_names, given_starts, limits_of
+from ..background.latest_worker import Latest
+from ..background.timers import single_shot
 from ..plots.start_lines import LineShown, StartLines
 from ..plots.styles import MEAN
-from ..widgets.latest_worker import Latest
-from ..widgets.timers import single_shot
 from .dock import DRAW_DELAY_MS
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from ...layers.request.choices import Choices
     from ..inspector.inspector_dock import Inspection
+    from ..parameter_table.parameters import ParameterList
     from ..sections.data import DataSection
     from ..sections.fit_bar import FitBar
     from ..sections.model import ModelSection
     from ..sections.options import OptionsSection
-    from ..sections.parameters import ParameterList
     from ..sections.region import RegionSection
     from ..sections.results import ResultsSection
 

@@ -17,8 +17,8 @@ from ...imaging.inspection.grips import Grip, Limits, dragged, grips_of, outline
 from ...layers.geometry.transforms import to_data
 from ...layers.inspection.pick import Sight
 from ...layers.tasks.starts import RegionAsked, SeenRegions, free_names, given_starts, limits_of
-from ..widgets.latest_worker import Latest
-from ..widgets.timers import single_shot
+from ..background.latest_worker import Latest
+from ..background.timers import single_shot
 from .dock import DRAW_DELAY_MS
 from .drawing import StartDrawing
 from .grabbing import Grabbing

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...engine.models.handles import Ellipse, handles_of
-from ..widgets.timers import single_shot
+from ..background.timers import single_shot
 from .region_starts import RegionStarts
 
 if TYPE_CHECKING:

@@ -20,12 +20,12 @@ from ...imaging.inspection.histogram import COUNTS, Histogram, histogram, map_na
 from ...layers.inspection.marks import CHOSEN, MARK_COLOUR, find_mark, show_chosen
 from ...layers.request.fit_request import Outcome
 from ...layers.request.naming import spaced
+from ..background.timers import single_shot
 from ..plots.curve_plot import style_of
 from ..plots.panel import Panel, Strip, adapt_bottom, adapt_left
 from ..plots.plotting import Colours, pg
 from ..plots.styles import PLOT_STYLES
 from ..widgets.forms import NumberEdit
-from ..widgets.timers import single_shot
 from .inspect_bar import ONE_LINE_WIDTH_PX
 
 if TYPE_CHECKING:

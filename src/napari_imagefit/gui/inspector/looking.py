@@ -16,10 +16,10 @@ from ...layers.inspection.marks import MARK_KEY, PINS, show_pins
 from ...layers.inspection.pick import Sight, pick, sample_in
 from ...layers.request.fit_request import Outcome
 from ...layers.tasks.live_tasks import VoxelFit
+from ..background.timers import single_shot
 from ..plots.styles import CHOSEN, CURSOR, ON_SCREEN, PLOT_STYLES
 from ..widgets.cursor import CursorFollower
 from ..widgets.keys import Key
-from ..widgets.timers import single_shot
 from .pins import Pins
 from .ranges import Ranges
 

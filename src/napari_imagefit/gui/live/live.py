@@ -21,7 +21,7 @@ from ...layers.request.fit_request import Outcome, Request
 from ...layers.request.freeze import freeze
 from ...layers.request.live import choices_seen, key_of, regions_seen
 from ...layers.tasks.live_tasks import completed, fit_seen
-from ..widgets.timers import single_shot
+from ..background.timers import single_shot
 from .curves import Curves, LiveCurves
 from .runner import Runner
 from .triggers import Triggers

@@ -28,11 +28,11 @@ from ...layers.tasks.spot_detection import (
     search_of,
     show_preview,
 )
+from ..background.latest_worker import Latest
+from ..background.workers import watch
 from ..sections.detect import DetectSection, detect_fold
 from ..sections.spots import SpotsSection
 from ..widgets.in_gui_words import in_gui_words
-from ..widgets.latest_worker import Latest
-from ..widgets.workers import watch
 from .files import ask_for_table
 
 if TYPE_CHECKING:

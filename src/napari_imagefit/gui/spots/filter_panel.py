@@ -26,9 +26,9 @@ from ...imaging.inspection.histogram import Histogram, histogram
 from ...imaging.spots.filters import SpotFilter
 from ...layers.inspection.marks import MARK_COLOUR
 from ...layers.request.naming import spaced
+from ..background.timers import single_shot
 from ..plots.plotting import Colours, colour_plot, new_plot, pg
 from ..widgets.forms import Combo, NumberEdit
-from ..widgets.timers import single_shot
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,9 +14,9 @@ from ...layers.geometry.transforms import index_on_screen
 from ...layers.request.choices import Choices, Computing, NoiseChoice, Row
 from ...layers.request.coordinates import resolve
 from ...layers.request.freeze import layer_units
+from ...layers.request.layer_names import recall
 from ...layers.request.paint import find_paint
 from ...layers.request.parameters import parameter_units
-from ...layers.request.remembered import recall
 from ..sections.options import DEVICES, PRECISIONS, OptionsSection
 from ..sections.samples import ranges_text
 from ..widgets.drawing import LEFT_OUT, REGION, add_shapes, plane_transform, show_plane

@@ -13,9 +13,9 @@ from ...layers.history.entry import Entry
 from ...layers.history.entry_layers import is_shown
 from ...layers.history.history import History
 from ...layers.request.naming import spaced
+from ..background.latest_worker import Latest
+from ..background.timers import single_shot
 from ..sections.history import HistoryRow, HistorySection
-from ..widgets.latest_worker import Latest
-from ..widgets.timers import single_shot
 from .turns import Turns
 
 if TYPE_CHECKING:

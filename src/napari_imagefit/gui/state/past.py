@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ...layers.history.history import history_of
 from ...layers.preferences import default_device, is_read
 from ...layers.request.choices import group_of
-from ..widgets.latest_worker import Latest
+from ..background.latest_worker import Latest
 from .entry_actions import EntryActions
 from .messages import describe_outcome
 from .settings_undo import SettingsUndo

@@ -23,7 +23,7 @@ from ...imaging.fitting.chunks import is_dask
 from ...layers.geometry.output_layers import Output, put, remove_stale, role, role_of
 from ...layers.request.fit_request import Outcome, Request, Showing, Stop, Task, answer
 from ...layers.tasks.run_fit import run_any
-from ..widgets.workers import watch
+from ..background.workers import watch
 from .turns import Turns
 
 if TYPE_CHECKING:

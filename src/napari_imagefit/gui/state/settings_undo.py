@@ -13,8 +13,8 @@ from qtpy.QtWidgets import QApplication, QLineEdit, QToolButton, QWidget
 
 from ...engine.core.errors import FitInputError
 from ...layers.request.choices import Choices
-from ...layers.request.remembered import remember
-from ..widgets.timers import single_shot
+from ...layers.request.layer_names import remember
+from ..background.timers import single_shot
 from .collect_choices import apply_choices
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from qtpy.QtCore import QTimer
 
-from ..widgets.latest_worker import LAYER_INTERVAL_MS
+from ..background.latest_worker import LAYER_INTERVAL_MS
 
 
 class Turns:

@@ -1,4 +1,4 @@
-"""Small widgets and helpers that know nothing of fits: forms, combo boxes of layers, numbers, docks, workers.
+"""Small widgets and helpers that know nothing of fits: forms, combo boxes of layers, numbers, docks.
 
-They import nothing else of `gui`.
+They may import `background`.
 """

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from ...engine.results.fit_result import FitResult, LayerTuple
 from ..fitting.chunks import Argument
 from ..fitting.records import record_type
-from ..fitting.request import Request
 from ..fitting.run import Settings
 from ..fitting.selection import Selection
 from ..layer_data.sources import Units
 from ..regions.region import Region
+from ..requests.request import Request
 from ..voxels.common_residual import CommonResidual
 from ..voxels.common_residual import record_type as common_type
 from .dask_tasks import CommonBlock, FitBlock, FittedBlock, PaintedBlock, ResidualBlock, blockwise

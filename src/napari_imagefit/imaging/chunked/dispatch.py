@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from ...engine.core.types import Stop
 from ...engine.results.fit_result import FitResult
 from ..fitting.chunks import Sliceable, is_dask
-from ..fitting.request import Request
 from ..fitting.run import Run
+from ..requests.request import Request
 
 if TYPE_CHECKING:
     from .plan import Plan

@@ -17,11 +17,11 @@ from ...engine.core.validation import float_array
 from ...engine.models.model import Model
 from ...engine.results.fit_result import FitResult, Source
 from ..fitting.chunks import Argument, Sliceable, Slices, is_dask, iter_pieces, piece_shape
-from ..fitting.request import Request
 from ..fitting.run import ParameterSettings, Run, Settings, run
 from ..fitting.selection import Selection
 from ..fitting.sigma import as_weights
 from ..regions.region_fits import ImageSource
+from ..requests.request import Request
 from ..spots.source import SpotSource
 from ..voxels.voxel_fits import VoxelRequest, VoxelSource, checked_mask
 from .model_pickling import receive, send

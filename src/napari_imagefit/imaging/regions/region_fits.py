@@ -18,14 +18,14 @@ from ...engine.models.prediction import predict
 from ...engine.models.ties import Ties
 from ...engine.results.fit_result import FitResult, LayerTuple
 from ..fitting.argument_checks import check_surface
-from ..fitting.json_fields import numbers
 from ..fitting.positions import SPATIAL_AXES
-from ..fitting.python_script import Script
 from ..fitting.refusals import Numbers, joined
-from ..fitting.request import Request
 from ..fitting.run import Job, ParameterSettings, Run, Settings, plain, run
 from ..fitting.sigma import marks_of_sigma, refused_by_sigma
 from ..layer_data.maps import image_layers
+from ..requests.json_fields import numbers
+from ..requests.python_script import Script
+from ..requests.request import Request
 from .region import Region, coordinates_along, find_regions, flat_coordinates, iter_jobs, take
 
 

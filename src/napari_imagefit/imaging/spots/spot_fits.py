@@ -17,13 +17,13 @@ from ...engine.drive.problem import check_noise
 from ...engine.functions.expression import term
 from ...engine.models.model import Model
 from ..fitting.argument_checks import check_surface
-from ..fitting.json_fields import number
 from ..fitting.positions import find_positions
-from ..fitting.python_script import Script
 from ..fitting.refusals import joined, usable
-from ..fitting.request import Request
 from ..fitting.run import ParameterSettings, Run, Settings, run
 from ..fitting.sigma import marks_of_sigma, refused_by_sigma
+from ..requests.json_fields import number
+from ..requests.python_script import Script
+from ..requests.request import Request
 from .background import Background, background_of, surface_of, with_background
 from .group_problems import iter_group_jobs, usable_windows
 from .grouping import check_groups, find_groups

@@ -16,12 +16,12 @@ from ...engine.models.prediction import predict
 from ...engine.results.fit_result import FitResult, LayerTuple
 from ..fitting.argument_checks import check_axis
 from ..fitting.chunks import is_dask
-from ..fitting.json_fields import numbers
-from ..fitting.python_script import Script
-from ..fitting.request import Request
 from ..fitting.run import Run, Settings
 from ..fitting.selection import Selection
 from ..layer_data.maps import voxel_layers
+from ..requests.json_fields import numbers
+from ..requests.python_script import Script
+from ..requests.request import Request
 from .call import VoxelCall
 from .common_residual import CommonResidual, looked_at
 

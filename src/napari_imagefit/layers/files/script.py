@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ...engine.core.errors import FitInputError
 from ...engine.core.status import Status
-from ...imaging.fitting.python_script import Script, call
+from ...imaging.requests.python_script import Script, call
 from ..request.fit_request import Outcome, Request
 from ..request.verb_requests import region_request, spot_request, voxel_request
 

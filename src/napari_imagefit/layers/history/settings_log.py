@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..request.choices import Choices
-from ..request.remembered import settings_of
+from ..request.layer_names import settings_of
 
 MOST_SETTINGS = 200  # settings that are remembered
 

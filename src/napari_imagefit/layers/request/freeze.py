@@ -17,11 +17,11 @@ from ..geometry.drawn_regions import RegionError, labels_on_image, shapes_masks
 from ..geometry.nifti_orientation import READER_METADATA
 from ..geometry.transforms import AxisCoordinates, axis_coordinates, grid_shape, layer_transform, unit_factors
 from .choices import Choices
+from .exclusion import regions_left
 from .fit_request import Request
-from .left_out import regions_left
+from .layer_names import remember
 from .noise import noise_settings
 from .parameters import parameter_settings, parameter_units
-from .remembered import remember
 from .spot_inputs import freeze_spots
 from .voxel_inputs import freeze_voxels
 

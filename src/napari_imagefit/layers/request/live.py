@@ -13,7 +13,7 @@ from ...imaging.regions.region import Region
 from ..geometry.transforms import data_to_world, grid_shape
 from .choices import Choices
 from .fit_request import Request
-from .remembered import remember
+from .layer_names import remember
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Shapes

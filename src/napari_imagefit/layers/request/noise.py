@@ -9,8 +9,8 @@ import numpy as np
 from ...engine.core.errors import FitInputError
 from ...engine.core.options import Options
 from ...engine.noise.camera import Camera
-from ..geometry.per_voxel import values_on_grid
 from ..geometry.transforms import grid_shape
+from ..geometry.voxel_values import values_on_grid
 from .choices import Choices
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from ...imaging.recipes.steps import DetectionStep
 from ...imaging.spots.windows import find_windows
 from ..geometry.transforms import axis_coordinates, data_to_data, grid_shape, unit_factors
 from .choices import Choices
+from .exclusion import pixels_left
 from .fit_request import Request
-from .left_out import pixels_left
 from .noise import noise_settings
 from .parameters import parameter_settings, parameter_units
 

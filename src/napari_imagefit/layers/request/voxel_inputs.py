@@ -12,12 +12,12 @@ from ...engine.models.model import Model
 from ...imaging.fitting.run import Settings
 from ..geometry.drawn_regions import RegionError, labels_on_image, shapes_masks
 from ..geometry.output_layers import map_transform
-from ..geometry.per_voxel import values_on_grid
 from ..geometry.transforms import grid_shape
+from ..geometry.voxel_values import values_on_grid
 from .choices import Choices
 from .coordinates import resolve
+from .exclusion import nothing_left, voxels_left
 from .fit_request import Request
-from .left_out import nothing_left, voxels_left
 from .noise import noise_settings
 from .paint import LEAVE_OUT, painted
 from .parameters import parameter_settings, parameter_units

@@ -18,12 +18,12 @@ from ...engine.core.errors import FitInputError
 from ...engine.models.model import Model
 from ...layers.request.choices import Row
 from ...layers.request.presets import stored_presets
+from ..background.timers import single_shot
 from ..widgets.numbers import format_bound
-from ..widgets.timers import single_shot
 from .parameter_fields import ParameterFields
 from .parameter_tree import ParameterTree, RowShown, ValueColumn, cell_of
 from .presets_menu import PresetsButton
-from .typed import Problem, Typed
+from .typed_rows import Problem, Typed
 
 if TYPE_CHECKING:
     from napari.components import LayerList

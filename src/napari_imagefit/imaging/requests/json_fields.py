@@ -14,7 +14,7 @@ from ...engine.core.errors import FitInputError
 from ...engine.core.options import Options
 from ...engine.models.model import Model
 from ...engine.noise.camera import Camera
-from .run import Settings
+from ..fitting.run import Settings
 
 NOT_HERE = {
     "mask": "masks stand in a step 'region', of spots in a step 'leave_out' (one for each window is for scripts)",

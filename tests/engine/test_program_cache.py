@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import napari_imagefit as nif
-from napari_imagefit.engine.core import lasting, programs
+from napari_imagefit.engine.core import program_cache, programs
 from napari_imagefit.engine.drive import run
 
 
@@ -28,14 +28,14 @@ def report(*models: str) -> None:
         assert result.converged.any()
         bits = np.concatenate([*result.params.values(), result.covariance.ravel()]).tobytes().hex()
         found.append({"compiled": programs.compiled_programs() - before, "bits": bits})
-    lasting.wait()
+    program_cache.wait()
     print(json.dumps(found))  # noqa: T201
 
 
 def in_a_new_process(folder: Path | str, *models: str, **environment: str) -> list[dict[str, Any]]:
     done = subprocess.run(
         [sys.executable, __file__, *models],
-        env={**os.environ, lasting.VARIABLE: str(folder), **environment},
+        env={**os.environ, program_cache.VARIABLE: str(folder), **environment},
         capture_output=True,
         text=True,
         check=False,
@@ -90,20 +90,20 @@ def test_the_oldest_go_and_nothing_else(tmp_path: Path, monkeypatch: pytest.Monk
     for age, name in enumerate([*programs, "the user's own.tif"]):
         (tmp_path / name).write_bytes(b"x" * 100)
         os.utime(tmp_path / name, (1e9 - age, 1e9 - age))
-    monkeypatch.setattr(lasting, "STORE_BYTES", 250)
-    lasting._tidy(tmp_path)
+    monkeypatch.setattr(program_cache, "STORE_BYTES", 250)
+    program_cache._tidy(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [*programs[:2], "the user's own.tif"]
 
 
 def test_a_folder_of_the_system_or_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert lasting.folder() is None, "not in tests"
-    monkeypatch.delenv(lasting.VARIABLE)
-    usual = lasting.folder()
+    assert program_cache.folder() is None, "not in tests"
+    monkeypatch.delenv(program_cache.VARIABLE)
+    usual = program_cache.folder()
     assert usual is not None
     assert "napari-imagefit" in usual.parts
     assert usual.name == "programs"
-    monkeypatch.setenv(lasting.VARIABLE, "elsewhere")
-    assert lasting.folder() == Path("elsewhere")
+    monkeypatch.setenv(program_cache.VARIABLE, "elsewhere")
+    assert program_cache.folder() == Path("elsewhere")
 
 
 if __name__ == "__main__":

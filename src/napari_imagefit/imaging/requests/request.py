@@ -10,10 +10,10 @@ from typing import Any, ClassVar, Self
 from ...engine.core.progress import drain
 from ...engine.models.model import Model
 from ...engine.results.fit_result import FitResult
-from .argument_checks import checked_progress, checked_stop
+from ..fitting.argument_checks import checked_progress, checked_stop
+from ..fitting.run import Run, Settings, plain
 from .json_fields import model_of, refuse_unknown, settings_of
 from .python_script import Script, call
-from .run import Run, Settings, plain
 
 FIELDS = {"verb", "model", "init", "bounds", "fixed", "tied", "shared", "camera", "options", "sigma"}
 

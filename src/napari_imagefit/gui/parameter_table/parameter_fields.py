@@ -14,7 +14,7 @@ from ...engine.functions.parameter import Parameter
 from ..widgets.layer_menu import layer_menu
 from ..widgets.numbers import AUTO, format_bound, shortened
 from ..widgets.tints import problem_tint
-from .typed import FIELDS, Field, Problem, Typed
+from .typed_rows import FIELDS, Field, Problem, Typed
 
 if TYPE_CHECKING:
     from napari.components import LayerList

@@ -15,7 +15,7 @@ from ..widgets.badges import BADGES, WARN, BadgeDelegate, width_of_all
 from ..widgets.numbers import format_value
 from ..widgets.tints import problem_tint
 from .parameter_fields import ParameterFields
-from .typed import Badge, Problem
+from .typed_rows import Badge, Problem
 
 NAME, SET, VALUES = 0, 1, 2  # columns; from VALUES on one for each fit
 LONGEST_TITLE = 130, 80  # pixels of what stands over one value, and over each of several; what is longer is elided

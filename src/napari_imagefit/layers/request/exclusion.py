@@ -12,7 +12,7 @@ from ...engine.core.errors import FitInputError
 from ...engine.core.types import Booleans
 from ...engine.models.model import Model
 from ...imaging.regions.region import Region
-from ..geometry.left_out import left_out
+from ..geometry.excluded_areas import left_out
 from ..geometry.transforms import grid_shape
 from .choices import Choices
 

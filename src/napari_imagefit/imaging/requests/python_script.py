@@ -14,7 +14,7 @@ from ...engine.core.errors import FitInputError
 from ...engine.core.options import Options
 from ...engine.models.model import Model
 from ...engine.noise.camera import Camera
-from .run import Settings
+from ..fitting.run import Settings
 
 MOST_TEXT = 400_000  # characters of one array
 MOST_NUMBERS = 200  # of one array that is written out
