@@ -30,6 +30,7 @@ from weakref import WeakSet
 GRACE = 0.5  # s in which a compiler may come to its end
 POLL = 0.02  # s
 AGAIN = 0.2  # s after which a thread that goes on is interrupted again
+HELD = 0.05  # s for which the thread that ends Python may keep hold of it
 
 _ending = threading.Event()
 _left = threading.Event()  # threads alone, as the process ends
@@ -121,15 +122,29 @@ class Background:
             under_way = dict(self._under_way)
         for future in waiting:
             future.cancel()
-        frames = sys._current_frames()
-        for thread, future in under_way.items():
+        for future in under_way.values():
             with contextlib.suppress(InvalidStateError):
                 future.set_exception(CancelledError())
-            if _loads_extension(frames.get(thread.ident or 0)):
-                continue
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                ctypes.c_ulong(thread.ident or 0), ctypes.py_object(_BrokenOffError)
-            )
+        with _python_held():
+            for thread in under_way:
+                # seen now: what was seen earlier may have gone on into an extension
+                if not _loads_extension(sys._current_frames().get(thread.ident or 0)):
+                    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                        ctypes.c_ulong(thread.ident or 0), ctypes.py_object(_BrokenOffError)
+                    )
+
+
+@contextlib.contextmanager
+def _python_held() -> Iterator[None]:
+    """Keep hold of Python for a moment: no other thread runs any of it between two steps of this one."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(HELD)
+    try:
+        # whoever waits already asks for it after the interval of before; who waits from now on, after this one
+        time.sleep(2 * interval)
+        yield
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def _loads_extension(frame: FrameType | None) -> bool:

@@ -156,3 +156,36 @@ def test_nothing_is_raised_where_an_extension_is_loaded() -> None:
     background.break_off()
     thread.join(10)
     assert not thread.is_alive()
+
+
+def test_a_thread_that_goes_on_into_an_extension_meanwhile_is_left_to_it() -> None:
+    """Whoever waits is told first, which takes a while: what a thread did before that is no longer true."""
+    told, began, loaded = threading.Event(), threading.Event(), threading.Event()
+    stops = threading.Event()
+
+    class Extension(ExtensionFileLoader):
+        def create_module(self, spec: Any) -> Any:
+            loaded.set()
+            while not stops.is_set():
+                time.sleep(0.001)
+
+    def work() -> None:
+        began.set()
+        while not told.is_set():
+            time.sleep(0.001)
+        Extension("some", "some.so").create_module(None)
+
+    def tell(_: Any) -> None:
+        told.set()
+        assert loaded.wait(10)
+
+    background = Background(1, "test")
+    future = background.submit(work)
+    future.add_done_callback(tell)
+    assert began.wait(10)
+    background.break_off()
+    time.sleep(0.1)
+    assert background.busy, "something was raised in the midst of it"
+    stops.set()
+    while background.busy:
+        time.sleep(0.001)
