@@ -125,6 +125,8 @@ class Background:
         for future in under_way.values():
             with contextlib.suppress(InvalidStateError):
                 future.set_exception(CancelledError())
+        if not under_way:
+            return
         with _python_held():
             for thread in under_way:
                 # seen now: what was seen earlier may have gone on into an extension
@@ -141,7 +143,7 @@ def _python_held() -> Iterator[None]:
     sys.setswitchinterval(HELD)
     try:
         # whoever waits already asks for it after the interval of before; who waits from now on, after this one
-        time.sleep(2 * interval)
+        time.sleep(min(2 * interval, HELD))
         yield
     finally:
         sys.setswitchinterval(interval)
