@@ -15,6 +15,14 @@ class FitInputError(ValueError):
     -----
     It is raised before anything is traced or computed. A fit that merely fails is not an exception
     but a :class:`~napari_imagefit.Status`.
+
+    Examples
+    --------
+    >>> import napari_imagefit as nif
+    >>> nif.fit_voxels([[1.0], [2.0], [3.0]], "linear", max_iterations=0)
+    Traceback (most recent call last):
+        ...
+    napari_imagefit.engine.core.errors.FitInputError: max_iterations must be a positive integer, got 0; give 1 or more
     """
 
 
@@ -32,4 +40,10 @@ class FitEngineError(Exception):
     Notes
     -----
     It is deliberately not a ``RuntimeError``: Qt workers swallow those, and JAX raises them.
+
+    Examples
+    --------
+    >>> import napari_imagefit as nif
+    >>> issubclass(nif.FitEngineError, (RuntimeError, ValueError))
+    False
     """

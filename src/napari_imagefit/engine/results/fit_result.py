@@ -116,6 +116,13 @@ class FitResult:
     Notes
     -----
     ``r2``, ``reduced_chi2``, ``aicc`` and ``bic`` follow from these arrays and are computed on access.
+
+    Examples
+    --------
+    >>> import napari_imagefit as nif
+    >>> result = nif.fit_voxels(2 * np.exp(-np.arange(9.0) / 3)[:, None], "exponential_decay")
+    >>> float(result.params["tau"][0].round(6)), bool(result.converged.all())
+    (3.0, True)
     """
 
     params: Mapping[str, NDArray[np.float64]]
