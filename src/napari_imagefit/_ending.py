@@ -31,6 +31,8 @@ GRACE = 0.5  # s in which a compiler may come to its end
 POLL = 0.02  # s
 AGAIN = 0.2  # s after which a thread that goes on is interrupted again
 HELD = 0.05  # s for which the thread that ends Python may keep hold of it
+# Modules that acquire locks by a call: raised right after it, an exception would leave the lock to nobody.
+LOCKING = {"importlib._bootstrap", "_frozen_importlib", "logging", "threading"}
 
 _ending = threading.Event()
 _left = threading.Event()  # threads alone, as the process ends
@@ -110,11 +112,17 @@ class Background:
                 self._under_way.pop(me, None)
         return True
 
-    def break_off(self) -> None:
+    def break_off(self) -> bool:
         """Tell those who wait that nothing comes any more, and raise an exception in what is done in Python.
 
         Not where an extension is being loaded: what is raised in the midst of its initialisation, which calls Python
-        too, can end the process. Whoever waits for the thread asks again.
+        too, can end the process. Nor where a lock may just have been acquired, such as that of all imports: nothing
+        could be imported any more, and whoever tried would wait for ever.
+
+        Returns
+        -------
+        bool
+            False if a thread had to be left to what it does: ask again.
         """
         with self._lock:
             waiting = [future for future, _, _ in self._waiting]
@@ -126,14 +134,19 @@ class Background:
             with contextlib.suppress(InvalidStateError):
                 future.set_exception(CancelledError())
         if not under_way:
-            return
+            return True
+        reached = True
         with _python_held():
             for thread in under_way:
                 # seen now: what was seen earlier may have gone on into an extension
-                if not _loads_extension(sys._current_frames().get(thread.ident or 0)):
+                frame = sys._current_frames().get(thread.ident or 0)
+                if _acquires_lock(frame) or _loads_extension(frame):
+                    reached = False
+                else:
                     ctypes.pythonapi.PyThreadState_SetAsyncExc(
                         ctypes.c_ulong(thread.ident or 0), ctypes.py_object(_BrokenOffError)
                     )
+        return reached
 
 
 @contextlib.contextmanager
@@ -147,6 +160,11 @@ def _python_held() -> Iterator[None]:
         yield
     finally:
         sys.setswitchinterval(interval)
+
+
+def _acquires_lock(frame: FrameType | None) -> bool:
+    """Whether a thread that has come to this frame may hold a lock that it has not begun to take care of."""
+    return frame is not None and frame.f_globals.get("__name__") in LOCKING
 
 
 def _loads_extension(frame: FrameType | None) -> bool:
@@ -205,13 +223,19 @@ def _end() -> None:
         _be_silent()
         # what is raised in a callback of the collector, as JAX has one, is lost
         gc.disable()
-        for background in everything:
-            background.break_off()
+        until = time.monotonic() + GRACE
+        while not _break_off(everything) and time.monotonic() < until:
+            time.sleep(POLL)
     while _calls:
         _calls.pop()()
     _wait_for(everything)
     if collects:
         gc.enable()
+
+
+def _break_off(everything: list[Background]) -> bool:
+    """Break off all that is done in the background; False if something has to be asked again."""
+    return all([background.break_off() for background in everything])
 
 
 def _wait_for(everything: list[Background]) -> None:
@@ -224,9 +248,7 @@ def _wait_for(everything: list[Background]) -> None:
             return
         if time.monotonic() > again:
             # it was raised where nobody lets it through
-            again += AGAIN
-            for background in everything:
-                background.break_off()
+            again = time.monotonic() + AGAIN if _break_off(everything) else 0.0
         time.sleep(POLL)
 
 

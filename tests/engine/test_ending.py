@@ -189,3 +189,34 @@ def test_a_thread_that_goes_on_into_an_extension_meanwhile_is_left_to_it() -> No
     stops.set()
     while background.busy:
         time.sleep(0.001)
+
+
+LOCKS = """
+import _imp, importlib._bootstrap as bootstrap, sys, time
+from napari_imagefit._ending import Background, _be_silent
+
+def work(begun):
+    # as an import does, again and again
+    begun.append(True)
+    while True:
+        bootstrap._lock_unlock_module("some")
+
+_be_silent()
+background = Background(1, "busy")
+for _ in range(30):
+    begun = []
+    background.submit(work, begun)
+    while not begun:
+        time.sleep(0.001)
+    while background.busy:
+        background.break_off()
+    if _imp.lock_held():
+        import os
+        os._exit(5)  # nothing can be imported any more
+"""
+
+
+def test_no_lock_of_imports_is_left_to_nobody() -> None:
+    """Whoever imported afterwards waited for ever, and with them the end of the process."""
+    ended = subprocess.run([sys.executable, "-c", LOCKS], capture_output=True, text=True, timeout=300, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
