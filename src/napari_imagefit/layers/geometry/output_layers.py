@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -194,8 +195,18 @@ def draw_nothing_when_empty(layer: Points) -> None:
 
 def remove_stale(layers: LayerList, group: str, roles: Collection[str]) -> None:
     """Remove what earlier fits of the group showed and the last one does not, such as another model's parameters."""
-    for layer in [layer for layer in layers if role_of(layer, group) not in (None, PAINT, *roles)]:
-        layers.remove(layer)
+    remove_all(layers, [layer for layer in layers if role_of(layer, group) not in (None, PAINT, *roles)])
+
+
+def remove_all(layers: LayerList, these: Sequence[Layer]) -> None:
+    """Remove layers.
+
+    napari collects garbage after each that goes, some tenths of a second in which the window stands still; in a batch
+    once for all.
+    """
+    with layers.batched_update() if these else contextlib.nullcontext():
+        for layer in these:
+            layers.remove(layer)
 
 
 def _update(layer: Layer, data: Any, options: Mapping[str, Any]) -> bool:

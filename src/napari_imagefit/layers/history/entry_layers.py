@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from ...imaging.fitting.chunks import is_dask
-from ..geometry.output_layers import METADATA_KEY, PAINT, Output, put, remove_stale, role_of
+from ..geometry.output_layers import METADATA_KEY, PAINT, Output, put, remove_all, remove_stale, role_of
 from .entry import NUMBER, Entry
 
 if TYPE_CHECKING:
@@ -82,5 +82,4 @@ def bring_back(layers: LayerList, entry: Entry) -> Iterator[None]:
 
 def take_away(layers: LayerList, entry: Entry) -> None:
     """Remove the layers that show an entry now."""
-    for layer in layers_of(layers, entry).values():
-        layers.remove(layer)
+    remove_all(layers, list(layers_of(layers, entry).values()))
