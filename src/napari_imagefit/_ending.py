@@ -235,7 +235,8 @@ def _end() -> None:
 
 def _break_off(everything: list[Background]) -> bool:
     """Break off all that is done in the background; False if something has to be asked again."""
-    return all([background.break_off() for background in everything])
+    reached = [background.break_off() for background in everything]
+    return all(reached)
 
 
 def _wait_for(everything: list[Background]) -> None:

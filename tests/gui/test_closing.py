@@ -312,6 +312,28 @@ def test_a_worker_that_is_about_to_begin_is_waited_for() -> None:
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
+OPEN = """
+import atexit, sys
+import napari
+from PyQt6 import sip
+from qtpy.QtCore import QTimer
+
+viewer = napari.Viewer()
+viewer.window.add_plugin_dock_widget("napari-imagefit", "Image Fit")
+window = viewer.window._qt_window
+atexit.register(lambda: sys.stdout.write(f"{sip.ispyowned(window)}\\n"))
+QTimer.singleShot(0, lambda: sys.exit(3))
+napari.run()
+"""
+
+
+def test_a_window_that_is_open_at_the_end_is_not_deleted_by_python() -> None:
+    """PyQt crashes now and then on its way through its objects, as a window goes."""
+    pytest.importorskip("PyQt6.sip")
+    ended = subprocess.run([sys.executable, "-c", OPEN], capture_output=True, text=True, timeout=300, check=False)
+    assert (ended.returncode, ended.stderr, ended.stdout) == (3, "", "False\n")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0.05, 0.6, 1.5, 2.5, 4])
 @pytest.mark.parametrize("way", WAYS)

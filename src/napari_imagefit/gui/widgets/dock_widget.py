@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from typing import Any
+from weakref import WeakSet
 
 from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
+
+from ..._ending import when_python_ends
+
+_in_windows: WeakSet[Stopping] = WeakSet()
 
 
 class Stopping(QWidget):
@@ -29,6 +34,7 @@ class Stopping(QWidget):
         window = self.window()
         if isinstance(window, QMainWindow) and not self._follows_window:
             self._follows_window = True
+            _in_windows.add(self)
             # a window that is closed sends no event to its widgets; this comes while they are still there
             window.destroyed.connect(self._on_window_gone)
 
@@ -49,6 +55,32 @@ class Stopping(QWidget):
         """Stop with the window."""
         self.shut_down()
         super().closeEvent(event)
+
+
+def _leave_windows() -> None:
+    """Stop in windows that are still open as Python ends, and leave these to the end of the process.
+
+    PyQt deletes what belongs to Python then, on its way through a list of all objects. A window has two entries in it,
+    and where the second is come to first, what is read next is memory that was given back with the window: the more of
+    Python its deletion calls, the more often a segmentation fault.
+    """
+    for widget in tuple(_in_windows):
+        with contextlib.suppress(RuntimeError):  # gone already
+            window = widget.window()
+            widget._on_window_gone()
+            _give_to_qt(window)
+
+
+def _give_to_qt(window: QWidget | None) -> None:
+    with contextlib.suppress(ImportError):  # a binding without it
+        from qtpy import sip
+
+        nobody: Any = None
+        if window is not None and sip.ispyowned(window):
+            sip.transferto(window, nobody)
+
+
+when_python_ends(_leave_windows)
 
 
 class Docked(Stopping):
