@@ -15,6 +15,8 @@ from napari_imagefit.layers.request.fit_request import Outcome
 from napari_imagefit.layers.request.freeze import freeze
 from napari_imagefit.layers.tasks.run_fit import run_any
 
+from .pointer import until
+
 SHAPE = (6, 8, 10)
 
 
@@ -50,6 +52,7 @@ def run_all(choices: Choices) -> Outcome:
 def assert_shows(inspector: Inspector, outcome: Outcome, who: str, place: tuple[int, int]) -> None:
     """Samples, curve, residuals and numbers are the voxel's own."""
     assert inspector.shown_places().get(who) == place
+    until(lambda: not inspector._compiling.busy, "what the plots need is compiled")
     drawn = inspector.curves.drawn(who)
     assert drawn is not None
     assert outcome.result is not None

@@ -5,10 +5,11 @@ A program is compiled in a thread of its own, so that whoever waits for it can s
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Hashable, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, wait
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -69,6 +70,38 @@ _compiling: dict[Hashable, Future[Program]] = {}
 _refused: set[str] = set()
 _lock = threading.Lock()
 _compiled = 0
+_here = threading.local()
+
+
+class StillCompilingError(FitEngineError):
+    """Raised in the place of waiting for a program, see `without_waiting`.
+
+    Attributes
+    ----------
+    program : Future
+        What is being compiled in the background.
+    """
+
+    def __init__(self, program: Future[Program]) -> None:
+        super().__init__("A program is still being compiled; ask again once it is there.")
+        self.program = program
+
+
+@contextlib.contextmanager
+def without_waiting() -> Iterator[None]:
+    """Surround what must not wait for a compiler, such as the thread of a window.
+
+    Raises
+    ------
+    StillCompilingError
+        Where this thread needs a program that is not there yet; it is compiled in the background.
+    """
+    before = getattr(_here, "impatient", False)
+    _here.impatient = True
+    try:
+        yield
+    finally:
+        _here.impatient = before
 
 
 @functools.cache
@@ -129,7 +162,13 @@ def obtain(
     lasts: bool = False,
 ) -> Program:
     """Return the program, compiled if need be."""
-    return find(key) or _compiled_in(request(key, function, shapes, options, arithmetic, lasts))
+    program = find(key)
+    if program is not None:
+        return program
+    future = request(key, function, shapes, options, arithmetic, lasts)
+    if getattr(_here, "impatient", False) and not future.done():
+        raise StillCompilingError(future)
+    return _compiled_in(future)
 
 
 def wait_for(

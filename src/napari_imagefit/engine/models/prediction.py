@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..._lazy import LazyModule
 from ..core.device import computing, pool
 from ..core.options import Options
-from ..core.programs import Arithmetic, find, obtain, request
+from ..core.programs import Arithmetic, obtain, request
 from ..core.types import Array, Floats
 from ..functions.evaluation import evaluate, jacobian
 from .model import Model
@@ -73,10 +73,11 @@ def predict(model: Model, coords: Coords, params: Floats, options: Options) -> F
         own = tuple(c[down] if c.shape[1] == 1 else c[down, along] for c in columns)
         values[down, along] = values_of(model, own, narrow[:, along], options)
 
-    if len(pieces) == 1:
-        one(pieces[0])
-    elif pieces:
-        list(pool().map(one, pieces))
+    # the first and the last in this thread, which may not be willing to wait for their programs
+    for piece in pieces[:: max(len(pieces) - 1, 1)]:
+        one(piece)
+    if len(pieces) > 2:
+        list(pool().map(one, pieces[1:-1]))
     return values
 
 
@@ -167,7 +168,7 @@ def _padded(
     """
     arguments = _fill(coords, params, options, model.exact)
     wanted = _program(what, function, model, arguments, options)
-    program = find(wanted[0]) or obtain(*wanted)
+    program = obtain(*wanted)
     with computing(options):
         found = np.asarray(program(*arguments))[..., : params.shape[1], : coords[0].shape[0]]
     return np.ascontiguousarray(np.swapaxes(found, -1, -2))

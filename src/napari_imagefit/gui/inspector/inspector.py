@@ -18,6 +18,7 @@ from ...imaging.inspection.surface_cuts import Cuts, Profile, surface_cuts
 from ...layers.inspection.marks import CHOSEN, MARK_KEY
 from ...layers.request.fit_request import Request, mean_as_curve
 from ...layers.request.naming import axis_titles, place_title
+from ..background.compile_wait import CompileWait
 from ..canvas.fitted_view import keep_fitted, let_go
 from ..plots.bands import Range
 from ..plots.curve_plot import CurvePage, Shown
@@ -59,6 +60,7 @@ class Inspector(Below):
         self._open = True
         self._due = False
         self._sentence: tuple[str, str] = (NO_FIT_YET, "")
+        self._compiling = CompileWait(self.refresh, self)
         self.looking: Looking | None = None
         self.bar = InspectBar()
         self.note, self.where = self.bar.note, self.bar.where
@@ -132,7 +134,8 @@ class Inspector(Below):
         if self._due or self.looking is None:
             return
         places = self.shown_places()
-        self._draw(places)
+        if not self._compiling.call(self._draw, places):
+            return  # what is shown stays meanwhile
         self.histogram.mark(places)
         self._sentence = self._words(places)
         self._show_note()
@@ -157,6 +160,7 @@ class Inspector(Below):
         if not self._open:
             return
         self._open = False
+        self._compiling.stop()
         self._let_go()
         let_go(self._viewer)
         self.histogram.stop()
