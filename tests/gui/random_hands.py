@@ -6,7 +6,8 @@ Every action is done with mouse and keys on what is on screen, between actions o
 and renamed, their data replaced or changed in place, frames stepped, docks closed and opened again; files given with
 `--open` are there from the beginning. What went wrong is told at the end: exceptions, warnings, hold-ups of the event
 loop, and how much memory there was at rest, napari's notifications closed, beside what is known of it: the history's
-arrays, the layers' data, and how many programs JAX has compiled. The exit status is 1 if anything went wrong, but for
+arrays, the layers' data, and how many programs JAX and OpenGL have compiled (of the latter each visual of a layer has
+one; Mesa keeps them in the memory of the process). The exit status is 1 if anything went wrong, but for
 hold-ups in which nothing of the plugin took part. A hold-up tells the action under way and where the main thread was.
 The same seed does the same, as far as fits take the same time.
 
@@ -291,6 +292,7 @@ def rest(hands: Hands) -> dict[str, float]:
     found = {
         "all": psutil.Process().memory_info().rss / 2**20,
         "layers": sum(getattr(layer.data, "nbytes", 0) for layer in layers) / 2**20,
+        "shaders": _shaders(hands.viewer),
     }
     if hands.plugin:
         import jax
@@ -300,6 +302,12 @@ def rest(hands: Hands) -> dict[str, float]:
         found["history"] = history_of(hands.viewer).held(layers) / 2**20
         found["programs"] = len(jax.devices()[0].client.live_executables())
     return {name: round(value, 1) for name, value in found.items()}
+
+
+def _shaders(viewer: Any) -> int:
+    """How many programs of OpenGL are alive."""
+    parser = viewer.window._qt_viewer.canvas._scene_canvas.context.shared.parser
+    return sum(type(one).__name__ == "GlirProgram" for one in parser._objects.values())
 
 
 def run(
