@@ -27,7 +27,8 @@ from types import FrameType
 from typing import Any
 from weakref import WeakSet
 
-GRACE = 0.5  # s in which a compiler may come to its end
+GRACE = 0.1  # s in which a compiler may come to its end
+REACH = 0.5  # s in which those that cannot be interrupted where they are may come to where they can
 POLL = 0.02  # s
 AGAIN = 0.2  # s after which a thread that goes on is interrupted again
 HELD = 0.05  # s for which the thread that ends Python may keep hold of it
@@ -223,7 +224,7 @@ def _end() -> None:
         _be_silent()
         # what is raised in a callback of the collector, as JAX has one, is lost
         gc.disable()
-        until = time.monotonic() + GRACE
+        until = time.monotonic() + REACH
         while not _break_off(everything) and time.monotonic() < until:
             time.sleep(POLL)
     while _calls:

@@ -16,7 +16,7 @@ from napari_imagefit import fit_image
 from napari_imagefit.layers.geometry.output_layers import put, role, role_of
 from napari_imagefit.layers.history import memory
 from napari_imagefit.layers.history.entry import Entry
-from napari_imagefit.layers.history.entry_layers import is_shown, layers_of
+from napari_imagefit.layers.history.entry_layers import is_shown, layers_of, take_away
 from napari_imagefit.layers.history.history import history_of
 from napari_imagefit.layers.history.memory import arrays_in
 from napari_imagefit.layers.request.freeze import freeze
@@ -226,3 +226,16 @@ def test_the_history_holds_no_layer(viewer: ViewerModel, image: Image) -> None:
             waiting += gc.get_referents(one)
     assert any(one is image.data for one in held.values())
     assert not [one for one in held.values() if isinstance(one, Layer)]
+
+
+def test_layers_that_go_together_go_in_one_batch() -> None:
+    """napari collects garbage once for each batch, some tenths of a second in which the window stands still."""
+    viewer = ViewerModel()
+    entry = fit(viewer, viewer.add_image(clouds(), name="clouds"))
+    batches: list[Any] = []
+    viewer.layers.events.end_batch.connect(batches.append)
+    assert len(viewer.layers) > 3
+    for _ in range(2):  # and none where there is nothing to remove
+        take_away(viewer.layers, entry)
+        assert [layer.name for layer in viewer.layers] == ["clouds"]
+        assert len(batches) == 1

@@ -392,19 +392,3 @@ def test_pictures_are_not_computed_before_they_are_asked_for(image: Image, monke
 def test_what_was_unchecked_stays_away(image: Image) -> None:
     outcome = run(replace(surface(image), chosen_roles={"outlines": False, "residual": True}))
     assert [role(output.data) for output in outcome.outputs] == ["residual"]
-
-
-def test_layers_that_go_together_go_in_one_batch() -> None:
-    """napari collects garbage once for each batch, some tenths of a second in which the window stands still."""
-    viewer = ViewerModel()
-    image = viewer.add_image(cloud(), name="clouds")
-    choices = Choices(image, "region", "gaussian_2d", rows("gaussian_2d"))
-    outcome = run(asking(freeze(choices), "cost", "status"))
-    show(viewer, outcome)
-    batches: list[Any] = []
-    viewer.layers.events.end_batch.connect(batches.append)
-    assert len(viewer.layers) > 2
-    for _ in range(2):  # and none where there is nothing to remove
-        remove_stale(viewer.layers, outcome.request.group, ())
-        assert [layer.name for layer in viewer.layers] == ["clouds"]
-        assert len(batches) == 1

@@ -1,4 +1,4 @@
-"""What the window computes itself, once JAX has compiled what that takes: meanwhile the window goes on."""
+"""Calls that need a compiled program, put off until it is there: meanwhile the window goes on."""
 
 from __future__ import annotations
 
