@@ -71,3 +71,11 @@ def test_what_cannot_be_compiled_is_told_once(
     until(lambda: bool(told), "whoever asks again is told")
     assert not inspector._compiling.busy
     assert str(told[0]) == "no room"
+
+
+def test_a_place_of_the_grid_before_has_no_value(inspected: tuple[Any, Inspector, Outcome]) -> None:
+    _, inspector, _ = inspected
+    inspector.bar.tabs.setCurrentIndex(1)
+    until(inspector.histogram.isVisible, "the histogram is shown")
+    inspector.histogram.mark({"A": (64,), "B": (64, 0), "C": (3, 5)})
+    assert [who for who, line in inspector.histogram._lines.items() if line.isVisible()] == ["C"]

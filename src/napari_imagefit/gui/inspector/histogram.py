@@ -163,7 +163,7 @@ class HistogramPanel(QWidget):
         for who in [who for who in self._lines if who not in places]:
             self.plot.removeItem(self._lines.pop(who))
         for who, place in places.items():
-            value = float(self._values[place]) if self._values.size else math.nan
+            value = self._value_at(place)
             line = self._lines.get(who)
             if line is None:
                 # one below the other, so that they can be read where values are alike
@@ -174,6 +174,12 @@ class HistogramPanel(QWidget):
             line.setVisible(math.isfinite(value))
             if math.isfinite(value):
                 line.setPos(value)
+
+    def _value_at(self, place: Place) -> float:
+        """Return the value of a fit; NaN for a place on another grid, such as that of the result before."""
+        shape = self._values.shape
+        on_grid = len(place) == len(shape) and all(i < n for i, n in zip(place, shape, strict=True))
+        return float(self._values[place]) if on_grid else math.nan
 
     def set_colours(self, colours: Colours) -> None:
         """Follow the theme."""
