@@ -285,6 +285,16 @@ def preset_menu(listed: ParameterList) -> tuple[QMenu, dict[str, Any]]:
     return menu, {action.text(): action for action in menu.actions()}
 
 
+def test_an_open_menu_is_about_the_model_of_now(made: Callable[..., ParameterList]) -> None:
+    listed = made()
+    menu, actions = preset_menu(listed)
+    listed.set_model(models["gaussian_1d"], {})
+    listed.set_row(Row("sigma", 7.0))
+    actions["All automatic"].trigger()
+    assert row(listed, "sigma") == Row("sigma")
+    menu.deleteLater()
+
+
 def test_presets(qtbot: Any, made: Callable[..., ParameterList], layers: Any) -> None:
     listed = made()
     told: list[tuple[str, bool]] = []

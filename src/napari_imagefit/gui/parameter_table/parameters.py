@@ -229,9 +229,7 @@ class ParameterList(QWidget):
 
     def _take_rows(self, rows: tuple[Row, ...]) -> None:
         for row in rows:
-            # the menu may have been opened for another model
-            if row.name in self._fields():
-                self.set_row(row)
+            self.set_row(row)
         self._tell_edited()
 
     def _tell_edited(self) -> None:

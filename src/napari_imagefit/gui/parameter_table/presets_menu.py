@@ -61,7 +61,7 @@ class PresetsButton(QPushButton):
         menu.addSeparator()
         reset = menu.addAction("All automatic")
         reset.setToolTip("Take back all starts, bounds, fix, share and tie of this model")
-        reset.triggered.connect(lambda: self.rows_chosen.emit(tuple(Row(name) for name in model.names)))
+        reset.triggered.connect(self._reset)
         delete = menu.addMenu("Delete")
         delete.setEnabled(bool(names))
         for name in names:
@@ -86,6 +86,11 @@ class PresetsButton(QPushButton):
         action = QWidgetAction(menu)
         action.setDefaultWidget(field)
         return action
+
+    def _reset(self, _checked: bool = False) -> None:
+        # as all that follow: of the model of now, which may be another than when the menu was opened
+        assert self._model is not None
+        self.rows_chosen.emit(tuple(Row(name) for name in self._model.names))
 
     def _load(self, name: str, _checked: bool = False) -> None:
         assert self._model is not None
