@@ -33,6 +33,7 @@ POLL = 0.02  # s
 AGAIN = 0.2  # s after which a thread that goes on is interrupted again
 HELD = 0.05  # s for which the thread that ends Python may keep hold of it
 # Modules that acquire locks by a call: raised right after it, an exception would leave the lock to nobody.
+FILE = io.IOBase.__mro__[1]  # the base of all files: to be of an abstract class is asked for slowly
 LOCKING = {"importlib._bootstrap", "_frozen_importlib", "logging", "threading"}
 
 _ending = threading.Event()
@@ -291,12 +292,18 @@ def _leave_at_exit() -> bool:
 
 
 def _write_out() -> None:
-    """Write what files still hold back: those that a thread which is left alone can reach are never closed."""
+    """Write what files still hold back: those that a thread which is left alone can reach are never closed.
+
+    Nor does Python look for garbage any more before the process ends: three or four times through all that JAX and
+    napari hold would take more than a second beside a compiler.
+    """
     if _left.is_set():
         for thing in gc.get_objects():
-            if issubclass(type(thing), io.IOBase):
+            if issubclass(type(thing), FILE):
                 with contextlib.suppress(Exception):
                     thing.flush()
+        gc.freeze()
+        gc.disable()
 
 
 # called after the exit handlers of all that is imported later
