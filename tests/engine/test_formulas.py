@@ -15,9 +15,11 @@ import pytest
 
 from napari_imagefit.engine.core.options import Options
 from napari_imagefit.engine.core.status import Status
+from napari_imagefit.engine.core.trees import tree_map
 from napari_imagefit.engine.linalg import batched_ldl
 from napari_imagefit.engine.linalg.algebra import Algebra, JaxAlgebra, NumberAlgebra, NumpyAlgebra
 from napari_imagefit.engine.linalg.normal_matrix import Dense
+from napari_imagefit.engine.linalg.straight_line import CodeAlgebra
 from napari_imagefit.engine.linalg.trust_region_subproblem import trust_region_step
 from napari_imagefit.engine.solver.bounded_step import Quadratic, cut_step
 from napari_imagefit.engine.solver.trust_region import (
@@ -107,6 +109,11 @@ def one(tree: Any, index: int) -> Any:
     return jax.tree.map(lambda a: a[index], tree)
 
 
+def plain(tree: Any) -> Any:
+    """Python's numbers in the place of NumPy's."""
+    return tree_map(lambda value: value.item() if isinstance(value, np.generic) else value, tree)
+
+
 def check_bits(numbers: Any, arrays: Any, index: int) -> None:
     theirs = jax.tree.leaves(one(arrays, index))
     ours = jax.tree.leaves(numbers)
@@ -129,10 +136,13 @@ def check_near(found: Any, arrays: Any, which: np.ndarray, rtol: float) -> None:
 
 
 def in_numpy(function: Callable[..., Any], arguments: tuple[Any, ...], dtype: Any = "float64") -> Any:
-    """``function(algebra, *arguments)`` of arrays, which are the same bits as of each fit's numbers."""
+    """``function(algebra, *arguments)`` of arrays: the same bits as of each fit's numbers, and of its code."""
     arrays = function(NumpyAlgebra(dtype), *arguments)
+    code = CodeAlgebra(dtype)
     for index in range(FITS):
-        check_bits(function(NumberAlgebra(dtype), *one(arguments, index)), arrays, index)
+        numbers = one(arguments, index)
+        check_bits(function(NumberAlgebra(dtype), *numbers), arrays, index)
+        check_bits(code.run(function, *plain(numbers)), arrays, index)
     return arrays
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections.abc import Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -20,8 +21,10 @@ from ..core.programs import wait_for
 from ..core.progress import REPORT_INTERVAL_S, Progress
 from ..core.trees import Tree, tree_map
 from ..core.types import Floats, Positions, Stop
-from ..linalg.algebra import NumberAlgebra, NumpyAlgebra, as_arrays, as_numbers
+from ..linalg.algebra import Algebra, NumberAlgebra, NumpyAlgebra, Rows, as_arrays
+from ..linalg.batched_ldl import MOST_UNKNOWNS
 from ..linalg.normal_matrix import Dense
+from ..linalg.straight_line import CodeAlgebra, algebra_of_one
 from ..models.starts import prepare_guess
 from ..noise.samples import ALONE, Samples
 from ..solver.covariance import answer
@@ -124,12 +127,21 @@ class Run:
             self.evaluator: Evaluator = evaluator or evaluator_of(problem, positions)
         self.count = positions.stop - positions.start
         shape = len(problem.model.names), self.count
-        # the bits of a number are those of an array
-        self.algebra = (NumberAlgebra if self.count == 1 else NumpyAlgebra)(self.options.dtype)
+        self.algebra = self._algebra()
         self.given, self.lower, self.upper = (
             np.array(np.broadcast_to(rounded_to(columns_of(a, positions), self.options.dtype), shape))
             for a in (problem.start, problem.lower, problem.upper)
         )
+
+    def _algebra(self) -> Algebra:
+        """Return the algebra of so many fits; the bits of a number are those of an array, and of code as well."""
+        options, n = self.options, len(self.problem.free)
+        if self.count > 1:
+            return NumpyAlgebra(options.dtype)
+        # what is kept with the code would keep the user's function
+        if n > MOST_UNKNOWNS or callable(options.loss):
+            return NumberAlgebra(options.dtype)
+        return algebra_of_one(options.dtype, n, self.problem.is_bounded, options.criterion)
 
     def prepare(self) -> list[Future[Any]]:
         """Compile what the fits will need."""
@@ -196,7 +208,22 @@ class Run:
     def _rows(self, array: NDArray[Any]) -> tuple[Any, ...]:
         """Rows of an array ``(k, B)``: numbers for a single fit."""
         array = np.asarray(array, np.float64)
-        return tuple(array[:, 0]) if self.count == 1 else tuple(array)
+        if self.count > 1:
+            return tuple(array)
+        return tuple(array[:, 0].tolist() if isinstance(self.algebra, CodeAlgebra) else array[:, 0])
+
+    def _own(self, tree: Tree) -> Tree:
+        """Return a tree of tuples with numbers in place of rows ``(1,)`` of a single fit."""
+        if self.count > 1:
+            return tree
+        plain = isinstance(self.algebra, CodeAlgebra)
+
+        def number(value: Any) -> Any:
+            if isinstance(value, np.ndarray):
+                value = value[0]
+            return value.item() if plain and isinstance(value, np.generic) else value
+
+        return tree_map(number, tree)
 
     def _expansion(self, sums: Floats) -> Expansion:
         n = len(self.problem.free)
@@ -217,20 +244,20 @@ class Run:
             wanted = n - sum(np.where(h, 1, 0) for h in held)
             n_used = self._rows(np.atleast_1d(self.evaluator.level.n_used)[None])[0]
             blank = self._expansion(np.zeros((1 + n + n * (n + 1) // 2, self.count)))
-            state = begin(algebra, task, self._rows(start[free]), blank, n_used >= wanted)
+            state = algebra.run(begin, task, self._rows(start[free]), blank, n_used >= wanted)
         trial, told, begun = stay(state), time.perf_counter(), np.nan
         params = np.array(start)
-        while np.any(state.status >= RUNNING) and not should_stop():
+        while algebra.any(state.status >= RUNNING) and not should_stop():
             with np.errstate(all="ignore"):
                 there = self._evaluate(params, free, state, trial)
                 if any_held:
-                    there = there.without(algebra, held)
-                state = judge(algebra, task, options.tolerances, options.max_iterations, state, trial, there)
-                if np.isnan(begun):
-                    begun = float(np.ravel(there.cost)[0])
-                if not np.any(state.status >= RUNNING):
+                    there = algebra.run(_without, there, held)
+                state = algebra.run(judge, task, options.tolerances, options.max_iterations, state, trial, there)
+                if math.isnan(begun):
+                    begun = float(there.cost if self.count == 1 else there.cost[0])
+                if not algebra.any(state.status >= RUNNING):
                     break
-                trial = propose(algebra, task, state)
+                trial = algebra.run(propose, task, state)
             if time.perf_counter() - told > REPORT_INTERVAL_S:
                 told = time.perf_counter()
                 yield replace(here, done=here.done + int(np.count_nonzero(state.status < RUNNING)))
@@ -263,7 +290,7 @@ class Run:
             plain = Dense.of(tuple(evaluator.plain(ends)[1 + n :]), n) if self.options.criterion.is_robust else None
             task = Task(tuple(self.lower[list(problem.free)]), tuple(self.upper[list(problem.free)]), 0.0, 1.0)
             known = task, state, residuals, evaluator.level.n_used, plain
-            found = answer(self.algebra, self.options.criterion, *(as_numbers(known) if self.count == 1 else known))
+            found = answer(self.algebra, self.options.criterion, *self._own(known))
             if problem.model.has_edge:
                 cost_at = partial(self._cost_at, ends)
                 positions = np.arange(problem.n_fits)[self.positions]
@@ -288,6 +315,10 @@ class Run:
         there = ends.copy()
         there[list(self.problem.free)] = x
         return np.asarray(self.evaluator.sums(there)[0], np.float64)
+
+
+def _without(algebra: Algebra, there: Expansion, held: Rows) -> Expansion:
+    return there.without(algebra, held)
 
 
 def _doubled(tree: Tree) -> Tree:

@@ -108,6 +108,10 @@ class Algebra:
             return self.module.nextafter(x, towards)
         return self.module.nextafter(x.astype(np.float32), towards.astype(np.float32)).astype(np.float64)
 
+    def run(self, function: Callable[..., Any], *args: Any) -> Any:
+        """``function(algebra, *args)``, of a single fit perhaps as code: see `straight_line`."""
+        return function(self, *args)
+
     def at_once(self, function: Callable[..., Any], *args: Any) -> Any:
         """``function(*args)``, under JAX compiled into one loop over the fits.
 
@@ -329,11 +333,6 @@ class NumberAlgebra(Algebra):
 def as_arrays(tree: Tree) -> Tree:
     """Return a tree of tuples with rows ``(B,)`` of NumPy where they were numbers or JAX's."""
     return tree_map(lambda value: np.atleast_1d(np.asarray(value)), tree)
-
-
-def as_numbers(tree: Tree) -> Tree:
-    """Return a tree of tuples with numbers where there were rows ``(1,)``."""
-    return tree_map(lambda value: value[0] if isinstance(value, np.ndarray) else value, tree)
 
 
 class Joint(Algebra):

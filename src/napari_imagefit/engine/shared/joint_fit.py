@@ -319,7 +319,7 @@ class _Fit:
             matrix = layout.matrix(self.evaluators.sums(params, plain=True).only(kept).matrix)
             columns = tuple(np.sqrt(d) for d in matrix.diagonal())
             total = Residuals(*(np.array([np.sum(np.where(kept, values, 0))]) for values in residuals))
-            factor = robust_factor(total, n_used, np.array([sum(int(np.sum(~o)) for o in out)]))
+            factor = robust_factor(algebra, total, n_used, np.array([sum(int(np.sum(~o)) for o in out)]))
         scale = tuple(np.where(o, 1.0, quotient(1.0, c)) for o, c in zip(out, columns, strict=True))
         scaled = matrix.without(algebra, out).scaled(scale, tuple(np.where(o, 1.0, 0.0) for o in out))
         covariance, vague, vague_shared = Solver.of(scaled, algebra.eps).inverse()

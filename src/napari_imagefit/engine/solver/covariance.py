@@ -72,7 +72,7 @@ def answer(
     """
     found: Inverse
     matrices: Matrices
-    found, matrices = as_arrays(invert(algebra, criterion, task, state, sums, used, plain))
+    found, matrices = as_arrays(algebra.run(invert, criterion, task, state, sums, used, plain))
     result, some = told(found), ~np.asarray(found.regular)
     if some.any():
         inverse, vague = _by_eigenvalues(matrices.scaled.full()[:, :, some], algebra.eps)
@@ -153,7 +153,7 @@ def invert(
     if plain is not None:
         matrix, columns = plain, tuple(algebra.sqrt(d) for d in plain.diagonal())
         free = algebra.total([where(o, 0.0, 1.0) for o in out])
-        factor = robust_factor(sums, xp.maximum(used, 1), free)
+        factor = robust_factor(algebra, sums, algebra.maximum(used, 1.0), free)
     scale = tuple(where(o, 1.0, algebra.divide(1.0, c)) for o, c in zip(out, columns, strict=True))
     scaled = matrix.without(algebra, out).scaled(scale, tuple(where(o, 1.0, 0.0) for o in out))
     scaled = scaled.identity_unless(algebra, scaled.finite(algebra))
@@ -213,11 +213,12 @@ def quotient(numerator: Array, denominator: Array) -> Array:
     return xp.where(zero, 0.0, numerator / xp.where(zero, 1.0, denominator))
 
 
-def robust_factor(sums: Residuals, used: Array, free: Array) -> Array:
+def robust_factor(algebra: Algebra, sums: Residuals, used: Array, free: Array) -> Array:
     """Return what multiplies (JᵀJ)⁻¹ for a robust loss; NaN where the loss is flat on average."""
     mean = sums.slope / used
-    variance = xp.maximum(sums.slope_squared / used - mean**2, 0)
-    correction = 1 + free / used * quotient(variance, mean**2)
+    square = mean * mean
+    variance = algebra.maximum(sums.slope_squared / used - square, 0.0)
+    correction = 1 + free / used * algebra.divide(variance, square)
     freedom = used - free
     known = (mean > 0) & (freedom > 0)
-    return xp.where(known, correction**2 * quotient(sums.psi, freedom * mean**2), xp.nan)
+    return algebra.where(known, correction * correction * algebra.divide(sums.psi, freedom * square), math.nan)
