@@ -251,6 +251,13 @@ def test_a_square_root_is_not_evaluated_outside_its_bounds() -> None:
     np.testing.assert_allclose(found[0], 1e8, rtol=1e-8)
 
 
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_a_single_fit_beside_what_is_not_a_number_uses_the_other_side(sign: int) -> None:
+    """The first step of a single fit is tried by a way of its own."""
+    function = Recorded(lambda p: np.where(sign * p[0] < sign * 2.0, np.nan, T * p[0] ** 2))
+    np.testing.assert_allclose(function.jacobian([[2.0]])[0], 4 * T, rtol=1e-6)
+
+
 def test_nan_where_neither_side_is_finite() -> None:
     def island(p: Floats) -> Floats:
         with np.errstate(invalid="ignore"):

@@ -149,7 +149,7 @@ def _sum(term: Array, axis: int | tuple[int, ...]) -> Array:
     if axis == 0 and term.ndim == 2 and term.shape[1] == 1 and 0 < len(term) < ALONE:
         # in the order in which NumPy adds up several columns: a fit's bits do not depend on the others
         return np.cumsum(term[:, 0])[-1:]
-    return np.sum(term, axis=axis)
+    return np.add.reduce(term, axis=axis)
 
 
 def _by_arguments(name: str) -> Callable[..., Any]:

@@ -46,6 +46,8 @@ def in_memory(values: ArrayLike, what: str) -> NDArray[Any]:
     FitInputError
         If there is none, as of rows of different lengths, of tensors elsewhere, and of what JAX is tracing.
     """
+    if type(values) in (np.ndarray, float, int):
+        return np.asanyarray(values)
     try:
         with with_values(what), _transfers_allowed(values):
             return np.asanyarray(values)
@@ -69,9 +71,19 @@ def with_values(what: str) -> Iterator[None]:
     try:
         yield
     except TypeError as error:
-        errors = sys.modules.get("jax.errors")
-        if errors is None or not isinstance(error, errors.JAXTypeError):
-            raise
+        refuse_traced(error, what)
+        raise
+
+
+def refuse_traced(error: TypeError, what: str) -> None:
+    """Refuse in a sentence what JAX is tracing, if that is what the error is about.
+
+    Raises
+    ------
+    FitInputError
+    """
+    errors = sys.modules.get("jax.errors")
+    if errors is not None and isinstance(error, errors.JAXTypeError):
         raise FitInputError(f"{what} {TRACED}") from None
 
 

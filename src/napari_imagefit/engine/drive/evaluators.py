@@ -5,36 +5,32 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..._lazy import LazyModule
-from ..core.device import computing, in_precision, pool
-from ..core.errors import FitInputError
-from ..core.options import Criterion, Options
+from ..core.device import computing, pool
+from ..core.options import Options
+from ..core.trees import tree_map
 from ..core.types import Floats
 from ..models.numpy_model import NumpyModel
-from ..models.prediction import linearise, prepare_values, values_of
-from ..noise.noise_and_loss import terms
+from ..models.prediction import prepare_values, values_of
 from ..noise.samples import ALONE, TILE, Samples
-from ..sums.normal_equations import NormalSums, sums_of
+from ..sums.normal_equations import NormalSums
 from ..sums.residual_sums import Residuals, residual_sums
 from .level import Level
-from .loading import across, columns_of, lengths_of, rounded_to, samples_of, tiles_of
+from .loading import across, lengths_of, rounded_to, samples_of, tiles_of
 from .problem import Problem
-
-if TYPE_CHECKING:
-    import jax
-    from scipy import linalg
-else:
-    jax, linalg = LazyModule("jax"), LazyModule("scipy.linalg")
+from .row_evaluator import RowEvaluator
 
 # Fits whose sums are computed by one call of a program, if they are more than one: of few, and of more than so many.
 FITS_PER_CALL, MANY = 16, 512
 # Samples that are worked on together in NumPy: the pages of larger arrays are taken from the system at each operation.
 SAMPLES_PER_PIECE = 16384
+# Tiles of an image from which on each is one piece: the pages of a thread's first tile serve its others, and threads
+# wait four times less often for each other's Python.
+WHOLE_TILES_FROM = 5
 
 
 class Evaluator(Protocol):
@@ -118,8 +114,8 @@ class BlockEvaluator:
         m, fits = self.samples.data.shape
         return found + prepare_values(self.problem.model, m, fits, self.options)
 
-    def _arguments(self, some: NDArray[np.intp], params: Floats | None = None) -> tuple[Samples, tuple[Any, ...]]:
-        """Return the samples of `width` fits, and their parameters."""
+    def _arguments(self, some: NDArray[np.intp], params: Floats | None = None) -> tuple[Samples, NDArray[Any]]:
+        """Return the samples of `width` fits, and their parameters ``(n_params, width)``."""
 
         def rows(array: NDArray[Any] | None) -> NDArray[Any] | None:
             return array if array is None or array.ndim < 2 or len(array) == 1 else array[some]
@@ -134,7 +130,7 @@ class BlockEvaluator:
         )
         if params is None:
             params = np.ones((len(self.problem.model.names), self.width))
-        return samples, tuple(row for row in params.astype(self.dtype))
+        return samples, params.astype(self.dtype)
 
     def sums(self, params: Floats, some: NDArray[np.intp] | None = None) -> Floats:
         """Return cost, gradient and lower triangle of JᵀJ, ``(K, B)``, by a compiled program."""
@@ -172,7 +168,7 @@ class BlockEvaluator:
         return _added([self._residuals(samples.rows(piece), params) for piece in pieces])
 
     def _residuals(self, samples: Samples, params: Floats) -> Residuals:
-        value = values_of(self.problem.model, samples.coords, params, self.options).astype(np.float64)
+        value = values_of(self.problem.model, samples.coords, params, self.options).astype(np.float64, copy=False)
         with np.errstate(all="ignore"):
             return residual_sums(self.options.criterion, samples, value, self.level.mean)
 
@@ -187,6 +183,7 @@ class TileEvaluator:
         self.dtype = np.dtype(self.options.dtype)
         with computing(self.options):
             self.tiles, self.lengths = tiles_of(problem, position)
+        self.piece = TILE if len(self.tiles) >= WHOLE_TILES_FROM else SAMPLES_PER_PIECE
         self.chosen = free_sums(len(problem.model.names), problem.free)
         self.programs = NormalSums(problem.model, self.options, stacked=True)
         self.level = Level.joined(
@@ -198,11 +195,16 @@ class TileEvaluator:
         tile, length = self.tiles[index], self.lengths[index]
         tile = tile._replace(coords=tile.coords if placed else (), f_scale=None)
         # to look at an array of JAX takes longer than to cut a piece of NumPy's
-        columns = jax.tree.map(lambda array: np.asarray(array)[0, :length, None], tile)
+        columns = tree_map(lambda array: np.asarray(array)[0, :length, None], tile)
         f_scale = None if self.tiles[index].f_scale is None else np.asarray(self.tiles[index].f_scale, np.float64)
-        for first in range(0, length, SAMPLES_PER_PIECE):
-            part = slice(first, first + SAMPLES_PER_PIECE)
-            samples: Samples = jax.tree.map(lambda c, part=part: rounded_to(c[part], self.dtype), columns)
+
+        def cut(column: NDArray[Any], part: slice) -> NDArray[Any]:
+            piece = column[part]
+            return piece if piece.dtype == self.dtype == np.float64 else rounded_to(piece, self.dtype)
+
+        for first in range(0, length, self.piece):
+            part = slice(first, first + self.piece)
+            samples: Samples = tree_map(lambda column, part=part: cut(column, part), columns)
             yield samples._replace(f_scale=f_scale)
 
     def _levels(self, index: int) -> list[Level]:
@@ -214,10 +216,10 @@ class TileEvaluator:
 
     def prepare(self) -> list[Future[Any]]:
         """Compile the sums of one tile, and the values where NumPy cannot compute them."""
-        params = tuple(np.ones((len(self.problem.model.names), 1), self.dtype))
+        params = np.ones((len(self.problem.model.names), 1), self.dtype)
         with computing(self.options):
             found = [self.programs.prepare(self.tiles[0], params)]
-        return found + prepare_values(self.problem.model, SAMPLES_PER_PIECE, 1, self.options)
+        return found + prepare_values(self.problem.model, self.piece, 1, self.options)
 
     def sums(self, params: Floats, some: NDArray[np.intp] | None = None) -> Floats:
         """Return cost, gradient and lower triangle of JᵀJ, ``(K, 1)``, added up over all tiles."""
@@ -225,7 +227,7 @@ class TileEvaluator:
         return self._sums(self.programs, params)
 
     def _sums(self, programs: NormalSums, params: Floats) -> Floats:
-        rows = tuple(params.astype(self.dtype))
+        rows = params.astype(self.dtype)
         with computing(self.options):
             program = programs.program(self.tiles[0], rows)
 
@@ -247,7 +249,8 @@ class TileEvaluator:
         def some(index: int) -> list[Residuals]:
             found = []
             for samples in self._pieces(index):
-                value = values_of(self.problem.model, samples.coords, params, self.options).astype(np.float64)
+                value = values_of(self.problem.model, samples.coords, params, self.options)
+                value = value.astype(np.float64, copy=False)
                 with np.errstate(all="ignore"):
                     found.append(residual_sums(self.options.criterion, samples, value, self.level.mean))
             return found
@@ -258,133 +261,3 @@ class TileEvaluator:
 def _added(parts: Sequence[Residuals]) -> Residuals:
     """Return the sums over all samples of a fit from those over its pieces."""
     return Residuals(*(np.sum(values, axis=0) for values in zip(*parts, strict=True)))
-
-
-class RowEvaluator:
-    """Values and rows of J in NumPy: for functions that only NumPy can call, or whose samples belong together."""
-
-    def __init__(self, problem: Problem, positions: slice) -> None:
-        self.problem, self.options, self.model = problem, problem.options, problem.model
-        self.samples = samples_of(problem, positions)
-        self.level = Level.of(self.options.criterion, self.samples, lengths_of(problem, positions))
-        shape = len(self.model.names), self.samples.data.shape[1]
-        free = list(problem.free)
-        self.lower, self.upper = (
-            np.broadcast_to(columns_of(a, positions), shape)[free] for a in (problem.lower, problem.upper)
-        )
-        self.used = self.samples.usable()
-        self.triangle = np.tril_indices(len(free))
-        self._seen: tuple[Floats, Any, Floats, Floats, Floats | None] | None = None
-
-    def prepare(self) -> list[Future[Any]]:
-        """Return nothing: nothing is compiled."""
-        return []
-
-    def sums(self, params: Floats, some: NDArray[np.intp] | None = None) -> Floats:
-        """Return cost, gradient and lower triangle of JᵀJ, ``(K, B)``, from values and rows of J."""
-        value, slopes, rho = self._look(params, some)
-        return self._reduced(self.options.criterion, value, slopes, rho, some)
-
-    def plain(self, params: Floats) -> Floats:
-        """Return the same of the residuals themselves, without a robust loss."""
-        value, slopes, _ = self._look(params, None)
-        return self._reduced(Criterion(), value, slopes, None, None)
-
-    def _reduced(
-        self, criterion: Criterion, value: Floats, slopes: Floats, rho: Floats | None, some: NDArray[np.intp] | None
-    ) -> Floats:
-        samples = self._some(some)
-        if self.problem.alone and criterion == Criterion():
-            return self._squares(value, slopes)
-        with np.errstate(all="ignore"):
-            value = self._whitened(value, samples)
-            found = terms(criterion, value, samples, rho)
-            used = samples.usable()
-            rows = [np.where(used, found.slope * self._whitened(slope, samples), 0) for slope in slopes]
-            cost, residual = np.where(used, found.cost, 0), np.where(used, found.residual, 0)
-            if not self.problem.alone:
-                return np.stack(sums_of(cost, residual, rows, axis=0))
-            # products of matrices, for a fit by itself
-            columns = np.concatenate(rows, axis=1)
-            product = columns.T @ columns
-            return np.concatenate([cost.sum(axis=0), columns.T @ residual[:, 0], product[np.tril_indices(len(rows))]])[
-                :, None
-            ]
-
-    def _squares(self, value: Floats, slopes: Floats) -> Floats:
-        """Least squares of a fit by itself: products of matrices."""
-        samples, used = self.samples, self.used
-        residual = samples.weighted(self._whitened(value, samples) - samples.data)[:, 0]
-        columns = slopes[:, :, 0].T
-        if self.problem.root is not None:
-            columns = self._whitened(columns, samples)
-        columns = samples.weighted(columns)
-        if not used.all():
-            residual, columns = np.where(used[:, 0], residual, 0), np.where(used, columns, 0)
-        product = columns.T @ columns
-        cost = 0.5 * (residual @ residual)
-        return np.concatenate([[cost], columns.T @ residual, product[self.triangle]])[:, None]
-
-    def residuals(self, params: Floats) -> Residuals:
-        """Return sums over residuals, divided by the root of the covariance if one was given."""
-        value, _, rho = self._look(params, None)
-        with np.errstate(all="ignore"):
-            value = self._whitened(value, self.samples)
-            return residual_sums(self.options.criterion, self.samples, value, self.level.mean, rho=rho)
-
-    def _some(self, some: NDArray[np.intp] | None) -> Samples:
-        samples = self.samples
-        return samples if some is None or some.size == samples.data.shape[1] else samples.fits(some)
-
-    def _look(self, params: Floats, some: NDArray[np.intp] | None) -> tuple[Floats, Floats, Floats | None]:
-        """Return the values ``(m, B)``, their derivatives ``(n_free, m, B)``, and a loss that is written in NumPy."""
-        if self._seen is not None and _same(self._seen[0], params) and _same(self._seen[1], some):
-            # functions need not be called twice at one point
-            return self._seen[2:]
-        free = self.problem.free
-        lower, upper = (bound if some is None else bound[:, some] for bound in (self.lower, self.upper))
-        if isinstance(self.model, NumpyModel):
-            value = self.model.values(params)
-            slopes = self.model.derivatives(params, value, free, lower, upper)
-        else:
-            coords = self._some(some).coords
-            value, slopes = linearise(self.model, coords, params, self.options)
-            slopes = slopes[list(free)]
-        rho = self._rho(np.asarray(value, np.float64), some)
-        self._seen = np.array(params), some, np.asarray(value, np.float64), np.asarray(slopes, np.float64), rho
-        return self._seen[2:]
-
-    def _whitened(self, values: Floats, samples: Samples) -> Floats:
-        """L⁻¹ times values ``(m, 1)``, where the data are correlated; what is not used is correlated with nothing."""
-        if self.problem.root is None:
-            return values
-        solved: Floats = linalg.solve_triangular(
-            self.problem.root, np.where(samples.usable(), values, 0), lower=True, check_finite=False
-        )
-        return solved
-
-    def _rho(self, value: Floats, some: NDArray[np.intp] | None) -> Floats | None:
-        """Return the terms of a loss that the user has written."""
-        loss = getattr(self.model, "rho", None) or self.options.loss
-        if not callable(loss):
-            return None
-        samples = self._some(some)
-        with np.errstate(all="ignore"):
-            residual = samples.weighted(self._whitened(value, samples) - samples.data)
-        # the user's function is to see the samples of the fit alone, as a vector
-        used = samples.usable()
-        with in_precision("float64"), np.errstate(all="warn", under="ignore"):
-            z = (residual[used] / float(self.options.f_scale)) ** 2
-            found = np.asarray(loss(z), np.float64)
-        if found.shape != (3, z.size):
-            raise FitInputError(
-                f"`loss` returns values of shape {found.shape}; give rho and its two derivatives, {(3, z.size)}"
-            )
-        rho = np.zeros((3, *value.shape))
-        rho[1] = 1
-        rho[:, used] = found
-        return rho
-
-
-def _same(one: NDArray[Any] | None, other: NDArray[Any] | None) -> bool:
-    return one is other or (one is not None and other is not None and np.array_equal(one, other, equal_nan=True))

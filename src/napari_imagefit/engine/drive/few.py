@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Hashable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,7 @@ from ..core.types import Floats, Positions, Stop
 from ..linalg.algebra import Algebra, NumberAlgebra, NumpyAlgebra, Rows, as_arrays
 from ..linalg.batched_ldl import MOST_UNKNOWNS
 from ..linalg.normal_matrix import Dense
-from ..linalg.straight_line import CodeAlgebra, algebra_of_one
+from ..linalg.straight_line import CodeAlgebra, algebra_of_one, fit_has_ended
 from ..models.starts import prepare_guess
 from ..noise.samples import ALONE, Samples
 from ..solver.covariance import answer
@@ -64,16 +65,16 @@ def fit_together(problem: Problem, positions: slice, fits: Fits, should_stop: St
         start, steps_before = run.find_starts(), 0
     else:
         start, steps_before = yield from _from_fewer(run, finder, here, should_stop)
-    state, begun = yield from run.descend(start, here, should_stop)
+    end = yield from run.descend(start, here, should_stop)
     given = run.given
     other_start = finder is not None and np.isfinite(given).all() and not np.array_equal(given, start)
-    if other_start and run.was_far(state, begun):
+    if other_start and run.was_far(end):
         # fewer samples have led away from where all of them lead
-        other, _ = yield from run.descend(given, here, should_stop)
-        steps_before += int(state.iterations[0])
-        if not float(state.here.cost[0]) <= float(other.here.cost[0]):
-            state, start = other, given
-    run.store(fits, start, state, steps_before)
+        other = yield from run.descend(given, here, should_stop)
+        steps_before += int(end.known.iterations[0])
+        if not float(end.known.here.cost[0]) <= float(other.known.here.cost[0]):
+            end, start = other, given
+    run.store(fits, start, end, steps_before)
 
 
 def _from_fewer(
@@ -84,8 +85,8 @@ def _from_fewer(
     start = finder.find_starts()
     if run.problem.n_samples < DESCEND_FROM and not np.isfinite(given).all():
         return start, 0
-    state, _ = yield from finder.descend(start, here, should_stop)
-    end = start.copy()
+    found = yield from finder.descend(start, here, should_stop)
+    state, end = found.known, start.copy()
     end[list(run.problem.free)] = np.stack(state.x)
     if 0 <= state.status[0] < RUNNING and np.isfinite(end).all():
         start = end
@@ -118,6 +119,14 @@ def some_of(problem: Problem, positions: Positions) -> Problem:
     )
 
 
+class End(NamedTuple):
+    """States in which fits have ended."""
+
+    state: State  # as the algebra has it: of a single fit in numbers
+    known: State  # the same in arrays (B,), without derivatives
+    begun: float  # the cost at the start of a single fit
+
+
 class Run:
     """Fits that are worked on together."""
 
@@ -127,21 +136,27 @@ class Run:
             self.evaluator: Evaluator = evaluator or evaluator_of(problem, positions)
         self.count = positions.stop - positions.start
         shape = len(problem.model.names), self.count
-        self.algebra = self._algebra()
         self.given, self.lower, self.upper = (
             np.array(np.broadcast_to(rounded_to(columns_of(a, positions), self.options.dtype), shape))
             for a in (problem.start, problem.lower, problem.upper)
         )
 
-    def _algebra(self) -> Algebra:
-        """Return the algebra of so many fits; the bits of a number are those of an array, and of code as well."""
-        options, n = self.options, len(self.problem.free)
+    @functools.cached_property
+    def algebra(self) -> Algebra:
+        """Algebra of so many fits; the bits of a number are those of an array, and of code as well."""
+        dtype = self.options.dtype
         if self.count > 1:
-            return NumpyAlgebra(options.dtype)
+            return NumpyAlgebra(dtype)
+        return NumberAlgebra(dtype) if self._kind is None else algebra_of_one(dtype, self._kind)
+
+    @property
+    def _kind(self) -> Hashable:
+        """Kind of a single fit on which its code depends; None where there is none."""
+        problem, n = self.problem, len(self.problem.free)
         # what is kept with the code would keep the user's function
-        if n > MOST_UNKNOWNS or callable(options.loss):
-            return NumberAlgebra(options.dtype)
-        return algebra_of_one(options.dtype, n, self.problem.is_bounded, options.criterion)
+        if self.count > 1 or n > MOST_UNKNOWNS or callable(self.options.loss):
+            return None
+        return n, problem.is_bounded, problem.norms is None, self.options.criterion
 
     def prepare(self) -> list[Future[Any]]:
         """Compile what the fits will need."""
@@ -230,10 +245,8 @@ class Run:
         rows = self._rows(sums)
         return Expansion(rows[0], rows[1 : n + 1], Dense.of(rows[n + 1 :], n))
 
-    def descend(
-        self, start: Floats, here: Progress, should_stop: Stop
-    ) -> Generator[Progress, None, tuple[State, float]]:
-        """Fit from a start; returns the state in arrays ``(B,)``, and the cost at the start of a single fit."""
+    def descend(self, start: Floats, here: Progress, should_stop: Stop) -> Generator[Progress, None, End]:
+        """Fit from a start."""
         problem, options, algebra = self.problem, self.options, self.algebra
         free = list(problem.free)
         n = len(free)
@@ -261,7 +274,8 @@ class Run:
             if time.perf_counter() - told > REPORT_INTERVAL_S:
                 told = time.perf_counter()
                 yield replace(here, done=here.done + int(np.count_nonzero(state.status < RUNNING)))
-        return as_arrays(state), begun
+        outline = state._replace(here=state.here._replace(gradient=(), matrix=()), column_norms=())
+        return End(state, as_arrays(outline), begun)
 
     def _evaluate(self, params: Floats, free: list[int], state: State, trial: Trial) -> Expansion:
         """Return the sums where the trials lead to; NaN for fits that have ended."""
@@ -274,23 +288,23 @@ class Run:
         every[:, some] = sums
         return self._expansion(every)
 
-    def was_far(self, state: State, begun: float) -> bool:
+    def was_far(self, end: End) -> bool:
         """Whether the start explained less than 99 % of what the end explains."""
-        end = float(state.here.cost[0])
-        explained = 0.5 * float(self.evaluator.level.spread[0]) - end
-        return not begun - end <= FAR_START * max(explained, 0)
+        cost = float(end.known.here.cost[0])
+        explained = 0.5 * float(self.evaluator.level.spread[0]) - cost
+        return not end.begun - cost <= FAR_START * max(explained, 0)
 
-    def store(self, fits: Fits, start: Floats, state: State, steps_before: int = 0) -> None:
+    def store(self, fits: Fits, start: Floats, end: End, steps_before: int = 0) -> None:
         """Fill in the results."""
-        problem, evaluator, n = self.problem, self.evaluator, len(self.problem.free)
+        problem, evaluator, n, state = self.problem, self.evaluator, len(self.problem.free), end.known
         ends = np.array(start)
         ends[list(problem.free)] = np.stack(state.x)
         with np.errstate(all="ignore"):
             residuals = evaluator.residuals(ends)
             plain = Dense.of(tuple(evaluator.plain(ends)[1 + n :]), n) if self.options.criterion.is_robust else None
             task = Task(tuple(self.lower[list(problem.free)]), tuple(self.upper[list(problem.free)]), 0.0, 1.0)
-            known = task, state, residuals, evaluator.level.n_used, plain
-            found = answer(self.algebra, self.options.criterion, *self._own(known))
+            bounds, sums, used, plain = self._own((task, residuals, evaluator.level.n_used, plain))
+            found = answer(self.algebra, self.options.criterion, bounds, end.state, sums, used, plain)
             if problem.model.has_edge:
                 cost_at = partial(self._cost_at, ends)
                 positions = np.arange(problem.n_fits)[self.positions]
@@ -309,6 +323,8 @@ class Run:
             )
             store(problem, self.positions, fits, start, state, evaluator.level, found, residuals, worthless)
         fits.n_iterations[self.positions] += steps_before
+        if self._kind is not None:
+            fit_has_ended(self.options.dtype, self._kind)
 
     def _cost_at(self, ends: Floats, x: Floats) -> Floats:
         """Return the cost ``(B,)`` with other free parameters."""

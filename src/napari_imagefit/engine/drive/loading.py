@@ -98,7 +98,9 @@ def _aligned(shape: tuple[int, int], dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 def tiles_of(problem: Problem, position: int) -> tuple[list[Samples], list[int]]:
-    """One large fit's samples in tiles ``(1, TILE)`` on the device, in the narrowest precision that holds them exactly.
+    """One large fit's samples in tiles ``(1, TILE)``, in the narrowest precision that holds them exactly.
+
+    On the device, which for a CPU are arrays of NumPy that it takes as they are.
 
     Returns
     -------
@@ -126,11 +128,11 @@ def tiles_of(problem: Problem, position: int) -> tuple[list[Samples], list[int]]
         def fill(array: Any, pad: float) -> Any:
             if array is None:
                 return None
-            part = np.empty((1, TILE), precision[id(array)])
+            part = _aligned((1, TILE), np.dtype(precision[id(array)]))
             with np.errstate(over="ignore"):
                 part[0, : last - first] = array[first:last]
             part[0, last - first :] = pad
-            return jax.device_put(part, device)
+            return part if device.platform == "cpu" else jax.device_put(part, device)
 
         # precision is chosen thread by thread
         with computing(problem.options):

@@ -6,6 +6,7 @@ and in a parameter of order 1e9. Where a fraction of the parameter is no useful 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -57,9 +58,11 @@ def differences(
     eps = float(np.finfo(values.dtype).eps)
     found = np.zeros((len(free), *values.shape), values.dtype)
     scales = np.zeros(lower.shape) if scale is None else np.where(np.isfinite(scale), scale, 0)
+    of_one = params.shape[1] == 1 and scale is None
+    largest = float(np.abs(known).max()) if of_one else math.nan
     for row, index in enumerate(free):
-        if params.shape[1] == 1 and scale is None:
-            slope = _of_one(evaluate, params, known, index, float(lower[row, 0]), float(upper[row, 0]), eps)
+        if of_one:
+            slope = _of_one(evaluate, params, known, largest, index, float(lower[row, 0]), float(upper[row, 0]), eps)
             if slope is not None:
                 found[row] = slope
                 continue
@@ -73,31 +76,45 @@ def differences(
 
 
 def _of_one(
-    evaluate: Evaluate, params: NDArray[Any], values: Floats, index: int, low: float, high: float, eps: float
+    evaluate: Evaluate,
+    params: NDArray[Any],
+    values: Floats,
+    largest: float,
+    index: int,
+    low: float,
+    high: float,
+    eps: float,
 ) -> Floats | None:
     """Return the same for a single fit where the first step is a good one, as it is most often.
 
-    None where it is not.
+    None where it is not; `largest` is the largest size of the values.
     """
-    x = params[index, 0]
-    size = abs(float(x))
+    kept = params[index, 0]
+    x = float(kept)
+    size = abs(x)
     root = eps ** (1 / 3)
-    step = max(root * size, 2 * float(np.spacing(abs(x))))
+    step = max(root * size, 2 * float(np.spacing(abs(kept))))
     if not 0 < size < np.inf or step > min(high - x, x - low):
         return None
     moved, ends = params.copy(), []
     for offset in (step, -step):
         moved[index, 0] = x + offset
-        ends.append((float(moved[index, 0]) - float(x), np.array(evaluate(moved), np.float64)))
-    (a, at_a), (b, at_b) = ends
-    rise_a, rise_b = at_a - values, at_b - values
-    change, largest = max(np.abs(rise_a).max(), np.abs(rise_b).max()), np.abs(values).max()
-    # NaN and infinity do not compare
-    relative = change / max(largest, change) if max(largest, change) > 0 else 0.0
+        # what is returned may be the function's own array, which it fills anew
+        ends.append((float(moved[index, 0]) - x, evaluate(moved) - values))
+    (a, rise_a), (b, rise_b) = ends
+    one, other = _largest(rise_a), _largest(rise_b)
+    # NaN and infinity do not compare, but the larger one of a number and NaN may be the number
+    change = max(one, other) if math.isfinite(one + other) else math.nan
+    relative = change / max(largest, change) if largest > 0 or change > 0 else 0.0
     if not eps ** (2 / 3) <= relative <= max(1e-2, 10 * root) or a == 0 or b == 0:
         return None
     slope: Floats = (rise_a * (b / a) - rise_b * (a / b)) / (b - a)
     return slope
+
+
+def _largest(values: NDArray[Any]) -> float:
+    """Return the largest size, NaN where anything is NaN: two looks at an array are quicker than another one."""
+    return max(float(values.max()), -float(values.min()))
 
 
 def complex_step(evaluate: Evaluate, params: NDArray[Any], free: tuple[int, ...]) -> Floats:

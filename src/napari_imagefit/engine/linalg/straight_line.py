@@ -7,7 +7,6 @@ what they compute is written down. The code gives the bits of the formulas.
 
 from __future__ import annotations
 
-import functools
 import itertools
 import math
 from collections.abc import Callable, Hashable
@@ -19,35 +18,51 @@ from ..core.trees import Tree, tree_map
 from ..core.types import Array, DType
 from .algebra import Algebra, NumberAlgebra, Rows
 
+Codes = dict[Callable[..., Any], Callable[..., Any]]
+
 
 class CodeAlgebra(NumberAlgebra):
-    """Algebra of a single fit that runs formulas as code; all numbers are Python's."""
+    """Algebra of a single fit that runs formulas as code; all numbers are Python's.
 
-    def __init__(self, dtype: DType = "float64") -> None:
+    Parameters
+    ----------
+    codes : dict, optional
+        The code of each function so far, of fits of one kind.
+    """
+
+    def __init__(self, dtype: DType = "float64", codes: Codes | None = None) -> None:
         super().__init__(dtype)
-        self._codes: dict[Callable[..., Any], Callable[..., Any]] = {}
+        self._precision: DType = dtype
+        self._codes: Codes = {} if codes is None else codes
 
     def run(self, function: Callable[..., Any], *args: Any) -> Any:
         """``function(algebra, *args)``; for one function the arguments are always of one structure."""
         code = self._codes.get(function)
         if code is None:
-            code = self._codes[function] = written(function, str(self.dtype), structure_of(args))
+            code = self._codes[function] = written(function, self._precision, structure_of(args))
         return code(*args)
 
 
-_met: set[Hashable] = set()
+_met: dict[Hashable, Codes] = {}
 
 
-def algebra_of_one(dtype: DType, *kind: Hashable) -> NumberAlgebra:
-    """Return the algebra of a single fit: one that writes code where a fit of the kind has been before.
+def algebra_of_one(dtype: DType, kind: Hashable) -> NumberAlgebra:
+    """Return the algebra of a single fit: one that runs code where a fit of the kind has ended before.
 
-    To write the code of one kind takes as long as some ten fits save by it.
+    To write the code of a kind takes as long as some ten fits save by it: the first is not to wait for that.
+
+    Parameters
+    ----------
+    kind
+        What the structure of a fit's numbers follows from, beside the precision.
     """
-    key = (dtype, *kind)
-    if key in _met:
-        return CodeAlgebra(dtype)
-    _met.add(key)
-    return NumberAlgebra(dtype)
+    codes = _met.get((dtype, kind))
+    return NumberAlgebra(dtype) if codes is None else CodeAlgebra(dtype, codes)
+
+
+def fit_has_ended(dtype: DType, kind: Hashable) -> None:
+    """Note that the next fit of the kind may run as code."""
+    _met.setdefault((dtype, kind), {})
 
 
 # in the place of a number
@@ -62,7 +77,6 @@ def structure_of(tree: Tree) -> Hashable:
     return _NUMBER if isinstance(tree, _KINDS) else (None, tree)
 
 
-@functools.lru_cache(128)
 def written(function: Callable[..., Any], dtype: DType, structure: Any) -> Callable[..., Any]:
     """Return the code of ``function(algebra, *args)`` for arguments of that structure, without the algebra."""
     book = _Book()
@@ -70,7 +84,7 @@ def written(function: Callable[..., Any], dtype: DType, structure: Any) -> Calla
     result = function(_Writer(book, dtype), *args)
     code = book.close(", ".join(f"a{i}" for i in range(len(args))), result)
     scope: dict[str, Any] = {**HELPERS, **book.types}
-    exec(compile(code, f"<{function.__name__} as straight-line code>", "exec"), scope)  # noqa: S102 - written here
+    exec(compile(code, f"<{function.__name__} as straight-line code>", "exec"), scope)
     found: Callable[..., Any] = scope["code"]
     return found
 

@@ -13,7 +13,7 @@ from ..._lazy import LazyModule
 from ..core.errors import FitInputError, FitInputTypeError
 from ..core.options import Options
 from ..core.types import Array, Floats
-from ..core.validation import with_values
+from ..core.validation import refuse_traced
 from ..functions.parameter import Parameter
 from ..models.model import Model, WholeModel
 from ..models.numpy_model import NumpyModel
@@ -165,9 +165,13 @@ def on_host(
     x, n = given.xdata, given.p0.size
     complex_steps = isinstance(jac, str) and jac == "cs"
 
-    @with_values("what f computes")
     def call(params: Any) -> Any:
-        return np.asarray(f(x, *params))
+        # a context of its own would take as long as a short function
+        try:
+            return np.asarray(f(x, *params))
+        except TypeError as error:
+            refuse_traced(error, "what f computes")
+            raise
 
     last: list[tuple[bytes, Any]] = [(given.p0.tobytes(), call(given.p0) if early is None else early)]
     length = length_of(last[0][1].shape, given)

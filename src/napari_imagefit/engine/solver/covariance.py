@@ -72,9 +72,11 @@ def answer(
     """
     found: Inverse
     matrices: Matrices
-    found, matrices = as_arrays(algebra.run(invert, criterion, task, state, sums, used, plain))
+    found, matrices = algebra.run(invert, criterion, task, state, sums, used, plain)
+    found = as_arrays(found)
     result, some = told(found), ~np.asarray(found.regular)
     if some.any():
+        matrices = as_arrays(matrices)
         inverse, vague = _by_eigenvalues(matrices.scaled.full()[:, :, some], algebra.eps)
         scale, out = np.stack(matrices.scale)[:, some], np.stack(found.out)[:, some]
         result.vagueness[:, some] = np.sqrt(np.einsum("nnB->nB", inverse))

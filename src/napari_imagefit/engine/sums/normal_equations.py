@@ -86,7 +86,9 @@ def sums_of(cost: Array, residual: Array, slopes: Sequence[Array], axis: Axes) -
 
 def add_up(*values: Array, axis: Axes = 0) -> tuple[Array, ...]:
     """Return the sums over the samples of several arrays, in one pass."""
-    alike = tuple(xp.broadcast_arrays(*values))
+    alike = values
+    if any(value.shape != values[0].shape for value in values):
+        alike = tuple(xp.broadcast_arrays(*values))
     sums: tuple[Array, ...] = xp.reduce_sums(alike, axis)
     return sums
 
@@ -119,7 +121,7 @@ class NormalSums:
         self.model, self.options, self.stacked = model, options, stacked
         self._program: Any = None
 
-    def _request(self, samples: Samples, params: tuple[Array, ...]) -> tuple[Any, ...]:
+    def _request(self, samples: Samples, params: Array | tuple[Array, ...]) -> tuple[Any, ...]:
         model, criterion, stacked = self.model, self.options.criterion, self.stacked
         shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(np.shape(a), a.dtype), (samples, params))
         key = (
@@ -134,8 +136,8 @@ class NormalSums:
             tuple((leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(shapes)),
         )
 
-        def function(samples: Samples, params: tuple[Array, ...]) -> Any:
-            found = normal_sums(model, criterion, samples, params)
+        def function(samples: Samples, params: Array | tuple[Array, ...]) -> Any:
+            found = normal_sums(model, criterion, samples, tuple(params))
             return jnp.stack(found) if stacked else found
 
         return key, function, shapes
@@ -143,13 +145,16 @@ class NormalSums:
     def _arithmetic(self) -> Arithmetic:
         return "reassociated" if self.model.reassociate else "as written"
 
-    def prepare(self, samples: Samples, params: tuple[Array, ...]) -> Future[Any]:
+    def prepare(self, samples: Samples, params: Array | tuple[Array, ...]) -> Future[Any]:
         """Compile it in the background."""
         key, function, shapes = self._request(samples, params)
         return request(key, function, shapes, self.options, self._arithmetic())
 
-    def program(self, samples: Samples, params: tuple[Array, ...]) -> Any:
-        """Return the program, compiled if need be; all samples passed to it have one shape."""
+    def program(self, samples: Samples, params: Array | tuple[Array, ...]) -> Any:
+        """Return the program, compiled if need be; all samples passed to it have one shape.
+
+        Parameters are one array ``(n, B)``, which is quicker to pass on than many, or as many arrays ``(B,)``.
+        """
         if self._program is None:
             key, function, shapes = self._request(samples, params)
             self._program = find(key) or obtain(key, function, shapes, self.options, self._arithmetic())

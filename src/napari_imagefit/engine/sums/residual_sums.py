@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..core.array_module import xp
+import numpy as np
+
+from ..core.array_module import is_numpy, xp
 from ..core.options import Criterion
 from ..core.types import Array
 from ..noise import rician
@@ -36,6 +38,19 @@ class Residuals(NamedTuple):
     fourths: Array  # Σe⁴ of all samples
 
 
+def _pairs(e: Array, axis: int) -> Array:
+    """Return the products of each sample and the next one; the last has none."""
+    if is_numpy(e):
+        pairs = np.empty_like(e)
+        own, following, last = (e[:-1], e[1:], pairs[-1:]) if axis == 0 else (e[:, :-1], e[:, 1:], pairs[:, -1:])
+        np.multiply(own, following, out=pairs[:-1] if axis == 0 else pairs[:, :-1])
+        last[...] = 0
+        return pairs
+    if axis == 0:
+        return e * xp.concatenate([e[1:], xp.zeros_like(e[:1])])
+    return e * xp.concatenate([e[:, 1:], xp.zeros_like(e[:, :1])], axis=1)
+
+
 def residual_sums(
     criterion: Criterion, samples: Samples, value: Array, middle: Array, axis: int = 0, rho: Array | None = None
 ) -> Residuals:
@@ -44,16 +59,17 @@ def residual_sums(
     `axis` is that of the samples, and `middle` the mean of the data ``(B,)``.
     """
     used = samples.usable()
+    every = is_numpy(used) and bool(used.all())
 
     def of_used(values: Array) -> Array:
-        return xp.where(used, values, 0)
+        return values if every else xp.where(used, values, 0)
 
     bend: tuple[Array, ...] = ()
     if criterion.is_robust:
         psi, slope = influence(criterion, value, samples, rho)
         bend = of_used(psi * psi), of_used(slope), of_used(slope * slope)
     e = of_used(standardised(criterion, value, samples))
-    variance, raw = xp.full_like(value, 2), None
+    variance, raw = xp.broadcast_to(xp.full_like(value[:1, :1], 2), value.shape), None
     if criterion.noise == "poisson":
         rate, _ = samples.counts(value)
         variance = 2 + xp.where(rate > 0, 1 / xp.where(rate > 0, rate, 1), 0)
@@ -63,18 +79,15 @@ def residual_sums(
         raw = of_used(samples.weighted(samples.data) - rician.moments(signal)[0])
         # Rayleigh's distribution has a kurtosis of 3.245, and that of a strong signal is normal
         variance = 2 + 0.25 * xp.exp(-signal * signal)
-    # a sample and the next one; the last has none
-    if axis == 0:
-        following = xp.concatenate([e[1:], xp.zeros_like(e[:1])])
-    else:
-        following = xp.concatenate([e[:, 1:], xp.zeros_like(e[:, :1])], axis=1)
-    pairs, square = e * following, e * e
+    pairs, square = _pairs(e, axis), e * e
     own = () if raw is None else (raw * raw,)
     parted: tuple[Array, ...] = ()
     if criterion == Criterion():
-        above = used & (value > xp.expand_dims(middle, axis))
-        sizes = (xp.ones_like(e), xp.abs(e), square, square * square)
-        parted = (*(xp.where(above, size, 0) for size in sizes), square * square)
+        above = of_used(value > xp.expand_dims(middle, axis))
+        bright = xp.where(above, e, 0)
+        bright_square = bright * bright
+        parted = (above * xp.ones_like(e[:1, :1]), xp.abs(bright), bright_square, bright_square * bright_square)
+        parted = (*parted, square * square)
     found = add_up(square, of_used(variance), pairs, pairs * pairs, *own, *bend, *parted, axis=axis)
     chi2, rest = found[0], list(found[4:])
     squares = chi2 if raw is None else rest.pop(0)
