@@ -13,7 +13,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from napari import current_viewer
-from qtpy.QtCore import QThreadPool
+from qtpy.QtCore import Qt, QThreadPool
 
 from ..._ending import when_python_ends
 
@@ -27,8 +27,19 @@ _watched: WeakKeyDictionary[Any, Callable[[], object]] = WeakKeyDictionary()
 def watch(worker: Any, stop: Callable[[], object] = lambda: None) -> None:
     """Ask a worker to quit, and wait for it, when Python ends; `stop` asks its function to."""
     _watched[worker] = stop
+    _end_in_own_thread(worker)
     known, tasks = weakref.ref(worker), _tasks()
     worker.finished.connect(lambda: _let_go(tasks, known()))
+
+
+def _end_in_own_thread(worker: Any) -> None:
+    """Close the steps of a worker that breaks off where they ran.
+
+    They would be closed where the worker is deleted: in the window's thread, which would wait for all that is computed.
+    """
+    steps = getattr(worker, "_gen", None)
+    if steps is not None:
+        worker.aborted.connect(lambda: steps.close(), Qt.ConnectionType.DirectConnection)
 
 
 def _tasks() -> dict[Any, Any]:
