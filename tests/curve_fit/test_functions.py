@@ -275,3 +275,29 @@ def test_where_x_begins(library: Any, origin: float) -> None:
         assert (np.abs(far[0] - [0, origin, 0, 0] - near[0]) < 1e-5 * errors).all()
         np.testing.assert_allclose(np.sqrt(np.diag(far[1])), errors, rtol=1e-5)
         assert (far[2]["nfev"], far[4]) == (near[2]["nfev"], near[4])
+
+
+@pytest.mark.parametrize("with_jac", [False, True])
+def test_a_function_may_return_the_same_array_each_time(with_jac: bool) -> None:
+    x = np.linspace(0, 4, 100)
+    y = 2.5 * np.exp(-1.3 * x) + 0.5 + np.random.default_rng(1).normal(0, 0.02, 100)
+    own, slopes = np.empty(100), np.empty((100, 3))
+
+    def plain(x: np.ndarray, a: float, b: float, c: float) -> np.ndarray:
+        return a * np.exp(-b * x) + c
+
+    def plain_jac(x: np.ndarray, a: float, b: float, c: float) -> np.ndarray:
+        return np.stack([np.exp(-b * x), -a * x * np.exp(-b * x), np.ones(100) + 0 * c], axis=1)
+
+    def filling(x: np.ndarray, a: float, b: float, c: float) -> np.ndarray:
+        own[:] = plain(x, a, b, c)
+        return own
+
+    def filling_jac(x: np.ndarray, a: float, b: float, c: float) -> np.ndarray:
+        slopes[:] = plain_jac(x, a, b, c)
+        return slopes
+
+    expected = nif.curve_fit(plain, x, y, p0=[1.0, 1.0, 1.0], jac=plain_jac if with_jac else None)
+    found = nif.curve_fit(filling, x, y, p0=[1.0, 1.0, 1.0], jac=filling_jac if with_jac else None)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)

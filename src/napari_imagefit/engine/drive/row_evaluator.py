@@ -113,7 +113,8 @@ class RowEvaluator:
         free = self.problem.free
         lower, upper = (bound if some is None else bound[:, some] for bound in (self.lower, self.upper))
         if isinstance(self.model, NumpyModel):
-            value = self.model.values(params)
+            # a copy: derivatives call the function again, which may fill the same array
+            value = np.array(self.model.values(params))
             slopes = self.model.derivatives(params, value, free, lower, upper)
         else:
             coords = self._some(some).coords
