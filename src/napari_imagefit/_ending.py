@@ -32,8 +32,8 @@ REACH = 0.5  # s in which those that cannot be interrupted where they are may co
 POLL = 0.02  # s
 AGAIN = 0.2  # s after which a thread that goes on is interrupted again
 HELD = 0.05  # s for which the thread that ends Python may keep hold of it
-# Modules that acquire locks by a call: raised right after it, an exception would leave the lock to nobody.
 FILE = io.IOBase.__mro__[1]  # the base of all files: to be of an abstract class is asked for slowly
+# Modules that acquire locks by a call: raised right after it, an exception would leave the lock to nobody.
 LOCKING = {"importlib._bootstrap", "_frozen_importlib", "logging", "threading"}
 
 _ending = threading.Event()

@@ -27,10 +27,13 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture
-def nothing_met(monkeypatch: pytest.MonkeyPatch) -> dict[Any, Any]:
-    met: dict[Any, Any] = {}
-    monkeypatch.setattr(straight_line, "_met", met)
-    return met
+def codes(monkeypatch: pytest.MonkeyPatch) -> dict[Any, Any]:
+    """Nothing has been written yet, and is from the second fit of a kind on."""
+    codes: dict[Any, Any] = {}
+    monkeypatch.setattr(straight_line, "WRITE_AFTER", 1)
+    monkeypatch.setattr(straight_line, "_ended", {})
+    monkeypatch.setattr(straight_line, "_codes", codes)
+    return codes
 
 
 def cloud() -> np.ndarray:
@@ -41,28 +44,37 @@ def cloud() -> np.ndarray:
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
-def test_the_second_fit_of_a_kind_is_the_first_to_the_bit(setting: str, nothing_met: dict[Any, Any]) -> None:
+def test_the_second_fit_of_a_kind_is_the_first_to_the_bit(setting: str, codes: dict[Any, Any]) -> None:
     first = nif.fit_image(cloud(), ROTATED, **SETTINGS[setting])
-    assert nothing_met
-    assert not any(nothing_met.values())
+    assert not codes
     second = nif.fit_image(cloud(), ROTATED, **SETTINGS[setting])
-    assert {f.__name__ for codes in nothing_met.values() for f in codes} >= {"begin", "judge", "propose", "invert"}
+    assert {f.__name__ for of_kind in codes.values() for f in of_kind} >= {"begin", "judge", "propose", "invert"}
     for name in first.params:
         np.testing.assert_array_equal(first.params[name], second.params[name])
     for name in ("covariance", "cost", "status", "flags", "n_iterations", "chi2"):
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
 
 
-def test_functions_of_the_user_are_not_kept(nothing_met: dict[Any, Any]) -> None:
+def test_functions_of_the_user_are_not_kept(codes: dict[Any, Any]) -> None:
     x = np.linspace(0, 4, 40)
     y = 3 * np.exp(-x) + np.random.default_rng(1).normal(0, 0.02, 40)
 
     def loss(z: Any) -> Any:
         return np.stack([z, np.ones_like(z), np.zeros_like(z)])
 
-    for _ in range(2):
+    for _ in range(3):
         nif.curve_fit(lambda x, a, b: a * np.exp(-b * x), x, y, p0=[1.0, 2.0], loss=loss)
-    assert not nothing_met
+    assert not codes
+    assert not straight_line._ended
+
+
+def test_a_fit_or_two_do_not_wait_for_code(codes: dict[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(straight_line, "WRITE_AFTER", 3)
+    written = []
+    for _ in range(5):
+        nif.fit_image(cloud(), ROTATED)
+        written.append(bool(codes))
+    assert written == [False, False, False, True, True]
 
 
 def test_what_nobody_reads_is_left_out() -> None:

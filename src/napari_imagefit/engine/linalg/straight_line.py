@@ -43,26 +43,31 @@ class CodeAlgebra(NumberAlgebra):
         return code(*args)
 
 
-_met: dict[Hashable, Codes] = {}
+# Fits of a kind after which its code is written: that takes as long as some ten fits of three parameters save by it, or
+# fifty of seven.
+WRITE_AFTER = 16
+
+_ended: dict[Hashable, int] = {}
+_codes: dict[Hashable, Codes] = {}
 
 
 def algebra_of_one(dtype: DType, kind: Hashable) -> NumberAlgebra:
-    """Return the algebra of a single fit: one that runs code where a fit of the kind has ended before.
-
-    To write the code of a kind takes as long as some ten fits save by it: the first is not to wait for that.
+    """Return the algebra of a single fit: one that runs code where so many of its kind have ended before that it pays.
 
     Parameters
     ----------
     kind
         What the structure of a fit's numbers follows from, beside the precision.
     """
-    codes = _met.get((dtype, kind))
-    return NumberAlgebra(dtype) if codes is None else CodeAlgebra(dtype, codes)
+    key = dtype, kind
+    if _ended.get(key, 0) < WRITE_AFTER:
+        return NumberAlgebra(dtype)
+    return CodeAlgebra(dtype, _codes.setdefault(key, {}))
 
 
 def fit_has_ended(dtype: DType, kind: Hashable) -> None:
-    """Note that the next fit of the kind may run as code."""
-    _met.setdefault((dtype, kind), {})
+    """Note that one more fit of the kind has ended."""
+    _ended[dtype, kind] = _ended.get((dtype, kind), 0) + 1
 
 
 # in the place of a number
