@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -59,3 +60,21 @@ def test_an_interrupt_leaves_no_half_of_a_module(tmp_path: Path, monkeypatch: py
         signal.signal(signal.SIGINT, before)
         sys.modules.pop(name, None)
         _imported.pop(name, None)
+
+
+def test_a_first_fit_does_without_the_slow_parts_of_scipy() -> None:
+    """Their imports take as long as the fit: what only a warning or a doubt needs is left to it."""
+    code = """
+import sys
+import numpy as np
+import napari_imagefit as nif
+
+x = np.linspace(0, 3, 32)
+y = 2 * np.exp(-x) + 0.1 * np.random.default_rng(0).normal(size=32)
+nif.curve_fit(lambda x, a, b: a * np.exp(-x / b), x, y, p0=(1.0, 1.0))
+found = nif.fit_voxels(y[:, None], "exponential_decay", x=x, sigma=0.1)
+assert found.converged.all() and not found.flags.any()
+print(*{"scipy.optimize", "scipy.special"} & set(sys.modules))
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == []

@@ -45,8 +45,6 @@ def answer(
     copies: int = 1,
 ) -> Any:
     """Return the result in SciPy's words, with its errors and warnings."""
-    from scipy.optimize import OptimizeWarning
-
     status, ended = Status(int(fits.status[0])), int(fits.ended[0])
     if status == Status.TOO_FEW_SAMPLES:
         raise TypeError(
@@ -58,12 +56,12 @@ def answer(
         raise RuntimeError(f"Optimal parameters not found: {status.message}")
     popt = fits.solution[:, 0]
     if ended == Status.ITERATION_LIMIT:
-        warnings.warn(f"{MESSAGES[0]} The parameters reached by then are returned.", OptimizeWarning, stacklevel=4)
+        _warn(f"{MESSAGES[0]} The parameters reached by then are returned.")
     if costs_more_than_constant(fits, given, plan, y, noise, options):
-        warnings.warn(f"{WORTHLESS} The parameters reached are returned.", OptimizeWarning, stacklevel=4)
+        _warn(f"{WORTHLESS} The parameters reached are returned.")
     pcov = None if copies > 1 else _covariance(fits, given, plan, noise, absolute_sigma, options)
     if pcov is None or np.isinf(pcov).any():
-        warnings.warn("Covariance of the parameters could not be estimated", OptimizeWarning, stacklevel=4)
+        _warn("Covariance of the parameters could not be estimated")
     if pcov is None:
         pcov = np.full((len(popt), len(popt)), np.inf)
     if not full_output:
@@ -72,6 +70,14 @@ def answer(
         fvec = noise.standardise(plan.values(popt) - y) / noise.unit
     infodict = {"nfev": int(fits.n_iterations[0]) + 1, "fvec": of_one(fvec, copies)}
     return popt, pcov, infodict, MESSAGES[ended], ended
+
+
+def _warn(message: str) -> None:
+    """Warn at the line that has called `curve_fit`."""
+    # it takes as long to import as a first fit
+    from scipy.optimize import OptimizeWarning
+
+    warnings.warn(message, OptimizeWarning, stacklevel=5)
 
 
 def _covariance(

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..._lazy import LazyModule
 from ..core.options import Criterion
 from ..core.status import Flag
 from ..core.types import Booleans
 from ..sums.residual_sums import Residuals
 from .neighbour_test import Expected, expected_at_most
-
-if TYPE_CHECKING:
-    from scipy import special
-else:
-    special = LazyModule("scipy.special")  # a window that opens does not wait for it
+from .rare_values import chi2_below, chi2_beyond, f_beyond
 
 # One fit in a thousand is flagged by chance: the level, and the standard deviations that it is on one side.
 FALSE_ALARMS = 1e-3
@@ -85,8 +79,8 @@ def _of_chi2(sums: Residuals, freedom: NDArray[np.int64], criterion: Criterion) 
     if criterion.noise != "gaussian":
         # of counts it is more spread out: a gamma distribution of the same mean and variance
         shape = 2 * freedom / np.maximum(sums.chi2_variance, 1e-300)
-    large = special.chdtrc(shape * freedom, shape * sums.chi2) < FALSE_ALARMS
-    small = (special.chdtr(shape * freedom, shape * sums.chi2) < RARE) & (sums.chi2 < SMALL_REDUCED_CHI2 * freedom)
+    large = chi2_beyond(shape * sums.chi2, shape * freedom, FALSE_ALARMS)
+    small = chi2_below(shape * sums.chi2, shape * freedom, RARE) & (sums.chi2 < SMALL_REDUCED_CHI2 * freedom)
     return large, small
 
 
@@ -103,6 +97,8 @@ def _structured(
     least = np.where(used < MANY, PAIRS, PAIRS_OF_MANY) if criterion.noise == "gaussian" else PAIRS_OF_COUNTS
     # most fits are far from any doubt
     open_ = np.flatnonzero((pairs > least) & ~found & (used > free + 1))
+    if not open_.size:
+        return found
     r, n, p = (sums.neighbours / sums.chi2)[open_], used[open_], free[open_]
     sure = expected_at_most(n, p, smooth=False).chance(r, n) < OF_R
     found[open_[sure]] = True
@@ -125,6 +121,6 @@ def _uneven(sums: Residuals, used: NDArray[np.int64], free: NDArray[np.int64]) -
     share = 2 / (np.maximum(scatter / used, 3) - 1)
     freedom = rest - free
     ratio = (sums.bright_squares / bright) / (squares / freedom)
-    chance = special.fdtrc(share * bright, share * np.maximum(freedom, 1), ratio)
+    rare = f_beyond(ratio, share * bright, share * np.maximum(freedom, 1), RARE)
     even = sums.bright_sizes**2 / (bright * sums.bright_squares) > SHARED
-    return np.asarray((chance < RARE) & even & (freedom > 0) & (bright > 0))
+    return np.asarray(rare & even & (freedom > 0) & (bright > 0))
