@@ -62,7 +62,7 @@ def result(data: np.ndarray) -> Fits:
 
 def test_everything_is_fitted_once(data: np.ndarray, result: Fits) -> None:
     assert (result.status != nif.Status.STOPPED).all()
-    assert (result.n_iterations > 0).all()
+    assert ((result.n_iterations > 0) | (result.status == nif.Status.GRADIENT)).all()
     assert (result.status > 0).mean() > 0.95
     # and where it belongs
     clear = (result.status > 0) & (np.arange(data.shape[1]) % 20 != 0)

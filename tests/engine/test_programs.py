@@ -20,6 +20,8 @@ from napari_imagefit.engine.core.options import Options
 from napari_imagefit.engine.core.programs import compiled_programs, kept_programs
 from napari_imagefit.engine.drive.problem import Problem
 from napari_imagefit.engine.drive.run import WIDE_FROM, iter_fit
+from napari_imagefit.engine.drive.wide_programs import Programs
+from napari_imagefit.engine.linalg.algebra import JaxAlgebra
 from napari_imagefit.engine.models.ties import Ties
 from napari_imagefit.engine.noise.samples import bucket
 from napari_imagefit.engine.shared.joint_fit import iter_fit_shared
@@ -330,3 +332,32 @@ def test_what_was_under_way_is_there_the_next_time(monkeypatch: pytest.MonkeyPat
     result = fit_voxels(stack(0), model, x=T)
     assert result.converged.all()
     assert len(calls) == 1
+
+
+def test_programs_that_are_traced_side_by_side_are_those_traced_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one was about was once taken for the other's: it took two or three times as long, and was kept on disk."""
+    problem = Problem.build(models["gaussian_2d"], np.indices((11, 11)).reshape(2, -1) * 1.0, np.ones((121, 512)))
+    names = ("step", "finish", "begin")
+
+    def trace(name: str, wanted: dict[str, Any]) -> int:
+        with computing(wanted[name].options):
+            return len(jax.make_jaxpr(wanted[name].function)(*wanted[name].shapes).pretty_print())
+
+    alone = {name: trace(name, Programs(problem, 512).wanted) for name in names}
+    together, whole, met = Programs(problem, 512).wanted, JaxAlgebra._in_one_loop, threading.Barrier(len(names))
+
+    def one_loop(self: JaxAlgebra, function: Any, twice: Any, args: Any) -> Any:
+        def meet(*given: Any) -> Any:
+            # each is in the middle of its first loop
+            if not getattr(here, "met", False):
+                here.met = True
+                met.wait(20)
+            return function(*given)
+
+        return whole(self, meet, twice, args)
+
+    here = threading.local()
+    monkeypatch.setattr(JaxAlgebra, "_in_one_loop", one_loop)
+    with ThreadPoolExecutor(len(names)) as threads:
+        found = dict(zip(names, threads.map(trace, names, [together] * len(names)), strict=True))
+    assert found == alone

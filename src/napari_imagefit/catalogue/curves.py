@@ -20,6 +20,8 @@ from .separable import regress_pair, span_of
 # Time constants of an exponential that are tried, in parts of the span: the longest, and halves of it.
 LONGEST_TIME_CONSTANT = 3.0
 HALVES = 7
+# How far the best of them is moved once more, as a part of it.
+CLOSER = 0.25
 
 
 def _exponential(coords: Coords, amplitude: Array, tau: Array, offset: Array) -> Array:
@@ -50,9 +52,9 @@ def guess_exponential(coords: Coords, data: Array, weights: Array) -> Array:
             step = xp.clip(ratio(0.5 * (gains[k + 1] - gains[k - 1]), bend), -0.5, 0.5)
         place = xp.where(gain > highest, k + step, place)
         highest = xp.maximum(gain, highest)
-    part = LONGEST_TIME_CONSTANT * 2.0**-place
-    line = level.regress(xp.exp(-since / part))
-    amplitude, tau, offset = line.amplitude, part * span, line.offset
+    _, part, _ = _closer(level, since, LONGEST_TIME_CONSTANT * 2.0**-place)
+    amplitude, part, offset = _closer(level, since, part)
+    tau = part * span
     # as far from the first sample as the precision reaches
     most = 0.8 * xp.log(xp.finfo(data.dtype).max)
     return xp.stack([amplitude * xp.exp(xp.clip(low / tau, -most, most)), tau, offset])
@@ -72,6 +74,37 @@ def _falls(since: Array, level: Level) -> tuple[Sequence[Array], Sequence[Array]
         return list(of_weights), list(of_data)
     sums = add_up(*(level.squares * fall for fall in row), *(product * fall for fall in row[:-1]))
     return sums[: HALVES + 1], sums[HALVES + 1 :]
+
+
+def _closer(level: Level, since: Array, part: Array) -> tuple[Array, Array, Array]:
+    """Return amplitude, time constant and offset after a step of Gauss and Newton from the best amplitude and offset.
+
+    It goes up to a quarter of the time constant, which is how far the row may be off, and nowhere if the data do not
+    tell its direction.
+    """
+    fall = xp.exp(-since / part)
+    # what a longer time constant adds, as a part of it and of the amplitude
+    change = fall * since / part
+    of_fall, of_change = level.squares * fall, level.squares * change
+    x, xx, xy, z, zz, zy, xz = add_up(
+        of_fall,
+        of_fall * fall,
+        of_fall * level.data,
+        of_change,
+        of_change * change,
+        of_change * level.data,
+        of_fall * change,
+    )
+    line = level.line(x, xx, xy)
+    mean = ratio(x, level.total)
+    own, common = xx - x * mean, xz - z * mean
+    both = own * (zz - ratio(z, level.total) * z) - common * common
+    told = both > xp.finfo(xx.dtype).eps ** 0.5 * own * zz
+    step = xp.where(told, ratio(own * zy - common * xy, both), 0)
+    step = xp.clip(ratio(step * xp.sign(line.amplitude), xp.abs(line.amplitude)), -CLOSER, CLOSER)
+    moved = step * line.amplitude
+    amplitude = line.amplitude - ratio(common, own) * moved
+    return amplitude, part * (1 + step), line.offset - ratio(z, level.total) * moved - mean * (amplitude - line.amplitude)
 
 
 exponential_decay = Model(

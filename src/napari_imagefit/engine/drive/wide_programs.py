@@ -151,7 +151,7 @@ class Programs:
         self.started = min(width, STARTED) if on_cpu else width
         self.chosen = free_sums(len(self.model.names), problem.free)
         self.layout = Layout.of(self.n, problem.is_bounded, problem.norms is not None)
-        self.algebra = JaxAlgebra(self.options.dtype, LEAST_TOGETHER if on_cpu else None)
+        self.together = LEAST_TOGETHER if on_cpu else None
         self._obtained: dict[str, Callable[..., Any]] = {}
 
     @cached_property
@@ -166,6 +166,11 @@ class Programs:
         if name not in self._obtained:
             self._obtained[name] = self.wanted[name].obtain()
         return self._obtained[name](*arguments)
+
+    @property
+    def algebra(self) -> JaxAlgebra:
+        """One of its own for each program: they are traced at the same time, and it knows what is being traced."""
+        return JaxAlgebra(self.options.dtype, self.together)
 
     @property
     def _is_robust(self) -> bool:
@@ -220,9 +225,7 @@ class Programs:
         return Program(key, function, shapes, options, "reassociated", lasts=True)
 
     def _of_model(self, what: str, options: Options, function: Any, shapes: tuple[Any, ...]) -> Program:
-        arithmetic: Arithmetic = "plain" if what.startswith("start") else "reassociated"
-        if not self.model.reassociate:
-            arithmetic = "as written"
+        arithmetic: Arithmetic = "reassociated" if self.model.reassociate else "as written"
         own = jax.tree.structure(shapes), tuple((s.shape, s.dtype) for s in jax.tree.leaves(shapes))
         key = ("wide", what, self.model.key, options.criterion, arithmetic, options.dtype, options.device, own)
         return Program(key, function, shapes, options, arithmetic)
