@@ -103,8 +103,9 @@ def _closer(level: Level, since: Array, part: Array) -> tuple[Array, Array, Arra
     step = xp.where(told, ratio(own * zy - common * xy, both), 0)
     step = xp.clip(ratio(step * xp.sign(line.amplitude), xp.abs(line.amplitude)), -CLOSER, CLOSER)
     moved = step * line.amplitude
-    amplitude = line.amplitude - ratio(common, own) * moved
-    return amplitude, part * (1 + step), line.offset - ratio(z, level.total) * moved - mean * (amplitude - line.amplitude)
+    change_of_amplitude = -ratio(common, own) * moved
+    offset = line.offset - ratio(z, level.total) * moved - mean * change_of_amplitude
+    return line.amplitude + change_of_amplitude, part * (1 + step), offset
 
 
 exponential_decay = Model(

@@ -12,6 +12,7 @@ from ..._lazy import LazyModule
 from ..core.columns import Table
 from ..core.device import computing, find_device, pool
 from ..core.grid_coordinates import LatticeCoordinate
+from ..core.trees import tree_map
 from ..core.types import Positions
 from ..noise.samples import TILE, Samples
 from .problem import Problem
@@ -70,21 +71,26 @@ def fill(target: NDArray[Any], array: NDArray[Any], pad: float | None) -> None:
     target[:, fits:] = target[:, :1] if pad is None else pad
 
 
-def across(samples: Samples, rows: int, fits: int, dtype: DTypeLike) -> Samples:
-    """Return samples with one row for each fit, ``(fits, rows)``, of which those that are added do not count."""
+def across(samples: Samples, rows: int, fits: int, dtype: DTypeLike, each: Samples | None = None) -> Samples:
+    """Return samples with one row for each fit, ``(fits, rows)``, of which those that are added do not count.
 
-    def turned(array: NDArray[Any] | None, pad: float | None, each: bool = False) -> NDArray[Any] | None:
+    What all fits have in common stays one row, as `each` says, or else the samples themselves.
+    """
+    if each is None:
+        each = tree_map(lambda array: array.shape[1] > 1, samples._replace(f_scale=None))
+
+    def turned(array: NDArray[Any] | None, pad: float | None, each: Any) -> NDArray[Any] | None:
         if array is None:
             return None
-        target = _aligned((fits if each or array.shape[1] > 1 else 1, rows), np.dtype(dtype))
+        target = _aligned((fits if each else 1, rows), np.dtype(dtype))
         fill(target.T, array, pad)
         return target
 
     return Samples(
-        tuple(turned(c, None) for c in samples.coords),
-        turned(samples.data, np.nan, each=True),
-        turned(samples.weights, 0.0),
-        turned(samples.shift, 1.0),
+        tuple(turned(c, None, own) for c, own in zip(samples.coords, each.coords, strict=True)),
+        turned(samples.data, np.nan, True),
+        turned(samples.weights, 0.0, each.weights),
+        turned(samples.shift, 1.0, each.shift),
         None if samples.f_scale is None else np.asarray(samples.f_scale, dtype),
     )
 

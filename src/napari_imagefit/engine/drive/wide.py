@@ -36,7 +36,7 @@ from .collect import constant_of, store
 from .edgeless_surface import costs_without_edge
 from .improvement import costs_more_than_constant
 from .level import Level
-from .loading import fill, lengths_of, samples_of
+from .loading import across, lengths_of, samples_of
 from .problem import Problem
 from .starting import limits_of
 from .wide_programs import Programs, pack, rows_of, tree_of
@@ -47,7 +47,7 @@ else:
     jax = LazyModule("jax")
 
 # Samples in one block, and fits: with fewer, calls of programs cost more than the arithmetic.
-BLOCK_VALUES, FEWEST, MOST = 1 << 20, 512, 8192
+BLOCK_VALUES, FEWEST, MOST = 1 << 20, 512, 16384
 # The same on a GPU, which works on all of them at once.
 GPU_VALUES, MOST_ON_GPU = 1 << 22, 1 << 16
 # A block is left when fewer than this part of its fits still run.
@@ -249,29 +249,19 @@ class _Work:
 
         One row for each fit, ``(width, m)``, or one that all have in common.
         """
-        problem, rows = self.problem, rows_of(self.problem)
+        problem, device = self.problem, find_device(self.options.device)
 
-        def turned(array: NDArray[Any] | None, each: bool, pad: float | None) -> NDArray[Any] | None:
-            if array is None:
-                return None
-            found = np.empty((width if each else 1, rows), self.dtype)
-            fill(found.T, array, pad)
-            return found
-
-        def each(array: Table | None) -> bool:
-            return array is not None and array.shape[1] > 1
+        def each(array: Table | None) -> Any:
+            return None if array is None else array.shape[1] > 1
 
         # of a single fit left over it is the problem that tells what each has for itself
-        coords = zip(samples.coords, problem.coords, strict=True)
+        coords = tuple(c.ndim == 2 for c in problem.coords)
+        own: Any = Samples(coords, True, each(problem.weights), each(problem.shift))  # type: ignore[arg-type]
+        found = across(samples, rows_of(problem), width, self.dtype, own)
+        if device.platform == "cpu":
+            return found
         with computing(self.options):
-            on_host = Samples(
-                tuple(turned(own, c.ndim == 2, None) for own, c in coords),
-                turned(samples.data, True, np.nan),
-                turned(samples.weights, each(problem.weights), 0.0),
-                turned(samples.shift, each(problem.shift), 1.0),
-                None if samples.f_scale is None else np.asarray(samples.f_scale, self.dtype),
-            )
-            on_device: Samples = jax.device_put(on_host, find_device(self.options.device))
+            on_device: Samples = jax.device_put(found, device)
         return on_device
 
     def rows_of(self, block: Block) -> list[Any]:
