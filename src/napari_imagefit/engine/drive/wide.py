@@ -256,7 +256,7 @@ class _Work:
 
         # of a single fit left over it is the problem that tells what each has for itself
         coords = tuple(c.ndim == 2 for c in problem.coords)
-        own: Any = Samples(coords, True, each(problem.weights), each(problem.shift))  # type: ignore[arg-type]
+        own: Any = Samples(coords, True, each(problem.weights), each(problem.shift))
         found = across(samples, rows_of(problem), width, self.dtype, own)
         if device.platform == "cpu":
             return found
