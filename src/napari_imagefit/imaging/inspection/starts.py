@@ -90,7 +90,7 @@ def curve_starts(
     >>> t = np.arange(8.0)
     >>> found = curve_starts(t, 3 * np.exp(-t / 2), models["exponential_decay"])
     >>> round(found["tau"], 1), round(found["amplitude"], 1)
-    (2.2, 3.0)
+    (2.0, 3.0)
     """
     with np.errstate(all="ignore"):
         here = np.array([0])
