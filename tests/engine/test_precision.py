@@ -19,14 +19,17 @@ def test_curves_agree_with_double_precision() -> None:
     stack = truth[0] * np.exp(-t[:, None] / truth[1]) + 0.3 + rng.normal(0, 0.05, (32, 200))
     single = fit_voxels(stack, "exponential_decay", x=t, dtype="float32")
     double = fit_voxels(stack, "exponential_decay", x=t)
+    # guessed starts may be minima, as far as single precision tells
+    far = {"amplitude": 5.0, "tau": 4.0, "offset": -1.0}
+    from_far = fit_voxels(stack, "exponential_decay", x=t, dtype="float32", init=far)
     assert single.converged.all()
+    assert from_far.converged.all()
     for name in double.params:
         # within a twentieth of the standard error: the cost is flat to 1e-6, so a parameter to 1e-3 of its error ×√m
-        assert (np.abs(single.params[name] - double.params[name]) < 0.05 * double.stderr[name]).all(), name
+        for found in (single, from_far):
+            assert (np.abs(found.params[name] - double.params[name]) < 0.05 * double.stderr[name]).all(), name
         np.testing.assert_allclose(single.stderr[name], double.stderr[name], rtol=0.02)
-        # what did not move began at a minimum, as far as single precision tells
-        unmoved = single.params[name] == single.start[name]
-        assert unmoved.mean() < 0.1
+        assert (from_far.params[name] != from_far.start[name]).all()
     assert np.median(single.n_iterations) <= np.median(double.n_iterations) + 2
 
 

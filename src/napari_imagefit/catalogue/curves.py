@@ -20,7 +20,7 @@ from .separable import regress_pair, span_of
 # Time constants of an exponential that are tried, in parts of the span: the longest, and halves of it.
 LONGEST_TIME_CONSTANT = 3.0
 HALVES = 7
-# How far the best of them is moved once more, as a part of it.
+# How far each of two steps moves the best of them at most, as a part of it.
 CLOSER = 0.25
 
 
@@ -79,8 +79,7 @@ def _falls(since: Array, level: Level) -> tuple[Sequence[Array], Sequence[Array]
 def _closer(level: Level, since: Array, part: Array) -> tuple[Array, Array, Array]:
     """Return amplitude, time constant and offset after a step of Gauss and Newton from the best amplitude and offset.
 
-    It goes up to a quarter of the time constant, which is how far the row may be off, and nowhere if the data do not
-    tell its direction.
+    It changes the time constant by no more than a quarter, and not at all where the data do not tell how.
     """
     fall = xp.exp(-since / part)
     # what a longer time constant adds, as a part of it and of the amplitude
