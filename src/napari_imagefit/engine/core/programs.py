@@ -6,7 +6,9 @@ A program is compiled in a thread of its own, so that whoever waits for it can s
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
@@ -241,6 +243,7 @@ def _make(
         else:
             program = kept
     size = _size(program)
+    dropped = False
     with _lock:
         _compiled += kept is None
         _programs[key] = program, size
@@ -248,7 +251,17 @@ def _make(
             len(_programs) > MOST_PROGRAMS or sum(s for _, s in _programs.values()) > PROGRAM_BYTES
         ):
             _programs.popitem(last=False)
+            dropped = True
+    if dropped:
+        _trim()
     return program
+
+
+def _trim() -> None:
+    """Give back to the system what compilers have freed: glibc keeps it otherwise, in pieces, for each of its threads."""
+    if sys.platform == "linux":
+        with contextlib.suppress(AttributeError, OSError):  # another C library
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def compile_lowered(lowered: Any, platform: str, arithmetic: Arithmetic) -> Any:
