@@ -107,7 +107,7 @@ def long_curve() -> dict[str, float]:
 
 
 def growths(call: Callable[[int], Any], calls: int, settled: int) -> dict[str, float]:
-    """What a process grows by after its first calls: the least it has in a few calls, which no single compiler raises."""
+    """What a process grows by after its first calls: the least of a few looks, which no single compiler raises."""
     sizes: dict[int, int] = {}
     for i in range(calls):
         call(i)

@@ -258,7 +258,7 @@ def _make(
 
 
 def _trim() -> None:
-    """Give back to the system what compilers have freed: glibc keeps it otherwise, in pieces, for each of its threads."""
+    """Give back to the system what compilers have freed: glibc keeps it otherwise, in pieces, for each thread."""
     if sys.platform == "linux":
         with contextlib.suppress(AttributeError, OSError):  # another C library
             ctypes.CDLL(None).malloc_trim(0)
