@@ -72,6 +72,13 @@ def _run(sections: list[str], plans: dict[str, Plan], results: Path, name: str |
         begun = time.perf_counter()
         print(f"{section}:", flush=True)
         entry: dict[str, Any] = {"machine": machine.describe(), "date": report.today(), "quick": quick}
+
+        def keep(entry: dict[str, Any] = entry, begun: float = begun, section: str = section) -> None:
+            # after each size: an interrupted run keeps what it has
+            entry["minutes"] = round((time.perf_counter() - begun) / 60, 1)
+            known[section] = entry
+            path.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n")
+
         if section == "clicks":
             entry["clicks"] = measure_clicks()
         elif section == "first_fit":
@@ -79,11 +86,11 @@ def _run(sections: list[str], plans: dict[str, Plan], results: Path, name: str |
         else:
             with tempfile.TemporaryDirectory(prefix="imagefit-bench-") as folder:
                 for part in ("spots_lsq", "spots_mle") if section == "spots" else (section,):
-                    entry[part] = [row.as_json() for row in measure(part, plans[section], Path(folder))]
-        entry["minutes"] = round((time.perf_counter() - begun) / 60, 1)
-        known[section] = entry
-        # after each part: an interrupted run keeps what it has
-        path.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n")
+                    entry[part] = []
+                    for rows in measure(part, plans[section], Path(folder)):
+                        entry[part] += [row.as_json() for row in rows]
+                        keep()
+        keep()
         print(f"{section}: {entry['minutes']} min, in {path}", flush=True)
 
 

@@ -66,9 +66,8 @@ class Row:
         return {**asdict(self), "median": self.median}
 
 
-def measure(section: str, plan: Plan, folder: Path) -> list[Row]:
-    """All peers of a section, at all sizes."""
-    rows: list[Row] = []
+def measure(section: str, plan: Plan, folder: Path) -> Iterator[list[Row]]:
+    """All peers of a section, size by size."""
     with _working(section, plan, folder) as workers:
         paces: dict[str, float] = {}  # seconds per fitted size, from the size before
         for size in plan.sizes:
@@ -77,9 +76,8 @@ def measure(section: str, plan: Plan, folder: Path) -> list[Row]:
                 for worker in workers:
                     if worker.missing is None:
                         worker.start()
-            rows += _measure_size(section, size, plan, workers, paces, folder)
+            yield _measure_size(section, size, plan, workers, paces, folder)
             _tidy(folder)
-    return rows
 
 
 @contextmanager

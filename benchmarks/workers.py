@@ -29,7 +29,7 @@ ENVIRONMENT = {
     # sources are compiled once, not by each process
     "PYTHONDONTWRITEBYTECODE": "",
 }
-PATIENCE = 600.0  # seconds after which a call is given up
+PATIENCE = 180.0  # seconds after which a call is given up: three times what a call may take that is begun
 
 
 class PeerError(Exception):

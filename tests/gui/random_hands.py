@@ -11,6 +11,9 @@ one; Mesa keeps them in the memory of the process). The exit status is 1 if anyt
 hold-ups in which nothing of the plugin took part. A hold-up tells the action under way and where the main thread was.
 The same seed does the same, as far as fits take the same time.
 
+With `--level MINUTES` the history is emptied so often, and the layers are removed, as far as napari bears it: what a
+process holds then does not depend on what was on screen, so that what grows, grows for good.
+
 Without the plugin only the viewer's part is done, on layers like those that fits make: what goes wrong there is
 napari's own. Shapes layers and the lowest layer are not removed: napari 0.9.2 on Mesa ends the process when the lower
 of two images is removed, or when shapes are added after others were removed, with the plugin or without.
@@ -19,11 +22,9 @@ of two images is removed, or when shapes are added after others were removed, wi
 from __future__ import annotations
 
 import argparse
-import contextlib
-import ctypes
 import faulthandler
-import gc
 import json
+import math
 import os
 import random
 import sys
@@ -36,9 +37,9 @@ from pathlib import Path
 from typing import IO, Any
 
 import dock_driver as driver  # beside this script
-import psutil
+from dock_driver.levels import level, rest
 from dock_driver.viewer_hands import MOST_LAYERS, ViewerHands
-from dock_driver.watch import HOLD_UP, NOT_OURS, Watch, let_go_of_notifications, summary
+from dock_driver.watch import HOLD_UP, NOT_OURS, Watch, summary
 
 STEPS_MS = (0, 0, 5, 20, 60, 200)  # between two actions
 NONSENSE = (
@@ -278,38 +279,6 @@ def no_dialogs(hands: Hands) -> None:
     QFileDialog.getOpenFileNames = lambda *_a, **_k: ([], "")
 
 
-def rest(hands: Hands) -> dict[str, float]:
-    """Memory in MB after everything has come to rest, and what is known of it."""
-    hands.wait_for_fit()
-    hands.pause(300)
-    let_go_of_notifications()
-    hands.pause(50)
-    gc.collect()
-    hands.pause(50)
-    with contextlib.suppress(OSError, AttributeError):  # not glibc
-        ctypes.CDLL("libc.so.6").malloc_trim(0)  # what was freed is no longer held
-    layers = hands.viewer.layers
-    found = {
-        "all": psutil.Process().memory_info().rss / 2**20,
-        "layers": sum(getattr(layer.data, "nbytes", 0) for layer in layers) / 2**20,
-        "shaders": _shaders(hands.viewer),
-    }
-    if hands.plugin:
-        import jax
-
-        from napari_imagefit.layers.history.history import history_of
-
-        found["history"] = history_of(hands.viewer).held(layers) / 2**20
-        found["programs"] = len(jax.devices()[0].client.live_executables())
-    return {name: round(value, 1) for name, value in found.items()}
-
-
-def _shaders(viewer: Any) -> int:
-    """How many programs of OpenGL are alive."""
-    parser = viewer.window._qt_viewer.canvas._scene_canvas.context.shared.parser
-    return sum(type(one).__name__ == "GlirProgram" for one in parser._objects.values())
-
-
 def run(
     seed: int,
     minutes: float,
@@ -318,6 +287,7 @@ def run(
     hold_up: float = HOLD_UP,
     trail: IO[str] | None = None,
     files: Sequence[Path] = (),
+    level_every: float | None = None,
 ) -> dict[str, Any]:
     """Use the hands for some minutes, or that many actions; returns what was found."""
     os.environ["NAPARI_CONFIG"] = ""  # whoever runs this keeps their own settings
@@ -329,6 +299,7 @@ def run(
     viewer = napari.Viewer(show=True)
     viewer.window.resize(1280, 720)
     memory: list[dict[str, float]] = []
+    levels: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory() as folder:
         hands = Hands(viewer, seed, plugin, Path(folder), watch)
         hands.trail = trail
@@ -348,12 +319,18 @@ def run(
         hands.add_image()
         end = time.monotonic() + 60 * minutes
         due = time.monotonic() + 30
+        level_due = time.monotonic() + 60 * (level_every or math.inf)
         while time.monotonic() < end and (steps is None or watch.number < steps):
             hands.do_one()
             hands.pause(hands.rng.choice(STEPS_MS))
             if time.monotonic() > due:
                 memory.append(rest(hands))
                 due = time.monotonic() + 30
+            if level_every is not None and time.monotonic() > level_due:
+                watch.doing = "taking everything away"
+                levels.append({"actions": watch.number, **level(hands)})
+                hands.add_image()
+                level_due = time.monotonic() + 60 * level_every
         memory.append(rest(hands))
         watch.doing = "closing"
         escapes.stop()
@@ -367,6 +344,7 @@ def run(
         "counts": dict(hands.counts),
         "longest_hold_up_s": round(watch.longest, 2),
         "memory_mb": memory,
+        "levels_mb": levels,
         "found": watch.found,
         "log": hands.log,
     }
@@ -378,6 +356,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=1.0)
     parser.add_argument("--steps", type=int, help="stop after that many actions")
+    parser.add_argument("--level", type=float, help="take everything away every so many minutes, and tell the memory")
     parser.add_argument("--without-plugin", action="store_true")
     parser.add_argument("--hold-up", type=float, default=HOLD_UP, help="seconds from which on a hold-up is told")
     parser.add_argument("--open", type=Path, nargs="*", default=(), help="files that are opened first")
@@ -385,7 +364,16 @@ def main() -> int:
     parser.add_argument("--trail", type=argparse.FileType("w"), help="write each action before it is done")
     options = parser.parse_args()
     plugin = not options.without_plugin
-    report = run(options.seed, options.minutes, plugin, options.steps, options.hold_up, options.trail, options.open)
+    report = run(
+        options.seed,
+        options.minutes,
+        plugin,
+        options.steps,
+        options.hold_up,
+        options.trail,
+        options.open,
+        options.level,
+    )
     if options.report is not None:
         options.report.write_text(json.dumps(report, indent=1, ensure_ascii=False), encoding="utf-8")
     sys.stdout.write(summary(report) + "\n")

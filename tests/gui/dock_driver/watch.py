@@ -155,7 +155,7 @@ def summary(report: dict[str, Any]) -> str:
         groups.setdefault((one["kind"], what), []).append(one)
     lines = [
         f"seed {report['seed']}: {report['actions']} actions, longest hold-up {report['longest_hold_up_s']} s, "
-        f"memory in MB {report['memory_mb']}"
+        f"memory in MB {report['memory_mb']}, with everything taken away {report['levels_mb']}"
     ]
     for (kind, _), ones in sorted(groups.items(), key=lambda item: -len(item[1])):
         first = ones[0]
