@@ -21,7 +21,9 @@ from ..._lazy import imported
 
 Array = Any
 
-_PLAIN = frozenset((np.ndarray, float, int, bool, complex, str, type(None), slice, type(Ellipsis)))
+_PLAIN = frozenset(
+    (np.ndarray, np.float64, np.bool_, float, int, bool, complex, str, type(None), slice, type(Ellipsis))
+)
 # Samples from which on fits are worked on one by one.
 ALONE = 1024
 # Values that are computed at once where candidates are tried side by side: few enough for a cache.
@@ -163,7 +165,7 @@ def _by_arguments(name: str) -> Callable[..., Any]:
 
     def call(*args: Any, **options: Any) -> Any:
         for arg in args:
-            if type(arg) is not np.ndarray and not is_numpy(arg):
+            if type(arg) not in _PLAIN and not is_numpy(arg):
                 break
         else:
             return host(*args, **options)

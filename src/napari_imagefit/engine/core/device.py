@@ -57,15 +57,17 @@ def computing(options: Options) -> Iterator[None]:
 @contextlib.contextmanager
 def in_precision(dtype: DType) -> Iterator[None]:
     """JAX in a precision, whatever settings its user has made."""
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(np.errstate(all="ignore"))
-        stack.enter_context(jax.enable_x64(dtype == "float64"))
+    with np.errstate(all="ignore"), jax.enable_x64(dtype == "float64"):
         known: Any = jax.config
-        for name, value in SETTINGS.items():
-            # to look takes a tenth of what it takes to set; guards that are not set are None
-            if getattr(known, f"jax_{name}", value) not in (None, value):
-                stack.enter_context(getattr(jax, name)(value))
-        yield
+        # to look takes a tenth of what it takes to set; guards that are not set are None
+        other = [name for name, value in SETTINGS.items() if getattr(known, f"jax_{name}", value) not in (None, value)]
+        if not other:
+            yield
+            return
+        with contextlib.ExitStack() as stack:
+            for name in other:
+                stack.enter_context(getattr(jax, name)(SETTINGS[name]))
+            yield
 
 
 def find_device(name: str | None) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,8 @@ from ..models.model import Model
 from ..models.origins import check_digits
 from ..models.turns import renamed, settle
 from ..noise.samples import bucket
+
+Row = float | NDArray[np.float64]  # of one parameter: the same for all fits, or one for each
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,7 +227,7 @@ class Problem:
         asked = np.full((len(names), 1), np.nan) if self.asked is None else self.asked
         settle(turns, names, fits, asked, self.lower, self.upper)
 
-    @property
+    @functools.cached_property
     def is_bounded(self) -> bool:
         """Whether any free parameter of any fit has a bound."""
         free = list(self.free)
@@ -238,7 +241,7 @@ class Problem:
             return m
         return self.pad_to if m <= self.pad_to else bucket(m)
 
-    @property
+    @functools.cached_property
     def free(self) -> tuple[int, ...]:
         """The parameters that were not fixed for all fits."""
         return tuple(i for i, name in enumerate(self.model.names) if name not in self.held)
@@ -323,7 +326,9 @@ def _parameters(
     With counts, parameters in the unit of the data are not negative unless the caller bounds them otherwise.
     """
 
-    def row(what: str, name: str, value: ArrayLike) -> NDArray[np.float64]:
+    def row(what: str, name: str, value: ArrayLike) -> float | NDArray[np.float64]:
+        if isinstance(value, float):
+            return float(value)
         array = float_array(value, f"{what} of {name!r}, {value!r},").reshape(-1)
         if array.size not in (1, n_fits):
             raise FitInputError(
@@ -333,39 +338,38 @@ def _parameters(
 
     for name in (*init, *bounds, *fixed):
         model.index(name)
-    starts, lowers, uppers = [], [], []
+    starts, lowers, uppers = list[Row](), list[Row](), list[Row]()
     for parameter in model.parameters:
         name = parameter.name
         if name in fixed:
             if name in init or name in bounds:
                 raise FitInputError(f"{name!r} is fixed and also has a start or bounds; give one or the other")
             low = high = row("the fixed value", name, fixed[name])
-            _check_fixed(parameter, low)
+            _check_fixed(parameter, np.atleast_1d(low))
         else:
             pair = bounds.get(name, (own_lower(parameter, counts=counts), parameter.upper))
             if not isinstance(pair, (tuple, list)) or len(pair) != 2:
                 raise FitInputError(f"bounds of {name!r} are {pair!r}; give (lower, upper)")
             low, high = row("the lower bound", name, pair[0]), row("the upper bound", name, pair[1])
-            _check_order(name, low, high)
-        begin = row("the start", name, init.get(name, math.nan))
-        if name in init and not np.isfinite(begin).all():
-            raise FitInputError(
-                f"the start of {name!r} is not finite; give a number, or leave it out to have it guessed"
-            )
-        held = np.asarray(low == high)
-        begin = np.where(held, low, begin)
-        outside = (begin < low) | (begin > high)
-        if outside.any():
-            at = int(np.flatnonzero(outside)[0])
-            b, lo, hi = np.broadcast_arrays(begin, low, high)
-            raise FitInputError(
-                f"the start {b[at]:g} of {name!r} is outside its bounds [{lo[at]:g}, {hi[at]:g}]; "
-                "move it inside or widen them"
-            )
-        starts.append(begin)
+        starts.append(row("the start", name, init.get(name, math.nan)))
         lowers.append(low)
         uppers.append(high)
-    return _stack(starts), _stack(lowers), _stack(uppers)
+    given, lower, upper = _stack(starts), _stack(lowers), _stack(uppers)
+    held = lower == upper
+    start = np.where(held, lower, given)
+    # of all at once: one by one only where there is something to say
+    inside = ~((start < lower) | (start > upper))
+    known = np.isfinite(given) if init else True
+    if not ((lower <= upper) & ~(held & np.isinf(lower)) & inside & known).all():
+        for i, name in enumerate(model.names):
+            if name not in fixed:
+                _check_order(name, lower[i], upper[i])
+            if name in init and not np.isfinite(given[i]).all():
+                raise FitInputError(
+                    f"the start of {name!r} is not finite; give a number, or leave it out to have it guessed"
+                )
+            _check_inside(name, start[i], lower[i], upper[i])
+    return start, lower, upper
 
 
 def _check_fixed(parameter: Parameter, values: NDArray[np.float64]) -> None:
@@ -393,5 +397,18 @@ def _check_order(name: str, low: NDArray[np.float64], high: NDArray[np.float64])
         raise FitInputError(f"both bounds of {name!r} are infinite with the same sign; give finite numbers to fix it")
 
 
-def _stack(rows: list[NDArray[np.float64]]) -> NDArray[np.float64]:
-    return np.stack(np.broadcast_arrays(*rows))
+def _check_inside(name: str, start: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]) -> None:
+    outside = (start < low) | (start > high)
+    if outside.any():
+        at = int(np.flatnonzero(outside)[0])
+        b, lo, hi = np.broadcast_arrays(start, low, high)
+        raise FitInputError(
+            f"the start {b[at]:g} of {name!r} is outside its bounds [{lo[at]:g}, {hi[at]:g}]; "
+            "move it inside or widen them"
+        )
+
+
+def _stack(rows: list[Row]) -> NDArray[np.float64]:
+    if all(type(row) is float for row in rows):
+        return np.array(rows)[:, None]
+    return np.stack(np.broadcast_arrays(*map(np.atleast_1d, rows)))

@@ -102,14 +102,26 @@ def _of_one(
         # what is returned may be the function's own array, which it fills anew
         ends.append((float(moved[index, 0]) - x, evaluate(moved) - values))
     (a, rise_a), (b, rise_b) = ends
-    one, other = _largest(rise_a), _largest(rise_b)
-    # NaN and infinity do not compare, but the larger one of a number and NaN may be the number
-    change = max(one, other) if math.isfinite(one + other) else math.nan
-    relative = change / max(largest, change) if largest > 0 or change > 0 else 0.0
-    if not eps ** (2 / 3) <= relative <= max(1e-2, 10 * root) or a == 0 or b == 0:
+    least, most = eps ** (2 / 3), max(1e-2, 10 * root)
+    # the norm of the larger rise is at least its largest element, and at most √m times as large
+    norm = math.sqrt(max(_square(rise_a), _square(rise_b)))
+    if not least * largest * math.sqrt(values.size) <= norm <= most * largest:
+        one, other = _largest(rise_a), _largest(rise_b)
+        # NaN and infinity do not compare, but the larger one of a number and NaN may be the number
+        change = max(one, other) if math.isfinite(one + other) else math.nan
+        relative = change / max(largest, change) if largest > 0 or change > 0 else 0.0
+        if not least <= relative <= most:
+            return None
+    if a == 0 or b == 0:
         return None
     slope: Floats = (rise_a * (b / a) - rise_b * (a / b)) / (b - a)
     return slope
+
+
+def _square(values: Floats) -> float:
+    """Return the sum of squares."""
+    column = values[:, 0]
+    return float(column @ column)
 
 
 def _largest(values: NDArray[Any]) -> float:

@@ -267,6 +267,7 @@ def _twice(array: Array) -> Array:
     return jnp.where(always, array[:, None], jnp.zeros((), array.dtype))
 
 
+_NUMBERS = (float, int, np.generic)
 _OF_PLAIN: dict[type, Any] = {float: np.float64, int: np.int64, bool: np.bool_}
 
 
@@ -332,7 +333,11 @@ class NumberAlgebra(Algebra):
 
 def as_arrays(tree: Tree) -> Tree:
     """Return a tree of tuples with rows ``(B,)`` of NumPy where they were numbers or JAX's."""
-    return tree_map(lambda value: np.atleast_1d(np.asarray(value)), tree)
+    return tree_map(_as_array, tree)
+
+
+def _as_array(value: Any) -> Any:
+    return np.array([value]) if isinstance(value, _NUMBERS) else np.atleast_1d(np.asarray(value))
 
 
 class Joint(Algebra):
