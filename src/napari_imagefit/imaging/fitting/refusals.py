@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ...engine.core.refusal import SIGMA, number_of
 from ...engine.core.types import Bounds, Values
-from ...engine.drive.problem import own_lower
+from ...engine.drive.parameter_arrays import own_lower
 from ...engine.models.model import Model
 
 Numbers = NDArray[np.uint16]

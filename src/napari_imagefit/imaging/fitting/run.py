@@ -19,7 +19,8 @@ from ...engine.core.refusal import renumbered
 from ...engine.core.status import Status
 from ...engine.core.types import Bounds, DType, Noise, Values
 from ...engine.core.validation import float_array
-from ...engine.drive.problem import Problem, check_parameters
+from ...engine.drive.parameter_arrays import check_parameters
+from ...engine.drive.problem import Problem
 from ...engine.models.model import Model
 from ...engine.models.ties import Ties
 from ...engine.noise.camera import Camera

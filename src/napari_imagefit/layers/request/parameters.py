@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...engine.core.errors import FitInputError
-from ...engine.drive.problem import check_parameters
+from ...engine.drive.parameter_arrays import check_parameters
 from ...engine.functions.parameter import Parameter
 from ...engine.models.model import Model
 from ...imaging.fitting.run import Settings

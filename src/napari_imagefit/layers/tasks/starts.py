@@ -11,7 +11,7 @@ import numpy as np
 
 from ...engine.core.errors import FitInputError
 from ...engine.core.types import Floats
-from ...engine.drive.problem import own_lower
+from ...engine.drive.parameter_arrays import own_lower
 from ...engine.models.model import Model
 from ...imaging.fitting.run import Settings
 from ...imaging.inspection.curves import Curve
