@@ -58,4 +58,7 @@ class LazyModule(ModuleType):
         if attribute.startswith("__"):
             # inspect and doctest look up dunders of every module, which must not load anything
             raise AttributeError(attribute)
-        return getattr(imported(self.__name__), attribute)
+        found = getattr(imported(self.__name__), attribute)
+        # the next time it is found without a call
+        setattr(self, attribute, found)
+        return found

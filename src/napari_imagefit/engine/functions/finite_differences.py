@@ -103,9 +103,9 @@ def _of_one(
         ends.append((float(moved[index, 0]) - x, evaluate(moved) - values))
     (a, rise_a), (b, rise_b) = ends
     least, most = eps ** (2 / 3), max(1e-2, 10 * root)
-    # the norm of the larger rise is at least its largest element, and at most √m times as large
-    norm = math.sqrt(max(_square(rise_a), _square(rise_b)))
-    if not least * largest * math.sqrt(values.size) <= norm <= most * largest:
+    # the norm of both rises is at least their largest element, and at most √2m times as large; NaN does not compare
+    norm = math.sqrt(_square(rise_a) + _square(rise_b))
+    if not least * largest * math.sqrt(2 * values.size) <= norm <= most * largest:
         one, other = _largest(rise_a), _largest(rise_b)
         # NaN and infinity do not compare, but the larger one of a number and NaN may be the number
         change = max(one, other) if math.isfinite(one + other) else math.nan
