@@ -56,10 +56,10 @@ def names(viewer: Any) -> list[str]:
 
 
 def words(viewer: Any) -> list[str]:
-    """What is written on the canvas: the title of the map, then the contours' words."""
+    """What is written on the canvas: the title of the map, of two lines the first, then the contours' words."""
     overlays = viewer.canvas.overlays
     found = [overlays[f"{METADATA_KEY}:title"], *(overlays[f"{METADATA_KEY}:{n}"] for n in range(CONTOUR_LINES))]
-    return [overlay.text.strip() for overlay in found if overlay.visible]
+    return [overlay.text.splitlines()[0].strip() for overlay in found if overlay.visible]
 
 
 def test_show_adds_and_removes_layers_and_later_fits_do_the_same(
@@ -122,6 +122,10 @@ def test_maps_of_voxels_say_their_unit_and_why_fits_failed(qtbot: Any, opened: t
     assert title == "τ [ms]"
     assert elided("3 × fewer usable samples than free parameters", viewer.canvas.size[1] - BESIDE) in reasons
     assert tau.colorbar.visible
+    # napari's bar has one number alone for some ranges, or none
+    legend = viewer.canvas.overlays[f"{METADATA_KEY}:title"]
+    tau.contrast_limits = (11.51, 12.43)
+    assert legend.text.splitlines() == ["τ [ms]", "11.51 to 12.43"]
 
     shown = entries(widget)
     assert [title for title, on in shown.items() if on] == ["τ [ms]", "status"]

@@ -1,4 +1,4 @@
-"""Legends on the canvas: the unit beside a map's colour bar, the words of contours and outlines."""
+"""Legends on the canvas: unit and range beside a map's colour bar, the words of contours and outlines."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from qtpy.QtGui import QColor
 from ...imaging.layer_data.drawn_fits import MEANINGS
 from ...layers.geometry.output_layers import METADATA_KEY, is_output
 from ...layers.request.naming import spaced
+from ..widgets.numbers import format_range
 from ..widgets.theme import contrast
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ LETTER_COLOURS = ("black", "white")
 BEGINNINGS = ("converged, but the ", "converged, but ", "converged, with ", "not fitted: ")
 # columns of a layer's features
 WORDS, COUNTS = ("reason", "attempt", "better model"), ("fits", "voxels")
-LIFTED = {"inserted", "removed", "reordered", "moved", "visible", "features"}  # events after which it may be another
+# events after which it may be another
+LIFTED = {"inserted", "removed", "reordered", "moved", "visible", "features", "contrast_limits"}
 
 
 class Legend:
@@ -80,9 +82,9 @@ class Legend:
             if layer is not None:
                 layer.colorbar.size, layer.colorbar.font_size = BAR, FONT_POINTS
             self._bar = layer
-        _say(
-            self._title, "" if layer is None else elided(str(layer.metadata[METADATA_KEY]["title"]), self._width() // 3)
-        )
+        title = "" if layer is None else elided(str(layer.metadata[METADATA_KEY]["title"]), self._width() // 3)
+        # of some ranges napari's bar has one number alone
+        _say(self._title, title if layer is None else f"{title}\n{format_range(*layer.contrast_limits)}")
 
     def _show_words(self, layer: Layer | None) -> None:
         found = [] if layer is None else entries(layer, self._width() - BESIDE)

@@ -49,6 +49,26 @@ def format_value(value: float, error: float) -> str:
     return f"{value:.{max(decimals, 0)}f} ± {error:.{max(decimals, 0)}f}"
 
 
+def format_range(low: float, high: float) -> str:
+    """Return two numbers, with two digits of what they are apart.
+
+    Examples
+    --------
+    >>> format_range(10.4132, 10.9122), format_range(-3.21, 3.21), format_range(0.0, 2.53e-7)
+    ('10.41 to 10.91', '−3.2 to 3.2', '0 to 2.5e−07')
+    """
+    apart, size = high - low, max(abs(low), abs(high))
+    if not (math.isfinite(apart) and apart > 0):
+        form = ".6g"
+    else:
+        decimals = 1 - math.floor(math.log10(apart))
+        significant = max(2, decimals + 1 + math.floor(math.log10(size)))
+        form = f".{significant}g" if decimals > 5 or size >= 1e6 else f".{max(decimals, 0)}f"
+    # 0.0 takes the sign from a zero
+    ends = (float(f"{end:{form}}") + 0.0 for end in (low, high))
+    return " to ".join(f"{end:{form}}" for end in ends).replace("-", "−")
+
+
 def exact(value: float) -> str:
     """Return a number with all its digits, so that it is read back as it was.
 
