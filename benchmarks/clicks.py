@@ -87,7 +87,8 @@ def _measure() -> list[float]:
 
     def watch(event: Any) -> None:
         stamp()
-        event.value.events.data.connect(stamp)
+        # outlines that are there already are moved, which tells of nothing but this
+        event.value.events.set_data.connect(stamp)
         event.value.events.visible.connect(stamp)
 
     viewer.layers.events.inserted.connect(watch)
@@ -101,6 +102,8 @@ def _measure() -> list[float]:
         begun = time.perf_counter()
         fit_and_wait(widget)
         # what comes after, such as the inspector that opens with the first result, is no layer
+        if not seen or seen[-1] < begun:
+            raise RuntimeError("no layer has changed since the click")
         seconds.append(seen[-1] - begun)
         said = widget.message.text()
         if "1 converged" not in said:
