@@ -153,3 +153,19 @@ def test_it_is_fitted_to_what_it_was_fitted_to(empty: Any) -> None:
     empty.add_points([[0, 5000, 5000]])  # napari does not fit the view to a second layer
     room_after(empty, widget.inspection.open)
     whole(empty, "to the image above the inspector")
+
+
+def test_layers_of_fewer_axes_than_the_viewer_leave_it_as_it_is(empty: Any) -> None:
+    """Napari cannot fit the view to them alone: it takes the viewer's axes for theirs."""
+    empty.add_image(STACK[0])
+    stack = empty.add_image(STACK)
+    open_dock(empty)
+    whole(empty, "beside the dock")
+    zoom = empty.scene.camera.zoom
+    empty.add_image(STACK)
+    empty.layers.remove(stack)
+    room_after(empty, lambda: empty.window.resize(1100, 700))
+    settle(empty)
+    assert empty.scene.camera.zoom == zoom
+    empty.reset_view()
+    whole(empty, "again")

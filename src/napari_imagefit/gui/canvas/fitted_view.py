@@ -102,7 +102,8 @@ class FittedView(QObject):
             return
         # what has come since then may lie anywhere
         layers = [layer for layer in self._viewer.layers if layer in self._fitted.layers]
-        if layers:
+        # napari takes the axes that the viewer shows for axes of theirs
+        if any(layer.ndim == self._viewer.dims.ndim for layer in layers):
             self._viewer.fit_to_view(layers=layers)
             self._fitted = Fitted(self._state(), size, WeakSet(layers))
             self._told = None
