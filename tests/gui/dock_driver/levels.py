@@ -27,6 +27,7 @@ def rest(hands: Any) -> dict[str, float]:
         "all": psutil.Process().memory_info().rss / 2**20,
         "layers": sum(getattr(layer.data, "nbytes", 0) for layer in layers) / 2**20,
         "shaders": _shaders(hands.viewer),
+        "shapes": sum(layer._type_string == "shapes" for layer in layers),  # which are never removed
     }
     if hands.plugin:
         import jax
