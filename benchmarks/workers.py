@@ -29,7 +29,7 @@ ENVIRONMENT = {
     # sources are compiled once, not by each process
     "PYTHONDONTWRITEBYTECODE": "",
 }
-PATIENCE = 180.0  # seconds after which a call is given up: three times what a call may take that is begun
+PATIENCE = 180.0  # seconds after which a call is given up: none is begun that should take more than two minutes
 
 
 class PeerError(Exception):

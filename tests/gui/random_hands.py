@@ -11,8 +11,8 @@ one; Mesa keeps them in the memory of the process). The exit status is 1 if anyt
 hold-ups in which nothing of the plugin took part. A hold-up tells the action under way and where the main thread was.
 The same seed does the same, as far as fits take the same time.
 
-With `--level MINUTES` the history is emptied so often, and the layers are removed, as far as napari bears it: what a
-process holds then does not depend on what was on screen, so that what grows, grows for good.
+With `--level MINUTES` the history is emptied so often, and all layers are removed but those that napari does not bear
+to lose, see below: what a process holds then depends on these alone, and it is told how many Shapes layers there are.
 
 Without the plugin only the viewer's part is done, on layers like those that fits make: what goes wrong there is
 napari's own. Shapes layers and the lowest layer are not removed: napari 0.9.2 on Mesa ends the process when the lower

@@ -122,7 +122,7 @@ def test_maps_of_voxels_say_their_unit_and_why_fits_failed(qtbot: Any, opened: t
     assert title == "τ [ms]"
     assert elided("3 × fewer usable samples than free parameters", viewer.canvas.size[1] - BESIDE) in reasons
     assert tau.colorbar.visible
-    # napari's bar has one number alone for some ranges, or none
+    # for this range napari's bar has one number alone
     legend = viewer.canvas.overlays[f"{METADATA_KEY}:title"]
     tau.contrast_limits = (11.51, 12.43)
     assert legend.text.splitlines() == ["τ [ms]", "11.51 to 12.43"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ..core.errors import FitInputError
 from ..core.types import Bounds, Floats, Values
@@ -13,7 +13,7 @@ from ..core.validation import float_array
 from ..functions.parameter import Parameter
 from ..models.model import Model
 
-Row = float | NDArray[np.float64]  # of one parameter: the same for all fits, or one for each
+Row = float | Floats  # of one parameter: the same for all fits, or one for each
 
 
 def check_parameters(
@@ -45,7 +45,7 @@ def parameter_arrays(
     With counts, parameters in the unit of the data are not negative unless the caller bounds them otherwise.
     """
 
-    def row(what: str, name: str, value: ArrayLike) -> float | Floats:
+    def row(what: str, name: str, value: ArrayLike) -> Row:
         if isinstance(value, float):
             return float(value)
         array = float_array(value, f"{what} of {name!r}, {value!r},").reshape(-1)
@@ -80,17 +80,14 @@ def parameter_arrays(
     known = np.isfinite(given) if init else True
     # all at once; one by one where there is something to say
     if not ((lower <= upper) & ~(held & np.isinf(lower)) & inside & known).all():
-        _check_each(model, init, fixed, given, start, lower, upper)
+        _check_each(model, init, given, start, lower, upper)
     return start, lower, upper
 
 
-def _check_each(
-    model: Model, init: Values, fixed: Values, given: Floats, start: Floats, lower: Floats, upper: Floats
-) -> None:
+def _check_each(model: Model, init: Values, given: Floats, start: Floats, lower: Floats, upper: Floats) -> None:
     """Refuse the first parameter with a start or bounds that cannot be; a start that is to be guessed is NaN."""
     for name, own, begin, low, high in zip(model.names, given, start, lower, upper, strict=True):
-        if name not in fixed:
-            _check_order(name, low, high)
+        _check_order(name, low, high)
         if name in init and not np.isfinite(own).all():
             raise FitInputError(
                 f"the start of {name!r} is not finite; give a number, or leave it out to have it guessed"
