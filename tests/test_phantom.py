@@ -56,16 +56,27 @@ def check_names(result: nif.FitResult, phantom: Simulated) -> None:
     assert np.mean(labels[good] != 1) < 0.003
 
 
-def check_answers(result: nif.FitResult) -> None:
+def step_left(result: nif.FitResult, phantom: Simulated, where: Any) -> Any:
+    """Return the Gauss–Newton step from the answers in units of their errors, derivatives written by hand."""
+    amplitude, tau, offset = (result.params[name][where][:, None] for name in NAMES)
+    x = phantom.coordinates(0)
+    falling = np.exp(-x / tau)
+    residual = amplitude * falling + offset - phantom.data[:, where].T
+    slopes = np.stack([falling, amplitude * falling * x / tau**2, np.ones_like(falling)], axis=-1)
+    step = (np.linalg.pinv(slopes) @ residual[..., None])[..., 0]
+    return np.abs(step) / np.stack([result.stderr[name][where] for name in NAMES], axis=-1)
+
+
+def check_answers(result: nif.FitResult, phantom: Simulated) -> None:
     """No start and no zero is presented as a result."""
     for name in NAMES:
         answered = np.isfinite(result.params[name])
         np.testing.assert_array_equal(answered, result.converged)
         assert np.isnan(result.stderr[name][~result.converged]).all()
-        # but a start whose gradient is that of a minimum
+        # but a start that is the minimum: a whole step from there is below 1e-5 of its error
         unmoved = answered & (result.params[name] == result.start[name])
-        assert (result.status[unmoved] == nif.Status.GRADIENT).all()
-        assert (result.n_iterations[unmoved] == 0).all()
+        assert (step_left(result, phantom, unmoved) < 1e-5).all()
+        assert (result.n_iterations[unmoved] <= 1).all()
         assert np.count_nonzero(unmoved) < 0.02 * np.count_nonzero(answered)
         assert (result.params[name][answered] != 0).all()
     assert np.isnan(result.fitted()[:, ~result.converged]).all()
@@ -78,7 +89,7 @@ def test_a_large_phantom(known: bool) -> None:
     assert phantom.labels is not None
     assert phantom.data.shape == (32, 256, 256)
     result = fit(phantom, sigma=phantom.sigma if known else None)
-    check_answers(result)
+    check_answers(result, phantom)
     # without σ too
     check_names(result, phantom)
     for label in LEVELS:
@@ -102,7 +113,7 @@ def test_saturated_echoes_can_be_left_out() -> None:
 def test_a_small_phantom_says_what_is_wrong_with_it() -> None:
     phantom = troubled_phantom((48, 48))
     result = fit(phantom, sigma=phantom.sigma)
-    check_answers(result)
+    check_answers(result, phantom)
     check_names(result, phantom)
     layer = next(layer for layer in result.to_layers() if layer[1]["metadata"]["napari_imagefit"]["role"] == "status")
     labels, options, kind = layer
