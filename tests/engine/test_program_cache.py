@@ -66,6 +66,38 @@ def test_only_what_is_of_the_model_is_compiled_again(tmp_path: Path) -> None:
     assert sorted(folder.iterdir()) == sorted(files)
 
 
+FROM_THE_CACHE_OF_JAX = """
+import jax, numpy as np
+from napari_imagefit.engine.core import program_cache
+x = np.ones((64, 100), np.float32)
+for _ in range(2):
+    program = jax.jit(lambda x: (jax.numpy.sin(x) * x).sum(0)).lower(x).compile()
+    jax.clear_caches()
+program_cache.keep("a key", program)
+program_cache.wait()
+kept = program_cache.load("a key")
+assert kept is None or (np.asarray(kept(x)) == np.asarray(program(x))).all()
+"""
+
+
+def test_what_comes_from_the_cache_of_jax_is_kept_only_if_it_runs(tmp_path: Path) -> None:
+    of_jax = {"COMPILATION_CACHE_DIR": str(tmp_path / "jax"), "PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    of_jax["PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+    done = subprocess.run(
+        [sys.executable, "-c", FROM_THE_CACHE_OF_JAX],
+        env={
+            **os.environ,
+            program_cache.VARIABLE: str(tmp_path / "ours"),
+            **{f"JAX_{name}": value for name, value in of_jax.items()},
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert list((tmp_path / "jax").iterdir()), "JAX kept nothing"
+
+
 @pytest.mark.slow
 def test_without_a_folder(tmp_path: Path) -> None:
     (off,) = in_a_new_process("off", "linear")

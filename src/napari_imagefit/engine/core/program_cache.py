@@ -1,7 +1,8 @@
 """Compiled programs that serve every model, kept on disk: a new process need not compile them again.
 
 What is compiled of a model is never kept: it is quick, and what a user's function computes cannot be told from outside.
-JAX's own cache is a setting of the whole process, which is the user's. A file that cannot be read, or that was made by
+JAX's own cache is a setting of the whole process, which is the user's; what comes from there runs, but JAX 0.10 cannot
+write it down again. A file that cannot be read, or that was made by
 another version, for another processor or by someone else, is ignored silently: it works without.
 
 ``NAPARI_IMAGEFIT_CACHE`` names the folder; ``off`` does without.
@@ -21,6 +22,10 @@ from collections.abc import Hashable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+
+from .device import in_precision
 
 VARIABLE = "NAPARI_IMAGEFIT_CACHE"
 # A folder that a user names may hold files of the user's, too.
@@ -96,11 +101,12 @@ def _write(key: Hashable, program: Any) -> None:
     path = _path_of(key)
     if path is None:
         return
-    # a full disk, a folder that is not ours, a device that cannot
+    # a full disk, a folder that is not ours, a device that cannot, a program that does not run
     with contextlib.suppress(Exception):
         from jax.experimental.serialize_executable import serialize
 
         content = pickle.dumps(serialize(program))
+        _try(content, program)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # no other process may find half of it
         with tempfile.TemporaryDirectory(dir=path.parent) as own:
@@ -108,6 +114,16 @@ def _write(key: Hashable, program: Any) -> None:
             begun.write_bytes(hashlib.sha256(content).digest() + content)
             begun.replace(path)
         _tidy(path.parent)
+
+
+def _try(content: bytes, program: Any) -> None:
+    """Run a program as it would be loaded: one that JAX had from its own cache may have lost parts of its code."""
+    import jax
+    from jax.experimental.serialize_executable import deserialize_and_load
+
+    args, named = jax.tree.map(lambda arg: np.zeros(arg.shape, arg.dtype), program.args_info)
+    with in_precision("float64"):
+        jax.block_until_ready(deserialize_and_load(*pickle.loads(content))(*args, **named))
 
 
 def _tidy(place: Path) -> None:
