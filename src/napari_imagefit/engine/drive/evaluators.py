@@ -142,6 +142,11 @@ class BlockEvaluator:
         return self._known[at].copy()
 
     def _sums(self, programs: NormalSums, params: Floats, some: NDArray[np.intp] | None) -> Floats:
+        if self.width == 1 == self.count:
+            rows = params.astype(self.dtype)
+            with computing(self.options):
+                program = programs.program(self.block, rows)
+                return np.asarray(program(self.block, rows))[self.chosen].astype(np.float64, copy=False)
         some = np.arange(self.count) if some is None else some
         found = np.empty((self.chosen.size, some.size))
         for first in range(0, some.size, self.width):
