@@ -77,6 +77,24 @@ def test_lines_are_as_thin_and_as_near_at_another_zoom(fitted: tuple[Any, ImageF
     assert not len(contours.lines_of(status))
 
 
+def test_a_status_of_volumes_is_seen_in_planes_and_in_space(shown: tuple[Any, ImageFitWidget]) -> None:
+    viewer, widget = shown
+    viewer.add_image(np.stack([DECAYS] * 3, axis=1), name="decays of a volume")
+    widget.data._buttons["voxels"].click()
+    widget.fit_bar.fit.click()
+    until(lambda: not widget.session.running and not widget.follow_ups.shown.busy, "the fit has ended")
+    status = next(layer for layer in viewer.layers if layer.metadata.get(METADATA_KEY, {}).get("role") == "status")
+    assert status.ndim == 3
+    contours = widget.follow_ups.shown.contours
+    viewer.reset_view()
+    assert len(contours.lines_of(status)) == 12
+    with pytest.warns(UserWarning, match="not displayed during 3D"):  # napari's own
+        viewer.dims.ndisplay = 3
+    assert not len(contours.lines_of(status))
+    viewer.dims.ndisplay = 2
+    assert len(contours.lines_of(status)) == 12
+
+
 def test_they_follow_the_layer(fitted: tuple[Any, ImageFitWidget, Any]) -> None:
     viewer, widget, status = fitted
     contours = widget.follow_ups.shown.contours

@@ -157,6 +157,8 @@ class _Lines:
         """Look for borders, unless they are known; False where there are too many."""
         if self._edges is None:
             plane = np.asarray(self._layer._slice.image.raw)
+            if plane.ndim != 2:
+                return False  # a volume, which napari is about to draw
             found = {int(label): self._layer.get_color(int(label)) for label in np.unique(plane)}
             colours = {label: colour for label, colour in found.items() if colour is not None and colour[3] > 0}
             self._edges = label_edges(plane, colours)
