@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 
 import pytest
 
+from .bytecode import keep_bytecode, pytest_collection_finish, wait_for_bytecode
 from .cost_report import CostReport
+
+__all__ = ["pytest_collection_finish"]
+
+# before the other folders' fixtures, which import napari
+wait_for_bytecode()
 
 # What is compiled is compiled in each run: no test may pass because of what another run has left behind.
 os.environ["NAPARI_IMAGEFIT_CACHE"] = "off"
@@ -22,13 +26,9 @@ if sys.platform == "linux":
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Tell at the end what the run has cost."""
+    """Keep bytecode, and tell at the end what the run has cost."""
     config.pluginmanager.register(CostReport(), "cost-report")
-    # Where Python may not write bytecode, each of the processes that tests start would compile all modules of napari
-    # and JAX anew, which takes longer than what it tests: this run has a folder of its own for it.
-    if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
-        folder = os.environ["PYTHONPYCACHEPREFIX"] = tempfile.mkdtemp(prefix="imagefit-bytecode-")
-        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    keep_bytecode(config)
 
 
 @pytest.fixture(autouse=True)

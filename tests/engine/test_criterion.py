@@ -95,7 +95,7 @@ def test_gradient_and_curvature_are_derivatives_of_the_cost(loss: Any) -> None:
         return jnp.sum(terms(criterion, at, data, **given).cost)
 
     found = terms(criterion, value, data, **given)
-    gradient = np.asarray(jax.grad(cost)(jnp.asarray(value)))
+    gradient = np.asarray(jax.jit(jax.grad(cost))(jnp.asarray(value)))
     np.testing.assert_allclose(found.residual * found.slope, gradient, rtol=1e-9, atol=1e-16)
     if loss == "poisson":
         rate = 0.5 * value + 1.5
@@ -103,7 +103,7 @@ def test_gradient_and_curvature_are_derivatives_of_the_cost(loss: Any) -> None:
         return
     # ρ' is the gradient over the residual
     least = LEAST * (gradient / value)[:, 0]
-    second = np.asarray(jnp.diagonal(jax.hessian(cost)(jnp.asarray(value))[:, 0, :, 0]))
+    second = np.diagonal(jax.jit(jax.hessian(cost))(jnp.asarray(value))[:, 0, :, 0])
     np.testing.assert_allclose(found.slope[:, 0] ** 2, np.maximum(second, least), rtol=1e-8, atol=1e-15)
 
 

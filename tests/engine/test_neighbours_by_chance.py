@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import special
 
-from napari_imagefit.engine.solver.neighbour_test import Expected, expected_at_most, expected_of
+from napari_imagefit.engine.solver.neighbour_test import Expected, beta_deviations, expected_at_most, expected_of
 
 Floats = NDArray[np.float64]
 
@@ -58,6 +59,24 @@ def test_a_column_that_is_none_takes_nothing_away() -> None:
     used = np.ones((20, 1), bool)
     with_nothing = expected_of(np.concatenate([slopes, np.zeros((1, 20, 1))]), used)
     np.testing.assert_allclose(with_nothing, expected_of(slopes, used), rtol=1e-12)
+
+
+@pytest.mark.parametrize("level", [5e-4, 1e-3])
+def test_what_is_rare_by_an_approximation_is_rare(level: float) -> None:
+    """For shapes up to 10⁶, and twenty places around the one that is as rare as the level."""
+    shapes = np.geomspace(0.6, 1e6, 60)
+    a, b, times = (v.ravel() for v in np.meshgrid(shapes, shapes, np.geomspace(0.1, 10, 20)))
+    mean, size = a / (a + b), a + b
+    x = 1 - special.betaincinv(b, a, times * level)
+    few = np.full(a.size, 10**9)  # samples: r from −1 to 1
+    expected = Expected(2 * mean - 1, 4 * mean * (1 - mean) / (size + 1))
+    exact = expected.chance(2 * x - 1, few)
+    clear = np.abs(exact / level - 1) > 1e-6
+    assert np.array_equal(expected.is_rare(2 * x - 1, few, level)[clear], (exact < level)[clear])
+    # twenty per cent, as it says
+    near = (np.minimum(a, b) >= 2) & (exact > 2e-4) & (exact < 2e-3)
+    found = special.ndtr(-beta_deviations(a[near], b[near], x[near]))
+    np.testing.assert_allclose(found, exact[near], rtol=0.2)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -100,11 +100,11 @@ def _structured(
     if not open_.size:
         return found
     r, n, p = (sums.neighbours / sums.chi2)[open_], used[open_], free[open_]
-    sure = expected_at_most(n, p, smooth=False).chance(r, n) < OF_R
+    sure = expected_at_most(n, p, smooth=False).is_rare(r, n, OF_R)
     found[open_[sure]] = True
-    doubtful = ~sure & (n <= SHORT) & (expected_at_most(n, p, smooth=True).chance(r, n) < OF_R)
+    doubtful = ~sure & (n <= SHORT) & expected_at_most(n, p, smooth=True).is_rare(r, n, OF_R)
     if expect is not None and doubtful.any():
-        found[open_[doubtful]] = expect(open_[doubtful]).chance(r[doubtful], n[doubtful]) < OF_R
+        found[open_[doubtful]] = expect(open_[doubtful]).is_rare(r[doubtful], n[doubtful], OF_R)
     return found
 
 
