@@ -11,6 +11,7 @@ E. Paulson, An approximate normalization of the analysis of variance distributio
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from statistics import NormalDist
 from typing import TYPE_CHECKING
@@ -28,20 +29,21 @@ else:
 # Within so many deviations of the normal approximation nothing is as rare as one in a hundred, from so many degrees of
 # freedom on.
 NO_DOUBT, FEWEST = 2.0, 2.0
-# From more on it is good enough that what it says to be so many times as likely as asked is not rare.
-SURE, MANY = 6.0, 8.0
+# From more on it has one to three times of what is beyond, as far out as one in ten thousand: what is so many times as
+# likely as asked is not rare, and what is so many times as rare is.
+LIKELY, UNLIKELY, MANY = 3.0, 1.5, 8.0
 
 
 def chi2_beyond(chi2: Floats, freedom: Floats, level: float) -> Booleans:
     """Whether so large a χ² has a chance below the level, which is a hundredth at most; NaN has not."""
-    open_ = ~(_deviations(chi2, freedom) < _no_doubt(level, freedom))
-    return _decided(open_, lambda *some: special.chdtrc(*some) < level, freedom, chi2)
+    deviations = _deviations(chi2, freedom)
+    return _decided(deviations, freedom, level, lambda *some: special.chdtrc(*some) < level, freedom, chi2)
 
 
 def chi2_below(chi2: Floats, freedom: Floats, level: float) -> Booleans:
     """Whether so small a χ² has a chance below the level, which is a hundredth at most; NaN has not."""
-    open_ = ~(_deviations(chi2, freedom) > -_no_doubt(level, freedom))
-    return _decided(open_, lambda *some: special.chdtr(*some) < level, freedom, chi2)
+    deviations = -_deviations(chi2, freedom)
+    return _decided(deviations, freedom, level, lambda *some: special.chdtr(*some) < level, freedom, chi2)
 
 
 def f_beyond(ratio: Floats, above: Floats, below: Floats, level: float) -> Booleans:
@@ -55,14 +57,8 @@ def f_beyond(ratio: Floats, above: Floats, below: Floats, level: float) -> Boole
     """
     root, of_above, of_below = np.cbrt(ratio), 2 / (9 * above), 2 / (9 * below)
     deviations = ((1 - of_below) * root - (1 - of_above)) / np.sqrt(of_below * root**2 + of_above)
-    open_ = ~(deviations < _no_doubt(level, np.minimum(above, below)))
-    return _decided(open_, lambda *some: special.fdtrc(*some) < level, above, below, ratio)
-
-
-def _no_doubt(level: float, freedom: Floats) -> Floats:
-    """Return the deviations within which nothing is as rare as that; −∞ where there are none."""
-    few = np.where(freedom >= FEWEST, NO_DOUBT, -np.inf)
-    return np.where(freedom >= MANY, max(NO_DOUBT, -NormalDist().inv_cdf(SURE * level)), few)
+    fewest = np.minimum(above, below)
+    return _decided(deviations, fewest, level, lambda *some: special.fdtrc(*some) < level, above, below, ratio)
 
 
 def _deviations(chi2: Floats, freedom: Floats) -> Floats:
@@ -71,10 +67,20 @@ def _deviations(chi2: Floats, freedom: Floats) -> Floats:
     return found
 
 
-def _decided(open_: Booleans, is_rare: Callable[..., Booleans], *arguments: Floats) -> Booleans:
-    """Whether each is rare; only those that are open are asked about."""
-    found = np.zeros(open_.shape, bool)
-    which = np.flatnonzero(open_)
+def _decided(
+    deviations: Floats, freedom: Floats, level: float, is_rare: Callable[..., Booleans], *arguments: Floats
+) -> Booleans:
+    """Whether each is rare; only those that the deviations of the normal approximation leave open are asked about."""
+    many = freedom >= MANY
+    likely = deviations < np.where(many, max(NO_DOUBT, _beyond(LIKELY * level)), NO_DOUBT)
+    found = many & (deviations > _beyond(level / UNLIKELY))
+    which = np.flatnonzero(~found & ~(likely & (freedom >= FEWEST)))
     if which.size:
         found[which] = is_rare(*(a[which] for a in arguments))
     return found
+
+
+@functools.cache
+def _beyond(probability: float) -> float:
+    """Return the deviations beyond which a normal distribution has so much."""
+    return -NormalDist().inv_cdf(probability)
