@@ -2,8 +2,8 @@
 
 What is compiled of a model is never kept: it is quick, and what a user's function computes cannot be told from outside.
 JAX's own cache is a setting of the whole process, which is the user's; what comes from there runs, but JAX 0.10 cannot
-write it down again. A file that cannot be read, or that was made by
-another version, for another processor or by someone else, is ignored silently: it works without.
+write it down again. A file that cannot be read, or that was made by another version, for another processor or by
+someone else, is ignored silently: it works without.
 
 ``NAPARI_IMAGEFIT_CACHE`` names the folder; ``off`` does without.
 """

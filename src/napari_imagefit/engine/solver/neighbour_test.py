@@ -16,8 +16,6 @@ probabilities, 1968.
 
 from __future__ import annotations
 
-import functools
-from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -25,6 +23,7 @@ from numpy.typing import NDArray
 
 from ..._lazy import LazyModule
 from ..core.types import Booleans, Floats
+from .rare_values import normal_deviations
 
 if TYPE_CHECKING:
     from scipy import special
@@ -56,10 +55,10 @@ class Expected(NamedTuple):
         """
         a, b, x = self._beta(r, n)
         z = beta_deviations(a, b, x)
-        rare = z > _normal_deviations(level / SURE)
-        open_ = np.flatnonzero(~(rare | (z < _normal_deviations(level * SURE))) | (np.minimum(a, b) < LEAST_SHAPE))
+        rare = z > normal_deviations(level / SURE)
+        open_ = np.flatnonzero(~(rare | (z < normal_deviations(level * SURE))) | (np.minimum(a, b) < LEAST_SHAPE))
         if open_.size:
-            rare[open_] = special.betainc(b[open_], a[open_], 1 - x[open_]) < level
+            rare[open_] = Expected(self.mean[open_], self.variance[open_]).chance(r[open_], n[open_]) < level
         return rare
 
     def chance(self, r: Floats, n: NDArray[Any]) -> Floats:
@@ -87,11 +86,6 @@ def beta_deviations(a: Floats, b: Floats, x: Floats) -> Floats:
         spread = s * np.log(s / (n * x)) + t * np.log(t / (n * (1 - x)))
         found: Floats = away / np.abs(n * x - s) * np.sqrt(2 / (1 + 1 / (6 * n)) * spread)
     return found
-
-
-@functools.cache
-def _normal_deviations(probability: float) -> float:
-    return -NormalDist().inv_cdf(probability)
 
 
 def expected_at_most(n: NDArray[Any], p: NDArray[Any], *, smooth: bool) -> Expected:

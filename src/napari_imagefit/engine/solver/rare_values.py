@@ -61,6 +61,12 @@ def f_beyond(ratio: Floats, above: Floats, below: Floats, level: float) -> Boole
     return _decided(deviations, fewest, level, lambda *some: special.fdtrc(*some) < level, above, below, ratio)
 
 
+@functools.cache
+def normal_deviations(probability: float) -> float:
+    """Return the standard deviations beyond which a normal distribution has so much."""
+    return -NormalDist().inv_cdf(probability)
+
+
 def _deviations(chi2: Floats, freedom: Floats) -> Floats:
     variance = 2 / (9 * freedom)
     found: Floats = (np.cbrt(chi2 / freedom) - (1 - variance)) / np.sqrt(variance)
@@ -72,15 +78,9 @@ def _decided(
 ) -> Booleans:
     """Whether each is rare; only those that the deviations of the normal approximation leave open are asked about."""
     many = freedom >= MANY
-    likely = deviations < np.where(many, max(NO_DOUBT, _beyond(LIKELY * level)), NO_DOUBT)
-    found = many & (deviations > _beyond(level / UNLIKELY))
+    likely = deviations < np.where(many, max(NO_DOUBT, normal_deviations(LIKELY * level)), NO_DOUBT)
+    found = many & (deviations > normal_deviations(level / UNLIKELY))
     which = np.flatnonzero(~found & ~(likely & (freedom >= FEWEST)))
     if which.size:
         found[which] = is_rare(*(a[which] for a in arguments))
     return found
-
-
-@functools.cache
-def _beyond(probability: float) -> float:
-    """Return the deviations beyond which a normal distribution has so much."""
-    return -NormalDist().inv_cdf(probability)
