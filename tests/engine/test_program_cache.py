@@ -81,15 +81,15 @@ assert kept is None or (np.asarray(kept(x)) == np.asarray(program(x))).all()
 
 
 def test_what_comes_from_the_cache_of_jax_is_kept_only_if_it_runs(tmp_path: Path) -> None:
-    of_jax = {"COMPILATION_CACHE_DIR": str(tmp_path / "jax"), "PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
-    of_jax["PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+    settings = {
+        program_cache.VARIABLE: str(tmp_path / "ours"),
+        "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "jax"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
     done = subprocess.run(
         [sys.executable, "-c", FROM_THE_CACHE_OF_JAX],
-        env={
-            **os.environ,
-            program_cache.VARIABLE: str(tmp_path / "ours"),
-            **{f"JAX_{name}": value for name, value in of_jax.items()},
-        },
+        env={**os.environ, **settings},
         capture_output=True,
         text=True,
         check=False,

@@ -15,9 +15,9 @@ With `--level MINUTES` the history is emptied so often, and all layers are remov
 to lose, see below: what a process holds then depends on these alone, and it is told how many Shapes layers there are.
 
 Without the plugin only the viewer's part is done, on layers like those that fits make: what goes wrong there is
-napari's own. Shapes layers and the lowest layer are not removed: napari 0.9.2 on Mesa ends the process when a layer
-comes or goes after shapes were removed, with the plugin or without. Each takes 2 to 10 MB for its programs of OpenGL;
-once there are some, what would add another one is left alone.
+napari's own. Shapes layers and the lowest layer are not removed: napari 0.9.2 on Mesa ends the process when the lower
+of two images is removed, or when layers come or go after shapes were removed, with the plugin or without. Each program
+of OpenGL of a layer takes some 2 MB: once there are a few Shapes layers, what would add another one is left alone.
 """
 
 from __future__ import annotations
