@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy import special
 
+from napari_imagefit.engine.solver import rare_values
 from napari_imagefit.engine.solver.rare_values import chi2_below, chi2_beyond, f_beyond
 
 LEVELS = (1e-2, 1e-3, 1e-4)
@@ -34,3 +37,20 @@ def test_f_is_decided_as_by_its_distribution(level: float) -> None:
     with np.errstate(invalid="ignore", over="ignore"):
         found = f_beyond(ratio, above, below, level)
     np.testing.assert_array_equal(found, special.fdtrc(above, below, ratio) < level)
+
+
+@pytest.mark.parametrize(("freedom", "most"), [(4.0, 1.5), (10.0, 0.2), (40.0, 0.02), (400.0, 0.01)])
+def test_only_what_hangs_on_a_hair_is_asked_about(freedom: float, most: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To import what is asked takes as long as a first fit; `most` is how far from the level in its logarithm."""
+    asked: list[float] = []
+
+    def chance(above: np.ndarray, below: np.ndarray, ratio: np.ndarray) -> np.ndarray:
+        found = special.fdtrc(above, below, ratio)
+        asked.extend(found)
+        return found
+
+    monkeypatch.setattr(rare_values, "special", SimpleNamespace(fdtrc=chance))
+    ratio, some = np.geomspace(0.5, 50, 100_000), np.full(100_000, freedom)
+    f_beyond(ratio, some, 2 * some, 1e-4)
+    assert asked
+    assert np.abs(np.log(np.divide(asked, 1e-4))).max() < most

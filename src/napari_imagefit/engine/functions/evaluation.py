@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -68,17 +69,22 @@ def jacobian(
     """
     columns = tuple(params)
 
-    def values(function: Function, params: tuple[Array, ...]) -> Array:
+    def values(function: Function, *params: Array) -> Array:
         return evaluate(function, coords, params, across=across)
 
-    value = values(function, columns)
     if given is not None:
-        slopes = [values(lambda c, *p, i=i: given(c, *p)[i], columns) for i in range(len(columns))]
+        value = values(function, *columns)
+        slopes = [values(lambda c, *p, i=i: given(c, *p)[i], *columns) for i in range(len(columns))]
         return value, [s.astype(value.dtype) for s in slopes]
+
+    # the function itself runs once: to differentiate what it did takes half of the time
+    traced = jax.jit(partial(values, function), inline=True)
+    value = traced(*columns)
 
     def along(i: int) -> Array:
         def of_one(p: Array) -> Array:
-            return values(function, (*columns[:i], p, *columns[i + 1 :]))
+            found: Array = traced(*columns[:i], p, *columns[i + 1 :])
+            return found
 
         return jax.jvp(of_one, (columns[i],), (jnp.ones_like(columns[i]),))[1]
 

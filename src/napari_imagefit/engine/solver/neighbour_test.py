@@ -10,30 +10,20 @@ changes its sign most often, and one that takes out the roughest: the eigenvalue
 References
 ----------
 J. Durbin and G. S. Watson, Testing for serial correlation in least squares regression I, 1950.
-D. B. Peizer and J. W. Pratt, A normal approximation for binomial, F, beta, and other common, related tail
-probabilities, 1968.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..._lazy import LazyModule
 from ..core.types import Booleans, Floats
-from .rare_values import normal_deviations
-
-if TYPE_CHECKING:
-    from scipy import special
-else:
-    special = LazyModule("scipy.special")  # a window that opens does not wait for it
+from .rare_values import beta_beyond, share_beyond
 
 # A column whose square is less than this part of the largest is none.
 NEGLIGIBLE_SQUARE = 1e-24
-# From which shapes on the approximation is one, and how many times as rare as asked leaves no doubt.
-LEAST_SHAPE, SURE = 2.0, 1.5
 
 
 class Expected(NamedTuple):
@@ -49,43 +39,19 @@ class Expected(NamedTuple):
         return cls(mean, 2 * (second / freedom - mean * mean) / (freedom + 2))
 
     def is_rare(self, r: Floats, n: NDArray[Any], level: float) -> Booleans:
-        """Return where the probability that r is as large as it is, or larger, is below a level.
-
-        Where a normal approximation leaves no doubt it decides: SciPy's function takes 0.2 s to import.
-        """
-        a, b, x = self._beta(r, n)
-        z = beta_deviations(a, b, x)
-        rare = z > normal_deviations(level / SURE)
-        open_ = np.flatnonzero(~(rare | (z < normal_deviations(level * SURE))) | (np.minimum(a, b) < LEAST_SHAPE))
-        if open_.size:
-            rare[open_] = Expected(self.mean[open_], self.variance[open_]).chance(r[open_], n[open_]) < level
-        return rare
+        """Return where the probability that r is as large as it is, or larger, is below a level."""
+        return beta_beyond(*self._beta(r, n), level)
 
     def chance(self, r: Floats, n: NDArray[Any]) -> Floats:
         """Return the probability that r is as large as it is, or larger."""
-        a, b, x = self._beta(r, n)
-        found: Floats = special.betainc(b, a, 1 - x)
-        return found
+        return share_beyond(*self._beta(r, n))
 
     def _beta(self, r: Floats, n: NDArray[Any]) -> tuple[Floats, Floats, Floats]:
-        """Return both shapes of the beta distribution, and where r is between its ends, from 0 to 1."""
+        """Return where r is between the ends of the beta distribution, from 0 to 1, and both shapes."""
         most = np.cos(np.pi / (n + 1))
         mean, variance = (self.mean + most) / (2 * most), self.variance / (2 * most) ** 2
         size = np.maximum(mean * (1 - mean) / variance - 1, 1e-6)
-        return mean * size, (1 - mean) * size, np.clip((r + most) / (2 * most), 0, 1)
-
-
-def beta_deviations(a: Floats, b: Floats, x: Floats) -> Floats:
-    """Return the z beyond which a normal distribution has about as much as Beta(a, b) has beyond x (Peizer, Pratt).
-
-    For shapes from 2 on and probabilities from 2e-4 to 2e-3 it has as much to 20 %.
-    """
-    s, t, n = a - 0.5, b - 0.5, a + b - 1
-    with np.errstate(all="ignore"):
-        away = (n + 1 / 3) * x - s - 1 / 6 - 0.02 * ((1 - x) / a - x / b + (0.5 - x) / (a + b))
-        spread = s * np.log(s / (n * x)) + t * np.log(t / (n * (1 - x)))
-        found: Floats = away / np.abs(n * x - s) * np.sqrt(2 / (1 + 1 / (6 * n)) * spread)
-    return found
+        return np.clip((r + most) / (2 * most), 0, 1), mean * size, (1 - mean) * size
 
 
 def expected_at_most(n: NDArray[Any], p: NDArray[Any], *, smooth: bool) -> Expected:

@@ -121,6 +121,7 @@ def _uneven(sums: Residuals, used: NDArray[np.int64], free: NDArray[np.int64]) -
     share = 2 / (np.maximum(scatter / used, 3) - 1)
     freedom = rest - free
     ratio = (sums.bright_squares / bright) / (squares / freedom)
-    rare = f_beyond(ratio, share * bright, share * np.maximum(freedom, 1), RARE)
     even = sums.bright_sizes**2 / (bright * sums.bright_squares) > SHARED
-    return np.asarray(rare & even & (freedom > 0) & (bright > 0))
+    found = even & (freedom > 0) & (bright > 0)
+    found[found] = f_beyond(ratio[found], (share * bright)[found], (share * freedom)[found], RARE)
+    return np.asarray(found)
