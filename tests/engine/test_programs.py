@@ -189,11 +189,26 @@ def test_the_size_of_the_store_is_bounded(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(programs, "PROGRAM_BYTES", 1000)
     for k in range(30, 34):
         fit_voxels(stack(0), new_formula(k), x=T)
+    wait_for_compilers()
     assert kept_programs() == 2
     # one that is larger than the store is kept as long as no other is wanted
     monkeypatch.setattr(programs, "_size", lambda _program: 5000)
     fit_voxels(stack(0), new_formula(34), x=T)
+    wait_for_compilers()
     assert kept_programs() == 1
+
+
+def wait_for_compilers() -> None:
+    """Wait until they have done what no fit waits for: the size of a program is known after it is there."""
+    until = time.monotonic() + 10
+    while programs.is_compiling() and time.monotonic() < until:
+        time.sleep(0.01)
+
+
+def test_how_large_a_program_is_can_be_known() -> None:
+    fit_voxels(stack(0), new_formula(41), x=T)
+    wait_for_compilers()
+    assert all(1_000 < size < 10_000_000 for _, size in programs._programs.values())
 
 
 def asked(key: Any, function: Callable[..., Any]) -> Any:

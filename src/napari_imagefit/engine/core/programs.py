@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..._ending import Background, is_ending, left_alone
 from ..._lazy import LazyModule
 from . import program_cache
+from .collector import put_off
 from .device import check_process, computing, cores, find_device
 from .errors import FitEngineError
 from .options import Options
@@ -31,9 +32,10 @@ else:
 
 Program = Callable[..., Any]
 
-# The programs that were not used for longest are dropped beyond this number, and this size of their code.
+# The programs that were not used for longest are dropped beyond this number, and this size of their code: in memory
+# each takes some twenty times as much, by all that XLA keeps with it.
 MOST_PROGRAMS = 256
-PROGRAM_BYTES = 64 << 20
+PROGRAM_BYTES = 24 << 20
 # Seconds between two looks at whether to stop waiting.
 POLL_S = 0.05
 
@@ -151,7 +153,7 @@ def request(
         future = _compilers().submit(_make, key, function, tuple(shapes), options, arithmetic, lasts)
         _compiling[key] = future
     # a job that has ended by now calls this at once
-    future.add_done_callback(lambda _: _forget(key))
+    future.add_done_callback(lambda _: _has_ended(key))
     return future
 
 
@@ -214,9 +216,26 @@ def kept_programs() -> int:
     return len(_programs)
 
 
-def _forget(key: Hashable) -> None:
+def _has_ended(key: Hashable) -> None:
+    """Do what nobody has to wait for, now that the program is there."""
     with _lock:
         _compiling.pop(key, None)
+        idle = not _compiling
+        program = _programs[key][0] if key in _programs else None
+    size = 0 if program is None else _size(program)
+    with _lock:
+        if key in _programs:
+            _programs[key] = program, size
+            _drop_oldest()
+    if idle:
+        _trim()
+
+
+def _drop_oldest() -> None:
+    while len(_programs) > 1 and (
+        len(_programs) > MOST_PROGRAMS or sum(size for _, size in _programs.values()) > PROGRAM_BYTES
+    ):
+        _programs.popitem(last=False)
 
 
 def _make(
@@ -233,7 +252,8 @@ def _make(
         kept = program_cache.load(key) if lasts and platform == "cpu" else None
         if kept is None:
             # a function of its own: JAX keeps what it traced for as long as the function lives
-            lowered = jax.jit(lambda *args: function(*args)).lower(*shapes)
+            with put_off():
+                lowered = jax.jit(lambda *args: function(*args)).lower(*shapes)
             if is_ending():
                 raise CancelledError
             with left_alone():
@@ -242,18 +262,10 @@ def _make(
                 program_cache.keep(key, program)
         else:
             program = kept
-    size = _size(program)
-    dropped = False
     with _lock:
         _compiled += kept is None
-        _programs[key] = program, size
-        while len(_programs) > 1 and (
-            len(_programs) > MOST_PROGRAMS or sum(s for _, s in _programs.values()) > PROGRAM_BYTES
-        ):
-            _programs.popitem(last=False)
-            dropped = True
-    if dropped:
-        _trim()
+        _programs[key] = program, 0
+        _drop_oldest()
     return program
 
 
@@ -281,8 +293,10 @@ def compile_lowered(lowered: Any, platform: str, arithmetic: Arithmetic) -> Any:
 
 
 def _size(program: Any) -> int:
-    """Return the bytes of the program's code, as far as it is known."""
+    """Return the bytes of the program's code, as far as it is known: that of a CPU is known once it is written out."""
     try:
-        return int(program.memory_analysis().generated_code_size_in_bytes)
+        size = int(program.memory_analysis().generated_code_size_in_bytes)
+        executable = program.runtime_executable()
+        return size or len(executable.client.serialize_executable(executable))
     except (AttributeError, NotImplementedError, RuntimeError, TypeError):
         return 0

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import gc
 import importlib
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +18,7 @@ from qtpy.QtCore import QTimer
 
 from ..._ending import Background
 from ..._lazy import imported
+from ...engine.core.collector import put_off
 from ...engine.core.progress import Progress
 from ...imaging.fitting.chunks import is_dask
 from ...layers.geometry.output_layers import Output, put, remove_stale, role, role_of
@@ -97,7 +98,7 @@ class Session:
         self._unseen: list[Any] = []  # layers that are there, and to be made visible
         self._request: Request | None = None
         self._begun = 0.0
-        self._collector_paused = False
+        self._put_off = contextlib.ExitStack()  # Python's search for garbage, while a fit is traced
 
     @property
     def running(self) -> bool:
@@ -133,7 +134,7 @@ class Session:
         worker.errored.connect(lambda error: self._on_error(generation, error))
         watch(worker, stop.set)
         self._worker = worker
-        self._pause_collector()
+        self._put_off.enter_context(put_off())
         self.started.emit()
         # first let the window show that it has begun: it competes with the worker for Python from then on
         QTimer.singleShot(0, lambda: self._launch(generation))
@@ -180,27 +181,13 @@ class Session:
 
     def _end(self) -> None:
         self._worker = self._request = None
-        self._resume_collector()
-
-    def _pause_collector(self) -> None:
-        """Pause Python's search for garbage while a fit is traced.
-
-        Tracing allocates so much that Python would look among all objects of the viewer, which holds every thread for
-        0.15 s at a time.
-        """
-        self._collector_paused |= gc.isenabled()
-        gc.disable()
-
-    def _resume_collector(self) -> None:
-        if self._collector_paused:
-            self._collector_paused = False
-            gc.enable()
+        self._put_off.close()
 
     def _on_progress(self, generation: int, progress: Progress) -> None:
         if generation == self._generation:
             seconds = time.perf_counter() - self._begun
             if seconds > COMPILED:
-                self._resume_collector()
+                self._put_off.close()
             self._has_some |= progress.done > 0
             if isinstance(progress, Showing) and not self._stop.is_set():
                 self._turns.begin(self._shows_so_far(progress.outputs))
