@@ -221,12 +221,13 @@ def _has_ended(key: Hashable) -> None:
     with _lock:
         _compiling.pop(key, None)
         idle = not _compiling
-        program = _programs[key][0] if key in _programs else None
-    size = 0 if program is None else _size(program)
-    with _lock:
-        if key in _programs:
-            _programs[key] = program, size
-            _drop_oldest()
+        made = _programs.get(key)
+    if made is not None:
+        program, size = made[0], _size(made[0])
+        with _lock:
+            if key in _programs:
+                _programs[key] = program, size
+                _drop_oldest()
     if idle:
         _trim()
 
