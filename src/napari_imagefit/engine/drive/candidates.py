@@ -83,17 +83,22 @@ class Tried(NamedTuple):
 Sums = Callable[[Floats, NDArray[np.intp]], Floats]
 
 
-def best_start(problem: Problem, seen: Seen, sums: Sums, fewer: Samples | None = None) -> Floats:
+def own_guess(problem: Problem, seen: Seen, sums: Sums, fewer: Samples | None = None) -> Floats:
+    """Return the model's own guess ``(n_params, B)``, from all samples or from fewer; sums are not asked for."""
+    return _Search(problem, seen, sums).guess(fewer)
+
+
+def best_start(problem: Problem, seen: Seen, sums: Sums, ahead: Floats, fewer: bool) -> Floats:
     """Return for each fit the model's own guess if it is good, else the first good candidate, or the best of all.
 
-    Where there are `fewer` samples that stand for all, the guess from these is tried first, on all samples.
+    What was guessed `ahead`, from all samples or from fewer that stand for all, is tried first, on all samples.
     """
     search = _Search(problem, seen, sums)
-    if fewer is not None:
-        quick = search.tried(search.guess(fewer))
+    if fewer:
+        quick = search.tried(ahead)
         if search.is_good(quick.cost).all():
             return quick.params
-    own = search.guess()
+    own = search.guess() if fewer else ahead
     first = search.tried(own)
     poor = np.flatnonzero(~search.is_good(first.cost))
     if not poor.size:

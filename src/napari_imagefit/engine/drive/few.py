@@ -31,7 +31,7 @@ from ..noise.samples import ALONE, Samples
 from ..solver.covariance import answer
 from ..solver.flat_cost import unless_flat
 from ..solver.trust_region import RUNNING, Expansion, State, Task, Trial, begin, judge, propose, stay
-from .candidates import Seen, best_start, other_start
+from .candidates import Seen, best_start, other_start, own_guess
 from .coarse_problem import coarsen
 from .collect import constant_of, store
 from .edgeless_surface import costs_without_edge
@@ -58,6 +58,7 @@ def fit_together(problem: Problem, positions: slice, fits: Fits, should_stop: St
     run = Run(problem, positions)
     finder = Run(coarsen(single(problem, positions.start)), slice(0, 1)) if is_large(problem) else None
     futures = run.prepare() + ([] if finder is None else finder.prepare())
+    (finder or run).guess_meanwhile()
     if not (yield from wait_for(futures, here, should_stop)):
         return
     yield here
@@ -187,11 +188,22 @@ class Run:
                 used = np.broadcast_to(other_than, seen.given.shape)
                 found = other_start(self.problem, seen, self._sums_of_seen, used)
             elif self.problem.search:
-                found = best_start(self.problem, seen, self._sums_of_seen, self._fewer())
+                found = best_start(self.problem, seen, self._sums_of_seen, self._guessed, self._fewer is not None)
             else:
                 found = find_starts(self.problem.model, self.options, *seen)
         return rounded_to(np.array(found[:, : self.count], np.float64), self.options.dtype)
 
+    def guess_meanwhile(self) -> None:
+        """Guess what `find_starts` begins with, where nothing has to be compiled for it: a compiler leaves time."""
+        if self.problem.search and self.problem.model.broadcasts and np.isnan(self.given).any():
+            with np.errstate(all="ignore"):
+                _ = self._guessed
+
+    @functools.cached_property
+    def _guessed(self) -> Floats:
+        return own_guess(self.problem, Seen(*self._seen_by_guess()), self._sums_of_seen, self._fewer)
+
+    @functools.cached_property
     def _fewer(self) -> Samples | None:
         """Return binned pixels of an image so large that a guess from all of them takes as long as the fit."""
         problem = self.problem
