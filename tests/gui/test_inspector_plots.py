@@ -99,6 +99,9 @@ def test_the_theme_is_followed(inspected: tuple[Any, Inspector, Outcome]) -> Non
     light = inspector.curves.upper.getAxis("left").textPen().color().lightness()
     assert dark > 200 > 60 > light
     assert inspector.curves.views[0].backgroundBrush().color().lightness() > 200
+    # those that are not there yet, of regions, follow it as they are made
+    assert "surfaces" not in vars(inspector)
+    assert inspector.surfaces.cuts[0].views[0].backgroundBrush().color().lightness() > 200
 
 
 def test_a_fit_of_one_frame_shows_no_other(viewer: Any) -> None:

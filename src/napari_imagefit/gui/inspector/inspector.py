@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from qtpy.QtCore import Qt, QTimer
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
     from .looking import Looking
 
+PlotPage = TypeVar("PlotPage", CurvePage, SurfacePage, SpotPage)
+
 NO_FIT_YET = "Nothing has been fitted yet: open Plugins → napari-imagefit → Image Fit, choose data and click Fit."
 HINT = "Move the pointer over the fit; a click pins what is under it."
 OF_THE_MEAN = "The mean curve of the region; fit the map to look at single voxels."
@@ -69,12 +72,12 @@ class Inspector(Below):
         self.hint.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.hint.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)
         self.hint.setMinimumSize(1, 1)
-        self.curve_page, self.surfaces, self.spots = CurvePage(), SurfacePage(), SpotPage()
+        self.plots = QStackedWidget()
+        self.plots.addWidget(self.hint)
+        self._plot_pages: list[CurvePage | SurfacePage | SpotPage] = []
+        self.curve_page = self._added(CurvePage())
         self.curves = self.curve_page.panel
         self._curves: dict[str, Curve] = {}
-        self.plots = QStackedWidget()
-        for page in (self.hint, self.curve_page, self.surfaces, self.spots):
-            self.plots.addWidget(page)
         self.histogram = HistogramPanel(self._viewer.layers, colours_of(self._viewer))
         self.pages = QStackedWidget()
         tabs: tuple[QWidget, ...] = (self.plots, self.histogram)
@@ -105,6 +108,24 @@ class Inspector(Below):
         self._on_theme()
         self._show_note()
         QTimer.singleShot(0, self._find_fits)
+
+    # plots that most never see are made once they are wanted: each takes 10 ms
+
+    @functools.cached_property
+    def surfaces(self) -> SurfacePage:
+        """Plots of regions."""
+        return self._added(SurfacePage())
+
+    @functools.cached_property
+    def spots(self) -> SpotPage:
+        """Plots of spots."""
+        return self._added(SpotPage())
+
+    def _added(self, page: PlotPage) -> PlotPage:
+        page.set_colours(colours_of(self._viewer))
+        self._plot_pages.append(page)
+        self.plots.addWidget(page)
+        return page
 
     @property
     def place(self) -> Place | None:
@@ -354,9 +375,8 @@ class Inspector(Below):
 
     def _on_theme(self, _event: object = None) -> None:
         colours = colours_of(self._viewer)
-        self.curve_page.set_colours(colours)
-        self.surfaces.set_colours(colours)
-        self.spots.set_colours(colours)
+        for page in self._plot_pages:
+            page.set_colours(colours)
         self.histogram.set_colours(colours)
         self.refresh()
 
