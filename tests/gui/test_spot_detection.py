@@ -58,7 +58,23 @@ def test_the_preview_follows_settings_and_slider(qtbot: Any, opened: tuple[Any, 
     assert detect.note.text().startswith("no spots in this frame; lower the threshold")
 
     qtbot.mouseClick(detect.preview, LEFT, pos=detect.preview.rect().center() - detect.preview.rect().center() / 1.2)
-    assert find_preview(viewer.layers) is None
+    assert not shown.visible, "it is hidden at once, and goes when the window has had its turn"
+    qtbot.waitUntil(lambda: find_preview(viewer.layers) is None)
+
+
+def test_a_preview_that_comes_again_stays(qtbot: Any, opened: tuple[Any, ImageFitWidget]) -> None:
+    """One of the same moment as it is wanted no more, before it has gone."""
+    viewer, widget = opened
+    choose_spots(qtbot, widget)
+    qtbot.mouseClick(widget.spots.fold.button, LEFT)
+    preview_done(qtbot, widget)
+    shown = find_preview(viewer.layers)
+    search, spots = widget.spots._search(), widget.spots.finder.find(widget.spots._search())
+    widget.spots._hide_preview()
+    widget.spots._on_preview(search, spots)
+    qtbot.wait(50)
+    assert find_preview(viewer.layers) is shown
+    assert shown.visible
 
 
 def test_only_the_latest_setting_is_searched(qtbot: Any, opened: tuple[Any, ImageFitWidget]) -> None:
@@ -202,6 +218,6 @@ def test_nothing_is_left_behind(qtbot: Any, opened: tuple[Any, ImageFitWidget]) 
     qtbot.mouseClick(widget.spots.fold.button, LEFT)
     preview_done(qtbot, widget)
     qtbot.mouseClick(widget.data._buttons["region"], LEFT)
-    assert find_preview(viewer.layers) is None
+    qtbot.waitUntil(lambda: find_preview(viewer.layers) is None)
     assert not widget.spots.section.isVisible()
     assert widget.region.isVisible()

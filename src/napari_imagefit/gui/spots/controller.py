@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.qt.threading import create_worker
 from psygnal import Signal
+from qtpy.QtCore import QTimer
 
 from ..._lazy import LazyModule, is_imported
 from ...engine.core.errors import FitEngineError, FitInputError
@@ -23,6 +24,7 @@ from ...layers.tasks.spot_detection import (
     all_words,
     count_words,
     find_all,
+    find_preview,
     hide_preview,
     put_detected,
     search_of,
@@ -81,6 +83,9 @@ class SpotWork:
         self.fold = detect_fold(self.detect)
         self.finder = FrameFinder()
         self.preview = Latest(self.finder.find, parent)
+        self._going = QTimer(parent)
+        self._going.setSingleShot(True)
+        self._going.timeout.connect(self.tidy)
         self.beads = Latest(_picture, parent)
 
         self.section.detect.connect(self.detect_all)
@@ -155,15 +160,21 @@ class SpotWork:
     def look(self, _event: object = None) -> None:
         """Preview the frame on screen, if it is to be seen."""
         if self._job != "spots" or not self.fold.is_open or not self.detect.preview.isChecked() or self._image is None:
-            self.preview.forget()
-            hide_preview(self._viewer.layers)
+            self._hide_preview()
             return
         try:
             self.preview.ask(self._search())
         except FitInputError as error:
-            self.preview.forget()
-            hide_preview(self._viewer.layers)
+            self._hide_preview()
             self.detect.say(in_gui_words(str(error)), problem=True)
+
+    def _hide_preview(self) -> None:
+        """Hide the preview; it goes in a turn of its own, as napari collects garbage for each layer that goes."""
+        self.preview.forget()
+        layer = find_preview(self._viewer.layers)
+        if layer is not None:
+            layer.visible = False
+            self._going.start(0)
 
     def detect_all(self) -> None:
         """Search all frames, and put what is found into a Points layer."""
@@ -209,10 +220,13 @@ class SpotWork:
 
     def tidy(self) -> None:
         """Take the preview out of the viewer."""
+        self._going.stop()
         hide_preview(self._viewer.layers)
 
     def stop(self) -> None:
         """Disconnect from the viewer."""
+        if self._going.isActive():
+            self.tidy()
         self.preview.forget()
         self.beads.forget()
         self.stop_detecting()
@@ -312,7 +326,10 @@ class SpotWork:
         image = self._image
         if image is None or search.version != (image.unique_id, self._version) or not self.fold.is_open:
             return
-        show_preview(self._viewer.layers, image, spots, search)
+        layer, hidden = show_preview(self._viewer.layers, image, spots, search), self._going.isActive()
+        if hidden:
+            self._going.stop()
+            layer.visible = True
         self.detect.say(count_words(spots, search))
 
     def _on_progress(self, worker: Any, progress: Progress) -> None:
