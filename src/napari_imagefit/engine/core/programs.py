@@ -222,6 +222,8 @@ def _has_ended(key: Hashable) -> None:
         _compiling.pop(key, None)
         idle = not _compiling
         made = _programs.get(key)
+    if is_ending():
+        return
     if made is not None:
         program, size = made[0], _size(made[0])
         with _lock:
