@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from threading import Event
 
+import numpy as np
 import pytest
+
+from napari_imagefit import models
+from napari_imagefit.engine.core.device import cores, pool, share_out
+from napari_imagefit.engine.core.options import Options
+from napari_imagefit.engine.models.prediction import VALUES_PER_PIECE, predict
 
 # LAPACK as JAX calls it has waited for itself for ever where several threads computed: singular fits are among these
 THREADS = """
@@ -80,3 +87,27 @@ def test_fits_in_several_threads_end(count: int) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("done")
+
+
+def test_whoever_predicts_does_not_wait_for_fits() -> None:
+    """A sample is simulated in the thread of the window, while all that compute are at a fit."""
+    coords, params = (np.arange(4.0 * VALUES_PER_PIECE),), np.array([[1.0], [3e4], [0.5]])
+    model = models["exponential_decay"]
+    expected = predict(model, coords, params, Options())
+    end = Event()
+    busy = [pool().submit(end.wait, 20) for _ in range(2 * cores())]
+    try:
+        found = predict(model, coords, params, Options())
+        assert not any(one.done() for one in busy)
+    finally:
+        end.set()
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_failure_of_any_item_is_told() -> None:
+    def fail(item: int) -> None:
+        if item == 3:
+            raise ValueError("the fourth")
+
+    with pytest.raises(ValueError, match="the fourth"):
+        share_out(fail, range(10))

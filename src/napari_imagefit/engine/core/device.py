@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     import jax
 else:
     jax = LazyModule("jax")
+
+Item = TypeVar("Item")
+DONE: Any = object()  # after the last item
 
 # Settings of the user's JAX that would change what is computed, and what they are while it works for us.
 SETTINGS = {
@@ -149,6 +153,38 @@ def pool() -> ThreadPoolExecutor:
     What is given to them must not wait for others that are given to them.
     """
     return _pool_of(os.getpid())
+
+
+def share_out(function: Callable[[Item], object], items: Iterable[Item]) -> None:
+    """Call a function for each item, in this thread and in those that compute as far as they are free.
+
+    A thread that must not wait, as that of a window, does not wait for what they do otherwise.
+
+    Examples
+    --------
+    >>> found = []
+    >>> share_out(found.append, range(4))
+    >>> sorted(found)
+    [0, 1, 2, 3]
+    """
+    todo, lock = iter(items), threading.Lock()
+
+    def work() -> None:
+        while True:
+            with lock:
+                item = next(todo, DONE)
+            if item is DONE:
+                return
+            function(item)
+
+    helpers = [pool().submit(work) for _ in range(cores() - 1)]
+    try:
+        work()
+    finally:
+        begun = [helper for helper in helpers if not helper.cancel()]
+        wait(begun)
+    for helper in begun:
+        helper.result()
 
 
 @functools.lru_cache(1)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..._lazy import LazyModule
-from ..core.device import computing, pool
+from ..core.device import computing, share_out
 from ..core.options import Options
 from ..core.programs import Arithmetic, obtain, request
 from ..core.types import Array, Floats
@@ -77,7 +77,7 @@ def predict(model: Model, coords: Coords, params: Floats, options: Options) -> F
     for piece in pieces[:: max(len(pieces) - 1, 1)]:
         one(piece)
     if len(pieces) > 2:
-        list(pool().map(one, pieces[1:-1]))
+        share_out(one, pieces[1:-1])
     return values
 
 
