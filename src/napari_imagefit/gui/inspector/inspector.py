@@ -109,7 +109,7 @@ class Inspector(Below):
         self._show_note()
         QTimer.singleShot(0, self._find_fits)
 
-    # plots that most never see are made once they are wanted: each takes 10 ms
+    # plots that most never see are made as they are drawn first: each takes 10 ms
 
     @functools.cached_property
     def surfaces(self) -> SurfacePage:
@@ -223,8 +223,6 @@ class Inspector(Below):
         self.bar.offer_plots(profile=of_region)
         if outcome is not None and grid is not None:
             self.histogram.show_result(outcome, grid)
-            if of_region:
-                self._label_surfaces(outcome.request)
         else:
             self.histogram.forget_result()
             self.bar.tabs.setCurrentIndex(PLOTS)
@@ -232,10 +230,6 @@ class Inspector(Below):
         if curve is not None and curve.request.job == "voxels":
             self.curves.set_labels("data", axis_titles(curve.request)[0])
         self.refresh()
-
-    def _label_surfaces(self, request: Request) -> None:
-        first, second = axis_titles(request)
-        self.surfaces.set_labels((first, second), "mean" if self._profile() == "mean" else "through the centre")
 
     def _profile(self) -> Profile:
         return "mean" if self.bar.profile.currentData() == "mean" else "cut"
@@ -266,6 +260,8 @@ class Inspector(Below):
             self.plots.setCurrentWidget(self.spots)
         else:
             how = self._profile()
+            first, second = axis_titles(request)
+            self.surfaces.set_labels((first, second), "mean" if how == "mean" else "through the centre")
             self.surfaces.draw({who: _cuts(request, result, place, how) for who, place in places.items()}, colours)
             self.plots.setCurrentWidget(self.surfaces)
 
@@ -343,9 +339,7 @@ class Inspector(Below):
         self._show_note()
 
     def _on_profile(self, _index: int) -> None:
-        if self.looking is not None and self.looking.outcome is not None:
-            self._label_surfaces(self.looking.outcome.request)
-            self.refresh()
+        self.refresh()
 
     def _on_pin_button(self) -> None:
         assert self.looking is not None

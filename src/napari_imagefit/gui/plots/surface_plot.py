@@ -21,6 +21,7 @@ class SurfacePage(QWidget):
         self.cuts = CurvePanel("data"), CurvePanel("data")
         self.residual = PicturePanel("residual", DIVERGING, axes=True)
         self.key = Key()
+        self._labels: tuple[tuple[str, str], str] | None = None
         strip = Strip([(self.cuts[0], 4), (self.cuts[1], 4), (self.residual, 3)])
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -30,6 +31,9 @@ class SurfacePage(QWidget):
 
     def set_labels(self, along: tuple[str, str], how: str) -> None:
         """Set the titles of the axes, y and x, with their units, and what a profile is made of."""
+        if (along, how) == self._labels:
+            return  # asked for at each drawing
+        self._labels = along, how
         for cut, axis in zip(self.cuts, along, strict=True):
             cut.set_labels("data", axis)
             cut.set_title(f"along {axis}, {how}", axis.split(" [")[0])
