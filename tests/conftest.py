@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 
 import pytest
@@ -16,8 +18,6 @@ __all__ = ["pytest_collection_finish"]
 # before the other folders' fixtures, which import napari
 wait_for_bytecode()
 
-# What is compiled is compiled in each run: no test may pass because of what another run has left behind.
-os.environ["NAPARI_IMAGEFIT_CACHE"] = "off"
 # Nor because of somebody's settings, which no test may change: napari, and we, keep them in memory alone.
 os.environ["NAPARI_CONFIG"] = ""
 # pytest-xvfb gives each worker a screen, on which "offscreen" and Wayland, should somebody ask for them, draw nothing
@@ -26,9 +26,13 @@ if sys.platform == "linux":
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep bytecode, and tell at the end what the run has cost."""
+    """Keep bytecode and programs for this run, and tell at the end what it has cost."""
     config.pluginmanager.register(CostReport(), "cost-report")
     keep_bytecode(config)
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        # workers share what serves every model; no test may pass because of what another run has left behind
+        folder = os.environ["NAPARI_IMAGEFIT_CACHE"] = tempfile.mkdtemp(prefix="imagefit-programs-")
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 @pytest.fixture(autouse=True)

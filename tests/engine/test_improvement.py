@@ -22,6 +22,9 @@ T = np.linspace(0, 4, 32)
 DECAY = Model.from_expression("a*exp(-k*t)+c", ["t"])
 # a step from so far off leads nowhere near the data
 ASTRAY = {"a": 1e3, "k": -1.5, "c": 0.0}
+# once for all tests, as each model that is made is compiled
+LINE = Model.from_expression("slope*t+c", ["t"])
+ALONE = Model.from_expression("a*exp(-k*t)", ["t"], bounds={"k": (1, 2)})
 MANY = 9000  # fits, which are worked on in the compiled way
 
 
@@ -46,7 +49,7 @@ def cost_of_the_mean(data: np.ndarray) -> np.ndarray:
         (3, "float64"),
         (MANY, "float64"),
         (3, "float32"),
-        pytest.param(MANY, "float32", marks=pytest.mark.slow),
+        (MANY, "float32"),
     ],
 )
 def test_no_result(count: int, dtype: Any) -> None:
@@ -61,7 +64,7 @@ def test_no_result(count: int, dtype: Any) -> None:
     assert (done.cost < cost_of_the_mean(data)).all()
 
 
-@pytest.mark.parametrize("count", [1, 3, pytest.param(MANY, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [1, 3, MANY])
 @pytest.mark.parametrize(
     "wishes",
     [
@@ -82,29 +85,27 @@ def test_it_is_the_cost_of_the_fit_that_counts(count: int, wishes: dict[str, Any
     assert (fit_voxels(data, DECAY, x=T, init=near, max_iterations=3, **wishes).status >= 0).all()
 
 
-@pytest.mark.parametrize("count", [1, 3, pytest.param(MANY, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [1, 3, MANY])
 def test_a_start_that_is_the_minimum_is_kept(count: int) -> None:
     """Also where that is a constant, within rounding of it."""
     rng = np.random.default_rng(1)
     noise = rng.normal(0, 1, (32, count)) + 1e3
-    line = Model.from_expression("slope*t+c", ["t"])
     for dtype in ("float64", "float32"):
-        result = fit_voxels(noise, line, x=T, init={"slope": 0.0, "c": 1e3}, dtype=dtype)  # type: ignore[arg-type]
+        result = fit_voxels(noise, LINE, x=T, init={"slope": 0.0, "c": 1e3}, dtype=dtype)  # type: ignore[arg-type]
         assert result.converged.all()
-    held = fit_voxels(noise, line, x=T, bounds={"slope": (0, 1e-9)})
+    held = fit_voxels(noise, LINE, x=T, bounds={"slope": (0, 1e-9)})
     assert held.converged.all()
     # exact data
     exact = np.repeat((3 * T + 2)[:, None], count, axis=1)
-    assert fit_voxels(exact, line, x=T, init={"slope": 3.0, "c": 2.0}).converged.all()
+    assert fit_voxels(exact, LINE, x=T, init={"slope": 3.0, "c": 2.0}).converged.all()
 
 
-@pytest.mark.parametrize("count", [1, 3, pytest.param(MANY, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [1, 3, MANY])
 def test_a_constant_out_of_reach_does_not_count(count: int) -> None:
     """A model without one, one that is held, and one that its bounds keep from the data have ends above the mean."""
     data = np.repeat((5 + np.sin(9 * T))[:, None], count, axis=1)
-    alone = Model.from_expression("a*exp(-k*t)", ["t"], bounds={"k": (1, 2)})
     for model, wishes in (
-        (alone, {"init": {"a": 1, "k": 1.5}}),
+        (ALONE, {"init": {"a": 1, "k": 1.5}}),
         (DECAY, {"init": {"a": 1, "k": 1.5}, "fixed": {"c": 0.0}, "bounds": {"k": (1, 2)}}),
         (DECAY, {"init": {"a": 1, "k": 1.5, "c": 0.5}, "bounds": {"k": (1, 2), "c": (0, 1)}}),
     ):

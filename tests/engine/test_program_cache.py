@@ -128,7 +128,8 @@ def test_the_oldest_go_and_nothing_else(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_folder_of_the_system_or_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert program_cache.folder() is None, "not in tests"
+    monkeypatch.setenv(program_cache.VARIABLE, "off")
+    assert program_cache.folder() is None
     monkeypatch.delenv(program_cache.VARIABLE)
     usual = program_cache.folder()
     assert usual is not None
