@@ -306,6 +306,7 @@ def run(
 
     faulthandler.enable()
     watch = Watch(hold_up)
+    watch.trail = trail
     viewer = napari.Viewer(show=True)
     viewer.window.resize(1280, 720)
     memory: list[dict[str, float]] = []
@@ -371,7 +372,9 @@ def main() -> int:
     parser.add_argument("--hold-up", type=float, default=HOLD_UP, help="seconds from which on a hold-up is told")
     parser.add_argument("--open", type=Path, nargs="*", default=(), help="files that are opened first")
     parser.add_argument("--report", type=Path, help="write all that was found, and the log, as JSON")
-    parser.add_argument("--trail", type=argparse.FileType("w"), help="write each action before it is done")
+    parser.add_argument(
+        "--trail", type=argparse.FileType("w"), help="write each action before it is done, and what it finds"
+    )
     options = parser.parse_args()
     plugin = not options.without_plugin
     report = run(

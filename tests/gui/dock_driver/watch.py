@@ -10,7 +10,7 @@ import time
 import traceback
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from .screen import PACKAGE, waited_for_a_core
 
@@ -39,6 +39,7 @@ class Watch:
         self._over = threading.Event()
         self._main = threading.main_thread().ident
         self.longest = 0.0
+        self.trail: IO[str] | None = None  # is there even where napari ends the process
 
     def begin(self) -> None:
         from napari.utils.notifications import notification_manager
@@ -71,9 +72,11 @@ class Watch:
         self._timer.stop()
 
     def tell(self, kind: str, what: str, where: str = "") -> None:
-        self.found.append(
-            {"kind": kind, "what": what[:600], "where": where[-2500:], "doing": self.doing, "number": self.number}
-        )
+        found = {"kind": kind, "what": what[:600], "where": where[-2500:], "doing": self.doing, "number": self.number}
+        self.found.append(found)
+        if self.trail is not None:
+            self.trail.write(json.dumps({"found": found}, ensure_ascii=False) + "\n")
+            self.trail.flush()
 
     def _on_notification(self, note: Any) -> None:
         if note.severity.value in ("error", "warning") and not str(note.message).startswith(NAPARIS_OWN):
