@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,10 @@ from qtpy.QtCore import QCoreApplication, QEvent, Qt
 from qtpy.QtWidgets import QApplication
 
 from napari_imagefit import models
+from napari_imagefit.gui.background.short_turns import TURN, short_turns
 from napari_imagefit.gui.inspector.inspector_dock import Inspection
 from napari_imagefit.gui.spots.bead_view import BeadView
+from napari_imagefit.gui.state import session
 from napari_imagefit.layers.request.choices import Choices, Row
 from napari_imagefit.layers.request.fit_request import Outcome
 from napari_imagefit.layers.request.freeze import freeze
@@ -310,6 +313,26 @@ def test_a_worker_that_is_about_to_begin_is_waited_for() -> None:
         [sys.executable, "-c", LATE], env=os.environ | {"QT_QPA_PLATFORM": "offscreen"}, capture_output=True, text=True
     )
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_worker_does_not_import_by_itself_as_python_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loading that it waits for is broken off then; what it imported itself would keep Python for seconds."""
+    broken_off: Future[None] = Future()
+    broken_off.cancel()
+    monkeypatch.setattr(session, "loaded", lambda: broken_off)
+    monkeypatch.setattr(session, "is_ending", lambda: True)
+    waiting = session.until_loaded()
+    for _ in range(3):  # each a place where the worker is told to quit
+        assert next(waiting).compiling
+
+
+def test_turns_at_python_are_short_until_the_last_is_done() -> None:
+    usual = sys.getswitchinterval()
+    with short_turns():
+        with short_turns():
+            assert sys.getswitchinterval() == pytest.approx(TURN)
+        assert sys.getswitchinterval() == pytest.approx(TURN)
+    assert sys.getswitchinterval() == usual
 
 
 OPEN = """

@@ -16,7 +16,7 @@ from napari.qt.threading import create_worker
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from ..._ending import Background
+from ..._ending import Background, is_ending
 from ..._lazy import imported
 from ...engine.core.collector import put_off
 from ...engine.core.progress import Progress
@@ -24,6 +24,7 @@ from ...imaging.fitting.chunks import is_dask
 from ...layers.geometry.output_layers import Output, put, remove_stale, role, role_of
 from ...layers.request.fit_request import Outcome, Request, Showing, Stop, Task, answer
 from ...layers.tasks.run_fit import run_any
+from ..background.short_turns import short_turns
 from ..background.workers import watch
 from .turns import Turns
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 COMPILED = 30  # s after which nothing is traced any more, and garbage may be collected again
 LOOK = 0.1  # s between two looks at whether to go on waiting for what fits need
+POLL = 0.02  # s between two looks at whether the worker is told to quit as Python ends
 
 
 _loaders = Background(1, "imagefit-load")
@@ -61,15 +63,20 @@ LATE_MODULES = (
 def until_loaded() -> Iterator[Progress]:
     """Wait in a worker for what fits need, so that it can be told to stop meanwhile."""
     loading = loaded()
-    while not loading.done():
-        wait([loading], LOOK)
+    while not loading.done() or is_ending():
+        if is_ending():
+            # the loading is broken off; the worker is told to quit, and must not import by itself
+            time.sleep(POLL)
+        else:
+            wait([loading], LOOK)
         yield Progress(0, 0, compiling=True)
 
 
 def _load() -> None:
-    imported("jax.numpy")
-    for name in LATE_MODULES:
-        importlib.import_module(name)
+    with short_turns():
+        imported("jax.numpy")
+        for name in LATE_MODULES:
+            importlib.import_module(name)
 
 
 class Session:
